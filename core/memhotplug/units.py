@@ -1,0 +1,132 @@
+"""Units and their text forms: bytes, page frame numbers, ranges.
+
+Every conversion between bytes and pages, and every size that a person types or reads, goes
+through this module. Sizes are binary (``K`` is 1024).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+__all__ = [
+    "format_blocks",
+    "format_range",
+    "format_size",
+    "is_aligned",
+    "is_power_of_two",
+    "parse_size",
+    "round_down",
+    "round_up",
+]
+
+_SUFFIXES = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40, "P": 50, "E": 60}
+# ASCII: case folding would otherwise take the Kelvin sign for K and the dotless i for i
+_SIZE = re.compile(r"(0[xX][0-9a-fA-F]+|[0-9]+)\s?([KMGTPE]?)(i|iB)?\Z", re.IGNORECASE | re.ASCII)
+_EXPECTED = "a size such as 128M, 1GiB or 0x8000000"
+
+
+def parse_size(text: str, *, bare: bool = True) -> int:
+    """Return the bytes that ``text`` names, as the kernel's memparse() reads them.
+
+    Decimal or 0x, then one of K M G T P E (binary, either case), optionally with ``i`` or ``iB``.
+
+    Args:
+        text: what the user typed.
+        bare: whether a number without a unit is accepted, as bytes.
+
+    Raises:
+        ValueError: not such a size; the message says what was expected instead.
+
+    >>> parse_size("128M"), parse_size("1GiB"), parse_size("0x100")
+    (134217728, 1073741824, 256)
+    """
+    text = text.strip()
+    if len(text) > 64:  # no number that long is below 16E, and nobody wants it repeated
+        raise ValueError(_EXPECTED)
+    match = _SIZE.match(text)
+    if match is None:
+        raise ValueError(f"{_EXPECTED}{_why_not(text)}")
+    number, suffix, binary = match.groups()
+    if binary and not suffix:
+        raise ValueError(_EXPECTED)
+    hexadecimal = number[:2] in ("0x", "0X")
+    if not hexadecimal and len(number) > 1 and number[0] == "0":
+        raise ValueError(f"{_EXPECTED}; a leading zero would be octal in the kernel, write {number.lstrip('0') or '0'}")
+    if not suffix and not bare:
+        raise ValueError(f"a size with a unit; did you mean {number}M or {number}G?")
+    value = int(number, 16 if hexadecimal else 10) << _SUFFIXES[suffix.upper()]
+    if value >= 1 << 64:
+        raise ValueError(f"{_EXPECTED}, less than 16E")
+    return value
+
+
+def _why_not(text: str) -> str:
+    if re.match(r"\s*-", text):
+        return "; a size is never negative"
+    if re.match(r"\s*[0-9]+\.[0-9]", text):
+        return "; fractions are not accepted, write the next smaller unit"
+    return ""
+
+
+def format_size(nr_bytes: int) -> str:
+    """Return ``nr_bytes`` as lsmem prints sizes: one letter, at most one decimal.
+
+    Models: util-linux lib/strutils.c:size_to_human_string().
+
+    >>> format_size(134217728), format_size(16750372454), format_size(0)
+    ('128M', '15.6G', '0B')
+    """
+    exponent = 0
+    while exponent < 60 and nr_bytes >= 1 << (exponent + 10):
+        exponent += 10
+    letter = "BKMGTPE"[exponent // 10]
+    whole, rest = divmod(nr_bytes, 1 << exponent)
+    tenths = ((rest * 1000 >> exponent) + 50) // 100
+    if tenths == 10:
+        whole, tenths = whole + 1, 0
+    return f"{whole}.{tenths}{letter}" if tenths else f"{whole}{letter}"
+
+
+def format_range(start: int, size: int) -> str:
+    """Return a physical range of ``size`` bytes as lsmem prints it, the end inclusive.
+
+    >>> format_range(0x100000000, 0x8000000)
+    '0x0000000100000000-0x0000000107ffffff'
+    """
+    return f"0x{start:016x}-0x{start + size - 1:016x}"
+
+
+def format_blocks(ids: Iterable[int]) -> str:
+    """Return ascending memory block ids as a list of runs.
+
+    >>> format_blocks([32, 33, 34, 39])
+    '32-34,39'
+    """
+    runs: list[list[int]] = []
+    for block in ids:
+        if runs and runs[-1][1] + 1 == block:
+            runs[-1][1] = block
+        else:
+            runs.append([block, block])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+
+
+def round_up(value: int, multiple: int) -> int:
+    """Return the smallest multiple of ``multiple`` that is not below ``value``."""
+    return -(-value // multiple) * multiple
+
+
+def round_down(value: int, multiple: int) -> int:
+    """Return the largest multiple of ``multiple`` that is not above ``value``."""
+    return value // multiple * multiple
+
+
+def is_aligned(value: int, multiple: int) -> bool:
+    """Return whether ``value`` is a multiple of ``multiple``."""
+    return value % multiple == 0
+
+
+def is_power_of_two(value: int) -> bool:
+    """Return whether ``value`` is a power of two (zero is not)."""
+    return value > 0 and value & (value - 1) == 0
