@@ -1,0 +1,104 @@
+"""The page allocator that the memmap, page tables and workloads draw from.
+
+An allocation walks the zonelist twice, as the kernel does: first against the low watermarks,
+then, on the slow path, against the min watermarks. A request for many equal chunks gives exactly
+what that many single requests would give, at the cost of one.
+
+Models: mm/page_alloc.c:get_page_from_freelist(), __zone_watermark_ok(), __alloc_pages_slowpath()
+(v5.2 to v6.12). Simplified: no reclaim, no compaction, no per-cpu caching of what is freed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from memhotplug.model.buddy import first_pages
+from memhotplug.model.extents import EMPTY, Array, ExtentSet, intersect
+from memhotplug.model.state import MachineState
+from memhotplug.model.zones import Zone, ZoneKind
+
+__all__ = ["alloc_pages", "allocatable_chunks", "free_pages"]
+
+
+def alloc_pages(
+    state: MachineState, order: int, count: int, *, nid: int, movable: bool = False, avoid: int | None = None
+) -> tuple[Array, Array]:
+    """Allocate up to ``count`` chunks of 2**order pages.
+
+    Args:
+        nid: the node to start at; other nodes follow when it has no more.
+        avoid: a node that must not be used.
+        movable: whether Movable zones may be used (GFP_HIGHUSER_MOVABLE instead of GFP_KERNEL).
+
+    Returns:
+        Runs of the pages in allocation order; fewer than asked for when memory ran out. Each run
+        is a whole number of chunks, and the first chunk of a run is naturally aligned.
+    """
+    count, injected = _inject(state, count)
+    starts: list[Array] = []
+    ends: list[Array] = []
+    highest = ZoneKind.MOVABLE if movable else ZoneKind.NORMAL
+    zonelist = [zone for zone in state.zonelist(nid, highest) if zone.nid != avoid]
+    for mark in (1, 0):  # low first, min on the slow path
+        for zone in zonelist:
+            if count <= 0:
+                break
+            low, high = _take(state, zone, order, min(count, allocatable_chunks(zone, order, highest, mark)))
+            count -= int((high - low).sum()) >> order
+            starts.append(low)
+            ends.append(high)
+    if injected:
+        state.fail_allocation = 0
+    return (np.concatenate(starts), np.concatenate(ends)) if starts else (EMPTY, EMPTY)
+
+
+def _inject(state: MachineState, count: int) -> tuple[int, bool]:
+    """Return how many of ``count`` allocations fault injection lets through, and whether it cut."""
+    if state.fail_allocation is None:
+        return count, False
+    allowed = min(count, state.fail_allocation)
+    state.fail_allocation -= allowed
+    return allowed, allowed < count
+
+
+def allocatable_chunks(zone: Zone, order: int, highest: ZoneKind, mark: int) -> int:
+    """Return how many chunks the zone's watermark lets go, fragmentation aside.
+
+    Args:
+        highest: type of the highest zone that the request may use; lower zones keep a reserve from it.
+        mark: 0 for the min watermark, 1 for low.
+    """
+    spare = zone.nr_free - zone.wmark[mark] - zone.protection[highest]
+    return max(spare, 0) >> order
+
+
+def _take(state: MachineState, zone: Zone, order: int, count: int) -> tuple[Array, Array]:
+    if count <= 0:
+        return EMPTY, EMPTY
+    max_order = state.geometry.max_order
+    starts, ends = first_pages(zone.free, order, count, max_order)
+    if int((ends - starts).sum()) < count << order and zone.pcp.total:
+        # Models: mm/page_alloc.c:drain_all_pages(), which the slow path calls before it gives up.
+        zone.free.add_many(zone.pcp.starts, zone.pcp.ends)
+        zone.pcp = ExtentSet()
+        starts, ends = first_pages(zone.free, order, count, max_order)
+    zone.free.remove_many(starts, ends)
+    return starts, ends
+
+
+def free_pages(state: MachineState, starts: Array, ends: Array) -> int:
+    """Give pages back to the zones that their struct pages name.
+
+    Returns:
+        The pages freed; those that lie in no zone (any more) are lost.
+    """
+    pages = ExtentSet(starts, ends)
+    freed = 0
+    for zone in state.zones():
+        if not pages.total:
+            break
+        low, high, _, _ = intersect(pages.starts, pages.ends, zone.linked.starts, zone.linked.ends)
+        if len(low):
+            zone.free.add_many(low, high)
+            freed += int((high - low).sum())
+    return freed

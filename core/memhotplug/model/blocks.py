@@ -1,0 +1,133 @@
+"""Memory block devices: one row a block, columns in NumPy arrays.
+
+Models: drivers/base/memory.c:struct memory_block (include/linux/memory.h).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from memhotplug.model.extents import Array
+
+__all__ = ["NO_ZONE", "BlockState", "BlockTable", "OnlineType"]
+
+NO_ZONE = -1
+"""The zone column of a block that is offline, or whose pages lie in several zones."""
+
+
+class BlockState(IntEnum):
+    """A block's state, with the kernel's numbers (include/linux/memory.h)."""
+
+    ONLINE = 1
+    GOING_OFFLINE = 2
+    OFFLINE = 4
+
+    @property
+    def label(self) -> str:
+        """The word that the ``state`` attribute reads."""
+        return self.name.lower().replace("_", "-")
+
+
+class OnlineType(IntEnum):
+    """How a block is onlined, with the kernel's numbers (enum mmop, MMOP_*)."""
+
+    OFFLINE = 0
+    ONLINE = 1
+    ONLINE_KERNEL = 2
+    ONLINE_MOVABLE = 3
+
+    @property
+    def label(self) -> str:
+        """The word that is written to ``state``."""
+        return self.name.lower()
+
+
+_COLUMNS: dict[str, tuple[Any, int]] = {
+    "state": (np.int8, BlockState.OFFLINE),
+    "nid": (np.int32, 0),
+    "zone": (np.int8, NO_ZONE),
+    "device": (np.int32, -1),
+    "early": (np.bool_, 0),
+    "group": (np.int32, -1),
+    "altmap_pages": (np.int64, 0),
+    "online_type": (np.int8, OnlineType.ONLINE),
+}
+
+
+class BlockTable:
+    """All memory blocks, ascending by id.
+
+    Columns, each of shape (n,), replaced as a whole on every change:
+        id: int64, start pfn / pages per block.
+        state: int8, a BlockState.
+        nid: int32.
+        zone: int8, a ZoneKind or NO_ZONE.
+        device: int32, index of the device that brought it, -1 for boot memory.
+        early: bool, whether it was there at boot.
+        group: int32, id of its memory group, -1 for none.
+        altmap_pages: int64, pages at its start that its own altmap reserves (0 without one).
+        online_type: int8, the OnlineType that ``online`` would use.
+    """
+
+    __slots__ = ("altmap_pages", "device", "early", "group", "id", "nid", "online_type", "state", "zone")
+
+    def __init__(self) -> None:
+        self.id: Array = np.empty(0, dtype=np.int64)
+        self.state: npt.NDArray[np.int8] = np.empty(0, dtype=np.int8)
+        self.nid: npt.NDArray[np.int32] = np.empty(0, dtype=np.int32)
+        self.zone: npt.NDArray[np.int8] = np.empty(0, dtype=np.int8)
+        self.device: npt.NDArray[np.int32] = np.empty(0, dtype=np.int32)
+        self.early: npt.NDArray[np.bool_] = np.empty(0, dtype=np.bool_)
+        self.group: npt.NDArray[np.int32] = np.empty(0, dtype=np.int32)
+        self.altmap_pages: Array = np.empty(0, dtype=np.int64)
+        self.online_type: npt.NDArray[np.int8] = np.empty(0, dtype=np.int8)
+
+    def __len__(self) -> int:
+        return len(self.id)
+
+    def copy(self) -> BlockTable:
+        """Return an independent table that shares the columns."""
+        twin = BlockTable.__new__(BlockTable)
+        for name in BlockTable.__slots__:
+            setattr(twin, name, getattr(self, name))
+        return twin
+
+    def rows(self, first: int, last: int) -> slice:
+        """Return the rows of the existing blocks with first <= id <= last."""
+        low, high = np.searchsorted(self.id, [first, last + 1]).tolist()
+        return slice(low, high)
+
+    def row(self, block: int) -> int | None:
+        """Return the row of one block, None if there is no such block."""
+        found = self.rows(block, block)
+        return found.start if found.stop > found.start else None
+
+    def insert(self, first: int, count: int, **values: int) -> None:
+        """Add ``count`` blocks with ascending ids from ``first``, none of which exists.
+
+        Args:
+            values: columns that differ from a fresh offline block's.
+        """
+        at = int(np.searchsorted(self.id, first))
+        self.id = np.concatenate((self.id[:at], np.arange(first, first + count, dtype=np.int64), self.id[at:]))
+        for name, (dtype, default) in _COLUMNS.items():
+            column = getattr(self, name)
+            new = np.full(count, values.get(name, default), dtype=dtype)
+            setattr(self, name, np.concatenate((column[:at], new, column[at:])))
+
+    def delete(self, rows: slice) -> None:
+        """Take out some rows."""
+        for name in BlockTable.__slots__:
+            column = getattr(self, name)
+            setattr(self, name, np.concatenate((column[: rows.start], column[rows.stop :])))
+
+    def set(self, rows: slice, **values: int | npt.NDArray[Any]) -> None:
+        """Set columns of some rows, in fresh arrays."""
+        for name, value in values.items():
+            column = getattr(self, name).copy()
+            column[rows] = value
+            setattr(self, name, column)

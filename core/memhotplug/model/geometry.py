@@ -1,0 +1,103 @@
+"""The fixed sizes of a machine, in one record, with the conversions that follow from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from memhotplug.units import is_power_of_two
+
+__all__ = ["SUBSECTION_SIZE", "Geometry"]
+
+SUBSECTION_SIZE = 2 << 20
+"""Bytes in a subsection, on every architecture. Models: include/linux/mmzone.h:SUBSECTION_SHIFT."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Geometry:
+    """The sizes that an architecture fixes at boot.
+
+    Attributes:
+        page_size: bytes in a base page.
+        section_size: bytes in a SPARSEMEM section.
+        memory_block_size: bytes in a memory block, the unit of online and offline.
+        struct_page_size: bytes in a ``struct page``.
+        pageblock_order: order of the unit in which the allocator keeps a migrate type.
+        max_order: the highest buddy order, inclusive (the kernel's MAX_PAGE_ORDER).
+        pmd_size: bytes that one PMD-level leaf maps.
+        physical_address_bits: no memory can lie at or beyond 2 to this power.
+        hotplug_base: lowest address that the machine ever hot-adds memory at.
+        max_nodes: node ids are below this.
+    """
+
+    page_size: int
+    section_size: int
+    memory_block_size: int
+    struct_page_size: int = 64
+    pageblock_order: int
+    max_order: int
+    pmd_size: int
+    physical_address_bits: int
+    hotplug_base: int = 0
+    max_nodes: int = 1024
+
+    def __post_init__(self) -> None:
+        for name in ("page_size", "section_size", "memory_block_size", "struct_page_size", "pmd_size"):
+            if not is_power_of_two(getattr(self, name)):
+                raise ValueError(f"{name} must be a power of two, not {getattr(self, name)}")
+        if self.memory_block_size < self.section_size:
+            # Models: drivers/base/memory.c:memory_dev_init(), which panics.
+            raise ValueError(f"memory_block_size {self.memory_block_size} is less than a section, {self.section_size}")
+        if self.page_size << self.max_order > self.section_size:
+            raise ValueError(f"max_order {self.max_order} exceeds a section of {self.section_size} bytes")
+
+    @property
+    def page_shift(self) -> int:
+        """Bits in the offset within a page."""
+        return self.page_size.bit_length() - 1
+
+    @property
+    def pages_per_section(self) -> int:
+        """Pages in a section."""
+        return self.section_size // self.page_size
+
+    @property
+    def pages_per_block(self) -> int:
+        """Pages in a memory block."""
+        return self.memory_block_size // self.page_size
+
+    @property
+    def sections_per_block(self) -> int:
+        """Sections in a memory block."""
+        return self.memory_block_size // self.section_size
+
+    @property
+    def pageblock_pages(self) -> int:
+        """Pages in a pageblock."""
+        return 1 << self.pageblock_order
+
+    @property
+    def pages_per_subsection(self) -> int:
+        """Pages in a subsection."""
+        return SUBSECTION_SIZE // self.page_size
+
+    @property
+    def described_per_page(self) -> int:
+        """Pages whose struct pages fill one page of memmap."""
+        return self.page_size // self.struct_page_size
+
+    @property
+    def end_pfn(self) -> int:
+        """First pfn beyond what the machine can address."""
+        return 1 << (self.physical_address_bits - self.page_shift)
+
+    def memmap_pages(self, nr_pages: int) -> int:
+        """Return the pages of memmap that describe ``nr_pages`` pages, rounded up."""
+        return -(-nr_pages * self.struct_page_size // self.page_size)
+
+    def pfn(self, address: int) -> int:
+        """Return the page frame number of a physical address in bytes."""
+        return address >> self.page_shift
+
+    def address(self, pfn: int) -> int:
+        """Return the physical address in bytes of a pfn."""
+        return pfn << self.page_shift

@@ -1,0 +1,116 @@
+"""Physical address space as /proc/iomem shows it: who claimed which range.
+
+Models: kernel/resource.c (request_resource(), release_mem_region_adjustable()).
+"""
+
+from __future__ import annotations
+
+import errno
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from memhotplug.errors import MemoryHotplugError
+from memhotplug.units import format_range
+
+__all__ = ["SYSTEM_RAM", "Resource", "ResourceTable"]
+
+SYSTEM_RAM = "System RAM"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resource:
+    """One claimed range.
+
+    Attributes:
+        start, end: bytes, ``end`` inclusive as in /proc/iomem.
+        name: ``System RAM``, ``Reserved`` …
+        hotplugged: whether it was claimed by a hot-add.
+        children: resources inside this one, ascending.
+    """
+
+    start: int
+    end: int
+    name: str
+    hotplugged: bool = False
+    children: tuple[Resource, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes in the range."""
+        return self.end - self.start + 1
+
+    @property
+    def is_ram(self) -> bool:
+        """Whether it is System RAM, a driver's own kind included."""
+        return self.name == SYSTEM_RAM or self.name.startswith(SYSTEM_RAM + " (")
+
+
+class ResourceTable:
+    """The top level of the resource tree, ascending and without overlap."""
+
+    __slots__ = ("_entries", "_starts")
+
+    def __init__(self, entries: list[Resource] | None = None) -> None:
+        self._entries = sorted(entries or [], key=lambda entry: entry.start)
+        self._starts = [entry.start for entry in self._entries]
+
+    def __iter__(self) -> Iterator[Resource]:
+        return iter(self._entries)
+
+    def copy(self) -> ResourceTable:
+        """Return an independent table of the same (immutable) entries."""
+        twin = ResourceTable.__new__(ResourceTable)
+        twin._entries, twin._starts = list(self._entries), list(self._starts)
+        return twin
+
+    def overlapping(self, start: int, size: int) -> list[Resource]:
+        """Return the entries that overlap a range of ``size`` bytes."""
+        first = bisect_right(self._starts, start) - 1
+        if first < 0 or self._entries[first].end < start:
+            first += 1
+        return self._entries[first : bisect_left(self._starts, start + size)]
+
+    def request(self, entry: Resource) -> None:
+        """Claim a range.
+
+        Raises:
+            MemoryHotplugError: EEXIST, somebody has part of it.
+        """
+        taken = self.overlapping(entry.start, entry.size)
+        if taken:
+            raise MemoryHotplugError(
+                errno.EEXIST,
+                f"{format_range(entry.start, entry.size)} overlaps {taken[0].name} at "
+                f"{format_range(taken[0].start, taken[0].size)}",
+            )
+        at = bisect_left(self._starts, entry.start)
+        self._entries.insert(at, entry)
+        self._starts.insert(at, entry.start)
+
+    def release(self, start: int, size: int) -> None:
+        """Give back a range of ``size`` bytes, trimming or splitting the entries that hold it.
+
+        Models: kernel/resource.c:release_mem_region_adjustable() (v5.2).
+        """
+        end = start + size - 1
+        for entry in self.overlapping(start, size):
+            at = bisect_left(self._starts, entry.start)
+            parts = [(entry.start, start - 1), (end + 1, entry.end)]
+            kept = [self._part(entry, low, high) for low, high in parts if low <= high]
+            self._entries[at : at + 1] = kept
+            self._starts[at : at + 1] = [part.start for part in kept]
+
+    @staticmethod
+    def _part(entry: Resource, start: int, end: int) -> Resource:
+        children = tuple(child for child in entry.children if start <= child.start and child.end <= end)
+        return replace(entry, start=start, end=end, children=children)
+
+    def ram_bytes(self, start: int, size: int) -> int:
+        """Return the bytes of a range that are System RAM."""
+        found = (entry for entry in self.overlapping(start, size) if entry.is_ram)
+        return sum(min(entry.end, start + size - 1) - max(entry.start, start) + 1 for entry in found)
+
+    def end(self) -> int:
+        """Return the first byte behind the last System RAM, 0 if there is none."""
+        return max((entry.end + 1 for entry in self._entries if entry.is_ram), default=0)

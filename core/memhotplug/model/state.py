@@ -1,0 +1,212 @@
+"""Everything that a modelled machine is at one moment, in one copyable object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from memhotplug.model.blocks import BlockTable, OnlineType
+from memhotplug.model.extents import Array, ExtentSet
+from memhotplug.model.geometry import Geometry
+from memhotplug.model.resources import ResourceTable
+from memhotplug.model.vmemmap import VmemmapTable
+from memhotplug.model.zones import Node, Zone, ZoneKey, ZoneKind
+from memhotplug.units import round_up
+
+__all__ = ["Allocation", "Device", "MachineState", "ProfileState"]
+
+
+class ProfileState(Protocol):
+    """What a profile remembers between operations; opaque to the core."""
+
+    def copy(self) -> ProfileState:
+        """Return an independent copy."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Allocation:
+    """Pages that one owner holds.
+
+    Attributes:
+        name: the owner: a workload of the scenario, or a part of the kernel.
+        movable: whether migration may move the pages.
+        pinned: whether a movable page is pinned, so that migration fails for now.
+        order: order that the pages were allocated with.
+        kernel: whether the owner is the kernel itself rather than a workload.
+        pages: the pfns; never changed in place.
+    """
+
+    name: str
+    movable: bool = False
+    pinned: bool = False
+    order: int = 0
+    kernel: bool = False
+    pages: ExtentSet = field(default_factory=ExtentSet)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Device:
+    """A device that a driver brought memory for.
+
+    Attributes:
+        name: the name that scenario steps use.
+        driver: the driver's plugin name.
+        nid: node id of its memory.
+        ranges: what it added and still has: (first byte, bytes), ascending.
+        group: id of its memory group, -1 for none.
+        options: the driver's own keys of the add.
+        closed: whether the step that brought it is over.
+    """
+
+    name: str
+    driver: str
+    nid: int = 0
+    ranges: tuple[tuple[int, int], ...] = ()
+    group: int = -1
+    options: Mapping[str, object] = field(default_factory=dict)
+    closed: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes that the device has now."""
+        return sum(size for _, size in self.ranges)
+
+
+_COPIED = (
+    "blocks", "sections", "early", "vmemmap", "resources", "reserved", "holes", "withheld", "unbacked", "profile",
+)  # fmt: skip
+
+
+class MachineState:
+    """The state of one machine.
+
+    Attributes:
+        geometry: the fixed sizes.
+        nodes: by id, ascending.
+        blocks: memory block devices.
+        sections: pfns whose section has a memmap; ``early`` those since boot.
+        vmemmap: what backs the memmap.
+        resources: physical address space.
+        allocations: who holds allocated pages, by name; memmap pages are in ``vmemmap`` instead.
+        page_tables: by kind of table, which windows have one (in units of a window).
+        devices: by the index that the block table uses; a removed one has no ranges.
+        reserved: boot pfns that never reached the page allocator, the boot memmap apart.
+        holes: pfns inside boot blocks where there is no memory.
+        auto_online: what happens to blocks right after they were added.
+        withheld: present pfns that a driver keeps from the page allocator (PG_offline).
+        unbacked: pfns of hot-added ranges behind which the hypervisor has put no memory.
+        boot_pages: pages that the page allocator managed when boot had finished.
+        fail_allocation: fault injection: the number of allocations that still succeed, None for all.
+        profile: the profile's own memory.
+    """
+
+    __slots__ = (
+        "allocations", "auto_online", "blocks", "boot_pages", "devices", "early", "fail_allocation", "geometry",
+        "holes", "nodes", "page_tables", "profile", "reserved", "resources", "sections", "unbacked", "vmemmap",
+        "withheld",
+    )  # fmt: skip
+
+    def __init__(self, geometry: Geometry, profile: ProfileState) -> None:
+        self.geometry = geometry
+        self.nodes: dict[int, Node] = {}
+        self.blocks = BlockTable()
+        self.sections = ExtentSet()
+        self.early = ExtentSet()
+        self.vmemmap = VmemmapTable(geometry.described_per_page)
+        self.resources = ResourceTable()
+        self.allocations: dict[str, Allocation] = {}
+        self.page_tables: dict[str, ExtentSet] = {}
+        self.devices: list[Device] = []
+        self.reserved = ExtentSet()
+        self.holes = ExtentSet()
+        self.auto_online = OnlineType.OFFLINE
+        self.withheld = ExtentSet()
+        self.unbacked = ExtentSet()
+        self.boot_pages = 0
+        self.fail_allocation: int | None = None
+        self.profile = profile
+
+    def copy(self) -> MachineState:
+        """Return an independent state; the arrays are shared, so the cost does not grow with memory."""
+        twin = MachineState.__new__(MachineState)
+        for name in MachineState.__slots__:
+            setattr(twin, name, getattr(self, name))
+        twin.nodes = {nid: node.copy() for nid, node in self.nodes.items()}
+        twin.allocations = dict(self.allocations)
+        twin.page_tables = {kind: windows.copy() for kind, windows in self.page_tables.items()}
+        twin.devices = list(self.devices)
+        for name in _COPIED:
+            setattr(twin, name, getattr(self, name).copy())
+        return twin
+
+    def zones(self) -> Iterator[Zone]:
+        """Yield every zone, by node and type."""
+        for node in self.nodes.values():
+            yield from node.zones.values()
+
+    def zone(self, key: ZoneKey) -> Zone:
+        """Return a zone of an existing node."""
+        return self.nodes[key[0]].zones[key[1]]
+
+    def zone_of(self, pfn: int) -> Zone | None:
+        """Return the zone that the struct page of ``pfn`` names, None if it names none yet."""
+        return next((zone for zone in self.zones() if zone.linked.intersects(pfn, pfn + 1)), None)
+
+    def zonelist(self, nid: int, highest: ZoneKind) -> list[Zone]:
+        """Return the zones that an allocation may use, in the order in which they are tried.
+
+        All zones of the nearest node first, highest type first, then those of the next node; all
+        other nodes are equally far, and the next higher id is tried first.
+
+        Models: mm/page_alloc.c:build_zonelists(), find_next_best_node() (v5.2).
+        """
+        ids = sorted(self.nodes, key=lambda other: (other < nid, other))
+        return [
+            zone
+            for other in ids
+            for zone in reversed(self.nodes[other].zones.values())
+            if zone.kind <= highest and zone.managed
+        ]
+
+    def block_bounds(self, rows: slice) -> tuple[Array, Array]:
+        """Return first pfn and end pfn of some blocks; int64, shape (n,)."""
+        starts = self.blocks.id[rows] * self.geometry.pages_per_block
+        return starts, starts + self.geometry.pages_per_block
+
+    def put_device(self, index: int, **changes: object) -> None:
+        """Replace fields of a device."""
+        self.devices[index] = replace(self.devices[index], **changes)  # type: ignore[arg-type]  # checked by callers
+
+    def device_index(self, name: str) -> int | None:
+        """Return the index of the youngest device of that name which still has memory, or None."""
+        for index in range(len(self.devices) - 1, -1, -1):
+            if self.devices[index].name == name and self.devices[index].ranges:
+                return index
+        return None
+
+    def vmemmap_pages_by_block(self) -> Array:
+        """Return for each block how many of its pages hold memmap; int64, shape (blocks,)."""
+        starts, ends = self.block_bounds(slice(None))
+        return self.vmemmap.backing().covered_many(starts, ends)
+
+    def withheld_by_block(self) -> Array:
+        """Return for each block how many of its pages a driver withholds; int64, shape (blocks,)."""
+        starts, ends = self.block_bounds(slice(None))
+        return self.withheld.covered_many(starts, ends)
+
+    def total_managed(self) -> int:
+        """Return the pages that the page allocator manages (MemTotal in pages)."""
+        return sum(zone.managed for zone in self.zones())
+
+    def block_of(self, pfn: int) -> int:
+        """Return the id of the block that holds a pfn, whether it exists or not."""
+        return pfn // self.geometry.pages_per_block
+
+    def first_free_address(self) -> int:
+        """Return the first block-aligned byte above all System RAM and all blocks."""
+        size = self.geometry.memory_block_size
+        top = int(self.blocks.id[-1] + 1) * size if len(self.blocks) else 0
+        end = max(top, self.resources.end(), self.geometry.hotplug_base)
+        return round_up(end, size)

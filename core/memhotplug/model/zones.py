@@ -1,0 +1,152 @@
+"""Zones and nodes: what they span, what is present, managed, free.
+
+Models: include/linux/mmzone.h:struct zone, struct pglist_data.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from memhotplug.model.extents import ExtentSet
+
+__all__ = ["Node", "Zone", "ZoneKey", "ZoneKind"]
+
+
+class ZoneKind(IntEnum):
+    """A zone's type, in the order of enum zone_type."""
+
+    DMA = 0
+    DMA32 = 1
+    NORMAL = 2
+    MOVABLE = 3
+
+    @property
+    def label(self) -> str:
+        """The name as /proc/zoneinfo and valid_zones print it."""
+        return self.name.capitalize() if self >= ZoneKind.NORMAL else self.name
+
+
+ZoneKey = tuple[int, ZoneKind]
+"""A zone's identity: node id and type."""
+
+
+class Zone:
+    """One zone of one node. All counts are in pages.
+
+    Attributes:
+        start_pfn, spanned: the span; both 0 for an empty zone.
+        present, present_early: pages that exist; those of boot sections.
+        managed: pages handed to the page allocator.
+        cma: managed pages that belong to CMA.
+        free: pfns on the buddy lists.
+        pcp: free pfns that wait on per-cpu lists, in no buddy list.
+        linked: pfns whose struct page says that they belong to this zone.
+        wmark: watermarks min, low, high in pages.
+        protection: lowmem reserve in pages, by the type of the highest zone that may be used.
+    """
+
+    __slots__ = (
+        "cma", "free", "kind", "linked", "managed", "nid", "pcp", "present", "present_early",
+        "protection", "spanned", "start_pfn", "wmark",
+    )  # fmt: skip
+
+    def __init__(self, nid: int, kind: ZoneKind) -> None:
+        self.nid = nid
+        self.kind = kind
+        self.start_pfn = 0
+        self.spanned = 0
+        self.present = 0
+        self.present_early = 0
+        self.managed = 0
+        self.cma = 0
+        self.free = ExtentSet()
+        self.pcp = ExtentSet()
+        self.linked = ExtentSet()
+        self.wmark = (0, 0, 0)
+        self.protection = (0, 0, 0, 0)
+
+    @property
+    def key(self) -> ZoneKey:
+        """Node id and type."""
+        return self.nid, self.kind
+
+    @property
+    def end_pfn(self) -> int:
+        """First pfn behind the span."""
+        return self.start_pfn + self.spanned
+
+    @property
+    def nr_free(self) -> int:
+        """Free pages, those on per-cpu lists included."""
+        return self.free.total + self.pcp.total
+
+    def intersects(self, start_pfn: int, end_pfn: int) -> bool:
+        """Return whether the span overlaps [start_pfn, end_pfn).
+
+        Models: include/linux/mmzone.h:zone_intersects().
+        """
+        return self.spanned > 0 and self.start_pfn < end_pfn and start_pfn < self.end_pfn
+
+    def grow_span(self, start_pfn: int, end_pfn: int) -> None:
+        """Extend the span so that it covers [start_pfn, end_pfn).
+
+        Models: mm/memory_hotplug.c:resize_zone_range().
+        """
+        low, high = start_pfn, end_pfn
+        if self.spanned:
+            low, high = min(low, self.start_pfn), max(high, self.end_pfn)
+        self.start_pfn, self.spanned = low, high - low
+
+    def set_span(self, start_pfn: int, end_pfn: int) -> None:
+        """Set the span; an empty one is 0/0."""
+        self.start_pfn, self.spanned = (start_pfn, end_pfn - start_pfn) if end_pfn > start_pfn else (0, 0)
+
+    def copy(self) -> Zone:
+        """Return an independent zone that shares the extents' arrays."""
+        twin = Zone.__new__(Zone)
+        for name in Zone.__slots__:
+            setattr(twin, name, getattr(self, name))
+        twin.free, twin.pcp, twin.linked = self.free.copy(), self.pcp.copy(), self.linked.copy()
+        return twin
+
+
+class Node:
+    """One NUMA node: its zones and whether it is online.
+
+    Attributes:
+        nid: node id.
+        online: whether the node is in the online mask.
+        has_cpu: whether a present CPU belongs to it, which keeps it online without memory.
+        zones: the zones that exist on it, ascending by type.
+    """
+
+    __slots__ = ("has_cpu", "nid", "online", "zones")
+
+    def __init__(self, nid: int, *, online: bool = True, has_cpu: bool = False) -> None:
+        self.nid = nid
+        self.online = online
+        self.has_cpu = has_cpu
+        self.zones: dict[ZoneKind, Zone] = {kind: Zone(nid, kind) for kind in ZoneKind}
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """The hull of the zones' spans, half-open; (0, 0) if all are empty.
+
+        Models: mm/memory_hotplug.c:update_pgdat_span() (v5.5).
+        """
+        spans = [(zone.start_pfn, zone.end_pfn) for zone in self.zones.values() if zone.spanned]
+        if not spans:
+            return 0, 0
+        return min(low for low, _ in spans), max(high for _, high in spans)
+
+    @property
+    def present(self) -> int:
+        """Present pages of all zones."""
+        return sum(zone.present for zone in self.zones.values())
+
+    def copy(self) -> Node:
+        """Return an independent node that shares the extents' arrays."""
+        twin = Node.__new__(Node)
+        twin.nid, twin.online, twin.has_cpu = self.nid, self.online, self.has_cpu
+        twin.zones = {kind: zone.copy() for kind, zone in self.zones.items()}
+        return twin
