@@ -1,0 +1,166 @@
+"""Choosing where a recorded zone's free pages lie, so that its buddy lists come out as they were counted.
+
+/proc/buddyinfo tells how many free chunks of each order a zone has, not where. ``place_free`` picks
+positions; ``count_by_order`` is its inverse: the fully merged buddy decomposition of a set of pages.
+
+Why taking the lowest place each time is enough: let an order-k place be an aligned run of 2**k
+usable pages. Working downwards, each order-k chunk takes one order-k place whatever place it is,
+and needs a pair of places (an aligned run of 2**(k+1)) in which no other order-k chunk lies, or the
+two would merge. How many pairs hold a place does not depend on the choices made for larger orders,
+so a count fits if and only if the lowest places suffice for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memhotplug.errors import InputError
+
+__all__ = ["Extent", "Pfns", "count_by_order", "pages_in", "place_free"]
+
+Pfns = NDArray[np.int64]
+#: Half-open, sorted, disjoint ranges of pfns: starts and ends, int64, shape (n,).
+Extent = tuple[Pfns, Pfns]
+
+#: 256 TiB in chunks of order 10; more is no machine, and would not fit into ours.
+_MAX_CHUNKS = 1 << 26
+
+_NONE: Extent = (np.empty(0, np.int64), np.empty(0, np.int64))
+
+
+def place_free(
+    spans: Extent, counts: Sequence[int], max_order: int, *, avoid: Extent | None = None, place: str = "the zone"
+) -> Extent:
+    """Return extents of free pages whose buddy decomposition is exactly ``counts``.
+
+    Args:
+        spans: the zone's present pfns.
+        counts: free chunks by order, ``max_order + 1`` numbers.
+        max_order: the largest order that the buddy allocator keeps.
+        avoid: pfns to keep in use (kernel image, memmap) as far as the counts allow; ``pages_in``
+            tells how many had to be taken all the same.
+        place: what to call the zone in an error.
+
+    Returns:
+        (starts, ends), sorted, disjoint and merged; deterministic, as low as possible for each order.
+
+    Raises:
+        InputError: the counts do not fit into ``spans``; says which order, how many, and how many would.
+    """
+    if len(counts) != max_order + 1 or any(count < 0 for count in counts):
+        raise InputError(f"{max_order + 1} numbers of free chunks, none negative, for {place}", got=list(counts))
+    if sum(counts) > _MAX_CHUNKS:
+        raise InputError(f"at most {_MAX_CHUNKS} free chunks in {place}", got=sum(counts))
+    usable = _merged(*spans)
+    clean = usable if avoid is None else _difference(usable, _merged(*avoid))
+    free = _NONE
+    for order in range(max_order, -1, -1):
+        taken = _take(usable, clean, counts[order], order, top=order == max_order)
+        if len(taken) < counts[order]:
+            raise InputError(
+                f"at most {len(taken)} free chunks of order {order} in {place}, which has {_pages(spans)} pages",
+                got=counts[order],
+            )
+        if not len(taken):
+            continue
+        chunks = _merged(taken << order, (taken + 1) << order)
+        free = _merged(np.concatenate((free[0], chunks[0])), np.concatenate((free[1], chunks[1])))
+        usable = _difference(usable, chunks)
+        clean = usable if avoid is None else _difference(clean, chunks)
+    return free
+
+
+def count_by_order(starts: Pfns, ends: Pfns, max_order: int) -> NDArray[np.int64]:
+    """Return the free chunks by order of a set of pages, shape (max_order + 1,), everything merged that can be.
+
+    Args:
+        starts, ends: pfn extents of one zone, half-open, disjoint and merged (no extent touches another).
+        max_order: chunks are never larger.
+
+    Models: mm/page_alloc.c:__free_one_page() (v5.2), after any sequence of frees.
+    """
+    runs = np.zeros(max_order + 2, np.int64)
+    for order in range(max_order + 1):
+        first = (starts + ((1 << order) - 1)) >> order
+        runs[order] = np.maximum((ends >> order) - first, 0).sum()
+    return runs[:-1] - 2 * runs[1:]
+
+
+def pages_in(free: Extent, extents: Extent) -> int:
+    """Return how many pages lie both in ``free`` (sorted, disjoint) and in ``extents`` (any order)."""
+    starts, ends = _merged(*extents)
+    inside = _difference(free, (starts, ends))
+    return _pages(free) - _pages(inside)
+
+
+def _take(usable: Extent, clean: Extent, count: int, order: int, *, top: bool) -> Pfns:
+    """Return up to ``count`` chunk numbers (pfn >> order), clean ones first, no two of which could merge."""
+    taken = _lowest(clean, count, order, top=top)
+    if len(taken) == count or clean is usable:
+        return taken
+    # Places that are not clean: whatever is left after the chunks and, below the top, their buddies.
+    width = 0 if top else 1
+    pairs = taken >> width
+    rest = _difference(usable, _merged(pairs << (order + width), (pairs + 1) << (order + width)))
+    more = _lowest(rest, count - len(taken), order, top=top)
+    return np.sort(np.concatenate((taken, more)))
+
+
+def _lowest(extents: Extent, count: int, order: int, *, top: bool) -> Pfns:
+    """Return the lowest ``count`` places of this order, below the top at most one in each pair."""
+    starts, ends = extents
+    first = (starts + ((1 << order) - 1)) >> order
+    last = ends >> order  # exclusive
+    fits = last > first
+    first, last = first[fits], last[fits]
+    if top:
+        return _first_integers(first, last, count)
+    # Extents do not touch, so both places of a pair lie in the same extent.
+    pairs = _first_integers(first >> 1, ((last - 1) >> 1) + 1, count)
+    owner = np.searchsorted(first >> 1, pairs, side="right") - 1
+    return np.maximum(pairs << 1, first[owner]) if len(pairs) else pairs
+
+
+def _first_integers(starts: Pfns, ends: Pfns, count: int) -> Pfns:
+    """Return the lowest ``count`` integers in sorted, disjoint ranges."""
+    lengths = ends - starts
+    before = np.cumsum(lengths) - lengths
+    used = int(np.searchsorted(before, count, side="left"))
+    starts, lengths, before = starts[:used], lengths[:used].copy(), before[:used]
+    if used:
+        lengths[-1] = min(int(lengths[-1]), count - int(before[-1]))
+    total = int(lengths.sum())
+    return np.repeat(starts - before, lengths) + np.arange(total, dtype=np.int64)
+
+
+def _merged(starts: Pfns, ends: Pfns) -> Extent:
+    """Return the union of ranges in any order, as sorted extents that do not touch."""
+    starts, ends = np.asarray(starts, np.int64), np.asarray(ends, np.int64)
+    filled = ends > starts
+    starts, ends = starts[filled], ends[filled]
+    if not len(starts):
+        return _NONE
+    by_start = np.argsort(starts, kind="stable")
+    starts, ends = starts[by_start], np.maximum.accumulate(ends[by_start])
+    opens = np.concatenate(([True], starts[1:] > ends[:-1]))
+    return starts[opens], ends[np.concatenate((opens[1:], [True]))]
+
+
+def _difference(left: Extent, right: Extent) -> Extent:
+    """Return what lies in ``left`` but not in ``right``; both sorted and disjoint, as is the result."""
+    if not len(left[0]) or not len(right[0]):
+        return left
+    # Sweep over all borders: inside the left while its depth is one, outside the right while its is zero.
+    borders = np.concatenate((left[0], left[1], right[0], right[1]))
+    steps = np.repeat(np.array([1, -1, -2, 2], np.int64), [len(left[0])] * 2 + [len(right[0])] * 2)
+    order = np.argsort(borders, kind="stable")
+    borders, depth = borders[order], np.cumsum(steps[order])
+    inside = (depth[:-1] == 1) & (borders[1:] > borders[:-1])
+    return _merged(borders[:-1][inside], borders[1:][inside])
+
+
+def _pages(extents: Extent) -> int:
+    return int((extents[1] - extents[0]).sum())
