@@ -28,9 +28,13 @@ __all__ = [
 ]
 
 
+_KERNEL_NAMES = {_errno.EOPNOTSUPP: "EOPNOTSUPP", _errno.EDEADLK: "EDEADLK", _errno.EAGAIN: "EAGAIN"}
+"""Where one number has several names: the one that the kernel prints."""
+
+
 def errno_name(number: int) -> str:
     """Return the errno's symbol: ``EBUSY``, not 16."""
-    return _errno.errorcode.get(number, f"errno {number}")
+    return _KERNEL_NAMES.get(number) or _errno.errorcode.get(number, f"errno {number}")
 
 
 def errno_number(name: str) -> int:

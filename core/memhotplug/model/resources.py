@@ -26,6 +26,7 @@ class Resource:
         start, end: bytes, ``end`` inclusive as in /proc/iomem.
         name: ``System RAM``, ``Reserved`` …
         hotplugged: whether it was claimed by a hot-add.
+        mergeable: whether it may merge with a neighbour of its kind (MHP_MERGE_RESOURCE).
         children: resources inside this one, ascending.
     """
 
@@ -33,6 +34,7 @@ class Resource:
     end: int
     name: str
     hotplugged: bool = False
+    mergeable: bool = False
     children: tuple[Resource, ...] = ()
 
     @property
@@ -100,6 +102,24 @@ class ResourceTable:
             kept = [self._part(entry, low, high) for low, high in parts if low <= high]
             self._entries[at : at + 1] = kept
             self._starts[at : at + 1] = [part.start for part in kept]
+
+    def merge(self, start: int) -> None:
+        """Let the entry that begins at ``start`` merge with its neighbours, where both may.
+
+        Models: kernel/resource.c:merge_system_ram_resource() (v5.10).
+        """
+        at = bisect_left(self._starts, start)
+        self._entries[at] = replace(self._entries[at], mergeable=True)
+        for left in (at, at - 1):
+            if 0 <= left < len(self._entries) - 1 and self._may_merge(*self._entries[left : left + 2]):
+                joined = replace(self._entries[left], end=self._entries[left + 1].end)
+                self._entries[left : left + 2] = [joined]
+                del self._starts[left + 1]
+
+    @staticmethod
+    def _may_merge(low: Resource, high: Resource) -> bool:
+        alike = low.name == high.name and low.mergeable and high.mergeable
+        return alike and low.end + 1 == high.start and not low.children and not high.children
 
     @staticmethod
     def _part(entry: Resource, start: int, end: int) -> Resource:

@@ -91,6 +91,7 @@ class MachineState:
         resources: physical address space.
         allocations: who holds allocated pages, by name; memmap pages are in ``vmemmap`` instead.
         page_tables: by kind of table, which windows have one (in units of a window).
+        driver_state: what drivers remember between operations, by driver; values are replaced, never changed.
         devices: by the index that the block table uses; a removed one has no ranges.
         reserved: boot pfns that never reached the page allocator, the boot memmap apart.
         holes: pfns inside boot blocks where there is no memory.
@@ -103,9 +104,9 @@ class MachineState:
     """
 
     __slots__ = (
-        "allocations", "auto_online", "blocks", "boot_pages", "devices", "early", "fail_allocation", "geometry",
-        "holes", "nodes", "page_tables", "profile", "reserved", "resources", "sections", "unbacked", "vmemmap",
-        "withheld",
+        "allocations", "auto_online", "blocks", "boot_pages", "devices", "driver_state", "early", "fail_allocation",
+        "geometry", "holes", "nodes", "page_tables", "profile", "reserved", "resources", "sections", "unbacked",
+        "vmemmap", "withheld",
     )  # fmt: skip
 
     def __init__(self, geometry: Geometry, profile: ProfileState) -> None:
@@ -119,6 +120,7 @@ class MachineState:
         self.allocations: dict[str, Allocation] = {}
         self.page_tables: dict[str, ExtentSet] = {}
         self.devices: list[Device] = []
+        self.driver_state: dict[str, Mapping[str, object]] = {}
         self.reserved = ExtentSet()
         self.holes = ExtentSet()
         self.auto_online = OnlineType.OFFLINE
@@ -137,6 +139,7 @@ class MachineState:
         twin.allocations = dict(self.allocations)
         twin.page_tables = {kind: windows.copy() for kind, windows in self.page_tables.items()}
         twin.devices = list(self.devices)
+        twin.driver_state = dict(self.driver_state)
         for name in _COPIED:
             setattr(twin, name, getattr(self, name).copy())
         return twin

@@ -1,0 +1,166 @@
+"""The records that cross the border between the core and a plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntFlag
+
+from memhotplug.model.altmap import Altmap
+from memhotplug.model.zones import ZoneKind
+
+__all__ = [
+    "AddRequest",
+    "BootRange",
+    "MemoryEvent",
+    "MemoryNotify",
+    "PageFlag",
+    "PhysRange",
+    "Restrictions",
+    "SizingRequest",
+    "ZoneLimit",
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BootRange:
+    """Memory that is there at boot: bytes, half-open, on one node."""
+
+    start: int
+    end: int
+    nid: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SizingRequest:
+    """What an architecture knows when it fixes its sizes.
+
+    Attributes:
+        version: the kernel version that is modelled, as (major, minor).
+        memory: sizes of boot memory in bytes with their nodes, in order.
+        page_size, memory_block_size, physical_address_bits: what the user asked for, None if nothing.
+        rzm: s390: bytes of a storage increment, None if not given.
+        cmdline: kernel parameters, by name; a flag without a value maps to the empty string.
+        hypervisor: whether the machine is a guest.
+    """
+
+    version: tuple[int, int]
+    memory: tuple[tuple[int, int], ...]
+    page_size: int | None = None
+    memory_block_size: int | None = None
+    physical_address_bits: int | None = None
+    rzm: int | None = None
+    cmdline: Mapping[str, str] = field(default_factory=dict)
+    hypervisor: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ZoneLimit:
+    """A kernel zone and the first pfn behind it."""
+
+    kind: ZoneKind
+    end_pfn: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PhysRange:
+    """A physical range that a driver adds.
+
+    Attributes:
+        start, size: bytes.
+        nid: node id; None leaves it to the address (memory_add_physaddr_to_nid()).
+        backed: bytes from the start behind which there is real memory; None means all.
+        withheld: bytes at the end that the driver keeps from the page allocator.
+    """
+
+    start: int
+    size: int
+    nid: int | None = None
+    backed: int | None = None
+    withheld: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AddRequest:
+    """One hot-add as a scenario or a caller asks for it.
+
+    Attributes:
+        driver: the driver's plugin name.
+        name: the device's name.
+        size: bytes asked for.
+        address: first byte, None to take the first legal one above all memory.
+        nid: node asked for, None for the driver's own choice.
+        options: the driver's own keys, checked against ``driver_keys``.
+    """
+
+    driver: str
+    name: str
+    size: int
+    address: int | None = None
+    nid: int | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Restrictions:
+    """What travels with a range from add_memory() to the architecture.
+
+    Models: include/linux/memory_hotplug.h:struct mhp_restrictions (v5.2), mhp_params (v5.7 and later).
+
+    Attributes:
+        flags: the MHP flags that are left after filtering.
+        altmap: where the memmap comes from, None for the page allocator.
+    """
+
+    flags: int = 0
+    altmap: Altmap | None = None
+
+
+class MemoryEvent(IntFlag):
+    """What the memory notifier chain is told, with the kernel's numbers (include/linux/memory.h)."""
+
+    MEM_ONLINE = 1
+    MEM_GOING_OFFLINE = 2
+    MEM_OFFLINE = 4
+    MEM_GOING_ONLINE = 8
+    MEM_CANCEL_ONLINE = 16
+    MEM_CANCEL_OFFLINE = 32
+    MEM_PREPARE_ONLINE = 64
+    MEM_FINISH_OFFLINE = 128
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MemoryNotify:
+    """One call of the memory notifier chain, for one or more whole neighbouring blocks.
+
+    Models: include/linux/memory.h:struct memory_notify.
+
+    Attributes:
+        event: what happens.
+        start_pfn, nr_pages: the range.
+        altmap_pages: pages in front of the range that hold the block's own memmap.
+    """
+
+    event: MemoryEvent
+    start_pfn: int
+    nr_pages: int
+    altmap_pages: int = 0
+
+
+class PageFlag(IntFlag):
+    """What a struct page says of itself, with the bits of /proc/kpageflags.
+
+    Models: include/uapi/linux/kernel-page-flags.h, fs/proc/page.c:stable_page_flags().
+    """
+
+    LRU = 1 << 5
+    SLAB = 1 << 7
+    BUDDY = 1 << 10
+    ANON = 1 << 12
+    NOPAGE = 1 << 20
+    OFFLINE = 1 << 23
+    PGTABLE = 1 << 26
+    RESERVED = 1 << 32
+    OWNER_PRIVATE = 1 << 37
+    VMEMMAP = 1 << 40
+    """Not in /proc/kpageflags: the page has the series' VMEMMAP_PAGE mapping."""

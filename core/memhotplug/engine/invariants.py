@@ -1,0 +1,139 @@
+"""What must hold whenever no operation is in progress, and sentences about what does not.
+
+The names I1, I2 … are those of docs/model.md. A profile adds its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from memhotplug.engine.kernel import Kernel
+from memhotplug.model.blocks import BlockState
+from memhotplug.model.extents import ExtentSet, intersect
+from memhotplug.model.vmemmap import Source
+from memhotplug.model.zones import Zone
+from memhotplug.units import format_blocks
+
+__all__ = ["violations"]
+
+
+def violations(kernel: Kernel) -> list[str]:
+    """Return every broken invariant, in a fixed order; empty if all is well."""
+    found = [text for check in _CHECKS for text in check(kernel)]
+    return found + list(kernel.profile.violations(kernel))
+
+
+def _online(kernel: Kernel) -> ExtentSet:
+    starts, ends = kernel.state.block_bounds(slice(None))
+    chosen = kernel.state.blocks.state == BlockState.ONLINE
+    online = ExtentSet(starts[chosen], ends[chosen])
+    online.remove_many(kernel.state.holes.starts, kernel.state.holes.ends)
+    return online
+
+
+def _common(a: ExtentSet, b: ExtentSet) -> int:
+    starts, ends, _, _ = intersect(a.starts, a.ends, b.starts, b.ends)
+    return int((ends - starts).sum())
+
+
+def _label(zone: Zone) -> str:
+    return f"node {zone.nid} zone {zone.kind.label}"
+
+
+def _counters(kernel: Kernel) -> Iterator[str]:
+    for zone in kernel.state.zones():
+        chain = (zone.spanned, zone.present, zone.managed, zone.nr_free)
+        if list(chain) != sorted(chain, reverse=True) or zone.cma > zone.managed or min(chain) < 0:
+            yield f"I1: {_label(zone)}: spanned, present, managed, free do not descend: {', '.join(map(str, chain))}"
+    for node in kernel.state.nodes.values():
+        low, high = node.span
+        spans = [(zone.start_pfn, zone.end_pfn) for zone in node.zones.values() if zone.spanned]
+        outside = any(not low <= start < end <= high for start, end in spans)
+        if outside or node.present != sum(zone.present for zone in node.zones.values()):
+            yield f"I2: node {node.nid}: its span or its present pages are not those of its zones"
+
+
+def _present(kernel: Kernel) -> Iterator[str]:
+    online = _online(kernel)
+    state = kernel.state
+    memmap = [state.vmemmap.backing_from(source) for source in (Source.BOOT, Source.ALTMAP)]
+    withheld = ExtentSet()
+    for kept in (state.reserved, state.withheld, *memmap):
+        withheld.add_many(kept.starts, kept.ends)
+    starts, _ = state.block_bounds(slice(None))
+    withheld.add_many(starts, starts + state.blocks.altmap_pages)
+    for zone in state.zones():
+        there = ExtentSet(*zone.linked.clip_many(online.starts, online.ends))
+        if there.total != zone.present:
+            yield f"I4: {_label(zone)}: {zone.present} pages present, {there.total} in online blocks"
+        managed = there.total - _common(there, withheld)
+        if managed != zone.managed:
+            yield f"I5: {_label(zone)}: {zone.managed} pages managed, {managed} expected"
+
+
+def _allocator(kernel: Kernel) -> Iterator[str]:
+    state = kernel.state
+    memmap = state.vmemmap.backing()
+    allocated = state.vmemmap.backing_from(Source.ALLOCATOR)
+    for zone in state.zones():
+        for free in (zone.free, zone.pcp):
+            shared = _common(free, memmap)
+            if shared:
+                yield f"I11: {_label(zone)}: {shared} free pages hold memmap that is in use"
+        used = _common(zone.linked, allocated)
+        used += sum(_common(zone.linked, held.pages) for held in state.allocations.values())
+        if zone.nr_free + used != zone.managed:
+            yield f"I3: {_label(zone)}: {zone.managed} pages managed, {zone.nr_free} free and {used} allocated"
+
+
+def _memmap(kernel: Kernel) -> Iterator[str]:
+    state = kernel.state
+    missing = state.sections.copy()
+    missing.remove_many(state.vmemmap.mapped.starts, state.vmemmap.mapped.ends)
+    if missing.total:
+        yield f"I11: {missing.total} pages of present sections have no memmap (first pfn {int(missing.starts[0]):#x})"
+    runs = state.vmemmap.runs
+    per_page = kernel.geometry.described_per_page
+    ends = runs.backing + (runs.end - runs.start) // per_page
+    lost = (ends - runs.backing) != state.sections.covered_many(runs.backing, ends)
+    for index in np.flatnonzero(lost).tolist():
+        row = runs[index : index + 1]
+        gone = state.vmemmap.backing(row)
+        gone.remove_many(state.sections.starts, state.sections.ends)
+        victims = _described_by(kernel, row.start[0], row.backing[0], gone)
+        victims = ExtentSet(*state.sections.clip_many(victims.starts, victims.ends))
+        if victims.total:
+            ids = sorted({block for first, end in _block_runs(kernel, victims) for block in range(first, end)})
+            yield f"I11: the memmap of blocks {format_blocks(ids)} lies in removed memory ({gone.total} pages)"
+
+
+def _described_by(kernel: Kernel, start: int, backing: int, pages: ExtentSet) -> ExtentSet:
+    per_page = kernel.geometry.described_per_page
+    return ExtentSet(start + (pages.starts - backing) * per_page, start + (pages.ends - backing) * per_page)
+
+
+def _block_runs(kernel: Kernel, pages: ExtentSet) -> Iterator[tuple[int, int]]:
+    per_block = kernel.geometry.pages_per_block
+    for low, high in pages:
+        yield low // per_block, -(-high // per_block)
+
+
+def _blocks(kernel: Kernel) -> Iterator[str]:
+    state = kernel.state
+    blocks = state.blocks
+    if len(blocks) and not (np.diff(blocks.id) > 0).all():
+        yield "I22: block ids are not unique"
+    size = kernel.geometry.memory_block_size
+    late = ExtentSet(blocks.id[~blocks.early], blocks.id[~blocks.early] + 1)
+    for first, end in late:
+        if state.resources.ram_bytes(first * size, (end - first) * size) != (end - first) * size:
+            yield f"I14: no resource covers all of blocks {format_blocks(range(first, end))}"
+    here = ExtentSet(blocks.id, blocks.id + 1)
+    for entry in state.resources:
+        if entry.hotplugged and not here.contains(entry.start // size, (entry.end + 1) // size):
+            yield f"I14: the resource at {entry.start:#x} has no blocks"
+
+
+_CHECKS: tuple[Callable[[Kernel], Iterator[str]], ...] = (_counters, _present, _allocator, _memmap, _blocks)

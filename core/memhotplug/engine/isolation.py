@@ -1,0 +1,121 @@
+"""Isolating and emptying a range that is to go offline.
+
+Models: mm/page_isolation.c:has_unmovable_pages(); mm/memory_hotplug.c:do_migrate_range(),
+new_node_page() (v5.2 to v6.12). Simplified: a movable page always migrates unless it is pinned or
+no page is left to move it to; the kernel would then retry until a signal arrives.
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import replace
+
+import numpy as np
+
+from memhotplug.engine.kernel import Kernel
+from memhotplug.errors import MemoryHotplugError
+from memhotplug.model.allocator import alloc_pages
+from memhotplug.model.extents import Array, ExtentSet, merge
+from memhotplug.model.state import Allocation
+from memhotplug.model.zones import Zone
+
+__all__ = ["isolate", "migrate", "unisolate", "unmovable_pages"]
+
+
+def unmovable_pages(kernel: Kernel, zone: Zone, pages: ExtentSet) -> int:
+    """Return how many of the pages are neither free nor movable."""
+    state = kernel.state
+    usable = sum(_overlap(pages, part) for part in (zone.free, zone.pcp))
+    movable = sum(_overlap(pages, held.pages) for held in state.allocations.values() if held.movable)
+    return pages.total - usable - movable
+
+
+def _overlap(pages: ExtentSet, other: ExtentSet) -> int:
+    return int(pages.covered_many(other.starts, other.ends).sum()) if len(other) else 0
+
+
+def isolate(kernel: Kernel, zone: Zone, pages: ExtentSet) -> ExtentSet:
+    """Take the free pages of a range off the free lists and return them.
+
+    Raises:
+        MemoryHotplugError: EBUSY, some page is unmovable; nothing has changed.
+    """
+    unmovable = unmovable_pages(kernel, zone, pages)
+    if unmovable:
+        raise MemoryHotplugError(
+            errno.EBUSY, f"failure to isolate range: {unmovable} of {pages.total} pages are unmovable"
+        )
+    taken = ExtentSet(*merge(*_both(zone.free.clip_many(pages.starts, pages.ends), zone.pcp, pages)))
+    zone.free.remove_many(taken.starts, taken.ends)
+    zone.pcp.remove_many(taken.starts, taken.ends)
+    return taken
+
+
+def _both(free: tuple[Array, Array], pcp: ExtentSet, pages: ExtentSet) -> tuple[Array, Array]:
+    low, high = pcp.clip_many(pages.starts, pages.ends)
+    return np.concatenate((free[0], low)), np.concatenate((free[1], high))
+
+
+def unisolate(zone: Zone, taken: ExtentSet) -> None:
+    """Put isolated free pages back on the free lists."""
+    zone.free.add_many(taken.starts, taken.ends)
+
+
+def migrate(kernel: Kernel, zone: Zone, pages: ExtentSet) -> None:
+    """Move every movable page out of an isolated range, to another node if there is one with memory.
+
+    Raises:
+        MemoryHotplugError: EINTR, a page cannot move and the kernel would retry until interrupted;
+            what moved before stays moved.
+    """
+    vacated: list[ExtentSet] = []
+    try:
+        for held in list(kernel.state.allocations.values()):
+            if held.movable and _overlap(pages, held.pages):
+                vacated.append(_migrate_one(kernel, zone, pages, held))
+    except MemoryHotplugError:
+        # The range stays online, so what others left behind in it is free again.
+        for left in vacated:
+            zone.free.add_many(left.starts, left.ends)
+        raise
+
+
+def _migrate_one(kernel: Kernel, zone: Zone, pages: ExtentSet, held: Allocation) -> ExtentSet:
+    """Move one owner's pages; return the pages that they vacated."""
+    inside = ExtentSet(*held.pages.clip_many(pages.starts, pages.ends))
+    if held.pinned:
+        raise MemoryHotplugError(
+            errno.EINTR, f"{inside.total} pages of {held.name!r} are pinned; would retry until interrupted"
+        )
+    others = any(node.nid != zone.nid and node.present for node in kernel.state.nodes.values())
+    count = -(-inside.total >> held.order)
+    starts, ends = alloc_pages(
+        kernel.state, held.order, count, nid=zone.nid, movable=True, avoid=zone.nid if others else None
+    )
+    moved = int((ends - starts).sum())
+    left = ExtentSet(*_tail(inside, moved))
+    kept = held.pages.copy()
+    kept.remove_many(inside.starts, inside.ends)
+    kept.add_many(starts, ends)
+    kept.add_many(left.starts, left.ends)
+    kernel.state.allocations[held.name] = replace(held, pages=kept)
+    if left.total:
+        _settle(zone, inside, left)
+        raise MemoryHotplugError(
+            errno.EINTR, f"no memory to move {left.total} pages of {held.name!r} to; would retry until interrupted"
+        )
+    return inside
+
+
+def _tail(pages: ExtentSet, count: int) -> tuple[Array, Array]:
+    """Return the pages behind the first ``count``."""
+    before = np.cumsum(pages.ends - pages.starts) - (pages.ends - pages.starts)
+    starts = pages.starts + np.clip(count - before, 0, pages.ends - pages.starts)
+    return merge(starts, pages.ends)
+
+
+def _settle(zone: Zone, inside: ExtentSet, left: ExtentSet) -> None:
+    """Free the pages of a range whose contents did move although others did not."""
+    vacated = inside.copy()
+    vacated.remove_many(left.starts, left.ends)
+    zone.free.add_many(vacated.starts, vacated.ends)

@@ -1,0 +1,140 @@
+"""Online and offline requests: one a block, as writes to the ``state`` files are.
+
+Neighbouring blocks whose requests would all succeed the same way are handled as one run, which is
+what makes a terabyte cheap. If a run fails, everything is put back and its blocks are tried one by
+one, so that the outcome is exactly that of single requests.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+
+from memhotplug.engine.kernel import Kernel
+from memhotplug.errors import MemoryHotplugError
+from memhotplug.model.blocks import NO_ZONE, BlockState, OnlineType
+from memhotplug.model.zones import Zone, ZoneKind
+
+__all__ = ["offline_blocks", "online_blocks", "zone_of_rows"]
+
+
+def online_blocks(kernel: Kernel, ids: list[int], online_type: OnlineType) -> list[int]:
+    """Request online for each block, ascending; return the blocks done.
+
+    Raises:
+        MemoryHotplugError: the first block that fails ends it (``blocks_done`` says what came before):
+            ENOENT no such block, EINVAL it is online already, or why the kernel refused.
+    """
+    return _each_run(kernel, ids, BlockState.OFFLINE, lambda rows: _online_rows(kernel, rows, online_type))
+
+
+def offline_blocks(kernel: Kernel, ids: list[int]) -> list[int]:
+    """Request offline for each block, ascending; return the blocks done.
+
+    Raises:
+        MemoryHotplugError: as :func:`online_blocks`.
+    """
+    return _each_run(kernel, ids, BlockState.ONLINE, lambda rows: _offline_rows(kernel, rows))
+
+
+def _each_run(
+    kernel: Kernel, ids: list[int], wanted: BlockState, operation: Callable[[slice], None]
+) -> list[int]:
+    """Apply an operation to runs of neighbouring blocks that are in the wanted state."""
+    done: list[int] = []
+    for first, last in _neighbours(ids):
+        while first <= last:
+            rows = _ready(kernel, first, last, wanted, done)
+            _attempt(kernel, rows, operation, done)
+            first = int(kernel.state.blocks.id[rows.stop - 1]) + 1
+    return done
+
+
+def _neighbours(ids: list[int]) -> list[tuple[int, int]]:
+    values = np.asarray(ids, dtype=np.int64)
+    cuts = np.flatnonzero(np.diff(values) != 1) + 1
+    return [(int(part[0]), int(part[-1])) for part in np.split(values, cuts) if len(part)]
+
+
+def _ready(kernel: Kernel, first: int, last: int, wanted: BlockState, done: list[int]) -> slice:
+    """Return the rows, beginning with block ``first``, that exist and are in the wanted state."""
+    blocks = kernel.state.blocks
+    rows = blocks.rows(first, last)
+    if rows.start == rows.stop or int(blocks.id[rows.start]) != first:
+        raise MemoryHotplugError(errno.ENOENT, f"there is no memory block {first}", blocks_done=done)
+    gaps = np.flatnonzero(np.diff(blocks.id[rows]) != 1)
+    stop = rows.start + int(gaps[0]) + 1 if len(gaps) else rows.stop
+    unready = np.flatnonzero(blocks.state[rows.start : stop] != wanted)
+    if len(unready) and not unready[0]:
+        state = BlockState(int(blocks.state[rows.start])).label
+        raise MemoryHotplugError(errno.EINVAL, f"memory block {first} is {state} already", blocks_done=done)
+    return slice(rows.start, rows.start + int(unready[0]) if len(unready) else stop)
+
+
+def _attempt(kernel: Kernel, rows: slice, operation: Callable[[slice], None], done: list[int]) -> None:
+    """Do all rows at once; if that fails, put everything back and do one after the other."""
+    ids: list[int] = kernel.state.blocks.id[rows].tolist()
+    if len(ids) > 1:
+        saved = kernel.copy()
+        try:
+            operation(rows)
+        except MemoryHotplugError:
+            kernel.restore(saved)
+        else:
+            done += ids
+            return
+    for offset, block in enumerate(ids):
+        try:
+            operation(slice(rows.start + offset, rows.start + offset + 1))
+        except MemoryHotplugError as problem:
+            problem.blocks_done = tuple(done)
+            raise
+        done.append(block)
+
+
+def _online_rows(kernel: Kernel, rows: slice, online_type: OnlineType) -> None:
+    first = rows.start
+    while first < rows.stop:
+        zone, count = kernel.profile.zone_for_rows(kernel, slice(first, rows.stop), online_type)
+        kernel.profile.online(kernel, slice(first, first + count), zone)
+        first += count
+
+
+def _offline_rows(kernel: Kernel, rows: slice) -> None:
+    blocks = kernel.state.blocks
+    keys = np.stack((blocks.nid[rows].astype(np.int64), blocks.zone[rows].astype(np.int64)))
+    cuts = np.flatnonzero((np.diff(keys) != 0).any(axis=0)) + 1
+    bounds = [rows.start, *(cuts + rows.start).tolist(), rows.stop]
+    for first, last in pairwise(bounds):
+        while first < last:
+            count = _without_migration(kernel, slice(first, last))
+            kernel.profile.offline(kernel, slice(first, first + count))
+            first += count
+
+
+def _without_migration(kernel: Kernel, rows: slice) -> int:
+    """Return how many leading blocks have no page to migrate, at least 1.
+
+    A block with such pages is a request of its own: they may move to a block whose turn is yet to
+    come, as they would not if both blocks were isolated together.
+    """
+    starts, ends = kernel.state.block_bounds(rows)
+    pfns = [held.pages.first_from(int(starts[0])) for held in kernel.state.allocations.values() if held.movable]
+    first = min((pfn for pfn in pfns if pfn is not None), default=int(ends[-1]))
+    return max(int(np.searchsorted(ends, first, side="right")), 1)
+
+
+def zone_of_rows(kernel: Kernel, rows: slice) -> Zone:
+    """Return the zone that online rows lie in.
+
+    Raises:
+        MemoryHotplugError: EINVAL, the pages lie in several zones.
+    """
+    blocks = kernel.state.blocks
+    kind = int(blocks.zone[rows.start])
+    if kind == NO_ZONE:
+        raise MemoryHotplugError(errno.EINVAL, f"memory block {int(blocks.id[rows.start])} spans several zones")
+    return kernel.state.zone((int(blocks.nid[rows.start]), ZoneKind(kind)))

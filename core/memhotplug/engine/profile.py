@@ -1,0 +1,139 @@
+"""What a kernel profile is: the memory hotplug semantics of one kernel, behind one interface.
+
+A profile is a plugin. The engine asks it for every step on which kernels differ; what they share
+lives in the engine, once.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from memhotplug.contracts import Restrictions
+from memhotplug.errors import MemoryHotplugError
+from memhotplug.model.blocks import OnlineType
+from memhotplug.model.state import ProfileState
+from memhotplug.model.vmemmap import MapRuns
+from memhotplug.model.zones import Zone
+
+if TYPE_CHECKING:
+    from memhotplug.engine.kernel import Kernel
+    from memhotplug.engine.projection import PageArray
+
+__all__ = ["KernelProfile"]
+
+
+class KernelProfile:
+    """The semantics of one kernel. A subclass must keep no state of its own.
+
+    Class attributes:
+        name: the profile's name.
+        version: the kernel version that architectures and drivers go by.
+        flags: bit of each MHP flag, by its kernel name.
+        short_flags: kernel name of each short name that YAML accepts.
+        auto_online_types: what memhp_default_state and auto_online_blocks accept.
+        event_names: the memory notifier events that this kernel has.
+    """
+
+    name: str
+    version: tuple[int, int]
+    flags: Mapping[str, int]
+    short_flags: Mapping[str, str]
+    auto_online_types: tuple[OnlineType, ...] = tuple(OnlineType)
+    event_names: tuple[str, ...]
+
+    def new_state(self, kernel: Kernel) -> ProfileState:
+        """Return what the profile remembers of a machine, at boot. Raises InputError on bad parameters."""
+        raise NotImplementedError
+
+    def filter_flags(self, kernel: Kernel, flags: int) -> int:
+        """Return the flags that are left of what a caller passed, with warnings for the others."""
+        raise NotImplementedError
+
+    def memmap_on_memory_refusal(self, kernel: Kernel, size: int | None = None) -> str | None:
+        """Return why a range of ``size`` bytes (None: one block) cannot host its memmap, None if it can.
+
+        Models: mm/memory_hotplug.c:mhp_supports_memmap_on_memory(), for kernels that have it.
+        """
+        return "this kernel has no memmap_on_memory"
+
+    def register_group(self, kernel: Kernel, nid: int, *, max_pages: int = 0, unit_pages: int = 0) -> int:
+        """Register a static or a dynamic memory group and return its id; -1 where groups do not exist."""
+        return -1
+
+    def add_memory_resource(self, kernel: Kernel, device: int, start: int, size: int, nid: int, flags: int) -> None:
+        """Add a range of ``size`` bytes whose resource is claimed already.
+
+        Models: mm/memory_hotplug.c:add_memory_resource().
+        Raises: MemoryHotplugError: what this kernel leaves behind is in ``leaks``.
+        """
+        raise NotImplementedError
+
+    def add_pages(self, kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, restrictions: Restrictions) -> None:
+        """Give the sections of a range their memmap. Models: mm/memory_hotplug.c:__add_pages()."""
+        raise NotImplementedError
+
+    def remove_pages(self, kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
+        """Take the sections of a range and their memmap away. Models: mm/memory_hotplug.c:__remove_pages()."""
+        raise NotImplementedError
+
+    def zone_for_rows(self, kernel: Kernel, rows: slice, online_type: OnlineType) -> tuple[Zone, int]:
+        """Return the zone that the first of some neighbouring offline blocks goes to, and how many
+        blocks from there on go to the same zone if they are onlined one after the other.
+
+        Models: mm/memory_hotplug.c:zone_for_pfn_range().
+        """
+        raise NotImplementedError
+
+    def online(self, kernel: Kernel, rows: slice, zone: Zone) -> None:
+        """Online neighbouring offline blocks into one zone. Models: mm/memory_hotplug.c:online_pages()."""
+        raise NotImplementedError
+
+    def offline(self, kernel: Kernel, rows: slice) -> None:
+        """Take neighbouring online blocks of one zone offline. Models: mm/memory_hotplug.c:offline_pages()."""
+        raise NotImplementedError
+
+    def remove(self, kernel: Kernel, start: int, size: int) -> None:
+        """Remove a range of ``size`` bytes. Models: mm/memory_hotplug.c:try_remove_memory()."""
+        raise NotImplementedError
+
+    def release_vmemmap(self, kernel: Kernel, runs: MapRuns) -> None:
+        """Dispose of the pages behind mappings of the memmap that were just taken down."""
+        raise NotImplementedError
+
+    def removable(self, kernel: Kernel, row: int) -> bool:
+        """Return what the ``removable`` attribute of a block reads."""
+        raise NotImplementedError
+
+    def root_attributes(self, kernel: Kernel) -> Mapping[str, str]:
+        """Return the profile's own files below /sys/devices/system/memory, with what they read."""
+        return {}
+
+    def write_root_attribute(self, kernel: Kernel, name: str, value: str, *, capable: bool) -> bool:
+        """Write one of the profile's own files; return whether it has such a file."""
+        return False
+
+    def module_parameters(self, kernel: Kernel) -> Mapping[str, str]:
+        """Return /sys/module/memory_hotplug/parameters, with what each file reads."""
+        return {}
+
+    def write_module_parameter(self, kernel: Kernel, name: str, value: str) -> None:
+        """Write a module parameter. Raises MemoryHotplugError as the kernel answers."""
+        raise MemoryHotplugError(errno.ENOENT, f"there is no parameter {name!r}")
+
+    def project(self, kernel: Kernel, pages: PageArray, start_pfn: int) -> None:
+        """Write into a projection of struct pages what only this profile knows of them."""
+
+    def heads(self, kernel: Kernel) -> Iterator[dict[str, object]]:
+        """Yield the entries of the JSON key ``vmemmap``, ascending."""
+        raise NotImplementedError
+
+    def violations(self, kernel: Kernel) -> Iterator[str]:
+        """Yield the profile's own broken invariants, one sentence each."""
+        yield from ()
+
+    def describe_flags(self, flags: int) -> str:
+        """Return flags by their kernel names."""
+        names = [name for name, bit in self.flags.items() if flags & bit]
+        return "|".join(names) or "MHP_NONE"

@@ -1,0 +1,72 @@
+"""remove_memory(): what is the same for every kernel about taking a range away.
+
+Models: mm/memory_hotplug.c:remove_memory(), try_offline_node() (v5.2 to v6.12).
+"""
+
+from __future__ import annotations
+
+import errno
+
+from memhotplug.engine.kernel import Kernel
+from memhotplug.errors import MemoryHotplugError
+from memhotplug.model.blocks import BlockState
+from memhotplug.units import format_blocks, format_range
+
+__all__ = ["check_removable", "remove_memory", "try_offline_node"]
+
+
+def check_removable(kernel: Kernel, start: int, size: int) -> None:
+    """Check that a range of ``size`` bytes may be removed.
+
+    Raises:
+        MemoryHotplugError: EINVAL misaligned or nothing there, EBUSY a block is not offline.
+    """
+    block_size = kernel.geometry.memory_block_size
+    where = format_range(start, max(size, 1))
+    if size <= 0 or start % block_size or size % block_size:
+        raise MemoryHotplugError(
+            errno.EINVAL, f"{where} is not made of whole memory blocks of {block_size:#x} bytes; the kernel would BUG"
+        )
+    blocks = kernel.state.blocks
+    rows = blocks.rows(start // block_size, (start + size) // block_size - 1)
+    if rows.start == rows.stop:
+        raise MemoryHotplugError(errno.EINVAL, f"there is no memory block in {where}")
+    busy = blocks.id[rows][blocks.state[rows] != BlockState.OFFLINE]
+    if len(busy):
+        raise MemoryHotplugError(errno.EBUSY, f"memory blocks {format_blocks(busy.tolist())} are not offline")
+
+
+def remove_memory(kernel: Kernel, start: int, size: int) -> None:
+    """Remove a range of ``size`` bytes, all of whose blocks are offline.
+
+    Raises:
+        MemoryHotplugError: as :func:`check_removable`, or why this kernel refused; nothing changed.
+    """
+    check_removable(kernel, start, size)
+    kernel.profile.remove(kernel, start, size)
+    pages = kernel.geometry.pfn(start), kernel.geometry.pfn(start + size)
+    kernel.state.withheld.remove(*pages)
+    kernel.state.unbacked.remove(*pages)
+    for index, device in enumerate(kernel.state.devices):
+        kept = _without(device.ranges, start, start + size)
+        if kept != device.ranges:
+            kernel.state.put_device(index, ranges=kept)
+    kernel.log("removed", start=start, size=size)
+
+
+def _without(ranges: tuple[tuple[int, int], ...], start: int, end: int) -> tuple[tuple[int, int], ...]:
+    kept = []
+    for low, size in ranges:
+        for first, last in ((low, min(low + size, start)), (max(low, end), low + size)):
+            if first < last:
+                kept.append((first, last - first))
+    return tuple(kept)
+
+
+def try_offline_node(kernel: Kernel, nid: int) -> None:
+    """Take a node offline that has neither a block nor a CPU any more."""
+    node = kernel.state.nodes[nid]
+    if node.has_cpu or (kernel.state.blocks.nid == nid).any():
+        return
+    del kernel.state.nodes[nid]
+    kernel.log("node_offline", node=nid)

@@ -1,0 +1,191 @@
+"""The hook specifications: every question that the core asks a plugin.
+
+Hooks bear the kernel's names where the kernel has the function. They get ranges, never single
+pages, and are called by keyword. A refusal is a :class:`memhotplug.MemoryHotplugError` with the
+errno that the kernel would return; any other exception is reported as the plugin's fault.
+
+One plugin manager belongs to one machine and holds the chosen architecture, the profile, and the
+drivers in use. Architecture and profile hooks have one implementation each; driver hooks are
+called for one driver at a time; ``memory_notify`` is called for every plugin, in the order of
+their names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import pluggy
+
+from memhotplug.contracts import AddRequest, MemoryNotify, PhysRange, Restrictions, SizingRequest, ZoneLimit
+from memhotplug.keyspec import KeySpec
+from memhotplug.model.altmap import Altmap
+from memhotplug.model.geometry import Geometry
+
+if TYPE_CHECKING:
+    from memhotplug.engine.kernel import Kernel
+    from memhotplug.engine.profile import KernelProfile
+
+__all__ = ["PROJECT", "ArchSpec", "DriverSpec", "NotifierSpec", "ProfileSpec", "hookimpl", "hookspec"]
+
+PROJECT = "memhotplug"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class ArchSpec:
+    """What an architecture plugin answers (entry point group ``memhotplug.arch``)."""
+
+    @hookspec(firstresult=True)
+    def page_sizing(self, request: SizingRequest) -> Geometry:
+        """Return page, section, memory block, struct page and leaf sizes.
+
+        Called: once, before anything else, when a machine boots.
+        Args: request: kernel version, boot memory, and what the user asked for.
+        Raises: InputError: the user asked for what the architecture does not have.
+        Models: include/asm/sparsemem.h and memory_block_size_bytes() of the architecture.
+        """
+        raise NotImplementedError
+
+    @hookspec(firstresult=True)
+    def zone_limits(self, geometry: Geometry) -> Sequence[ZoneLimit]:
+        """Return the kernel zones, ascending, each with the first pfn behind it.
+
+        Called: once at boot. The last one must be Normal.
+        Models: free_area_init_nodes(max_zone_pfns) as the architecture calls it.
+        """
+        raise NotImplementedError
+
+    @hookspec(firstresult=True)
+    def boot_base(self, geometry: Geometry) -> int:
+        """Return the physical address in bytes at which boot memory begins.
+
+        Called: once at boot, when memory is given by size.
+        """
+        raise NotImplementedError
+
+    @hookspec(firstresult=True)
+    def vmemmap_populate(self, kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, altmap: Altmap | None) -> None:
+        """Back the memmap of [start_pfn, start_pfn + nr_pages).
+
+        Called: for boot memory, and once for each hot-added range. What is mapped already is to be
+        left alone. Use ``kernel.populate()`` for the data pages and ``kernel.ensure_tables()`` for
+        page tables.
+        Args: altmap: take the data pages from there; None means from the page allocator.
+        Raises: MemoryHotplugError ENOMEM: the range is not wholly backed; what is done stays.
+        Models: vmemmap_populate() of the architecture.
+        """
+
+    @hookspec(firstresult=True)
+    def vmemmap_free(self, kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
+        """Unmap the memmap of [start_pfn, start_pfn + nr_pages), whose sections are gone already.
+
+        Called: at removal. Use ``kernel.unmap()``; a leaf that describes a section that is still
+        there has to stay.
+        Models: vmemmap_free() of the architecture.
+        """
+
+    @hookspec(firstresult=True)
+    def arch_add_memory(
+        self, kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, restrictions: Restrictions
+    ) -> None:
+        """Map the range into the kernel's direct map and call ``kernel.add_pages()``.
+
+        Raises: MemoryHotplugError: ENOMEM, ERANGE, EINVAL as the architecture has it.
+        Models: arch_add_memory() of the architecture.
+        """
+
+    @hookspec(firstresult=True)
+    def arch_remove_memory(self, kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
+        """Call ``kernel.remove_pages()`` and take the range out of the direct map.
+
+        Models: arch_remove_memory() of the architecture.
+        """
+
+    @hookspec(firstresult=True)
+    def create_mapping(self, kernel: Kernel, start_pfn: int, nr_pages: int, nid: int) -> None:
+        """Note the page tables that the direct map of boot memory has.
+
+        Optional. Called: once for each range of boot memory; ``kernel.ensure_tables()`` takes no
+        pages then. Without it no page tables are counted for boot memory.
+        """
+
+    @hookspec(firstresult=True)
+    def supports_memmap_on_memory(self, kernel: Kernel, memmap_bytes: int) -> bool:
+        """Return whether a block whose memmap has ``memmap_bytes`` bytes may host it.
+
+        Models: arch_supports_memmap_on_memory() (v6.6); before it, the PMD rule of
+        mm/memory_hotplug.c:mhp_supports_memmap_on_memory() (v5.13).
+        """
+        raise NotImplementedError
+
+
+class ProfileSpec:
+    """What a profile plugin answers (entry point group ``memhotplug.profiles``)."""
+
+    @hookspec(firstresult=True)
+    def kernel_profile(self) -> KernelProfile:
+        """Return the kernel semantics that this plugin models.
+
+        Called: once a machine. The object must keep no state between machines.
+        """
+        raise NotImplementedError
+
+
+class DriverSpec:
+    """What a driver plugin answers (entry point group ``memhotplug.drivers``)."""
+
+    @hookspec(firstresult=True)
+    def driver_keys(self) -> Mapping[str, KeySpec]:
+        """Return the keys of an ``add`` step that only this driver has, by name.
+
+        Called: when a scenario that names the driver is read, before any machine exists.
+        """
+        raise NotImplementedError
+
+    @hookspec(firstresult=True)
+    def driver_ranges(self, kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
+        """Return the ranges that a request makes the driver add, in the order in which it adds them.
+
+        Raises: MemoryHotplugError: the driver refuses the request as a whole.
+        """
+        raise NotImplementedError
+
+    @hookspec(firstresult=True)
+    def mhp_flags(self, kernel: Kernel, request: AddRequest, phys_range: PhysRange) -> int:
+        """Return the MHP flags that the driver passes for a range: its policy.
+
+        Called: once for each range, unless the scenario sets the flags. ``kernel.flag("device")``
+        gives a bit by its short or kernel name, 0 where the profile does not have it.
+        """
+        raise NotImplementedError
+
+    @hookspec(firstresult=True)
+    def driver_add(self, kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange]) -> str | None:
+        """Add the ranges, one ``kernel.add_range()`` each, and return what the driver made of it.
+
+        Optional; without it the ranges are added in order and the first error ends the step. The
+        step's errno is the first error of ``kernel.add_range()`` whatever is returned here.
+        Returns: a word or sentence for ``driver_result``, None for success.
+        """
+
+    @hookspec(firstresult=True)
+    def driver_eject(self, kernel: Kernel, name: str) -> str | None:
+        """Take the device out again: offline what is online, then remove.
+
+        Optional; without it two passes offline the device's blocks, and what was offlined comes
+        back by a plain online if one stays online (EBUSY).
+        """
+
+
+class NotifierSpec:
+    """What any plugin may listen to."""
+
+    @hookspec
+    def memory_notify(self, kernel: Kernel, notify: MemoryNotify) -> None:
+        """Learn that blocks go online or offline, or refuse it.
+
+        Called: for each plugin in the order of names. On a GOING event a raised MemoryHotplugError
+        is a veto; the CANCEL event follows.
+        Models: the memory notifier chain (drivers/base/memory.c:memory_notify()).
+        """

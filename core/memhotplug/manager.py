@@ -1,0 +1,261 @@
+"""Plugins: found, chosen, loaded and called, with the blame put where it belongs.
+
+Three steps that must not be confused: *discover* reads entry points and imports nothing; *load*
+imports one chosen plugin; *register* puts it into the plugin manager of one machine. A plugin that
+is broken but not chosen harms nobody.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import Distribution, EntryPoint, distributions
+from typing import Any, Final
+
+import pluggy
+
+from memhotplug import hookspecs
+from memhotplug.errors import InputError, MemoryHotplugError, PluginError, nearest
+from memhotplug.keyspec import KeySpec
+
+__all__ = ["GROUPS", "Candidate", "Plugins", "candidates", "choose", "driver_keys", "names"]
+
+GROUPS: Final[Mapping[str, str]] = {
+    "arch": "memhotplug.arch",
+    "profiles": "memhotplug.profiles",
+    "drivers": "memhotplug.drivers",
+}
+"""Entry point group of each kind of plugin."""
+
+_REQUIRED: Final[Mapping[str, tuple[str, ...]]] = {
+    "arch": (
+        "page_sizing",
+        "zone_limits",
+        "boot_base",
+        "vmemmap_populate",
+        "vmemmap_free",
+        "arch_add_memory",
+        "arch_remove_memory",
+        "supports_memmap_on_memory",
+    ),
+    "profiles": ("kernel_profile",),
+    "drivers": ("driver_keys", "driver_ranges", "mhp_flags"),
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Candidate:
+    """A plugin that is installed, not imported yet.
+
+    Attributes:
+        kind: ``arch``, ``profiles`` or ``drivers``.
+        name: what scenarios call it.
+        distribution, version: the package that brought it.
+        target: the module (and attribute) to import.
+    """
+
+    kind: str
+    name: str
+    distribution: str
+    version: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.distribution} {self.version}, {GROUPS[self.kind]} = {self.target})"
+
+    def load(self) -> object:
+        """Import the plugin.
+
+        Raises:
+            PluginError: it cannot be imported, lacks a required hook, or has an unknown one.
+        """
+        return _load(self)
+
+
+@functools.cache
+def _load(candidate: Candidate) -> object:
+    entry = EntryPoint(candidate.name, candidate.target, GROUPS[candidate.kind])
+    try:
+        plugin = entry.load()
+    except Exception as problem:
+        raise PluginError(str(candidate), f"cannot be loaded: {type(problem).__name__}: {problem}") from problem
+    _check_hooks(candidate, plugin)
+    return plugin
+
+
+def _check_hooks(candidate: Candidate, plugin: object) -> None:
+    manager = _new_manager()
+    try:
+        manager.register(plugin, name=candidate.name)
+        manager.check_pending()
+    except (pluggy.PluginValidationError, ValueError) as problem:
+        raise PluginError(str(candidate), " ".join(str(problem).split())) from problem
+    have = {caller.name for caller in manager.get_hookcallers(plugin) or ()}
+    missing = [hook for hook in _REQUIRED[candidate.kind] if hook not in have]
+    if missing:
+        raise PluginError(str(candidate), f"has no hook {', '.join(missing)}")
+
+
+def _new_manager() -> pluggy.PluginManager:
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    for spec in (hookspecs.ArchSpec, hookspecs.ProfileSpec, hookspecs.DriverSpec, hookspecs.NotifierSpec):
+        manager.add_hookspecs(spec)
+    return manager
+
+
+@functools.cache
+def _entry_points() -> tuple[Candidate, ...]:
+    kinds = {group: kind for kind, group in GROUPS.items()}
+    found = set()
+    for distribution in distributions():
+        for entry in _entries(distribution):
+            if entry.group in kinds:
+                name = distribution.metadata["Name"] or "unknown"
+                found.add(Candidate(kinds[entry.group], entry.name, name, distribution.version or "?", entry.value))
+    return tuple(sorted(found))
+
+
+def _entries(distribution: Distribution) -> Sequence[EntryPoint]:
+    # A distribution without the file is by far the most common, and parsing is slow.
+    text = distribution.read_text("entry_points.txt")
+    return tuple(distribution.entry_points) if text and "memhotplug." in text else ()
+
+
+def candidates(kind: str | None = None) -> list[Candidate]:
+    """Return the installed plugins of one kind or of all, ascending by kind and name."""
+    return [found for found in _entry_points() if kind in (None, found.kind)]
+
+
+def names(kind: str) -> list[str]:
+    """Return the names of the installed plugins of one kind, ascending."""
+    return sorted({found.name for found in candidates(kind)})
+
+
+def choose(kind: str, name: str) -> Candidate:
+    """Return the one plugin of a kind and name.
+
+    Raises:
+        PluginError: there is none, or there are several.
+    """
+    found = [candidate for candidate in candidates(kind) if candidate.name == name]
+    if len(found) > 1:
+        raise PluginError(name, f"is provided by more than one package: {', '.join(map(str, found))}")
+    if found:
+        return found[0]
+    known = names(kind)
+    if not known:
+        raise PluginError(name, f"no plugins of the group {GROUPS[kind]} are installed; run: pip install -e .")
+    raise PluginError(name, f"not installed (there are: {', '.join(known)})", nearest=nearest(name, known))
+
+
+class Plugins:
+    """The plugins of one machine and the only way to call their hooks.
+
+    Args:
+        arch, profile: names of the two plugins that a machine always has.
+    """
+
+    def __init__(self, arch: str, profile: str) -> None:
+        self._manager = _new_manager()
+        self._candidates: dict[str, Candidate] = {}
+        self._callers: dict[tuple[str, str], pluggy.HookCaller | None] = {}
+        self._listeners: list[str] | None = None
+        self.current: str | None = None
+        self.arch = self._register("arch", arch)
+        self.profile = self._register("profiles", profile)
+
+    def _register(self, kind: str, name: str) -> str:
+        key = f"{kind}:{name}"
+        if key not in self._candidates:
+            candidate = choose(kind, name)
+            self._manager.register(candidate.load(), name=key)
+            self._candidates[key] = candidate
+            self._callers.clear()
+            self._listeners = None
+        return key
+
+    def driver(self, name: str) -> str:
+        """Register a driver if it is not yet, and return its key for :meth:`call`.
+
+        Raises:
+            PluginError: there is no such driver, or it is broken.
+        """
+        return self._register("drivers", name)
+
+    @property
+    def listeners(self) -> list[str]:
+        """Keys of the plugins that listen to memory_notify, ascending by name."""
+        if self._listeners is None:
+            self._listeners = sorted(key for key in self._candidates if self.has(key, "memory_notify"))
+        return self._listeners
+
+    def has(self, key: str, hook: str) -> bool:
+        """Return whether a registered plugin implements a hook."""
+        return self._caller(key, hook) is not None
+
+    def _caller(self, key: str, hook: str) -> pluggy.HookCaller | None:
+        known = self._callers.get((key, hook), self)
+        if known is not self:
+            return known  # type: ignore[return-value]  # narrowed by the sentinel
+        others = [plugin for name, plugin in self._manager.list_name_plugin() if name != key]
+        caller: pluggy.HookCaller | None = self._manager.subset_hook_caller(hook, remove_plugins=others)
+        if not caller.get_hookimpls():  # type: ignore[union-attr]
+            caller = None
+        self._callers[key, hook] = caller
+        return caller
+
+    def call(self, key: str, hook: str, **arguments: object) -> Any:
+        """Call one plugin's hook.
+
+        Raises:
+            MemoryHotplugError, InputError: the plugin refused.
+            PluginError: the plugin does not have the hook, or raised anything else.
+        """
+        caller = self._caller(key, hook)
+        if caller is None:
+            raise self.blame(key, f"has no hook {hook}")
+        outer, self.current = self.current, f"{self._candidates[key]}, hook {hook}"
+        try:
+            return caller(**arguments)
+        except (MemoryHotplugError, InputError):
+            raise
+        except Exception as problem:
+            raise self.blame(key, f"hook {hook} raised {type(problem).__name__}: {problem}") from problem
+        finally:
+            self.current = outer
+
+    def ask(self, key: str, hook: str, answer: type, **arguments: object) -> Any:
+        """Call one plugin's hook and insist on the type of its answer.
+
+        Raises:
+            PluginError: as :meth:`call`, or the answer is of another type.
+        """
+        got = self.call(key, hook, **arguments)
+        if not isinstance(got, answer) or (isinstance(got, bool) and answer is int):
+            raise self.blame(key, f"hook {hook} answered {got!r}, which is no {answer.__name__}")
+        return got
+
+    def blame(self, key: str, problem: str) -> PluginError:
+        """Return the error that says what is wrong with a registered plugin."""
+        return PluginError(str(self._candidates[key]), problem)
+
+
+def driver_keys(name: str) -> Mapping[str, KeySpec]:
+    """Return the keys of an ``add`` step that only one driver has.
+
+    Raises:
+        PluginError: the driver is missing or broken, or its answer is no mapping of KeySpec.
+    """
+    candidate = choose("drivers", name)
+    manager = _new_manager()
+    manager.register(candidate.load(), name=name)
+    try:
+        keys = manager.hook.driver_keys()
+    except Exception as problem:
+        raise PluginError(
+            str(candidate), f"hook driver_keys raised {type(problem).__name__}: {problem}"
+        ) from problem
+    if not isinstance(keys, Mapping) or not all(isinstance(spec, KeySpec) for spec in keys.values()):
+        raise PluginError(str(candidate), f"hook driver_keys answered {keys!r}, which is no mapping of KeySpec")
+    return keys

@@ -1,0 +1,106 @@
+"""What a plugin author imports: hook marker, records, and the parts that plugins are made of.
+
+Everything here is public and stable; nothing else of the core is needed to write an architecture,
+a driver or a profile.
+"""
+
+from memhotplug.contracts import (
+    AddRequest,
+    BootRange,
+    MemoryEvent,
+    MemoryNotify,
+    PageFlag,
+    PhysRange,
+    Restrictions,
+    SizingRequest,
+    ZoneLimit,
+)
+from memhotplug.engine.isolation import isolate, migrate, unisolate, unmovable_pages
+from memhotplug.engine.kernel import Kernel
+from memhotplug.engine.onlining import offline_blocks, online_blocks, zone_of_rows
+from memhotplug.engine.profile import KernelProfile
+from memhotplug.engine.projection import PageArray
+from memhotplug.engine.removal import remove_memory, try_offline_node
+from memhotplug.engine.sections import (
+    add_sections,
+    arch_add_memory,
+    auto_online,
+    check_hotplug_memory_range,
+    try_online_node,
+)
+from memhotplug.engine.spans import shrink_zone_span
+from memhotplug.engine.zone_choice import zone_for_run
+from memhotplug.errors import InputError, MemoryHotplugError, PluginError
+from memhotplug.hookspecs import hookimpl
+from memhotplug.keyspec import KeySpec
+from memhotplug.model.allocator import free_pages
+from memhotplug.model.altmap import Altmap
+from memhotplug.model.blocks import NO_ZONE, BlockState, OnlineType
+from memhotplug.model.extents import Array, ExtentSet, merge
+from memhotplug.model.geometry import Geometry
+from memhotplug.model.state import Device, MachineState, ProfileState
+from memhotplug.model.vmemmap import MapRuns, Source
+from memhotplug.model.watermarks import setup_watermarks
+from memhotplug.model.zones import Node, Zone, ZoneKind
+from memhotplug.units import format_blocks, format_range, format_size, is_aligned, is_power_of_two, round_down, round_up
+
+__all__ = [
+    "NO_ZONE",
+    "AddRequest",
+    "Altmap",
+    "Array",
+    "BlockState",
+    "BootRange",
+    "Device",
+    "ExtentSet",
+    "Geometry",
+    "InputError",
+    "Kernel",
+    "KernelProfile",
+    "KeySpec",
+    "MachineState",
+    "MapRuns",
+    "MemoryEvent",
+    "MemoryHotplugError",
+    "MemoryNotify",
+    "Node",
+    "OnlineType",
+    "PageArray",
+    "PageFlag",
+    "PhysRange",
+    "PluginError",
+    "ProfileState",
+    "Restrictions",
+    "SizingRequest",
+    "Source",
+    "Zone",
+    "ZoneKind",
+    "ZoneLimit",
+    "add_sections",
+    "arch_add_memory",
+    "auto_online",
+    "check_hotplug_memory_range",
+    "format_blocks",
+    "format_range",
+    "format_size",
+    "free_pages",
+    "hookimpl",
+    "is_aligned",
+    "is_power_of_two",
+    "isolate",
+    "merge",
+    "migrate",
+    "offline_blocks",
+    "online_blocks",
+    "remove_memory",
+    "round_down",
+    "round_up",
+    "setup_watermarks",
+    "shrink_zone_span",
+    "try_offline_node",
+    "try_online_node",
+    "unisolate",
+    "unmovable_pages",
+    "zone_for_run",
+    "zone_of_rows",
+]

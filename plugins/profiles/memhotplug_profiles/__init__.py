@@ -1,0 +1,1 @@
+"""Kernel profiles: the memory hotplug semantics of particular kernels."""

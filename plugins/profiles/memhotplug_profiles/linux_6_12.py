@@ -1,0 +1,18 @@
+"""Linux 6.12."""
+
+from memhotplug.plugin import KernelProfile, hookimpl
+from memhotplug_profiles.mainline.profile import MainlineProfile
+from memhotplug_profiles.mainline.rules import Rules
+
+__all__ = ["RULES", "kernel_profile"]
+
+RULES = Rules(
+    name="linux-6.12",
+    version=(6, 12),
+)
+
+
+@hookimpl
+def kernel_profile() -> KernelProfile:
+    """Return the profile."""
+    return MainlineProfile(RULES)

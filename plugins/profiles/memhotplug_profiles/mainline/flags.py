@@ -1,0 +1,18 @@
+"""MHP flags of mainline. Models: include/linux/memory_hotplug.h:mhp_t (v5.13 to v6.12)."""
+
+from __future__ import annotations
+
+__all__ = ["FLAGS", "MEMMAP_ON_MEMORY", "MERGE_RESOURCE", "NID_IS_MGID", "OFFLINE_INACCESSIBLE", "SHORT_FLAGS"]
+
+MERGE_RESOURCE = 1 << 0
+MEMMAP_ON_MEMORY = 1 << 1
+NID_IS_MGID = 1 << 2
+OFFLINE_INACCESSIBLE = 1 << 3
+
+FLAGS = {
+    "MHP_MERGE_RESOURCE": MERGE_RESOURCE,
+    "MHP_MEMMAP_ON_MEMORY": MEMMAP_ON_MEMORY,
+    "MHP_NID_IS_MGID": NID_IS_MGID,
+    "MHP_OFFLINE_INACCESSIBLE": OFFLINE_INACCESSIBLE,
+}
+SHORT_FLAGS = {"none": "MHP_NONE", "on_memory": "MHP_MEMMAP_ON_MEMORY"}

@@ -1,0 +1,120 @@
+"""Offline and removal.
+
+Models: mm/memory_hotplug.c:offline_pages(), try_remove_memory(), mhp_deinit_memmap_on_memory();
+drivers/base/memory.c:memory_block_offline() (v5.13 to v6.12).
+"""
+
+from __future__ import annotations
+
+import errno
+
+from memhotplug.plugin import (
+    NO_ZONE,
+    BlockState,
+    ExtentSet,
+    Kernel,
+    MapRuns,
+    MemoryEvent,
+    MemoryHotplugError,
+    Source,
+    Zone,
+    free_pages,
+    isolate,
+    migrate,
+    setup_watermarks,
+    try_offline_node,
+    unisolate,
+    zone_of_rows,
+)
+from memhotplug_profiles.mainline.online import count_group
+from memhotplug_profiles.mainline.rules import Rules
+from memhotplug_profiles.mainline.spans import remove_pfn_range_from_zone
+
+__all__ = ["offline", "release_vmemmap", "remove", "remove_pages"]
+
+
+def offline(kernel: Kernel, rules: Rules, rows: slice) -> None:
+    """Take neighbouring online blocks of one zone offline.
+
+    Raises:
+        MemoryHotplugError: EINVAL several zones or memory holes, EBUSY an unmovable page (no CANCEL
+            event then), a veto, EINTR a page does not migrate; the blocks are as before.
+    """
+    zone = zone_of_rows(kernel, rows)
+    starts, ends = kernel.state.block_bounds(rows)
+    reserved = kernel.state.blocks.altmap_pages[rows]
+    start_pfn, end_pfn = int(starts[0]), int(ends[-1])
+    if kernel.state.holes.intersects(start_pfn, end_pfn):
+        raise MemoryHotplugError(errno.EINVAL, "memory holes")
+    pages = ExtentSet(starts + reserved, ends)
+    kernel.state.blocks.set(rows, state=BlockState.GOING_OFFLINE)
+    taken = ExtentSet()
+    try:
+        taken = isolate(kernel, zone, pages)
+        _empty(kernel, zone, pages, start_pfn, end_pfn, int(reserved.sum()))
+    except MemoryHotplugError:
+        unisolate(zone, taken)
+        kernel.state.blocks.set(rows, state=BlockState.ONLINE)
+        raise
+    zone.managed -= pages.total
+    zone.present -= end_pfn - start_pfn
+    zone.present_early -= kernel.state.early.covered(start_pfn, end_pfn)
+    count_group(kernel, rows, zone, -1)
+    remove_pfn_range_from_zone(kernel, zone, start_pfn, end_pfn)
+    kernel.state.blocks.set(rows, state=BlockState.OFFLINE, zone=NO_ZONE)
+    setup_watermarks(kernel.state)
+    kernel.notify(MemoryEvent.MEM_OFFLINE, start_pfn, end_pfn - start_pfn, int(reserved.sum()))
+    if rules.prepare_online:
+        kernel.notify(MemoryEvent.MEM_FINISH_OFFLINE, start_pfn, end_pfn - start_pfn, int(reserved.sum()))
+    kernel.log("offlined", start_pfn=start_pfn, nr_pages=end_pfn - start_pfn, node=zone.nid, zone=zone.kind.label)
+
+
+def _empty(kernel: Kernel, zone: Zone, pages: ExtentSet, start_pfn: int, end_pfn: int, altmap_pages: int) -> None:
+    """Ask the notifiers and migrate what is movable; CANCEL_OFFLINE goes out if either fails."""
+    nr_pages = end_pfn - start_pfn
+    try:
+        kernel.notify(MemoryEvent.MEM_GOING_OFFLINE, start_pfn, nr_pages, altmap_pages)
+        migrate(kernel, zone, pages)
+    except MemoryHotplugError:
+        kernel.notify(MemoryEvent.MEM_CANCEL_OFFLINE, start_pfn, nr_pages, altmap_pages)
+        raise
+
+
+def remove(kernel: Kernel, start: int, size: int) -> None:
+    """Remove a range of bytes whose blocks are all offline.
+
+    Raises:
+        MemoryHotplugError: EINVAL, some of the blocks host their memmap and some do not.
+    """
+    block_size = kernel.geometry.memory_block_size
+    rows = kernel.state.blocks.rows(start // block_size, (start + size) // block_size - 1)
+    hosting = kernel.state.blocks.altmap_pages[rows] > 0
+    if hosting.any() and not hosting.all():
+        raise MemoryHotplugError(errno.EINVAL, "some blocks of the range host their memmap and some do not")
+    nid = int(kernel.state.blocks.nid[rows.stop - 1])
+    kernel.state.blocks.delete(rows)
+    kernel.plugins.call(
+        kernel.plugins.arch, "arch_remove_memory",
+        kernel=kernel, start_pfn=kernel.geometry.pfn(start), nr_pages=kernel.geometry.pfn(size),
+    )  # fmt: skip
+    kernel.state.resources.release(start, size)
+    try_offline_node(kernel, nid)
+
+
+def remove_pages(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
+    """Take away the sections of a range and their memmap. Models: __remove_pages() (v6.12)."""
+    end_pfn = start_pfn + nr_pages
+    state = kernel.state
+    ranges = list(zip(*state.sections.clip(start_pfn, end_pfn), strict=True))
+    state.sections.remove(start_pfn, end_pfn)
+    state.early.remove(start_pfn, end_pfn)
+    state.holes.remove(start_pfn, end_pfn)
+    for low, high in ranges:
+        kernel.vmemmap_free(int(low), int(high - low))
+
+
+def release_vmemmap(kernel: Kernel, runs: MapRuns) -> None:
+    """Give memmap pages back to the page allocator; those from an altmap vanish with their block."""
+    pages = kernel.state.vmemmap.backing(runs[runs.source != Source.ALTMAP])
+    if pages.total:
+        free_pages(kernel.state, pages.starts, pages.ends)

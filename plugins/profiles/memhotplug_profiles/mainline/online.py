@@ -1,0 +1,70 @@
+"""Online: the memmap in front of a block joins the zone, never the page allocator.
+
+Models: mm/memory_hotplug.c:online_pages(), mhp_init_memmap_on_memory();
+drivers/base/memory.c:memory_block_online() (v5.13 to v6.12).
+"""
+
+from __future__ import annotations
+
+from memhotplug.plugin import (
+    BlockState,
+    Kernel,
+    MemoryEvent,
+    MemoryHotplugError,
+    Zone,
+    ZoneKind,
+    setup_watermarks,
+)
+from memhotplug_profiles.mainline.params import state_of
+from memhotplug_profiles.mainline.rules import Rules
+from memhotplug_profiles.mainline.spans import remove_pfn_range_from_zone
+
+__all__ = ["count_group", "online"]
+
+
+def online(kernel: Kernel, rules: Rules, rows: slice, zone: Zone) -> None:
+    """Online neighbouring blocks into one zone.
+
+    present and spanned count whole blocks; managed leaves out the pages that each block reserves
+    for its memmap. A veto takes the blocks out of the zone again.
+    """
+    state = kernel.state
+    starts, ends = state.block_bounds(rows)
+    reserved = state.blocks.altmap_pages[rows]
+    start_pfn, end_pfn = int(starts[0]), int(ends[-1])
+    altmap_pages = int(reserved.sum())
+    if rules.prepare_online:
+        kernel.notify(MemoryEvent.MEM_PREPARE_ONLINE, start_pfn, end_pfn - start_pfn, altmap_pages)
+    kernel.link_to_zone(zone, start_pfn, end_pfn)
+    try:
+        kernel.notify(MemoryEvent.MEM_GOING_ONLINE, start_pfn, end_pfn - start_pfn, altmap_pages)
+    except MemoryHotplugError:
+        kernel.notify(MemoryEvent.MEM_CANCEL_ONLINE, start_pfn, end_pfn - start_pfn, altmap_pages)
+        remove_pfn_range_from_zone(kernel, zone, start_pfn, end_pfn)
+        if rules.prepare_online:
+            kernel.notify(MemoryEvent.MEM_FINISH_OFFLINE, start_pfn, end_pfn - start_pfn, altmap_pages)
+        raise
+    managed = kernel.free_to_zone(zone, starts + reserved, ends)
+    present = end_pfn - start_pfn - state.holes.covered(start_pfn, end_pfn)
+    zone.present += present
+    zone.present_early += state.early.covered(start_pfn, end_pfn)
+    state.blocks.set(rows, state=BlockState.ONLINE, zone=zone.kind)
+    count_group(kernel, rows, zone)
+    setup_watermarks(state)
+    kernel.notify(MemoryEvent.MEM_ONLINE, start_pfn, end_pfn - start_pfn, altmap_pages)
+    kernel.log(
+        "onlined",
+        start_pfn=start_pfn, nr_pages=end_pfn - start_pfn, node=zone.nid, zone=zone.kind.label, managed_pages=managed,
+    )  # fmt: skip
+
+
+def count_group(kernel: Kernel, rows: slice, zone: Zone, sign: int = 1) -> None:
+    """Count the pages of the blocks, memmap included, for their memory group."""
+    for group in sorted(set(kernel.state.blocks.group[rows].tolist())):
+        pages = sign * int((kernel.state.blocks.group[rows] == group).sum()) * kernel.geometry.pages_per_block
+        if zone.kind is ZoneKind.MOVABLE:
+            state_of(kernel).adjust_group(group, movable=pages)
+        else:
+            state_of(kernel).adjust_group(group, kernel=pages)
+
+

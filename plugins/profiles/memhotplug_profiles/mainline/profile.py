@@ -1,0 +1,134 @@
+"""The profile object of a mainline release."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from memhotplug.plugin import (
+    BlockState,
+    Kernel,
+    KernelProfile,
+    MapRuns,
+    MemoryHotplugError,
+    OnlineType,
+    PageArray,
+    PageFlag,
+    Restrictions,
+    Zone,
+)
+from memhotplug_profiles.mainline import add, offline, online, policy, sysfs
+from memhotplug_profiles.mainline.flags import FLAGS, SHORT_FLAGS
+from memhotplug_profiles.mainline.params import Group, MainlineState, read_parameters, state_of
+from memhotplug_profiles.mainline.rules import Rules
+from memhotplug_profiles.mainline.support import refusal
+
+__all__ = ["MainlineProfile"]
+
+_EVENTS = (
+    "MEM_GOING_ONLINE",
+    "MEM_CANCEL_ONLINE",
+    "MEM_ONLINE",
+    "MEM_GOING_OFFLINE",
+    "MEM_CANCEL_OFFLINE",
+    "MEM_OFFLINE",
+)
+
+
+class MainlineProfile(KernelProfile):
+    """Linux since 5.13, as its rules say."""
+
+    flags: Mapping[str, int] = FLAGS
+    short_flags: Mapping[str, str] = SHORT_FLAGS
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.name = rules.name
+        self.version = rules.version
+        self.event_names = (*_EVENTS, *(("MEM_PREPARE_ONLINE", "MEM_FINISH_OFFLINE") if rules.prepare_online else ()))
+
+    def new_state(self, kernel: Kernel) -> MainlineState:
+        return read_parameters(kernel.params, force=self.rules.force)
+
+    def filter_flags(self, kernel: Kernel, flags: int) -> int:
+        return flags
+
+    def memmap_on_memory_refusal(self, kernel: Kernel, size: int | None = None) -> str | None:
+        return refusal(kernel, self.rules, size)
+
+    def register_group(self, kernel: Kernel, nid: int, *, max_pages: int = 0, unit_pages: int = 0) -> int:
+        """Models: drivers/base/memory.c:memory_group_register_static(), memory_group_register_dynamic()."""
+        block = kernel.geometry.pages_per_block
+        power_of_two = unit_pages & (unit_pages - 1) == 0
+        if bool(max_pages) == bool(unit_pages) or (unit_pages and (not power_of_two or unit_pages < block)):
+            raise MemoryHotplugError(errno.EINVAL, f"a memory group of {max_pages or unit_pages} pages")
+        state = state_of(kernel)
+        state.groups = (*state.groups, Group(nid=nid, max_pages=max_pages, unit_pages=unit_pages))
+        return len(state.groups) - 1
+
+    def add_memory_resource(self, kernel: Kernel, device: int, start: int, size: int, nid: int, flags: int) -> None:
+        add.add_memory_resource(kernel, self.rules, device, start, size, nid, flags)
+
+    def add_pages(self, kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, restrictions: Restrictions) -> None:
+        add.add_pages(kernel, start_pfn, nr_pages, nid, restrictions)
+
+    def remove_pages(self, kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
+        offline.remove_pages(kernel, start_pfn, nr_pages)
+
+    def zone_for_rows(self, kernel: Kernel, rows: slice, online_type: OnlineType) -> tuple[Zone, int]:
+        return policy.zone_for_rows(kernel, rows, online_type)
+
+    def online(self, kernel: Kernel, rows: slice, zone: Zone) -> None:
+        online.online(kernel, self.rules, rows, zone)
+
+    def offline(self, kernel: Kernel, rows: slice) -> None:
+        offline.offline(kernel, self.rules, rows)
+
+    def remove(self, kernel: Kernel, start: int, size: int) -> None:
+        offline.remove(kernel, start, size)
+
+    def release_vmemmap(self, kernel: Kernel, runs: MapRuns) -> None:
+        offline.release_vmemmap(kernel, runs)
+
+    def removable(self, kernel: Kernel, row: int) -> bool:
+        """Constant since v5.8: CONFIG_MEMORY_HOTREMOVE. Models: drivers/base/memory.c:removable_show()."""
+        return True
+
+    def module_parameters(self, kernel: Kernel) -> Mapping[str, str]:
+        return sysfs.parameters(kernel)
+
+    def write_module_parameter(self, kernel: Kernel, name: str, value: str) -> None:
+        sysfs.write_parameter(kernel, name, value)
+
+    def project(self, kernel: Kernel, pages: PageArray, start_pfn: int) -> None:
+        """Self-hosted memmap of online blocks: VmemmapSelfHosted (PG_owner_priv_1), refcount 1."""
+        state = kernel.state
+        hosting = (state.blocks.altmap_pages > 0) & (state.blocks.state == BlockState.ONLINE)
+        starts = state.block_bounds(slice(None))[0][hosting]
+        flags = PageFlag.OWNER_PRIVATE if self.rules.offline_pages else PageFlag.OWNER_PRIVATE | PageFlag.RESERVED
+        for first, count in zip(starts.tolist(), state.blocks.altmap_pages[hosting].tolist(), strict=True):
+            low, high = max(first - start_pfn, 0), min(first + count - start_pfn, len(pages))
+            if low < high:
+                pages["flags"][low:high] = flags
+                pages["refcount"][low:high] = 1
+        if not self.rules.nopage_flag:
+            pages["flags"][pages["flags"] == PageFlag.NOPAGE] = 0
+
+    def heads(self, kernel: Kernel) -> Iterator[dict[str, object]]:
+        """Yield one entry for each block that hosts its memmap; these kernels keep no counts in the pages."""
+        state = kernel.state
+        starts, ends = state.block_bounds(slice(None))
+        rows = np.flatnonzero(state.blocks.altmap_pages > 0)
+        used = state.vmemmap.backing().covered_many(starts[rows], ends[rows])
+        columns = (starts[rows], ends[rows], used, state.blocks.device[rows])
+        for start, end, pages, device in zip(*(column.tolist() for column in columns), strict=True):
+            yield {
+                "start_pfn": start,
+                "nr_pages": pages,
+                "refcount": None,
+                "private": None,
+                "serves": [start, end],
+                "device": state.devices[device].name if device >= 0 else None,
+            }

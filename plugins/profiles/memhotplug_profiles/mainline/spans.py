@@ -1,0 +1,49 @@
+"""Taking a range out of its zone when it goes offline.
+
+Models: mm/memory_hotplug.c:remove_pfn_range_from_zone(), shrink_zone_span(),
+find_smallest_section_pfn(), find_biggest_section_pfn() (v5.6 to v6.12).
+"""
+
+from __future__ import annotations
+
+from memhotplug.plugin import ExtentSet, Kernel, Zone
+
+__all__ = ["remove_pfn_range_from_zone"]
+
+
+def remove_pfn_range_from_zone(kernel: Kernel, zone: Zone, start_pfn: int, end_pfn: int) -> None:
+    """Unlink a range; an edge of the span that it touches moves to the next pfn that is online.
+
+    The kernel looks for that pfn in steps of a subsection, from the range outward.
+    """
+    zone.linked.remove(start_pfn, end_pfn)
+    if not zone.spanned:
+        return
+    low, high = zone.start_pfn, zone.end_pfn
+    step = kernel.geometry.pages_per_subsection
+    if start_pfn <= low < end_pfn:
+        first = _upward(zone.linked, end_pfn, high, step)
+        zone.set_span(*((first, high) if first is not None else (0, 0)))
+        low = zone.start_pfn
+    if zone.spanned and start_pfn < high <= end_pfn:
+        last = _downward(zone.linked, low, start_pfn, step)
+        zone.set_span(*((low, last + 1) if last is not None else (0, 0)))
+
+
+def _upward(online: ExtentSet, begin: int, end: int, step: int) -> int | None:
+    """Return the first of begin, begin + step … below ``end`` that is online."""
+    for low, high in zip(*online.clip(begin, end), strict=True):
+        candidate = begin + -(-(int(low) - begin) // step) * step
+        if candidate < high:
+            return candidate
+    return None
+
+
+def _downward(online: ExtentSet, begin: int, end: int, step: int) -> int | None:
+    """Return the first of end - 1, end - 1 - step … not below ``begin`` that is online."""
+    lows, highs = online.clip(begin, end)
+    for low, high in zip(lows[::-1].tolist(), highs[::-1].tolist(), strict=True):
+        candidate = end - 1 - -(-(end - high) // step) * step
+        if low <= candidate:
+            return int(candidate)
+    return None

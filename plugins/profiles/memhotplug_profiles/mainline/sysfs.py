@@ -1,0 +1,49 @@
+"""/sys/module/memory_hotplug/parameters. Models: mm/memory_hotplug.c (v5.15 to v6.12)."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+
+from memhotplug.plugin import InputError, Kernel, MemoryHotplugError
+from memhotplug_profiles.mainline.params import parse_bool, parse_policy, parse_ratio, state_of
+
+__all__ = ["parameters", "write_parameter"]
+
+
+def parameters(kernel: Kernel) -> Mapping[str, str]:
+    """Return what each parameter reads."""
+    state = state_of(kernel)
+    return {
+        "memmap_on_memory": f"{state.mode}\n",
+        "online_policy": f"{state.policy}\n",
+        "auto_movable_ratio": f"{state.ratio}\n",
+        "auto_movable_numa_aware": "Y\n" if state.numa_aware else "N\n",
+    }
+
+
+def write_parameter(kernel: Kernel, name: str, value: str) -> None:
+    """Write a parameter.
+
+    Raises:
+        MemoryHotplugError: ENOENT no such parameter, EACCES memmap_on_memory (it is read at boot
+            only), EINVAL a value that the kernel refuses.
+    """
+    state = state_of(kernel)
+    word = value.removesuffix("\n")
+    if name not in parameters(kernel):
+        raise MemoryHotplugError(errno.ENOENT, f"there is no parameter {name!r}")
+    if name == "memmap_on_memory":
+        raise MemoryHotplugError(errno.EACCES, "memmap_on_memory can only be set at boot")
+    try:
+        if name == "online_policy":
+            state.policy = parse_policy(word)
+        elif name == "auto_movable_ratio":
+            state.ratio = parse_ratio(word)
+    except InputError as problem:
+        raise MemoryHotplugError(errno.EINVAL, str(problem)) from None
+    if name == "auto_movable_numa_aware":
+        wanted = parse_bool(word)
+        if wanted is None:
+            raise MemoryHotplugError(errno.EINVAL, f"auto_movable_numa_aware takes Y or N, not {word!r}")
+        state.numa_aware = wanted

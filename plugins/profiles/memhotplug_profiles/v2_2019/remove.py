@@ -1,0 +1,144 @@
+"""Removing memory: sections go ascending, and memmap that sections still need goes last.
+
+Models: mm/memory_hotplug.c:try_remove_memory(), __remove_pages(), __remove_zone();
+mm/sparse.c:sparse_remove_section() with the series' deferred, backward vmemmap_free().
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from memhotplug.plugin import Array, ExtentSet, Kernel, MapRuns, Source, free_pages, shrink_zone_span
+from memhotplug_profiles.v2_2019.marks import state_of
+
+_NEVER = 1 << 62  # a count that was 0 already wraps and is never reached again
+
+__all__ = ["release_vmemmap", "remove", "remove_pages"]
+
+
+def remove(kernel: Kernel, start: int, size: int) -> None:
+    """Remove a range of bytes whose blocks are all offline: devices, memmap, resource, node."""
+    block_size = kernel.geometry.memory_block_size
+    rows = kernel.state.blocks.rows(start // block_size, (start + size) // block_size - 1)
+    nid = int(kernel.state.blocks.nid[rows.stop - 1])
+    kernel.state.blocks.delete(rows)
+    kernel.plugins.call(
+        kernel.plugins.arch, "arch_remove_memory",
+        kernel=kernel, start_pfn=kernel.geometry.pfn(start), nr_pages=kernel.geometry.pfn(size),
+    )  # fmt: skip
+    kernel.state.resources.release(start, size)
+    if not (kernel.state.blocks.nid == nid).any() and not kernel.state.nodes[nid].has_cpu:
+        del kernel.state.nodes[nid]
+        kernel.log("node_offline", node=nid)
+
+
+def remove_pages(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
+    """Take away the sections of a range and free their memmap, at once or deferred."""
+    end_pfn = start_pfn + nr_pages
+    state = kernel.state
+    ranges = [(int(low), int(high)) for low, high in zip(*state.sections.clip(start_pfn, end_pfn), strict=True)]
+    state.sections.remove(start_pfn, end_pfn)
+    state.early.remove(start_pfn, end_pfn)
+    state.holes.remove(start_pfn, end_pfn)
+    for zone in state.zones():
+        if zone.linked.intersects(start_pfn, end_pfn):
+            zone.linked.remove(start_pfn, end_pfn)
+            shrink_zone_span(zone, start_pfn, end_pfn, zone.linked)
+    now: list[tuple[int, int]] = []
+    for low, high in ranges:
+        now += _freed_now(kernel, low, high)
+    if now:
+        pairs = np.array(now, dtype=np.int64)
+        # The kernel frees a deferred range backwards, so that the pages that hold the first
+        # section's memmap go last; within one run all at once makes no difference.
+        for low, high in reversed(list(ExtentSet(pairs[:, 0], pairs[:, 1]))):
+            kernel.vmemmap_free(low, high - low)
+
+
+def _freed_now(kernel: Kernel, start_pfn: int, end_pfn: int) -> list[tuple[int, int]]:
+    """Walk sections ascending; return the pfn runs whose memmap is freed before the walk ends."""
+    v2 = state_of(kernel)
+    section = kernel.geometry.pages_per_section
+    first_pages = _marked_section_starts(v2.marked, start_pfn, end_pfn, section)
+    rows = v2.heads.containing(first_pages)
+    counts = np.ones(len(rows), dtype=np.int64)  # a page that is no head has the count 1
+    is_head = rows >= 0
+    is_head[is_head] = v2.heads.start[rows[is_head]] == first_pages[is_head]
+    counts[is_head] = v2.heads.refcount[rows[is_head]]
+    upcoming = list(zip(first_pages.tolist(), counts.tolist(), strict=True))[::-1]
+    now: list[tuple[int, int]] = []
+    finished: list[int] = []
+    position = start_pfn
+    while position < end_pfn:
+        if not v2.deferred_count:
+            while upcoming and upcoming[-1][0] < position:
+                upcoming.pop()
+            if not upcoming:
+                now.append((position, end_pfn))
+                break
+            begin, count = upcoming.pop()
+            if begin > position:
+                now.append((position, begin))
+            position = begin
+            v2.deferred_head, v2.deferred_count = begin, count if count > 0 else _NEVER
+            continue
+        reach = min(position + v2.deferred_count * section, end_pfn)
+        v2.deferred += ((position, reach),)
+        v2.deferred_count -= (reach - position) // section
+        position = reach
+        if not v2.deferred_count:
+            now += v2.deferred
+            finished.append(v2.deferred_head)
+            v2.deferred = ()
+    _settle_refcounts(kernel, finished)
+    return now
+
+
+def _marked_section_starts(marked: ExtentSet, start_pfn: int, end_pfn: int, section: int) -> Array:
+    """Return the pfns in a range that begin a section and are PageVmemmap; int64, ascending."""
+    lows, highs = marked.clip(start_pfn, end_pfn)
+    first, last = -(-lows // section), -(-highs // section)
+    counts = np.maximum(last - first, 0)
+    before = np.cumsum(counts) - counts
+    index = np.repeat(np.arange(len(lows)), counts)
+    starts: Array = (first[index] + np.arange(int(counts.sum())) - before[index]) * section
+    return starts
+
+
+def _settle_refcounts(kernel: Kernel, finished: list[int]) -> None:
+    """Write the counts of the remembered pages back into those of them that are heads."""
+    v2 = state_of(kernel)
+    pfns, counts = finished, [0] * len(finished)
+    if v2.deferred:
+        pfns, counts = [*finished, v2.deferred_head], [*counts, v2.deferred_count]
+        kernel.log("free_deferred", head_pfn=v2.deferred_head, sections_left=v2.deferred_count)
+    else:
+        v2.deferred_head = -1
+    remembered = np.array(pfns, dtype=np.int64)
+    rows = v2.heads.containing(remembered)
+    is_head = rows >= 0
+    is_head[is_head] = v2.heads.start[rows[is_head]] == remembered[is_head]
+    v2.heads.set_refcount(rows[is_head], np.array(counts, dtype=np.int64)[is_head])
+
+
+def release_vmemmap(kernel: Kernel, runs: MapRuns) -> None:
+    """Clear the marks of vmemmap pages and free nothing of them; give all other pages back.
+
+    Boot memmap was reserved and becomes managed memory (put_page_bootmem(), free_reserved_page()).
+    A mark lives in a struct page, so that it is gone when that struct page is.
+    """
+    v2 = state_of(kernel)
+    pages = kernel.state.vmemmap.backing(runs)
+    lows, highs = v2.marked.clip_many(pages.starts, pages.ends)
+    v2.marked.remove_many(lows, highs)
+    v2.marked.remove_many(runs.start, runs.end)
+    if len(v2.heads):
+        heads = v2.heads
+        heads.keep(v2.marked.covered_many(heads.start, heads.start + heads.private) > 0)
+    pages.remove_many(lows, highs)
+    if not pages.total:
+        return
+    free_pages(kernel.state, pages.starts, pages.ends)
+    boot = kernel.state.vmemmap.backing(runs[runs.source == Source.BOOT])
+    for zone in kernel.state.zones():
+        zone.managed += int(zone.linked.covered_many(boot.starts, boot.ends).sum())

@@ -1,0 +1,58 @@
+"""x86_64: sizes, zones, direct map and vmemmap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from memhotplug.plugin import Geometry, SizingRequest, ZoneKind, ZoneLimit, hookimpl
+from memhotplug_x86_64.mapping import (
+    arch_add_memory,
+    arch_remove_memory,
+    create_mapping,
+    vmemmap_free,
+    vmemmap_populate,
+)
+from memhotplug_x86_64.sizes import geometry_for
+
+__all__ = [
+    "arch_add_memory",
+    "arch_remove_memory",
+    "boot_base",
+    "create_mapping",
+    "page_sizing",
+    "supports_memmap_on_memory",
+    "vmemmap_free",
+    "vmemmap_populate",
+    "zone_limits",
+]
+
+
+@hookimpl
+def page_sizing(request: SizingRequest) -> Geometry:
+    """Return the sizes of an x86_64 machine."""
+    return geometry_for(request)
+
+
+@hookimpl
+def zone_limits(geometry: Geometry) -> Sequence[ZoneLimit]:
+    """DMA below 16 MiB, DMA32 below 4 GiB. Models: arch/x86/mm/init.c:zone_sizes_init() (v5.2)."""
+    return (
+        ZoneLimit(kind=ZoneKind.DMA, end_pfn=geometry.pfn(16 << 20)),
+        ZoneLimit(kind=ZoneKind.DMA32, end_pfn=geometry.pfn(4 << 30)),
+        ZoneLimit(kind=ZoneKind.NORMAL, end_pfn=geometry.end_pfn),
+    )
+
+
+@hookimpl
+def boot_base(geometry: Geometry) -> int:
+    """Boot memory begins at address 0."""
+    return 0
+
+
+@hookimpl
+def supports_memmap_on_memory(memmap_bytes: int) -> bool:
+    """Return whether the memmap fills whole PMD leaves.
+
+    Models: mm/memory_hotplug.c:mhp_supports_memmap_on_memory() (v5.13 to v6.12).
+    """
+    return memmap_bytes % (2 << 20) == 0

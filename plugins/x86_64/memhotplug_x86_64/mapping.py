@@ -1,0 +1,114 @@
+"""The direct map and the vmemmap of x86_64.
+
+Models: arch/x86/mm/init_64.c:arch_add_memory(), vmemmap_populate(), vmemmap_free() and
+remove_pagetable() (v5.2 to v6.12). Simplified: direct-map tables are counted as if 1 GiB leaves
+were used wherever a whole aligned GiB is mapped.
+"""
+
+from __future__ import annotations
+
+import errno
+
+import numpy as np
+
+from memhotplug.plugin import Altmap, Kernel, MemoryHotplugError, Restrictions, hookimpl
+
+__all__ = ["arch_add_memory", "arch_remove_memory", "create_mapping", "vmemmap_free", "vmemmap_populate"]
+
+_PAGES_PER_PMD_LEAF = 512
+_PFNS_PER_GIB = 1 << 18
+_PFNS_PER_PTE_TABLE = 1 << 15  # 512 pages of memmap
+_PFNS_PER_PMD_TABLE = 1 << 24  # 1 GiB of memmap
+_PFNS_PER_PUD_TABLE = 1 << 33  # 512 GiB of memmap
+_DIRECT_PFNS_PER_PUD_TABLE = 1 << 27
+
+
+@hookimpl
+def vmemmap_populate(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, altmap: Altmap | None) -> None:
+    """Back the memmap with 2 MiB leaves; without an altmap fall back to base pages.
+
+    Models: vmemmap_populate_hugepages(): no fallback with an altmap, ENOMEM instead.
+    """
+    _vmemmap_tables(kernel, start_pfn, nr_pages, nid)
+    kernel.populate(start_pfn, nr_pages, leaf_pages=_PAGES_PER_PMD_LEAF, nid=nid, altmap=altmap)
+    missing = kernel.first_unmapped(start_pfn, nr_pages)
+    if missing is None:
+        return
+    if altmap is not None:
+        raise MemoryHotplugError(errno.ENOMEM, f"the altmap has no 2M left for the memmap of pfn {missing:#x}")
+    kernel.log("vmemmap_fallback", start_pfn=missing, nr_pages=start_pfn + nr_pages - missing)
+    _populate_basepages(kernel, missing, start_pfn + nr_pages, nid)
+
+
+def _populate_basepages(kernel: Kernel, start_pfn: int, end_pfn: int, nid: int) -> None:
+    """Models: mm/sparse-vmemmap.c:vmemmap_populate_basepages()."""
+    low, high = start_pfn // _PFNS_PER_PTE_TABLE, -(-end_pfn // _PFNS_PER_PTE_TABLE)
+    for table in range(low, high):
+        first = max(table * _PFNS_PER_PTE_TABLE, start_pfn)
+        count = min((table + 1) * _PFNS_PER_PTE_TABLE, end_pfn) - first
+        kernel.ensure_tables("vmemmap-pte", table, table + 1, nid=nid)
+        kernel.populate(first, count, leaf_pages=1, nid=nid, altmap=None)
+        missing = kernel.first_unmapped(first, count)
+        if missing is not None:
+            raise MemoryHotplugError(errno.ENOMEM, f"vmemmap alloc failure: order:0, for pfn {missing:#x}")
+
+
+def _vmemmap_tables(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int) -> None:
+    end_pfn = start_pfn + nr_pages
+    for kind, window in (("vmemmap-pud", _PFNS_PER_PUD_TABLE), ("vmemmap-pmd", _PFNS_PER_PMD_TABLE)):
+        kernel.ensure_tables(kind, start_pfn // window, -(-end_pfn // window), nid=nid)
+
+
+@hookimpl
+def vmemmap_free(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
+    """Unmap the memmap and free the tables that are empty now, PUD tables apart."""
+    kernel.unmap(np.array([start_pfn]), np.array([start_pfn + nr_pages]))
+    mapped = kernel.state.vmemmap.mapped
+    for kind, window in (("vmemmap-pte", _PFNS_PER_PTE_TABLE), ("vmemmap-pmd", _PFNS_PER_PMD_TABLE)):
+        low, high = start_pfn // window, -(-(start_pfn + nr_pages) // window)
+        # Only the first and the last window can be shared with memory that stays.
+        low += mapped.intersects(low * window, (low + 1) * window)
+        high -= high > low and mapped.intersects((high - 1) * window, high * window)
+        kernel.drop_tables(kind, low, high)
+
+
+@hookimpl
+def arch_add_memory(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, restrictions: Restrictions) -> None:
+    """Map the range, then add its pages; a failure leaves the direct map in place, as the kernel does."""
+    create_mapping(kernel, start_pfn, nr_pages, nid)
+    kernel.add_pages(start_pfn, nr_pages, nid, restrictions)
+
+
+@hookimpl
+def create_mapping(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int) -> None:
+    """Make the direct map's tables: one PMD table for each GiB that is not wholly mapped.
+
+    Models: arch/x86/mm/init.c:init_memory_mapping().
+    """
+    end_pfn = start_pfn + nr_pages
+    window = _DIRECT_PFNS_PER_PUD_TABLE
+    kernel.ensure_tables("direct-pud", start_pfn // window, -(-end_pfn // window), nid=nid)
+    for low, high in _ragged_gib(start_pfn, end_pfn):
+        kernel.ensure_tables("direct-pmd", low, high, nid=nid)
+
+
+def _ragged_gib(start_pfn: int, end_pfn: int) -> list[tuple[int, int]]:
+    """Return the GiB windows that a range covers only in part, as half-open runs."""
+    low, high = start_pfn // _PFNS_PER_GIB, -(-end_pfn // _PFNS_PER_GIB)
+    ragged = []
+    if start_pfn % _PFNS_PER_GIB:
+        ragged.append((low, low + 1))
+    if end_pfn % _PFNS_PER_GIB and (not ragged or high - 1 > low):
+        ragged.append((high - 1, high))
+    return ragged
+
+
+@hookimpl
+def arch_remove_memory(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
+    """Remove the pages, then the direct map; a table goes when nothing in its GiB is left."""
+    kernel.remove_pages(start_pfn, nr_pages)
+    low, high = start_pfn // _PFNS_PER_GIB, -(-(start_pfn + nr_pages) // _PFNS_PER_GIB)
+    sections = kernel.state.sections
+    low += sections.intersects(low * _PFNS_PER_GIB, (low + 1) * _PFNS_PER_GIB)
+    high -= high > low and sections.intersects((high - 1) * _PFNS_PER_GIB, high * _PFNS_PER_GIB)
+    kernel.drop_tables("direct-pmd", low, high)
