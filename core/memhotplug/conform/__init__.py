@@ -1,0 +1,1 @@
+"""Conformance: recordings of real kernels, replayed step by step and compared."""

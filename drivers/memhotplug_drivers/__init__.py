@@ -1,0 +1,1 @@
+"""The callers of add_memory(): one module a driver."""
