@@ -1,0 +1,46 @@
+"""The command ``mhp``: one file a command, each imported only when it is run.
+
+``main`` is the entry point and the only place that turns exceptions into exit statuses.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``mhp`` and return its exit status.
+
+    Args:
+        argv: the arguments without the program's name; None for those of the process.
+    """
+    from memhotplug.cli.exits import explain
+    from memhotplug.cli.group import mhp
+
+    args = list(sys.argv[1:] if argv is None else argv)
+    _prepare_streams()
+    if "_MHP_COMPLETE" in os.environ:
+        mhp.main(args, prog_name="mhp")
+    try:
+        with mhp.make_context("mhp", list(args)) as context:
+            status = mhp.invoke(context)
+            sys.stdout.flush()
+    except BaseException as problem:  # every way out has an exit status
+        return explain(problem, args)
+    return int(status or 0)
+
+
+def _prepare_streams() -> None:
+    """Make sure that text can be written: without a stream into nothing, without an encoding escaped."""
+    from memhotplug.cli.terminal import Nowhere
+
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Nowhere())
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")

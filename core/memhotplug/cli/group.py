@@ -1,0 +1,87 @@
+"""The group ``mhp``: which commands there are, without importing any of them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Final
+
+import click
+
+from memhotplug import __version__
+
+__all__ = ["COMMANDS", "mhp"]
+
+COMMANDS: Final = {
+    "run": "Run a scenario and show what became of the memory.",
+    "plugins": "List the installed architectures, kernels and drivers.",
+    "schema": "Print the JSON Schema of the scenario format.",
+}
+"""Every command with its summary; the module of the same name has it as ``command``."""
+
+
+class _UnknownCommandError(click.UsageError):
+    """There is no such command."""
+
+    def __init__(self, name: str, context: click.Context) -> None:
+        from difflib import get_close_matches
+
+        super().__init__(f"No such command {name!r}.", context)
+        self.command_name = name
+        self.possibilities = get_close_matches(name, COMMANDS, n=1)
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is asked for, and not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # click's signature
+        """Return the names of the commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, None if there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"memhotplug.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the arguments ask for."""
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise _UnknownCommandError(args[0], ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the summaries, which are here so that nothing need be imported for them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+_HELP: Final = """Linux physical memory hotplug, with the memmap in the hot-added memory, as a model.
+
+mhp boots a machine that exists only on paper, lets drivers add memory to it, and says to the page what that
+costs and where it goes. Nothing is done to the machine it runs on.
+
+\b
+Examples:
+  mhp run dimm.yaml              what becomes of the memory, step by step
+  mhp run dimm.yaml --json       the same, as one JSON object
+  mhp run --help                 what a scenario looks like
+  mhp plugins                    which architectures, kernels and drivers there are
+
+\b
+Exit status:
+  0  yes, all went as the scenario says
+  1  no, something failed
+  2  wrong usage or bad input
+"""
+
+
+@click.group(cls=LazyGroup, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="mhp", message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, help="Show a traceback if mhp itself is at fault.")
+def mhp(debug: bool) -> None:
+    """Take the options that come before the command."""
+    del debug  # memhotplug.cli.exits looks for it itself: a failure may come before parsing is over

@@ -1,0 +1,102 @@
+"""``mhp plugins``: lists what is installed."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from memhotplug.cli.exits import ExitCode
+from memhotplug.cli.terminal import paint_for
+
+if TYPE_CHECKING:
+    from memhotplug.manager import Candidate
+
+__all__ = ["command"]
+
+_HELP: Final = """List the installed plugins: architectures, kernels (profiles) and drivers.
+
+Each one is loaded to tell whether it works. One that does not is shown with the reason; it harms no scenario
+that does not use it.
+
+\b
+States:
+  ok         it was loaded and has every hook that it needs
+  failed     it cannot be used; the reason follows
+  available  it is installed (--no-load: nothing is loaded)
+
+\b
+Exit status:
+  0  the list was printed, whatever is in it
+  2  wrong usage
+"""
+_COLUMNS: Final = ("KIND", "NAME", "DISTRIBUTION", "VERSION", "STATE")
+
+
+@click.command(help=_HELP, short_help="List the installed plugins.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--no-load", is_flag=True, help="Only list what there is; load nothing.")
+@click.option(
+    "--plugin-timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, max=1e6),
+    default=60,
+    show_default=True,
+    help="How long a plugin may take to load; 0: as long as it likes.",
+)
+def command(as_json: bool, no_load: bool, plugin_timeout: float) -> int:
+    """List the plugins and return the exit status."""
+    from memhotplug.manager import candidates
+
+    entries = [_describe(found, None if no_load else plugin_timeout) for found in candidates()]
+    if as_json:
+        from memhotplug.run.jsontext import render
+
+        sys.stdout.write(render({"schema": 1, "plugins": entries}))
+        return ExitCode.OK
+    from memhotplug.run.text import table
+
+    rows = [
+        [str(entry[key]) for key in ("kind", "name", "distribution", "version")] + [_state(entry)] for entry in entries
+    ]
+    for line in table(_COLUMNS, rows, _COLUMNS, paint_for(sys.stdout)):
+        print(line)
+    return ExitCode.OK
+
+
+def _state(entry: dict[str, str | None]) -> str:
+    from memhotplug.scenario.refusal import cut
+
+    return str(entry["state"]) if entry["problem"] is None else f"failed: {cut(entry['problem'], 400)}"
+
+
+def _describe(candidate: Candidate, timeout: float | None) -> dict[str, str | None]:
+    problem = None if timeout is None else _problem(candidate, timeout)
+    state = "failed" if problem is not None else "available" if timeout is None else "ok"
+    return {
+        "kind": candidate.kind,
+        "name": candidate.name,
+        "distribution": candidate.distribution,
+        "version": candidate.version,
+        "target": candidate.target,
+        "state": state,
+        "problem": problem,
+    }
+
+
+def _problem(candidate: Candidate, timeout: float) -> str | None:
+    """Load a plugin and return what is wrong with it, None if nothing is."""
+    from memhotplug.errors import PluginError
+    from memhotplug.manager import choose
+    from memhotplug.run.watchdog import watchdog
+
+    try:
+        choose(candidate.kind, candidate.name)
+        with watchdog(timeout, lambda: str(candidate)):
+            candidate.load()
+    except PluginError as problem:
+        return problem.problem
+    except SystemExit as problem:
+        return f"cannot be loaded: SystemExit: {problem}"
+    return None

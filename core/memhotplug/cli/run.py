@@ -1,0 +1,154 @@
+"""``mhp run``: runs a scenario."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from memhotplug.cli.exits import ExitCode, say
+from memhotplug.cli.logs import Log
+from memhotplug.cli.terminal import paint_for
+
+if TYPE_CHECKING:
+    from memhotplug.run.record import StepRecord
+    from memhotplug.run.runner import RunResult
+    from memhotplug.scenario import Scenario, Step
+
+__all__ = ["command"]
+
+_STDIN: Final = "<stdin>"
+_HELP: Final = """Run SCENARIO (YAML; - reads it from stdin) and show what became of the memory.
+
+A scenario is a machine and the steps that happen to its memory. It stops at the first step that does not do
+what the scenario says: one that fails without 'fails:', does not fail with it, or an 'expect' that does not
+hold.
+
+\b
+Example:
+  schema: 1
+  machine: {arch: x86_64, kernel: v2-2019, memory: 4G}
+  steps:
+    - add:     {driver: acpi, name: dimm0, size: 1G}
+    - online:  {range: dimm0, zone: movable}
+    - remove:  {range: dimm0, fails: EBUSY}
+    - expect:  {zone: Movable, managed: 258048}
+
+\b
+  mhp run dimm.yaml
+  mhp run dimm.yaml --json | jq .memmap
+  mhp run dimm.yaml -o out --check
+  mhp run - < dimm.yaml
+
+'mhp schema' prints the whole format for editors.
+
+\b
+Exit status:
+  0  every step did what the scenario says
+  1  one did not, or with --check broke an invariant
+  2  wrong usage, or a scenario that cannot be used
+"""
+
+
+@click.command(help=_HELP, short_help="Run a scenario.")
+@click.argument("scenario")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("-o", "--output", metavar="DIR", help="Also write events.jsonl and result.json into this folder.")
+@click.option("--check", is_flag=True, help="Check every invariant after every step; stop if one breaks.")
+@click.option("--log-json", is_flag=True, help="Log as JSON, one object a line.")
+@click.option("-v", "--verbose", count=True, help="Log every event, not only warnings.")
+@click.option(
+    "--plugin-timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, max=1e6),
+    default=60,
+    show_default=True,
+    help="How long a plugin may take in one step; 0: as long as it likes.",
+)
+def command(
+    scenario: str,
+    as_json: bool,
+    output: str | None,
+    check: bool,
+    log_json: bool,
+    verbose: int,
+    plugin_timeout: float,
+) -> int:
+    """Run a scenario and return the exit status."""
+    from memhotplug.run.files import make_folder, write_run
+    from memhotplug.run.runner import run_scenario
+
+    folder = make_folder(output) if output is not None else None
+    show = _Show(as_json=as_json)
+    result = run_scenario(
+        _load(scenario, plugin_timeout),
+        check=check,
+        plugin_timeout=plugin_timeout,
+        on_step=show.step,
+        on_event=Log(verbose, as_json=log_json).write,
+    )
+    show.end(result)
+    if folder is not None:
+        write_run(folder, result)
+    if result.failure is not None:
+        say(result.failure)
+        return ExitCode.FAILURE
+    return ExitCode.OK
+
+
+def _load(path: str, plugin_timeout: float) -> Scenario:
+    from memhotplug.run.watchdog import WatchedCatalog
+    from memhotplug.scenario import load_scenario, loads_scenario
+
+    catalog = WatchedCatalog(plugin_timeout)
+    if path != "-":
+        return load_scenario(path, catalog)
+    return loads_scenario(_read_stdin(), catalog=catalog, file=_STDIN)
+
+
+def _read_stdin() -> str:
+    """Return what stdin has, one byte too much at most for the reader of scenarios to refuse it.
+
+    Raises:
+        InputError: it is not UTF-8.
+    """
+    from memhotplug.errors import InputError
+    from memhotplug.scenario.yamltree import MAX_BYTES
+
+    data = sys.stdin.buffer.read(MAX_BYTES + 1) if sys.stdin is not None else b""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError("UTF-8 text", got=f"byte 0x{data[error.start]:02x}", file=_STDIN, line=line) from error
+
+
+class _Show:
+    """Shows a run while it goes on."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._paint = paint_for(sys.stdout)
+
+    def step(self, step: Step, record: StepRecord) -> None:
+        """Show one step that is over."""
+        if self._as_json:
+            return
+        from memhotplug.run.text import step_lines
+
+        for line in step_lines(step, record, self._paint):
+            print(line)
+
+    def end(self, result: RunResult) -> None:
+        """Show the machine at the end, or everything as JSON."""
+        state = result.to_dict()
+        if self._as_json:
+            from memhotplug.run.jsontext import render
+
+            sys.stdout.write(render(state))
+            return
+        from memhotplug.run.text import state_lines
+
+        for line in state_lines(result.machine, state, self._paint):
+            print(line)

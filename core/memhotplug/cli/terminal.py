@@ -1,0 +1,46 @@
+"""What stdout and stderr are: a terminal with colour, plain, or nothing at all."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from memhotplug.run.text import Paint
+
+__all__ = ["Nowhere", "has_colour", "paint_for"]
+
+
+class Nowhere(io.TextIOBase):
+    """A stream for what nobody reads."""
+
+    def writable(self) -> bool:
+        """Return True: anything can be written."""
+        return True
+
+    def write(self, text: str, /) -> int:
+        """Forget the text."""
+        return len(text)
+
+
+def has_colour(stream: TextIO) -> bool:
+    """Return whether to write colour: to a terminal that has it, unless NO_COLOR is set to anything."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return stream.isatty()
+
+
+def paint_for(stream: TextIO) -> Paint:
+    """Return how to colour text for a stream; rich is only imported for a terminal."""
+    from memhotplug.run.text import plain
+
+    if not has_colour(stream):
+        return plain
+    from rich.color import ColorSystem
+    from rich.style import Style
+
+    def paint(text: str, style: str) -> str:
+        return Style.parse(style).render(text, color_system=ColorSystem.STANDARD)
+
+    return paint

@@ -1,0 +1,96 @@
+"""``mhp`` itself: what it prints without a command, and how little it imports for that."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+import pytest
+
+import memhotplug
+from memhotplug.cli.group import COMMANDS
+from memhotplug.cli.group import mhp as group
+
+Mhp = Callable[..., Any]
+
+HEAVY = ("numpy", "pydantic", "yaml", "rich", "pluggy", "structlog")
+
+
+def _imported(*args: str) -> set[str]:
+    """Return which of the heavy modules a run of ``mhp`` imports."""
+    code = f"import sys\nfrom memhotplug.cli import main\nmain({list(args)!r})\nprint('\\n' + ' '.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    return set(HEAVY) & set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("args", [["--help"], ["-h"], ["--version"], ["run", "--help"], ["plugins", "--help"]])
+def test_help_imports_nothing_heavy(args: list[str]) -> None:
+    """Start-up counts: help must come at once."""
+    assert _imported(*args) == set()
+
+
+def test_a_command_imports_only_what_it_needs() -> None:
+    """Nothing is logged and nothing is coloured, so neither structlog nor rich is needed."""
+    assert _imported("plugins", "--no-load") & {"numpy", "pydantic", "yaml", "rich", "structlog"} <= {
+        "numpy", "pydantic", "yaml",
+    }  # fmt: skip
+
+
+def test_the_help_lists_every_command_with_its_summary(mhp: Mhp) -> None:
+    """And the exit statuses."""
+    done = mhp("--help")
+
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith("Usage: mhp [OPTIONS] COMMAND [ARGS]...\n")
+    for name, summary in COMMANDS.items():
+        assert any(line.split() == [name, *summary.split()] for line in done.out.splitlines())
+    assert "Exit status:" in done.out
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_every_command_explains_itself(mhp: Mhp, name: str) -> None:
+    """Usage and exit statuses."""
+    done = mhp(name, "--help")
+
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith(f"Usage: mhp {name} ")
+    assert "Exit status:" in done.out
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_every_command_has_a_module_with_a_command(name: str) -> None:
+    """The static list and the modules agree."""
+    command = group.get_command(click.Context(group), name)
+
+    assert isinstance(command, click.Command)
+    assert command.name in (name, "command")
+
+
+def test_no_help_line_is_wider_than_a_terminal(mhp: Mhp) -> None:
+    """Examples included."""
+    for args in ([], *([name] for name in COMMANDS)):
+        lines = mhp(*args, "--help").out.splitlines()
+        assert [line for line in lines if len(line) > 100] == []
+
+
+def test_the_version_is_the_packages(mhp: Mhp) -> None:
+    """One line."""
+    done = mhp("--version")
+
+    assert (done.status, done.out, done.err) == (0, f"mhp {memhotplug.__version__}\n", "")
+
+
+def test_without_a_command_there_is_help_and_a_usage_error(mhp: Mhp) -> None:
+    """Nothing was asked, so nothing is on stdout."""
+    done = mhp()
+
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("Usage: mhp ")
+
+
+def test_python_m_is_the_same_command(process: Mhp) -> None:
+    """For those whose PATH lacks it."""
+    assert process("--version").out == f"mhp {memhotplug.__version__}\n"

@@ -1,0 +1,145 @@
+"""``mhp plugins`` and ``mhp schema``: what is installed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Callable
+from typing import Any
+
+import jsonschema
+
+Mhp = Callable[..., Any]
+
+VERSION = importlib.metadata.version("memhotplug")
+HANGING = "import signal\nwhile True:\n    signal.pause()\n"
+LEAVING = "raise SystemExit('good bye')\n"
+BROKEN = "raise ImportError('no such\\nlibrary')\n"
+EMPTY = "\n"
+
+
+def _by_name(done: Any) -> dict[str, dict[str, Any]]:
+    return {f"{entry['kind']}.{entry['name']}": entry for entry in json.loads(done.out)["plugins"]}
+
+
+def test_plugins_are_listed_with_what_they_come_from(mhp: Mhp) -> None:
+    """A table, by kind and name."""
+    done = mhp("plugins")
+    lines = done.out.splitlines()
+
+    assert (done.status, done.err) == (0, "")
+    assert lines[0].split() == ["KIND", "NAME", "DISTRIBUTION", "VERSION", "STATE"]
+    assert ["arch", "x86_64", "memhotplug", VERSION, "ok"] in [line.split() for line in lines]
+    assert ["drivers", "acpi", "memhotplug", VERSION, "ok"] in [line.split() for line in lines]
+    assert ["profiles", "v2-2019", "memhotplug", VERSION, "ok"] in [line.split() for line in lines]
+    assert [line.split()[:2] for line in lines[1:]] == sorted(line.split()[:2] for line in lines[1:])
+
+
+def test_json_has_every_key_for_every_plugin(mhp: Mhp) -> None:
+    """The same list as the table."""
+    done = mhp("plugins", "--json")
+    document = json.loads(done.out)
+
+    assert list(document) == ["schema", "plugins"]
+    assert all(
+        list(entry) == ["kind", "name", "distribution", "version", "target", "state", "problem"]
+        for entry in document["plugins"]
+    )
+    assert len(document["plugins"]) == len(mhp("plugins").out.splitlines()) - 1
+    assert _by_name(done)["drivers.acpi"] == {
+        "kind": "drivers", "name": "acpi", "distribution": "memhotplug", "version": VERSION,
+        "target": "memhotplug_drivers.acpi", "state": "ok", "problem": None,
+    }  # fmt: skip
+
+
+def test_a_broken_plugin_is_shown_with_its_reason_and_the_others_are_fine(process: Mhp) -> None:
+    """Whatever it does when it is imported."""
+    done = process(
+        "plugins",
+        "--json",
+        "--plugin-timeout",
+        "0.2",
+        plugins={
+            "drivers.broken": BROKEN,
+            "drivers.empty": EMPTY,
+            "drivers.hanging": HANGING,
+            "drivers.leaving": LEAVING,
+        },
+    )
+    found = _by_name(done)
+
+    assert (done.status, done.err) == (0, "")
+    assert found["drivers.acpi"]["state"] == "ok"
+    assert {name: found[f"drivers.{name}"]["problem"] for name in ("broken", "empty", "hanging", "leaving")} == {
+        "broken": "cannot be loaded: ImportError: no such\nlibrary",
+        "empty": "has no hook driver_keys, driver_ranges, mhp_flags",
+        "hanging": "took longer than 0.2 s",
+        "leaving": "cannot be loaded: SystemExit: good bye",
+    }
+    assert found["drivers.broken"]["state"] == "failed"
+
+
+def test_a_reason_is_one_line_of_the_table(process: Mhp) -> None:
+    """Even if the plugin's message was two."""
+    done = process("plugins", plugins={"drivers.broken": BROKEN})
+
+    (line,) = [line for line in done.out.splitlines() if " broken " in line]
+    assert line.split(maxsplit=4) == [
+        "drivers", "broken", "acme", "1.0", "failed: cannot be loaded: ImportError: no such\\nlibrary",
+    ]  # fmt: skip
+
+
+def test_two_plugins_of_one_name_are_both_failed(process: Mhp) -> None:
+    """Neither can be chosen."""
+    done = process("plugins", plugins={"drivers.acpi": EMPTY})
+
+    lines = [line for line in done.out.splitlines() if line.split()[:2] == ["drivers", "acpi"]]
+    assert [line.split()[2] for line in lines] == ["acme", "memhotplug"]
+    assert all("failed: is provided by more than one package: " in line for line in lines)
+
+
+def test_listing_alone_loads_nothing(process: Mhp) -> None:
+    """Then nothing is known of their state."""
+    done = process("plugins", "--no-load", plugins={"drivers.broken": BROKEN})
+
+    assert {line.split()[-1] for line in done.out.splitlines()[1:]} == {"available"}
+
+
+# ---- schema ----
+
+
+def test_the_schema_is_a_json_schema_that_takes_a_scenario(mhp: Mhp) -> None:
+    """The one that ``mhp run --help`` shows."""
+    done = mhp("schema")
+    schema = json.loads(done.out)
+
+    assert done.status == 0
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(
+        {
+            "schema": 1,
+            "machine": {"arch": "x86_64", "kernel": "v2-2019", "memory": "4G"},
+            "steps": [{"add": {"driver": "acpi", "name": "dimm0", "size": "1G"}}, {"online": {"range": "dimm0"}}],
+        },
+        schema,
+    )
+
+
+def test_the_kind_may_be_named(mhp: Mhp) -> None:
+    """There is one so far."""
+    assert mhp("schema", "scenario").out == mhp("schema").out
+    assert mhp("schema", "--json").out == mhp("schema").out
+
+
+def test_the_schema_leaves_a_broken_driver_out_and_says_so(process: Mhp) -> None:
+    """The others are there."""
+    done = process("schema", plugins={"drivers.broken": BROKEN})
+
+    drivers = json.loads(done.out)["properties"]["drivers"]["properties"]
+    assert done.status == 0
+    assert "acpi" in drivers
+    assert "broken" not in drivers
+    assert (
+        "mhp: left out: plugin broken (acme 1.0, memhotplug.drivers = acme_0): "
+        "cannot be loaded: ImportError: no such library"
+    ) in done.err.splitlines()

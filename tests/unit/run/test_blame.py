@@ -1,0 +1,173 @@
+"""Where an error belongs in the scenario, and which plugin it is the fault of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from memhotplug.errors import InputError, PluginError
+from memhotplug.plugin import hookimpl
+from memhotplug.run.blame import located, plugin_at_fault
+from memhotplug.run.runner import RunResult
+from memhotplug.scenario import Scenario
+
+Load = Callable[..., Scenario]
+ErrorOf = Callable[..., Any]
+
+ADD = "add: {driver: acpi, name: dimm0, size: 1G}"
+STEP = ("steps", 0, "add")
+
+
+def test_the_path_of_an_error_decides_its_place(load: Load) -> None:
+    """Engine errors name the key, not the line."""
+    error = located(load(ADD), ("machine",), InputError("less", got="4G", path="machine.memory"))
+
+    assert str(error) == "s.yaml:2:50: machine.memory: got 4G, expected less"
+
+
+def test_a_path_into_a_list_that_is_not_there_ends_at_what_is(load: Load) -> None:
+    """``memory: 4G`` is a list of one node to the engine."""
+    error = located(load(ADD), ("machine",), InputError("less", got="4G", path="machine.memory[0].size"))
+
+    assert (error.line, error.column, error.path) == (2, 50, "machine.memory")
+
+
+def test_without_a_path_the_value_decides(load: Load) -> None:
+    """The value that reads as what the error got."""
+    error = located(load(ADD), STEP, InputError("another name", got="dimm0", nearest="dimm1"))
+
+    assert str(error) == ("s.yaml:4:31: steps[0].add.name: got dimm0, expected another name; did you mean 'dimm1'?")
+
+
+def test_without_either_the_step_decides(load: Load) -> None:
+    """The operation's key, with what the error got."""
+    error = located(load(ADD), STEP, InputError("something else", got="nothing like it"))
+
+    assert str(error) == "s.yaml:4:5: steps[0].add: got nothing like it, expected something else"
+
+
+def test_a_path_that_leads_elsewhere_is_not_followed(load: Load) -> None:
+    """A plugin may say anything."""
+    error = located(load(ADD), STEP, InputError("something else", got="x", path="nowhere[3].at.all"))
+
+    assert (error.line, error.column, error.path) == (4, 5, "steps[0].add")
+
+
+def test_an_error_that_knows_its_file_is_left_alone(load: Load) -> None:
+    """A snapshot has lines of its own."""
+    error = InputError("numbers", got="x", file="proc/zoneinfo", line=7)
+
+    assert located(load(ADD), ("machine",), error) is error
+
+
+def test_a_plugin_error_stays_what_it_is_and_learns_its_place(load: Load) -> None:
+    """Its text begins with the plugin."""
+    error = located(load(ADD), STEP, PluginError("acme", "is broken"))
+
+    assert isinstance(error, PluginError)
+    assert (error.file, error.line, error.column, error.path) == ("s.yaml", 4, 5, "steps[0].add")
+    assert str(error) == "plugin acme: is broken"
+
+
+def _raised(source: str, module: str) -> BaseException:
+    """Return what a piece of code raises that pretends to be in a module."""
+    names: dict[str, Any] = {"__name__": module}
+    exec(source, names)
+    with pytest.raises(ZeroDivisionError) as caught:
+        names["go"]()
+    return caught.value
+
+
+def test_an_error_inside_a_plugin_is_its_fault() -> None:
+    """Also in a submodule of what its entry point names."""
+    problem = _raised("def go(): return 1 // 0", "memhotplug_drivers.acpi")
+
+    assert str(plugin_at_fault(problem)).endswith("raised ZeroDivisionError: integer division or modulo by zero")
+    assert str(plugin_at_fault(problem)).startswith("plugin acpi (memhotplug ")
+    assert plugin_at_fault(_raised("def go(): return 1 // 0", "memhotplug_drivers.acpi.inner")) is not None
+
+
+def test_an_error_inside_the_core_is_nobody_elses_fault() -> None:
+    """That is a bug."""
+    assert plugin_at_fault(_raised("def go(): return 1 // 0", "memhotplug.engine.kernel")) is None
+    assert plugin_at_fault(_raised("def go(): return 1 // 0", "somebody_else")) is None
+
+
+def test_the_innermost_of_the_two_is_at_fault() -> None:
+    """A library in between is skipped: who called it wrongly is to blame."""
+    library: dict[str, Any] = {"__name__": "numpy.fake"}
+    exec("def call(f): return f()", library)
+    plugin: dict[str, Any] = {"__name__": "memhotplug_drivers.acpi", "call": library["call"]}
+    exec("def go(): return call(lambda: 1 // 0)", plugin)
+    core: dict[str, Any] = {"__name__": "memhotplug.engine.kernel", "go": plugin["go"]}
+    exec("def run(): return go()", core)
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        core["run"]()
+
+    assert plugin_at_fault(caught.value) is not None
+
+
+# ---- through a run ----
+
+
+def test_a_hook_that_raises_is_an_error_that_names_the_plugin_and_the_step(
+    error_of: ErrorOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line, no traceback: the run cannot go on."""
+    import memhotplug_drivers.acpi
+
+    @hookimpl
+    def driver_ranges(kernel: object, request: object) -> list[object]:
+        raise RuntimeError("no luck")
+
+    monkeypatch.setattr(memhotplug_drivers.acpi, "driver_ranges", driver_ranges)
+
+    error = error_of(ADD)
+
+    assert isinstance(error, PluginError)
+    assert error.problem == "hook driver_ranges raised RuntimeError: no luck"
+    assert error.plugin.startswith("acpi (memhotplug ")
+    assert (error.file, error.line, error.column, error.path) == ("s.yaml", 4, 5, "steps[0].add")
+
+
+def test_a_hook_that_answers_nonsense_is_an_error_that_names_the_plugin(
+    error_of: ErrorOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it answered is shown."""
+    import memhotplug_drivers.acpi
+
+    @hookimpl
+    def driver_ranges(kernel: object, request: object) -> int:
+        return 17
+
+    monkeypatch.setattr(memhotplug_drivers.acpi, "driver_ranges", driver_ranges)
+
+    assert error_of(ADD).problem == "hook driver_ranges answered 17, which is no Sequence"
+
+
+def test_a_hook_that_ends_the_program_is_an_error_too(error_of: ErrorOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """sys.exit() in a plugin must not pass for an answer."""
+    import memhotplug_drivers.acpi
+
+    names: dict[str, Any] = {"__name__": "memhotplug_drivers.acpi", "hookimpl": hookimpl}
+    exec("@hookimpl\ndef driver_ranges(kernel, request):\n    raise SystemExit(0)", names)
+    monkeypatch.setattr(memhotplug_drivers.acpi, "driver_ranges", names["driver_ranges"])
+
+    assert isinstance(error_of(ADD), PluginError)
+
+
+def test_a_bug_of_the_core_is_passed_on(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not dressed up as anybody's mistake."""
+    from memhotplug.engine.machine import Machine
+    from memhotplug.run.runner import run_scenario
+
+    def broken(self: Machine, op: str, step: object) -> RunResult:
+        raise ZeroDivisionError("our own")
+
+    monkeypatch.setattr(Machine, "apply", broken)
+
+    with pytest.raises(ZeroDivisionError, match="our own"):
+        run_scenario(load(ADD))
