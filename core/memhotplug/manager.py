@@ -78,7 +78,7 @@ def _load(candidate: Candidate) -> object:
     entry = EntryPoint(candidate.name, candidate.target, GROUPS[candidate.kind])
     try:
         plugin = entry.load()
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         raise PluginError(str(candidate), f"cannot be loaded: {type(problem).__name__}: {problem}") from problem
     _check_hooks(candidate, plugin)
     return plugin
@@ -220,7 +220,7 @@ class Plugins:
             return caller(**arguments)
         except (MemoryHotplugError, InputError):
             raise
-        except Exception as problem:
+        except (Exception, SystemExit) as problem:
             raise self.blame(key, f"hook {hook} raised {type(problem).__name__}: {problem}") from problem
         finally:
             self.current = outer
@@ -252,7 +252,7 @@ def driver_keys(name: str) -> Mapping[str, KeySpec]:
     manager.register(candidate.load(), name=name)
     try:
         keys = manager.hook.driver_keys()
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         raise PluginError(
             str(candidate), f"hook driver_keys raised {type(problem).__name__}: {problem}"
         ) from problem

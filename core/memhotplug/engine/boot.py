@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from memhotplug.contracts import BootRange, SizingRequest, ZoneLimit
 from memhotplug.engine.kernel import Kernel
+from memhotplug.engine.movablecore import movable_pfns
 from memhotplug.errors import InputError
 from memhotplug.manager import Plugins
 from memhotplug.model.altmap import Altmap
@@ -25,17 +26,42 @@ from memhotplug.model.resources import SYSTEM_RAM, Resource
 from memhotplug.model.state import Allocation
 from memhotplug.model.vmemmap import Source
 from memhotplug.model.watermarks import setup_watermarks
-from memhotplug.model.zones import Node
+from memhotplug.model.zones import Node, ZoneKind
 from memhotplug.units import format_size, parse_size, round_down, round_up
 
-__all__ = ["BootConfig", "boot_kernel", "parse_cmdline"]
+__all__ = ["DISTRO", "LEAN", "RESERVES", "BootConfig", "Reserve", "boot_kernel", "parse_cmdline"]
 
 _FIRMWARE = 1 << 20  # bytes below the first MiB that firmware keeps
 _IMAGE_OFFSET = 16 << 20  # where the kernel is loaded, from the start of memory
-_IMAGE = 48 << 20  # kernel text, data, initramfs and early reservations
-_EARLY_SHARE = 128  # one part in so many of a node goes to hash tables, per-cpu areas, slab
 
 _SMALLEST = 128 << 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reserve:
+    """What a guest kernel takes while it boots, its memmap apart; an assumption, not a measurement.
+
+    Attributes:
+        name: what the assumption is called.
+        image: bytes that never reach the page allocator: text, data, initramfs, early reservations.
+        early: bytes that the kernel has allocated when boot has finished, on the first node.
+        early_share: the same, as one part in so many of each node: hash tables, per-cpu areas, slab.
+    """
+
+    name: str
+    image: int
+    early: int
+    early_share: int
+
+
+LEAN = Reserve(name="lean", image=48 << 20, early=0, early_share=128)
+"""A container or microVM class guest kernel."""
+
+DISTRO = Reserve(name="distro", image=104 << 20, early=14 << 20, early_share=69)
+"""A distribution kernel, fitted to Debian 6.12 guests of 256 MiB (MemTotal 151284 kB, MemFree 133056 kB)
+and 1 GiB (924276 kB, 894616 kB)."""
+
+RESERVES = {reserve.name: reserve for reserve in (LEAN, DISTRO)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +77,7 @@ class BootConfig:
     rzm: int | None = None
     cmdline: str = ""
     sparsemem_vmemmap: bool = True
+    reserve: Reserve = LEAN
 
 
 def parse_cmdline(text: str) -> dict[str, str]:
@@ -75,10 +102,12 @@ def boot_kernel(config: BootConfig) -> Kernel:
     kernel = new_kernel(plugins, config)
     ranges = _boot_ranges(kernel, config)
     limits: Sequence[ZoneLimit] = plugins.ask(plugins.arch, "zone_limits", Sequence, geometry=kernel.geometry)
+    movable = movable_pfns(kernel.geometry, kernel.params, ranges, limits)
     for boot_range in ranges:
-        _add_node_memory(kernel, boot_range, limits)
-    _set_up_memmap(kernel, ranges)
-    _reserve(kernel, ranges)
+        begin = movable.get(boot_range.nid, kernel.geometry.end_pfn)
+        _add_node_memory(kernel, boot_range, limits, begin)
+    _set_up_memmap(kernel, ranges, config.reserve)
+    _reserve(kernel, ranges, config.reserve)
     _release_to_allocator(kernel)
     _create_blocks(kernel)
     kernel.state.boot_pages = kernel.state.total_managed()
@@ -165,7 +194,9 @@ def _check_node(geometry: Geometry, config: BootConfig, index: int, nid: int, si
         raise InputError(f"a node below {geometry.max_nodes}", got=nid, path=f"machine.memory[{index}].node")
 
 
-def _add_node_memory(kernel: Kernel, boot_range: BootRange, limits: Sequence[ZoneLimit]) -> None:
+def _add_node_memory(
+    kernel: Kernel, boot_range: BootRange, limits: Sequence[ZoneLimit], movable_pfn: int
+) -> None:
     state, geometry = kernel.state, kernel.geometry
     if boot_range.nid not in state.nodes:
         nodes = {**state.nodes, boot_range.nid: Node(boot_range.nid, has_cpu=not state.nodes)}
@@ -179,18 +210,19 @@ def _add_node_memory(kernel: Kernel, boot_range: BootRange, limits: Sequence[Zon
     state.holes.add(end_pfn, round_up(end_pfn, block))
     state.holes.add(round_down(start_pfn, block), start_pfn)
     low = start_pfn
-    for limit in limits:
-        high = min(limit.end_pfn, end_pfn)
+    kinds = [(limit.kind, min(limit.end_pfn, movable_pfn)) for limit in limits]
+    for kind, limit_pfn in (*kinds, (ZoneKind.MOVABLE, end_pfn)):
+        high = min(limit_pfn, end_pfn)
         if high <= low:
             continue
-        zone = state.nodes[boot_range.nid].zones[limit.kind]
+        zone = state.nodes[boot_range.nid].zones[kind]
         kernel.link_to_zone(zone, low, high)
         zone.present += high - low
         zone.present_early += high - low
         low = high
 
 
-def _set_up_memmap(kernel: Kernel, ranges: Sequence[BootRange]) -> None:
+def _set_up_memmap(kernel: Kernel, ranges: Sequence[BootRange], reserve: Reserve) -> None:
     """Back the memmap of each node by pages at the top of that node, as memblock hands them out.
 
     How many pages that takes is the architecture's affair: it is measured on a copy first.
@@ -203,7 +235,7 @@ def _set_up_memmap(kernel: Kernel, ranges: Sequence[BootRange]) -> None:
         needed = _populate_boot(trial, low, high, boot_range.nid, Altmap(0, end_pfn))
         largest = int(trial.state.vmemmap.runs.leaf.max(initial=1))
         base = round_down(end_pfn - needed, largest)
-        if base < start_pfn + kernel.geometry.pfn(_IMAGE_OFFSET + _IMAGE):
+        if base < start_pfn + kernel.geometry.pfn(_IMAGE_OFFSET + reserve.image):
             raise InputError(
                 "boot memory that holds the kernel and its memmap", got=format_size(boot_range.end - boot_range.start)
             )
@@ -224,18 +256,21 @@ def _populate_boot(kernel: Kernel, start_pfn: int, end_pfn: int, nid: int, altma
     return altmap.total_alloc + int(altmap.align.sum())
 
 
-def _reserve(kernel: Kernel, ranges: Sequence[BootRange]) -> None:
+def _reserve(kernel: Kernel, ranges: Sequence[BootRange], reserve: Reserve) -> None:
     """Set aside what firmware and the kernel image keep, and what early boot allocates."""
     state, geometry = kernel.state, kernel.geometry
     base = geometry.pfn(ranges[0].start)
     state.reserved.add(base, base + geometry.pfn(_FIRMWARE))
     image = base + geometry.pfn(_IMAGE_OFFSET)
-    state.reserved.add(image, image + geometry.pfn(_IMAGE))
+    behind = image + geometry.pfn(reserve.image)
+    state.reserved.add(image, behind)
     early = ExtentSet()
     for boot_range in ranges:
         low = geometry.pfn(boot_range.start)
-        low = image + geometry.pfn(_IMAGE) if low == base else low
-        early.add(low, low + geometry.pfn((boot_range.end - boot_range.start) // _EARLY_SHARE))
+        share = (boot_range.end - boot_range.start) // reserve.early_share
+        if low == base:
+            low, share = behind, share + reserve.early
+        early.add(low, low + geometry.pfn(share))
     state.allocations["kernel"] = Allocation(name="kernel", kernel=True, pages=early)
 
 

@@ -112,9 +112,9 @@ def _offline_in_two_passes(kernel: Kernel, name: str) -> None:
                 problem = problem or refused
     if problem is None:
         return
+    busy = format_blocks(_online(kernel, name))
     for block in sorted(done):
         online_blocks(kernel, [block], OnlineType.ONLINE)
-    busy = format_blocks(_online(kernel, name))
     raise MemoryHotplugError(errno.EBUSY, f"blocks of {name!r} stay online ({busy}): {problem.reason}")
 
 

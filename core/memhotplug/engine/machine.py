@@ -310,7 +310,7 @@ class Machine:
             InputError: there is no device of that name.
         """
         if spec.kind == "block":
-            return list(range(spec.first or 0, (spec.last or 0) + 1))
+            return self._ids(spec.first or 0, spec.last or 0)
         if spec.kind == "name":
             self._device(spec.name or "")
             return device_blocks(self.kernel, spec.name or "")
@@ -320,7 +320,13 @@ class Machine:
             raise MemoryHotplugError(
                 errno.EINVAL, f"{spec} is not made of whole memory blocks of {block_size:#x} bytes"
             )
-        return list(range(start // block_size, (start + size) // block_size))
+        return self._ids(start // block_size, (start + size) // block_size - 1)
+
+    def _ids(self, first: int, last: int) -> list[int]:
+        """Return the ids from first to last; of those behind the last block that exists, only the first."""
+        ids = self.kernel.state.blocks.id
+        highest = int(ids[-1]) if len(ids) else -1
+        return list(range(first, min(last, max(first, highest + 1)) + 1))
 
     def _byte_ranges(self, spec: RangeSpec) -> list[tuple[int, int]]:
         block_size = self.kernel.geometry.memory_block_size

@@ -87,8 +87,9 @@ def kernel_from_machine(
     """
     plugins = Plugins(arch, profile)
     kernel = Kernel(plugins, _geometry(plugins, machine, cmdline), parse_cmdline(cmdline))
-    kernel.warnings += [f"{note.kind}: {note.text}" for note in machine.notes]
-    kernel.warnings.append("inferred: which pages are free, hold memmap or are in use; how many is as recorded")
+    for note in machine.notes:
+        kernel.warn(f"{note.kind}: {note.text}")
+    kernel.warn("inferred: which pages are free, hold memmap or are in use; how many is as recorded")
     kernel.state.resources = ResourceTable(list(_resources(machine)))
     kernel.state.auto_online = _auto_online(kernel, machine)
     for node in machine.nodes:
