@@ -240,6 +240,8 @@ class Machine:
             verdict = hot_add(self.kernel, request)
         finally:
             self.kernel.flag_override = overridden
+        if self.kernel.state.device_index(name) is None:
+            return Memory(name, 0, 0, (), verdict)  # the driver met the request without adding anything
         return self.memory(name, verdict)
 
     def memory(self, name: str, driver_result: str | None = None) -> Memory:

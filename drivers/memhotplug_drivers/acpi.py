@@ -1,0 +1,121 @@
+"""acpi_memhotplug: DIMMs, one memory resource each as the firmware describes them.
+
+Taking a device out is the core's default: two passes offline its blocks, then each range is removed.
+
+Models: drivers/acpi/acpi_memhotplug.c:acpi_memory_enable_device(), acpi_memory_get_resource();
+drivers/acpi/scan.c:acpi_scan_hot_remove() (v5.2 to v6.12). Simplified: all resources have the same
+caching attributes, and blocks that were there already are not bound to the device.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping, Sequence
+
+from memhotplug.plugin import (
+    AddRequest,
+    Kernel,
+    KeySpec,
+    MemoryHotplugError,
+    PhysRange,
+    format_size,
+    hookimpl,
+)
+
+__all__ = ["driver_add", "driver_keys", "driver_ranges", "mhp_flags"]
+
+_GROUPS = (5, 15)
+_FALLBACK = (6, 6)
+
+
+@hookimpl
+def driver_keys() -> Mapping[str, KeySpec]:
+    """A device may have several memory resources."""
+    return {
+        "resources": KeySpec(
+            "size_list", "sizes of the device's memory resources, one after the other", replaces_size=True
+        )
+    }
+
+
+@hookimpl
+def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
+    """Each memory resource of the device, whole.
+
+    The node is the device's proximity domain; without one, that of the first resource's address
+    counts for all. Neighbouring resources become one range in mainline; the 2019 series describes
+    one __add_memory() a resource, and its profile keeps them apart.
+    """
+    start = kernel.state.first_free_address() if request.address is None else request.address
+    nid = kernel.node_of_address(start) if request.nid is None else request.nid
+    sizes = _resources(request)
+    if kernel.version > (5, 2):
+        sizes = (sum(sizes),)
+    ranges = []
+    for size in sizes:
+        ranges.append(PhysRange(start=start, size=size, nid=nid))
+        start += size
+    return ranges
+
+
+def _resources(request: AddRequest) -> tuple[int, ...]:
+    sizes = request.options.get("resources")
+    return sizes if isinstance(sizes, tuple) else (request.size,)
+
+
+@hookimpl
+def mhp_flags(kernel: Kernel, phys_range: PhysRange) -> int:
+    """MHP_MEMMAP_DEVICE in the 2019 series, MHP_MEMMAP_ON_MEMORY in mainline.
+
+    Up to 6.5 the driver asks mhp_supports_memmap_on_memory() for the very range first (v5.13); later
+    kernels fall back by themselves. MHP_NID_IS_MGID since 5.15.
+    """
+    flags = kernel.flag("device")
+    if kernel.version >= (6, 6) or kernel.profile.memmap_on_memory_refusal(kernel, phys_range.size) is None:
+        flags |= kernel.flag("on_memory")
+    if kernel.version >= (5, 15):
+        flags |= kernel.flag("MHP_NID_IS_MGID")
+    return flags
+
+
+@hookimpl
+def driver_add(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange]) -> str | None:
+    """Add every resource that can be added; the device works if one of them does.
+
+    Memory that is there already (EEXIST) counts as enabled: firmware describes boot memory as
+    devices too.
+    """
+    if kernel.version >= (5, 15):
+        _register_group(kernel, request, ranges)
+    present: list[str] = []
+    failed: list[str] = []
+    for number, phys_range in enumerate(ranges):
+        try:
+            kernel.add_range(request, phys_range)
+        except MemoryHotplugError as problem:
+            told = f"resource {number} ({format_size(phys_range.size)}): {problem.name}"
+            (present if problem.errno == errno.EEXIST else failed).append(told)
+    return _verdict(len(ranges), present, failed)
+
+
+def _register_group(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange]) -> None:
+    """Make the device one static memory group. Models: memory_group_register_static() (v5.15)."""
+    pages = sum(kernel.geometry.pfn(phys_range.size) for phys_range in ranges)
+    nid = ranges[0].nid
+    if nid is not None:
+        group = kernel.profile.register_group(kernel, nid, max_pages=pages)
+        kernel.state.put_device(kernel.open_device(request), group=group)
+
+
+def _verdict(total: int, present: list[str], failed: list[str]) -> str | None:
+    if not present and not failed:
+        return None
+    if len(failed) == total:
+        reasons = ", ".join(failed)
+        return f"no resource enabled, so the device fails with EINVAL and the firmware is told failure: {reasons}"
+    notes = [f"{total - len(failed)} of {total} resources enabled; the firmware is told success"]
+    if present:
+        notes.append(f"counted as enabled because memory is there already: {', '.join(present)}")
+    if failed:
+        notes.append(f"skipped: {', '.join(failed)}")
+    return "; ".join(notes)

@@ -1,0 +1,196 @@
+"""dax/kmem: the range of a device-dax instance as memory, trimmed to whole memory blocks.
+
+The driver first reserves the trimmed range under the device's own name, so a range that somebody
+has is EBUSY before add_memory() is called. What add_memory() then puts inside that reservation is
+what this model shows in iomem: ``System RAM``, since 5.8 ``System RAM (kmem)``.
+
+Models: drivers/dax/kmem.c:dev_dax_kmem_probe(), dev_dax_kmem_remove() (v5.2 to v6.12); removal as of
+v5.3, which the 2019 series sits right below. Simplified: the reservation itself is not kept as a parent.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping, Sequence
+
+from memhotplug.plugin import (
+    AddRequest,
+    Kernel,
+    KeySpec,
+    MemoryHotplugError,
+    PhysRange,
+    format_blocks,
+    format_range,
+    format_size,
+    hookimpl,
+    remove_memory,
+    round_down,
+    round_up,
+)
+
+__all__ = ["driver_add", "driver_eject", "driver_keys", "driver_ranges", "mhp_flags"]
+
+
+@hookimpl
+def driver_keys() -> Mapping[str, KeySpec]:
+    """An instance may have several ranges, and since 6.8 says itself whether it hosts its memmap."""
+    return {
+        "ranges": KeySpec("size_list", "sizes of the device's ranges, one after the other", replaces_size=True),
+        "memmap_on_memory": KeySpec("bool", "the device's attribute memmap_on_memory (Linux 6.8 and later)"),
+    }
+
+
+@hookimpl
+def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
+    """Each range, its start rounded up and its end rounded down; empty ones are left out.
+
+    All are on the device's target node; if the firmware names none, it is that of the first address.
+
+    Raises:
+        MemoryHotplugError: EINVAL no range holds a whole block, or the target node is negative;
+            ENOENT the kernel has no attribute memmap_on_memory, EOPNOTSUPP it cannot be set.
+    """
+    if request.nid is not None and request.nid < 0:
+        raise MemoryHotplugError(errno.EINVAL, f"rejecting DAX region with invalid node: {request.nid}")
+    _check_attribute(kernel, request)
+    block_size = kernel.geometry.memory_block_size
+    nid = request.nid
+    ranges = []
+    for start, size in _untrimmed(kernel, request):
+        low, high = round_up(start, block_size), round_down(start + size, block_size)
+        if low < high:
+            nid = kernel.node_of_address(low) if nid is None else nid
+            ranges.append(PhysRange(start=low, size=high - low, nid=nid))
+    if not ranges:
+        error = MemoryHotplugError(errno.EINVAL, f"no range holds a whole memory block of {format_size(block_size)}")
+        error.driver_result = _stranded(kernel, request, ranges)
+        raise error
+    return ranges
+
+
+def _check_attribute(kernel: Kernel, request: AddRequest) -> None:
+    """Refuse what a write to the device's attribute refuses. Models: drivers/dax/bus.c:memmap_on_memory_store()."""
+    wanted = request.options.get("memmap_on_memory")
+    if wanted is not None and kernel.version < (6, 8):
+        raise MemoryHotplugError(errno.ENOENT, "a dax device has no attribute memmap_on_memory before Linux 6.8")
+    rule = kernel.profile.memmap_on_memory_refusal(kernel) if wanted else None
+    if rule is not None:
+        raise MemoryHotplugError(errno.EOPNOTSUPP, f"memmap_on_memory: {rule}")
+
+
+def _untrimmed(kernel: Kernel, request: AddRequest) -> list[tuple[int, int]]:
+    """Return first byte and bytes of each range of the device."""
+    start = kernel.state.first_free_address() if request.address is None else request.address
+    sizes = request.options.get("ranges")
+    found = []
+    for size in sizes if isinstance(sizes, tuple) else (request.size,):
+        found.append((start, size))
+        start += size
+    return found
+
+
+@hookimpl
+def mhp_flags(kernel: Kernel, request: AddRequest) -> int:
+    """None in the 2019 series; MHP_NID_IS_MGID since 5.15, MHP_MEMMAP_ON_MEMORY since 6.8 if the attribute says so."""
+    flags = kernel.flag("on_memory") if request.options.get("memmap_on_memory") else 0
+    if kernel.version >= (5, 15):
+        flags |= kernel.flag("MHP_NID_IS_MGID")
+    return flags
+
+
+@hookimpl
+def driver_add(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange]) -> str | None:
+    """Add the ranges; the probe fails if the first cannot be had, later ones are skipped.
+
+    Raises:
+        MemoryHotplugError: EBUSY, somebody has the first range.
+    """
+    notes = []
+    _forget(kernel, request.name)
+    lost = _stranded(kernel, request, ranges)
+    if kernel.version >= (5, 15):
+        _register_group(kernel, request, ranges)
+    mapped = 0
+    for phys_range in ranges:
+        try:
+            _add(kernel, request, phys_range)
+        except MemoryHotplugError as problem:
+            where = format_range(phys_range.start, phys_range.size)
+            if not mapped:
+                problem.driver_result = f"probe failed: {problem.name} for {where}"
+                raise
+            notes.append(f"{where} skipped ({problem.name}), and the probe succeeds")
+            continue
+        mapped += 1
+    return "; ".join([*([lost] if lost else []), *notes]) or None
+
+
+def _register_group(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange]) -> None:
+    """Make the device one static memory group. Models: memory_group_register_static() (v5.15)."""
+    pages = sum(kernel.geometry.pfn(phys_range.size) for phys_range in ranges)
+    nid = ranges[0].nid
+    if nid is not None:
+        group = kernel.profile.register_group(kernel, nid, max_pages=pages)
+        kernel.state.put_device(kernel.open_device(request), group=group)
+
+
+def _add(kernel: Kernel, request: AddRequest, phys_range: PhysRange) -> None:
+    taken = kernel.state.resources.overlapping(phys_range.start, phys_range.size)
+    if taken:
+        where = format_range(phys_range.start, phys_range.size)
+        raise MemoryHotplugError(errno.EBUSY, f"could not reserve region {where}: {taken[0].name} has part of it")
+    # Models: mm/memory_hotplug.c:add_memory_driver_managed() (v5.8).
+    name = "System RAM (kmem)" if kernel.version >= (5, 8) else "System RAM"
+    kernel.add_range(request, phys_range, name=name)
+
+
+def _stranded(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange]) -> str | None:
+    """Return what alignment costs, None if nothing."""
+    lost = request.size - sum(phys_range.size for phys_range in ranges)
+    if not lost:
+        return None
+    block_size = kernel.geometry.memory_block_size
+    ids = format_blocks(
+        block
+        for phys_range in ranges
+        for block in range(phys_range.start // block_size, (phys_range.start + phys_range.size) // block_size)
+    )
+    have = f"blocks {ids} ({format_size(request.size - lost)})" if ranges else "no block"
+    unit = format_size(block_size)
+    return f"{have} of {format_size(request.size)}; {format_size(lost)} stranded outside whole blocks of {unit}"
+
+
+@hookimpl
+def driver_eject(kernel: Kernel, name: str) -> str | None:
+    """Unbind: remove every range; the driver offlines nothing, and there is no second try.
+
+    Raises:
+        MemoryHotplugError: EBUSY, some block is not offline, and its range stays until reboot;
+            ENODEV, the driver was unbound before.
+    """
+    unbound = kernel.state.driver_state.get("dax", {})
+    if name in unbound:
+        raise MemoryHotplugError(errno.ENODEV, f"{name!r} is unbound; what could not be removed stays until reboot")
+    kernel.state.driver_state["dax"] = {**unbound, name: True}
+    index = kernel.state.device_index(name)
+    problem: MemoryHotplugError | None = None
+    kept = 0
+    for start, size in kernel.state.devices[index].ranges if index is not None else ():
+        try:
+            remove_memory(kernel, start, size)
+        except MemoryHotplugError as refused:
+            problem, kept = problem or refused, kept + size
+    if problem is None:
+        _forget(kernel, name)
+        return None
+    problem.driver_result = (
+        f"unbound, but {format_size(kept)} cannot be hot-removed until the next reboot; "
+        "the driver offlines nothing, so take all blocks offline first"
+    )
+    raise problem
+
+
+def _forget(kernel: Kernel, name: str) -> None:
+    """Note that there is no unbound device of that name (any more)."""
+    unbound = kernel.state.driver_state.get("dax", {})
+    kernel.state.driver_state["dax"] = {other: True for other in unbound if other != name}

@@ -1,0 +1,185 @@
+"""sclp_cmd (s390): standby memory, known at boot, one add_memory() a memory block.
+
+Standby memory cannot be accessed before it is assigned to the partition. The driver assigns it when
+a block goes online and unassigns it when that fails or the block goes offline: in GOING_ONLINE up
+to 6.7, in PREPARE_ONLINE and FINISH_OFFLINE from 6.8 to 6.18. From 6.19 on it is assigned when it
+is configured, before it is added.
+
+Models: drivers/s390/char/sclp_cmd.c:sclp_add_standby_memory(), sclp_mem_notifier(),
+sclp_mem_change_state() (v5.2, v6.12). A memory block is never smaller than an increment
+(arch/s390/mm/init.c:memory_block_size_bytes()), so whole blocks are whole increments. Simplified:
+the increments of boot memory are always assigned.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping, Sequence
+
+from memhotplug.plugin import (
+    AddRequest,
+    ExtentSet,
+    InputError,
+    Kernel,
+    KeySpec,
+    MemoryEvent,
+    MemoryHotplugError,
+    MemoryNotify,
+    PhysRange,
+    format_size,
+    hookimpl,
+    remove_memory,
+    round_down,
+    round_up,
+)
+
+__all__ = ["driver_add", "driver_eject", "driver_keys", "driver_ranges", "memory_notify", "mhp_flags", "pages_in"]
+
+_ASSIGN = {MemoryEvent.MEM_GOING_ONLINE}
+_UNASSIGN = {MemoryEvent.MEM_CANCEL_ONLINE, MemoryEvent.MEM_OFFLINE}
+_ASSIGN_V6_8 = {MemoryEvent.MEM_PREPARE_ONLINE}
+_UNASSIGN_V6_8 = {MemoryEvent.MEM_FINISH_OFFLINE}
+_CONFIGURED = (6, 19)
+"""Version from which storage is assigned by /sys/firmware/memory/*/config, not by a notifier."""
+
+
+@hookimpl
+def driver_keys() -> Mapping[str, KeySpec]:
+    """The increment is a property of the machine (``rzm``), not of an add."""
+    return {}
+
+
+@hookimpl
+def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
+    """The standby memory, merged and trimmed to whole blocks, block by block, on node 0.
+
+    Raises:
+        MemoryHotplugError: ENODEV not s390, EINVAL nothing is left after trimming.
+        InputError: another node than 0.
+    """
+    if kernel.arch != "s390":
+        raise MemoryHotplugError(errno.ENODEV, f"sclp is the service processor of s390; {kernel.arch} has none")
+    if request.nid:
+        raise InputError("node 0, the only one that sclp adds to", got=request.nid)
+    block_size = kernel.geometry.memory_block_size
+    start = kernel.state.first_free_address() if request.address is None else request.address
+    low, high = round_up(start, block_size), round_down(start + request.size, block_size)
+    if low >= high:
+        raise MemoryHotplugError(
+            errno.EINVAL,
+            f"{format_size(request.size)} of standby memory hold no whole memory block of {format_size(block_size)}",
+        )
+    return [PhysRange(start=block, size=block_size, nid=0) for block in range(low, high, block_size)]
+
+
+@hookimpl
+def mhp_flags(kernel: Kernel) -> int:
+    """None before 6.8; then MHP_MEMMAP_ON_MEMORY, with MHP_OFFLINE_INACCESSIBLE while there was one."""
+    if kernel.version < (6, 8):
+        return 0
+    if kernel.version >= _CONFIGURED:
+        return kernel.flag("on_memory")
+    return kernel.flag("on_memory") | kernel.flag("MHP_OFFLINE_INACCESSIBLE")
+
+
+@hookimpl
+def driver_add(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange]) -> str | None:
+    """Add block by block; the driver looks at no result and goes on."""
+    failed: list[str] = []
+    attached = pages_in(kernel, "attached")
+    for phys_range in ranges:
+        attached.add(kernel.geometry.pfn(phys_range.start), kernel.geometry.pfn(phys_range.start + phys_range.size))
+    _remember(kernel, "attached", attached)
+    for phys_range in ranges:
+        pages = kernel.geometry.pfn(phys_range.start), kernel.geometry.pfn(phys_range.start + phys_range.size)
+        if kernel.version >= _CONFIGURED:
+            _assign(kernel, *pages)
+        try:
+            kernel.add_range(request, phys_range)
+        except MemoryHotplugError as problem:
+            failed.append(problem.name)
+            if kernel.version >= _CONFIGURED:
+                _unassign(kernel, *pages)
+    return _verdict(request, ranges, failed)
+
+
+def _verdict(request: AddRequest, ranges: Sequence[PhysRange], failed: list[str]) -> str | None:
+    notes = []
+    trimmed = request.size - sum(phys_range.size for phys_range in ranges)
+    if trimmed:
+        notes.append(f"{format_size(trimmed)} of standby memory stay unused outside whole memory blocks")
+    if failed:
+        done = len(ranges) - len(failed)
+        notes.append(
+            f"{done} of {len(ranges)} blocks added (first error: {failed[0]}); sclp ignores what add_memory() returns"
+        )
+    return "; ".join(notes) or None
+
+
+@hookimpl
+def memory_notify(kernel: Kernel, notify: MemoryNotify) -> None:
+    """Assign storage before it is used and unassign it afterwards, the block's own memmap included.
+
+    Raises:
+        MemoryHotplugError: EPERM, a block of boot memory that is partly standby must stay online.
+    """
+    attached = pages_in(kernel, "attached")
+    if not attached.total:
+        return
+    # Storage is assigned for the whole block, whose own memmap may lie in front of what is onlined.
+    per_block = kernel.geometry.pages_per_block
+    low, high = round_down(notify.start_pfn, per_block), round_up(notify.start_pfn + notify.nr_pages, per_block)
+    if notify.event == MemoryEvent.MEM_GOING_OFFLINE and kernel.state.holes.intersects(low, high):
+        raise MemoryHotplugError(errno.EPERM, "the memory block contains standby memory and must stay online")
+    if kernel.version >= _CONFIGURED:
+        return
+    prepares = "MEM_PREPARE_ONLINE" in kernel.profile.event_names
+    for first, end in ExtentSet(*attached.clip(low, high)):
+        if notify.event in (_ASSIGN_V6_8 if prepares else _ASSIGN):
+            _assign(kernel, first, end)
+        elif notify.event in (_UNASSIGN_V6_8 if prepares else _UNASSIGN):
+            _unassign(kernel, first, end)
+
+
+def pages_in(kernel: Kernel, state: str) -> ExtentSet:
+    """Return a copy of the pfns of standby memory that are ``attached`` or, of these, ``assigned``."""
+    pages = kernel.state.driver_state.get("sclp", {}).get(state)
+    return pages.copy() if isinstance(pages, ExtentSet) else ExtentSet()
+
+
+def _remember(kernel: Kernel, state: str, pages: ExtentSet) -> None:
+    kernel.state.driver_state["sclp"] = {**kernel.state.driver_state.get("sclp", {}), state: pages}
+
+
+def _assign(kernel: Kernel, start_pfn: int, end_pfn: int) -> None:
+    pages = pages_in(kernel, "assigned")
+    for low, high in ExtentSet(*pages.gaps(start_pfn, end_pfn)):
+        kernel.log("sclp_assign", start_pfn=low, nr_pages=high - low)
+    pages.add(start_pfn, end_pfn)
+    _remember(kernel, "assigned", pages)
+
+
+def _unassign(kernel: Kernel, start_pfn: int, end_pfn: int) -> None:
+    pages = pages_in(kernel, "assigned")
+    for low, high in ExtentSet(*pages.clip(start_pfn, end_pfn)):
+        kernel.log("sclp_unassign", start_pfn=low, nr_pages=high - low)
+    pages.remove(start_pfn, end_pfn)
+    _remember(kernel, "assigned", pages)
+
+
+@hookimpl
+def driver_eject(kernel: Kernel, name: str) -> str | None:
+    """Refuse before 6.19; from then on deconfigure block by block, all of which must be offline.
+
+    Raises:
+        MemoryHotplugError: EOPNOTSUPP, or EBUSY some block is online.
+    """
+    if kernel.version < _CONFIGURED:
+        raise MemoryHotplugError(
+            errno.EOPNOTSUPP, "standby memory cannot be taken out before Linux 6.19; offline it to give it back"
+        )
+    index = kernel.state.device_index(name)
+    for start, size in kernel.state.devices[index].ranges if index is not None else ():
+        remove_memory(kernel, start, size)
+        _unassign(kernel, kernel.geometry.pfn(start), kernel.geometry.pfn(start + size))
+    return None

@@ -1,0 +1,42 @@
+"""What the balloon drivers share: pages that a hypervisor has not given yet, and their late arrival."""
+
+from __future__ import annotations
+
+from memhotplug.plugin import BlockState, ExtentSet, Kernel, ZoneKind
+
+__all__ = ["ranges_of", "release"]
+
+
+def ranges_of(kernel: Kernel, driver: str) -> ExtentSet:
+    """Return the pfns of everything that a driver added and that is still there."""
+    pages = ExtentSet()
+    for device in kernel.state.devices:
+        if device.driver == driver:
+            for start, size in device.ranges:
+                pages.add(kernel.geometry.pfn(start), kernel.geometry.pfn(start + size))
+    return pages
+
+
+def release(kernel: Kernel, start_pfn: int, end_pfn: int) -> int:
+    """Let the hypervisor back pages that were withheld; return how many.
+
+    Those in online blocks go to the page allocator at once, the others when their block goes online.
+    """
+    state = kernel.state
+    pages = ExtentSet(*state.withheld.clip(start_pfn, end_pfn))
+    state.withheld.remove(start_pfn, end_pfn)
+    state.unbacked.remove(start_pfn, end_pfn)
+    for low, high in pages:
+        for block in range(state.block_of(low), state.block_of(high - 1) + 1):
+            _free_in_block(kernel, pages, block)
+    return pages.total
+
+
+def _free_in_block(kernel: Kernel, pages: ExtentSet, block: int) -> None:
+    blocks = kernel.state.blocks
+    row = blocks.row(block)
+    if row is None or blocks.state[row] != BlockState.ONLINE:
+        return
+    per_block = kernel.geometry.pages_per_block
+    zone = kernel.state.zone((int(blocks.nid[row]), ZoneKind(int(blocks.zone[row]))))
+    kernel.free_to_zone(zone, *pages.clip(block * per_block, (block + 1) * per_block))

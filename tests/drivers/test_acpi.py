@@ -1,0 +1,137 @@
+"""acpi_memhotplug: resources, what counts as enabled, what the firmware is told, eject."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import pytest
+
+from memhotplug import Machine, MemoryHotplugError
+
+View: TypeAlias = Callable[[Machine], object]
+Refused: TypeAlias = Callable[..., MemoryHotplugError]
+Boot: TypeAlias = Callable[..., Machine]
+
+
+def test_each_resource_is_one_add_under_the_series(machine: Machine, brief: View, iomem: View) -> None:
+    """Expect two device-wide memmaps, each at the start of its own resource."""
+    dimm = machine.add_memory(driver="acpi", name="dimm", resources=["256M", "128M"])
+
+    assert (dimm.start, dimm.size, dimm.blocks, dimm.driver_result) == (4 << 30, 384 << 20, (32, 33, 34), None)
+    assert brief(machine) == [(32, "offline", 31744, 1024), (33, "offline", 32768, 0), (34, "offline", 32256, 512)]
+    assert iomem(machine) == [(4096, 256, "System RAM"), (4352, 128, "System RAM")]
+
+
+def test_neighbouring_resources_are_one_add_in_mainline(boot: Boot, iomem: View) -> None:
+    """Mainline merges resources of equal attributes."""
+    machine = boot(kernel="linux-6.12")
+    machine.add_memory(driver="acpi", resources=["256M", "128M"])
+    assert iomem(machine) == [(4096, 384, "System RAM")]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "cmdline", "size", "vmemmap"),
+    [
+        ("linux-5.13", "memory_hotplug.memmap_on_memory=1", "128M", [512]),
+        ("linux-5.13", "memory_hotplug.memmap_on_memory=1", "256M", [0, 0]),
+        ("linux-6.1", "", "128M", [0]),
+        ("linux-6.12", "memory_hotplug.memmap_on_memory=1", "256M", [512, 512]),
+        ("linux-6.12", "", "256M", [0, 0]),
+    ],
+)
+def test_mainline_passes_memmap_on_memory_where_the_range_may_host_it(
+    boot: Boot, kernel: str, cmdline: str, size: str, vmemmap: list[int]
+) -> None:
+    """Up to 6.5 the driver asks first, so that an add never fails for the flag's sake."""
+    machine = boot(kernel=kernel, cmdline=cmdline)
+    machine.add_memory(driver="acpi", size=size)
+    blocks: Any = machine.to_dict()["blocks"]
+    assert [block["vmemmap_pages"] for block in blocks[32:]] == vmemmap
+
+
+def test_flags_of_the_step_replace_the_policy(machine: Machine, brief: View) -> None:
+    """The policy is MHP_MEMMAP_DEVICE."""
+    machine.add_memory(driver="acpi", size="256M", mhp_flags="memblock")
+    assert brief(machine) == [(32, "offline", 32256, 512), (33, "offline", 32256, 512)]
+
+
+def test_node_is_the_proximity_domain_else_that_of_the_address(boot: Boot) -> None:
+    """The first resource's address decides for all; above all memory the first node answers."""
+    two = boot(memory=[{"node": 0, "size": "2G"}, {"node": 1, "size": "2G"}])
+    two.add_memory(driver="acpi", resources=["128M", "128M"], node=1)
+    two.add_memory(driver="acpi", size="128M")
+    blocks: Any = two.to_dict()["blocks"]
+    assert [block["node"] for block in blocks[32:]] == [1, 1, 0]
+
+
+def test_misaligned_resource_is_skipped_and_the_others_work(machine: Machine, refused: Refused, brief: View) -> None:
+    """The step ends in the first error of add_memory(), the device works all the same."""
+    problem = refused(machine.add_memory, driver="acpi", name="dimm", resources=["128M", "100M"])
+
+    assert problem.name == "EINVAL"
+    assert problem.reason == "Block size [0x8000000] unaligned hotplug range: start 0x108000000, size 0x6400000"
+    assert problem.driver_result == (
+        "1 of 2 resources enabled; the firmware is told success; skipped: resource 1 (100M): EINVAL"
+    )
+    assert brief(machine) == [(32, "offline", 32256, 512)]
+    assert machine.online("dimm") == [32]
+
+
+def test_memory_that_is_there_already_counts_as_enabled(machine: Machine, refused: Refused, state_of: View) -> None:
+    """Firmware describes boot memory as devices too."""
+    before = state_of(machine)
+    problem = refused(machine.add_memory, driver="acpi", size="128M", address=0)
+
+    assert problem.name == "EEXIST"
+    assert problem.driver_result == (
+        "1 of 1 resources enabled; the firmware is told success; "
+        "counted as enabled because memory is there already: resource 0 (128M): EEXIST"
+    )
+    assert state_of(machine) == before
+
+
+def test_device_without_an_enabled_resource_fails(machine: Machine, refused: Refused, state_of: View) -> None:
+    """No resource enabled is the one failure that the firmware hears of."""
+    before = state_of(machine)
+    problem = refused(machine.add_memory, driver="acpi", size="100M")
+
+    assert problem.driver_result == (
+        "no resource enabled, so the device fails with EINVAL and the firmware is told failure: "
+        "resource 0 (100M): EINVAL"
+    )
+    assert state_of(machine) == before
+
+
+def test_eject_offlines_and_removes(machine: Machine, state_of: View) -> None:
+    """An ejected device leaves nothing but grown spans."""
+    before = state_of(machine)
+    machine.add_memory(driver="acpi", name="dimm", size="512M")
+    machine.online("dimm", zone="movable")
+    assert machine.eject("dimm") is None
+    assert state_of(machine) == before
+
+
+def test_eject_brings_back_what_it_offlined_when_one_block_stays(machine: Machine, refused: Refused) -> None:
+    """Unmovable pages in one block keep the whole device."""
+    machine.add_memory(driver="acpi", name="dimm", size="512M")
+    machine.online("dimm", zone="movable")
+    machine.offline("block 35")
+    machine.online("block 35", zone="kernel")
+    # Kernel pages come from the highest kernel zone first, which is block 35.
+    machine.allocate("slab", "1M", zone="kernel")
+
+    problem = refused(machine.eject, "dimm")
+
+    assert problem.name == "EBUSY"
+    assert problem.reason.startswith("blocks of 'dimm' stay online (35): failure to isolate range:")
+    blocks: Any = machine.to_dict()["blocks"]
+    assert [block["state"] for block in blocks[32:]] == ["online"] * 4
+
+
+def test_copies_are_independent(machine: Machine, state_of: View) -> None:
+    """A what-if on a copy leaves the machine alone."""
+    before = state_of(machine)
+    twin = machine.copy()
+    twin.add_memory(driver="acpi", size="1G")
+    assert state_of(machine) == before != state_of(twin)
