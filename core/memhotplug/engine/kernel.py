@@ -31,6 +31,7 @@ __all__ = ["Event", "Kernel", "pair_runs"]
 Event: TypeAlias = dict[str, object]
 
 _VETOABLE = (MemoryEvent.MEM_PREPARE_ONLINE, MemoryEvent.MEM_GOING_ONLINE, MemoryEvent.MEM_GOING_OFFLINE)
+_BOOT_TABLES = "boot "  # windows whose table was made at boot, outside of the page allocator's books
 _MEM_SECTION_SIZE = 16  # bytes of a struct mem_section without page extensions
 
 
@@ -148,6 +149,8 @@ class Kernel:
                 free_pages(self.state, low, high)
                 raise MemoryHotplugError(errno.ENOMEM, f"no page for a page table ({kind}, order {order})")
             self._own("page tables " + kind, low, high, order)
+        else:
+            self.state.page_tables.setdefault(_BOOT_TABLES + kind, ExtentSet()).add_many(starts, ends)
         have.add_many(starts, ends)
 
     def ensure_section_roots(self, start_pfn: int, nr_pages: int, nid: int) -> None:
@@ -164,11 +167,15 @@ class Kernel:
         if have is None:
             return
         starts, ends = have.clip(first, end)
-        count = int((ends - starts).sum()) << order
-        if not count:
-            return
         have.remove_many(starts, ends)
-        self._disown("page tables " + kind, count)
+        gone = ExtentSet(starts, ends)
+        boot = self.state.page_tables.get(_BOOT_TABLES + kind)
+        if boot is not None:
+            gone.remove_many(boot.starts, boot.ends)
+            boot.remove(first, end)
+        count = gone.total << order
+        if count:
+            self._disown("page tables " + kind, count)
 
     def _own(self, name: str, starts: Array, ends: Array, order: int) -> None:
         old = self.state.allocations.get(name)
@@ -261,6 +268,20 @@ class Kernel:
     def remove_pages(self, start_pfn: int, nr_pages: int) -> None:
         """Take the sections of a range and their memmap away; for ``arch_remove_memory``."""
         self.profile.remove_pages(self, start_pfn, nr_pages)
+
+    def free_memmap(self, runs: MapRuns) -> None:
+        """Give the pages behind mappings back: to the page allocator, and those from boot for the first time.
+
+        Models: arch/x86/mm/init_64.c:free_pagetable() (free_pages(), free_reserved_page() for boot memory).
+        """
+        for source in (Source.ALLOCATOR, Source.ALTMAP, Source.BOOT):
+            pages = self.state.vmemmap.backing(runs[runs.source == source])
+            if not pages.total:
+                continue
+            free_pages(self.state, pages.starts, pages.ends)
+            if source is Source.BOOT:
+                for zone in self.state.zones():
+                    zone.managed += int(zone.linked.covered_many(pages.starts, pages.ends).sum())
 
     # ---- adding, for drivers ----
 

@@ -18,7 +18,6 @@ from memhotplug.plugin import (
     MemoryHotplugError,
     Source,
     Zone,
-    free_pages,
     isolate,
     migrate,
     setup_watermarks,
@@ -115,6 +114,4 @@ def remove_pages(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
 
 def release_vmemmap(kernel: Kernel, runs: MapRuns) -> None:
     """Give memmap pages back to the page allocator; those from an altmap vanish with their block."""
-    pages = kernel.state.vmemmap.backing(runs[runs.source != Source.ALTMAP])
-    if pages.total:
-        free_pages(kernel.state, pages.starts, pages.ends)
+    kernel.free_memmap(runs[runs.source != Source.ALTMAP])

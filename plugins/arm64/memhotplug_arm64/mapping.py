@@ -1,0 +1,146 @@
+"""The direct map and the vmemmap of arm64.
+
+Models: arch/arm64/mm/mmu.c:arch_add_memory(), vmemmap_populate(), vmemmap_free() (v5.2 to v6.12).
+Before hot-remove came (v5.7) vmemmap_free() was empty and page tables stayed too: a removed range
+keeps its memmap mapped, and a range that is added there again finds it.
+
+Simplified: the direct map uses the largest leaves that fit, or base pages with ``rodata=full`` on
+the command line; tables that the fixed kernel layout brings anyway are not told apart.
+"""
+
+from __future__ import annotations
+
+import errno
+
+import numpy as np
+
+from memhotplug.plugin import Altmap, ExtentSet, Geometry, Kernel, MemoryHotplugError, Restrictions, hookimpl
+
+__all__ = ["arch_add_memory", "arch_remove_memory", "create_mapping", "vmemmap_free", "vmemmap_populate"]
+
+_HOT_REMOVE = (5, 7)
+_BASE_PAGES_FROM_ALTMAP = (5, 9)  # vmemmap_populate_basepages() takes an altmap
+_FALLBACK = (5, 11)  # to base pages, when no PMD leaf can be had
+_GENERIC_HUGEPAGES = (6, 2)  # vmemmap_populate_hugepages(): no fallback with an altmap
+_ENTRY = 8  # bytes of a page table entry
+
+
+def _entries(geometry: Geometry) -> int:
+    return geometry.page_size // _ENTRY
+
+
+@hookimpl
+def vmemmap_populate(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, altmap: Altmap | None) -> None:
+    """Back the memmap: 2 MiB leaves with 4K pages, base pages with 16K and 64K.
+
+    Raises:
+        MemoryHotplugError: ENOMEM. Up to v5.10 nothing replaces a 2 MiB page that cannot be had;
+            then base pages of the same source did; since v6.2 only without an altmap.
+    """
+    geometry, version = kernel.geometry, kernel.version
+    _vmemmap_upper_tables(kernel, start_pfn, start_pfn + nr_pages, nid)
+    if geometry.page_size != 4 << 10:
+        _populate_basepages(
+            kernel, start_pfn, start_pfn + nr_pages, nid, altmap if version >= _BASE_PAGES_FROM_ALTMAP else None
+        )
+        return
+    leaf = geometry.pmd_size // geometry.page_size
+    kernel.populate(start_pfn, nr_pages, leaf_pages=leaf, nid=nid, altmap=altmap)
+    missing = kernel.first_unmapped(start_pfn, nr_pages)
+    if missing is None:
+        return
+    if version < _FALLBACK or (altmap is not None and version >= _GENERIC_HUGEPAGES):
+        raise MemoryHotplugError(errno.ENOMEM, f"no 2M page for the memmap of pfn {missing:#x}")
+    kernel.log("vmemmap_fallback", start_pfn=missing, nr_pages=start_pfn + nr_pages - missing)
+    _populate_basepages(kernel, missing, start_pfn + nr_pages, nid, altmap)
+
+
+def _populate_basepages(kernel: Kernel, start_pfn: int, end_pfn: int, nid: int, altmap: Altmap | None) -> None:
+    """Models: mm/sparse-vmemmap.c:vmemmap_populate_basepages()."""
+    window = _entries(kernel.geometry) * kernel.geometry.described_per_page
+    for table in range(start_pfn // window, -(-end_pfn // window)):
+        first = max(table * window, start_pfn)
+        count = min((table + 1) * window, end_pfn) - first
+        kernel.ensure_tables("vmemmap-pte", table, table + 1, nid=nid)
+        kernel.populate(first, count, leaf_pages=1, nid=nid, altmap=altmap)
+        missing = kernel.first_unmapped(first, count)
+        if missing is not None:
+            raise MemoryHotplugError(errno.ENOMEM, f"vmemmap alloc failure: order:0, for pfn {missing:#x}")
+
+
+def _vmemmap_upper_tables(kernel: Kernel, start_pfn: int, end_pfn: int, nid: int) -> None:
+    entries, described = _entries(kernel.geometry), kernel.geometry.described_per_page
+    for kind, pages in (("vmemmap-pud", entries**3), ("vmemmap-pmd", entries**2)):
+        window = pages * described
+        kernel.ensure_tables(kind, start_pfn // window, -(-end_pfn // window), nid=nid)
+
+
+@hookimpl
+def vmemmap_free(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
+    """Unmap the memmap and free the tables that are empty now; before v5.7 nothing at all."""
+    if kernel.version < _HOT_REMOVE:
+        return
+    end_pfn = start_pfn + nr_pages
+    kernel.unmap(np.array([start_pfn]), np.array([end_pfn]))
+    entries, described = _entries(kernel.geometry), kernel.geometry.described_per_page
+    for kind, pages in (("vmemmap-pte", entries), ("vmemmap-pmd", entries**2), ("vmemmap-pud", entries**3)):
+        _drop_unused(kernel, kind, pages * described, start_pfn, end_pfn, kernel.state.vmemmap.mapped)
+
+
+@hookimpl
+def arch_add_memory(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, restrictions: Restrictions) -> None:
+    """Map the range, then add its pages; since v5.7 a failure takes the direct map down again."""
+    create_mapping(kernel, start_pfn, nr_pages, nid)
+    try:
+        kernel.add_pages(start_pfn, nr_pages, nid, restrictions)
+    except MemoryHotplugError:
+        _remove_mapping(kernel, start_pfn, nr_pages)
+        raise
+
+
+@hookimpl
+def create_mapping(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int) -> None:
+    """Make the direct map's tables. Models: arch/arm64/mm/mmu.c:__create_pgd_mapping()."""
+    end_pfn = start_pfn + nr_pages
+    entries = _entries(kernel.geometry)
+    kernel.ensure_tables("direct-pud", start_pfn // entries**3, -(-end_pfn // entries**3), nid=nid)
+    for low, high in _needs_pmd_table(kernel, start_pfn, end_pfn):
+        kernel.ensure_tables("direct-pmd", low, high, nid=nid)
+    if kernel.params.get("rodata") == "full":
+        kernel.ensure_tables("direct-pte", start_pfn // entries, -(-end_pfn // entries), nid=nid)
+
+
+def _needs_pmd_table(kernel: Kernel, start_pfn: int, end_pfn: int) -> list[tuple[int, int]]:
+    """Return the windows of PMD tables that a range needs: with 4K pages a whole GiB is one leaf."""
+    window = _entries(kernel.geometry) ** 2
+    low, high = start_pfn // window, -(-end_pfn // window)
+    if kernel.geometry.page_size != 4 << 10 or kernel.params.get("rodata") == "full":
+        return [(low, high)]
+    ragged = [(low, low + 1)] if start_pfn % window else []
+    if end_pfn % window and (not ragged or high - 1 > low):
+        ragged.append((high - 1, high))
+    return ragged
+
+
+@hookimpl
+def arch_remove_memory(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
+    """Remove the pages, then the direct map."""
+    kernel.remove_pages(start_pfn, nr_pages)
+    _remove_mapping(kernel, start_pfn, nr_pages)
+
+
+def _remove_mapping(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
+    """Models: arch/arm64/mm/mmu.c:__remove_pgd_mapping() (v5.7)."""
+    if kernel.version < _HOT_REMOVE:
+        return
+    entries = _entries(kernel.geometry)
+    for kind, window in (("direct-pte", entries), ("direct-pmd", entries**2), ("direct-pud", entries**3)):
+        _drop_unused(kernel, kind, window, start_pfn, start_pfn + nr_pages, kernel.state.sections)
+
+
+def _drop_unused(kernel: Kernel, kind: str, window: int, start_pfn: int, end_pfn: int, used: ExtentSet) -> None:
+    """Free the tables of a range; only those of its two ends can be shared with memory that stays."""
+    low, high = start_pfn // window, -(-end_pfn // window)
+    low += used.intersects(low * window, (low + 1) * window)
+    high -= high > low and used.intersects((high - 1) * window, high * window)
+    kernel.drop_tables(kind, low, high)

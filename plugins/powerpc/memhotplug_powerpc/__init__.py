@@ -1,0 +1,52 @@
+"""powerpc, book3s64: sizes, MMU, zones, linear map and vmemmap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from memhotplug.plugin import Geometry, Kernel, SizingRequest, ZoneKind, ZoneLimit, hookimpl
+from memhotplug_powerpc.linear import arch_add_memory, arch_remove_memory, create_mapping
+from memhotplug_powerpc.mapping import layout, vmemmap_free, vmemmap_populate
+from memhotplug_powerpc.sizes import geometry_for
+
+__all__ = [
+    "arch_add_memory",
+    "arch_remove_memory",
+    "boot_base",
+    "create_mapping",
+    "page_sizing",
+    "supports_memmap_on_memory",
+    "vmemmap_free",
+    "vmemmap_populate",
+    "zone_limits",
+]
+
+
+@hookimpl
+def page_sizing(request: SizingRequest) -> Geometry:
+    """Return the sizes of a powerpc machine."""
+    return geometry_for(request)
+
+
+@hookimpl
+def zone_limits(geometry: Geometry) -> Sequence[ZoneLimit]:
+    """All memory is Normal. Models: arch/powerpc/mm/mem.c:paging_init() without ZONE_DMA."""
+    return (ZoneLimit(kind=ZoneKind.NORMAL, end_pfn=geometry.end_pfn),)
+
+
+@hookimpl
+def boot_base(geometry: Geometry) -> int:
+    """Boot memory begins at address 0."""
+    return 0
+
+
+@hookimpl
+def supports_memmap_on_memory(kernel: Kernel, memmap_bytes: int) -> bool:
+    """Return whether a block may host its memmap: never with the hash MMU, always with 64K pages.
+
+    Models: arch/powerpc/include/asm/pgtable.h:arch_supports_memmap_on_memory() (v6.6); from v5.13 to
+    v6.5 the architecture did not take part at all.
+    """
+    if not layout(kernel).radix or (5, 13) <= kernel.version < (6, 6):
+        return False
+    return kernel.geometry.page_size != 4 << 10 or memmap_bytes % kernel.geometry.pmd_size == 0

@@ -1,0 +1,143 @@
+"""The vmemmap of powerpc: mappings that may describe many sections at once.
+
+One mapping of mmu_vmemmap_psize describes 2 GiB (radix) or 16 GiB (hash) at 64K pages, and
+sections have 16 MiB: so a mapping comes with the first section that it describes and goes with the
+last one, wherever the pages behind it lie.
+
+Models: arch/powerpc/mm/init_64.c:vmemmap_populate(), vmemmap_free() (v5.2), and
+book3s64/radix_pgtable.c:radix__vmemmap_populate() (v6.6 to v6.12).
+"""
+
+from __future__ import annotations
+
+import errno
+
+import numpy as np
+
+from memhotplug.plugin import Altmap, ExtentSet, Kernel, MemoryHotplugError, format_size, hookimpl, round_up
+from memhotplug_powerpc.sizes import PowerpcGeometry
+
+__all__ = ["drop_unused", "layout", "vmemmap_free", "vmemmap_populate"]
+
+_ALTMAP_BORDERS = (5, 4)  # altmap_cross_boundary()
+_RADIX_OF_ITS_OWN = (6, 6)  # radix__vmemmap_populate()
+
+
+def layout(kernel: Kernel) -> PowerpcGeometry:
+    """Return the machine's sizes with what only powerpc has."""
+    geometry = kernel.geometry
+    if not isinstance(geometry, PowerpcGeometry):
+        raise TypeError("the machine's geometry does not come from this plugin's page_sizing")
+    return geometry
+
+
+@hookimpl
+def vmemmap_populate(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, altmap: Altmap | None) -> None:
+    """Back the memmap by mappings of mmu_vmemmap_psize; what is mapped already is left alone.
+
+    Raises:
+        MemoryHotplugError: ENOMEM. Without an altmap there is no smaller page to fall back to,
+            except with radix since v6.6.
+    """
+    geometry = layout(kernel)
+    if geometry.radix:
+        _upper_tables(kernel, start_pfn, start_pfn + nr_pages, nid)
+        if kernel.version >= _RADIX_OF_ITS_OWN:
+            _populate_radix(kernel, start_pfn, start_pfn + nr_pages, nid, altmap)
+            return
+    leaf = geometry.vmemmap_psize // geometry.page_size
+    if altmap is not None and not (kernel.version >= _ALTMAP_BORDERS and _crosses(kernel, altmap, leaf)):
+        kernel.populate(start_pfn, nr_pages, leaf_pages=leaf, nid=nid, altmap=altmap)
+    kernel.populate(start_pfn, nr_pages, leaf_pages=leaf, nid=nid, altmap=None)
+    missing = kernel.first_unmapped(start_pfn, nr_pages)
+    if missing is not None:
+        size, order = format_size(geometry.vmemmap_psize), leaf.bit_length() - 1
+        raise MemoryHotplugError(errno.ENOMEM, f"no {size} page (order {order}) for the memmap of pfn {missing:#x}")
+
+
+def _crosses(kernel: Kernel, altmap: Altmap, leaf_pages: int) -> bool:
+    """Return whether a mapping describes more than an altmap serves. Models: altmap_cross_boundary() (v5.4)."""
+    return leaf_pages * kernel.geometry.described_per_page > altmap.window_pages
+
+
+def _populate_radix(kernel: Kernel, start_pfn: int, end_pfn: int, nid: int, altmap: Altmap | None) -> None:
+    """Use a PMD leaf wherever a section begins one that is free, and base pages elsewhere.
+
+    A leaf is taken whole even if only its first section comes now. Base pages are also what
+    replaces a leaf that cannot be had, and what a window goes on with that has some already.
+    """
+    geometry = kernel.geometry
+    leaf = geometry.pmd_size // geometry.page_size
+    aligned = round_up(start_pfn, leaf * geometry.described_per_page)
+    if aligned < end_pfn and not (altmap is not None and _crosses(kernel, altmap, leaf)):
+        kernel.populate(aligned, end_pfn - aligned, leaf_pages=leaf, nid=nid, altmap=altmap)
+    source = None if altmap is not None and _crosses(kernel, altmap, 1) else altmap
+    window = _windows(kernel)["vmemmap-pte"]
+    first = kernel.first_unmapped(start_pfn, end_pfn - start_pfn)
+    while first is not None:
+        table = first // window
+        stop = min((table + 1) * window, end_pfn)
+        kernel.ensure_tables("vmemmap-pte", table, table + 1, nid=nid)
+        if source is not None:
+            kernel.populate(first, stop - first, leaf_pages=1, nid=nid, altmap=source)
+        kernel.populate(first, stop - first, leaf_pages=1, nid=nid, altmap=None)
+        missing = kernel.first_unmapped(first, stop - first)
+        if missing is not None:
+            raise MemoryHotplugError(errno.ENOMEM, f"vmemmap alloc failure: order:0, for pfn {missing:#x}")
+        first = kernel.first_unmapped(stop, end_pfn - stop)
+
+
+def _windows(kernel: Kernel) -> dict[str, int]:
+    """Return how many pfns of memory one page of radix tables of each kind serves, lowest level first.
+
+    With 64K pages tables are fragments: 256 PTE tables, 16 PMD or 16 PUD tables fill a page.
+    """
+    factors = (1, 1) if kernel.geometry.page_size == 4 << 10 else (256, 16)
+    return {
+        "vmemmap-pte": (1 << 15) * factors[0],
+        "vmemmap-pmd": (1 << 24) * factors[1],
+        "vmemmap-pud": (1 << 33) * factors[1],
+    }
+
+
+def _upper_tables(kernel: Kernel, start_pfn: int, end_pfn: int, nid: int) -> None:
+    windows = _windows(kernel)
+    for kind in ("vmemmap-pud", "vmemmap-pmd"):
+        kernel.ensure_tables(kind, start_pfn // windows[kind], -(-end_pfn // windows[kind]), nid=nid)
+
+
+@hookimpl
+def vmemmap_free(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
+    """Unmap what no section that is still there is described by.
+
+    Models: vmemmap_populated(), which vmemmap_free() asks about each mapping.
+    """
+    low, high = start_pfn, start_pfn + nr_pages
+    first, last = _leaf(kernel, low), _leaf(kernel, high - 1)
+    sections = kernel.state.sections
+    low = first[1] if sections.intersects(*first) else first[0]
+    high = last[0] if sections.intersects(*last) else last[1]
+    if low >= high:
+        return
+    kernel.unmap(np.array([low]), np.array([high]))
+    if layout(kernel).radix:
+        # PUD tables stay.
+        for kind in ("vmemmap-pte", "vmemmap-pmd"):
+            drop_unused(kernel, kind, _windows(kernel)[kind], low, high, kernel.state.vmemmap.mapped)
+
+
+def _leaf(kernel: Kernel, pfn: int) -> tuple[int, int]:
+    """Return the pfns that the mapping which describes a pfn describes, only that pfn without one."""
+    runs = kernel.state.vmemmap.clip(pfn, pfn + 1)
+    if not len(runs):
+        return pfn, pfn + 1
+    span = int(runs.leaf[0]) * kernel.geometry.described_per_page
+    return pfn // span * span, (pfn // span + 1) * span
+
+
+def drop_unused(kernel: Kernel, kind: str, window: int, start_pfn: int, end_pfn: int, used: ExtentSet) -> None:
+    """Free the tables of a range; only those of its two ends can be shared with memory that stays."""
+    low, high = start_pfn // window, -(-end_pfn // window)
+    low += used.intersects(low * window, (low + 1) * window)
+    high -= high > low and used.intersects((high - 1) * window, high * window)
+    kernel.drop_tables(kind, low, high)

@@ -1,0 +1,58 @@
+"""s390: sizes, zones, identity mapping and vmemmap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from memhotplug.plugin import Geometry, Kernel, SizingRequest, ZoneKind, ZoneLimit, hookimpl
+from memhotplug_s390.mapping import (
+    ALTMAP_SINCE,
+    arch_add_memory,
+    arch_remove_memory,
+    create_mapping,
+    vmemmap_free,
+    vmemmap_populate,
+)
+from memhotplug_s390.sizes import SEGMENT_SIZE, geometry_for
+
+__all__ = [
+    "arch_add_memory",
+    "arch_remove_memory",
+    "boot_base",
+    "create_mapping",
+    "page_sizing",
+    "supports_memmap_on_memory",
+    "vmemmap_free",
+    "vmemmap_populate",
+    "zone_limits",
+]
+
+
+@hookimpl
+def page_sizing(request: SizingRequest) -> Geometry:
+    """Return the sizes of an s390 machine."""
+    return geometry_for(request)
+
+
+@hookimpl
+def zone_limits(geometry: Geometry) -> Sequence[ZoneLimit]:
+    """DMA below 2 GiB, Normal above. Models: arch/s390/mm/init.c:paging_init() (v5.2)."""
+    return (
+        ZoneLimit(kind=ZoneKind.DMA, end_pfn=geometry.pfn(2 << 30)),
+        ZoneLimit(kind=ZoneKind.NORMAL, end_pfn=geometry.end_pfn),
+    )
+
+
+@hookimpl
+def boot_base(geometry: Geometry) -> int:
+    """Boot memory begins at address 0."""
+    return 0
+
+
+@hookimpl
+def supports_memmap_on_memory(kernel: Kernel, memmap_bytes: int) -> bool:
+    """Return whether the memmap fills whole segments; never before v6.8.
+
+    Models: mm/memory_hotplug.c:arch_supports_memmap_on_memory() (v6.8).
+    """
+    return kernel.version >= ALTMAP_SINCE and memmap_bytes % SEGMENT_SIZE == 0
