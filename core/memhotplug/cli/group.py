@@ -13,6 +13,7 @@ __all__ = ["COMMANDS", "mhp"]
 
 COMMANDS: Final = {
     "run": "Run a scenario and show what became of the memory.",
+    "plan": "Say whether a hot-add fits a machine and what it costs.",
     "plugins": "List the installed architectures, kernels and drivers.",
     "schema": "Print the JSON Schema of the scenario format.",
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -11,11 +10,11 @@ from memhotplug.conform.observe import Observation, compare_step, predict_step
 from memhotplug.engine.hotadd import device_blocks
 from memhotplug.engine.machine import Machine
 from memhotplug.engine.recorded import kernel_from_machine
+from memhotplug.engine.releases import choose_profile
 from memhotplug.errors import InputError, MemoryHotplugError
-from memhotplug.manager import names
 from memhotplug.snapshot import RecordedOp, RecordedStep, Recording, read_machine, read_recording
 
-__all__ = ["FileResult", "Outcome", "Replay", "choose_profile", "replay_file"]
+__all__ = ["FileResult", "Outcome", "Replay", "replay_file"]
 
 _DRIVERS = {"powerpc": "pseries", "s390": "sclp"}
 _ZONES = {"online": "auto", "online_kernel": "kernel", "online_movable": "movable"}
@@ -58,25 +57,6 @@ class FileResult:
     def matched(self) -> int:
         """Observations on which model and kernel agree."""
         return sum(observation.matches for observation in self.observations)
-
-
-def choose_profile(release: str | None) -> str:
-    """Return the newest mainline profile that is not newer than a kernel release.
-
-    Raises:
-        InputError: there is none, or the release cannot be read.
-    """
-    wanted = _version(release or "")
-    profiles = {_version(name.removeprefix("linux-")): name for name in names("profiles") if name.startswith("linux-")}
-    usable = [version for version in profiles if version and wanted and version <= wanted]
-    if not usable:
-        raise InputError(f"a kernel release that a profile covers ({', '.join(profiles.values())})", got=release)
-    return profiles[max(usable)]
-
-
-def _version(text: str) -> tuple[int, int] | None:
-    match = re.match(r"(\d+)\.(\d+)", text)
-    return (int(match[1]), int(match[2])) if match else None
 
 
 def replay_file(path: str) -> FileResult:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from memhotplug import __version__
 from memhotplug.contracts import AddRequest, MemoryEvent, PageFlag
@@ -27,15 +27,10 @@ from memhotplug.engine.sysfs import read_attribute, write_attribute
 from memhotplug.errors import InputError, MemoryHotplugError, errno_number, nearest
 from memhotplug.model.blocks import OnlineType
 from memhotplug.model.zones import ZoneKind
-from memhotplug.scenario.check import parse_args
-from memhotplug.scenario.models import (
-    AddStep,
-    AllocateStep,
-    MachineSpec,
-    OnlineStep,
-    Veto,
-)
-from memhotplug.scenario.ranges import RangeSpec
+
+if TYPE_CHECKING:
+    from memhotplug.scenario.models import AddStep, AllocateStep, MachineSpec, OnlineStep, Veto
+    from memhotplug.scenario.ranges import RangeSpec
 
 __all__ = ["Machine", "Memory"]
 
@@ -45,6 +40,13 @@ _ONLINE_TYPES = {
     "movable": OnlineType.ONLINE_MOVABLE,
 }
 _T = TypeVar("_T")
+
+
+def _parsed(op: str, keywords: dict[str, object]) -> Any:
+    """Check keywords as the keys of a scenario; the format is imported only for that."""
+    from memhotplug.scenario.check import parse_args
+
+    return parse_args(op, keywords, Installed())
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Machine:
             InputError: a keyword, a value, or their combination is not possible.
             PluginError: a plugin is missing or broken.
         """
-        return cls.from_spec(parse_args("boot", keywords, Installed()))
+        return cls.from_spec(_parsed("boot", keywords))
 
     @classmethod
     def from_spec(cls, spec: MachineSpec, *, base: str = ".") -> Machine:
@@ -202,7 +204,7 @@ class Machine:
         self._call("release", {"name": name})
 
     def _call(self, op: str, keywords: dict[str, object]) -> Any:
-        step = parse_args(op, keywords, Installed())
+        step = _parsed(op, keywords)
         return self.operate(step.veto, lambda: self.apply(op, step))
 
     def operate(self, veto: Veto | None, operation: Callable[[], _T]) -> _T:
@@ -377,7 +379,7 @@ class Machine:
         Returns:
             Structured array of PAGE_DTYPE, shape (pages,), a fresh copy.
         """
-        spec = parse_args("remove", {"range": str(range)}, Installed()).range
+        spec = _parsed("remove", {"range": str(range)}).range
         start, size = self._byte_ranges(spec)[0]
         return project_pages(self.kernel, self.kernel.geometry.pfn(start), self.kernel.geometry.pfn(size))
 

@@ -1,0 +1,155 @@
+"""``mhp plan``: will this hot-add fit, what does it cost, what is the largest safe step."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from memhotplug.cli.exits import ExitCode
+from memhotplug.cli.terminal import paint_for
+
+if TYPE_CHECKING:
+    from memhotplug.plan.question import Question, Subject
+
+__all__ = ["command"]
+
+_HELP: Final = """Say whether a hot-add fits a machine, what it costs, and what would be safe instead.
+
+The machine comes from one of --boot, --from, --live and --oom-log; the answer from playing the hot-add on a
+copy of it. Sizes need a unit.
+
+\b
+  mhp plan --boot 256M --add 12G
+  mhp plan --boot 1G --boot-profile distro --add 60G --online movable
+  mhp plan --from sosreport.tar.xz --add 64G --driver acpi
+  mhp plan --live --add 8G --json | jq .verdict
+
+\b
+Exit status:
+  0  it fits
+  3  it fits with a named risk: fallbacks, or more movable memory than the kernel can serve
+  4  it does not fit
+  2  wrong usage or bad input
+"""
+
+_EXITS: Final = {"fits": ExitCode.OK, "risky": ExitCode.RISKY, "does-not-fit": ExitCode.DOES_NOT_FIT}
+_DRIVERS: Final = ("acpi", "dax", "virtio_mem", "hv_balloon", "xen", "sclp", "pseries")
+
+
+class Size(click.ParamType[int]):
+    """A size with a unit."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return bytes; a bare number is refused with a hint."""
+        if isinstance(value, int):
+            return value
+        from memhotplug.units import parse_size
+
+        try:
+            size = parse_size(value, bare=False)
+        except ValueError as problem:
+            self.fail(f"got {value!r}, expected {problem}", param, ctx)
+        if not size:
+            self.fail(f"got {value!r}, expected a size greater than 0", param, ctx)
+        return size
+
+
+def _address(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
+    if value is None:
+        return None
+    try:
+        return int(value, 16 if value.lower().startswith("0x") else 10)
+    except ValueError:
+        raise click.BadParameter(f"got {value!r}, expected an address such as 0x100000000") from None
+
+
+@click.command(help=_HELP, short_help="Say whether a hot-add fits and what it costs.")
+@click.option("--boot", type=Size(), help="A fresh guest with that much boot memory.")
+@click.option(
+    "--boot-profile", type=click.Choice(["lean", "distro"]), default="lean", show_default=True,
+    help="What its kernel takes at boot: a microVM's, or a distribution's.",
+)  # fmt: skip
+@click.option("--from", "source", metavar="PATH", help="A snapshot, sos report, or recording (directory or archive).")
+@click.option("--step", type=click.IntRange(min=0), help="Which step of a recording.")
+@click.option("--live", is_flag=True, help="This machine, as /proc and /sys show it.")
+@click.option("--oom-log", metavar="FILE", help="A kernel log with a page allocation failure and its Mem-Info.")
+@click.option("--add", "sizes", type=Size(), multiple=True, help="What to add; several are added one after another.")
+@click.option("--steps", metavar="FILE", help="Adds from a file, one size a line.")
+@click.option("--driver", type=click.Choice(_DRIVERS), help="Who adds; default acpi, pseries or sclp by architecture.")
+@click.option("--node", type=click.IntRange(min=0), help="The node that it is added to.")
+@click.option("--address", callback=_address, help="Where it is added.")
+@click.option("--slots", type=click.IntRange(min=1), help="How many devices there is room for.")
+@click.option(
+    "--online", type=click.Choice(["movable", "kernel", "auto", "none"]), default="auto", show_default=True,
+    help="What becomes of the blocks: auto is a plain online.",
+)  # fmt: skip
+@click.option("--arch", help="The architecture; default x86_64, or as recorded.")
+@click.option("--kernel", help="The kernel's profile, see mhp plugins; default as recorded.")
+@click.option("--cmdline", help="Its command line; default as recorded.")
+@click.option("--memory-block-size", type=Size(), help="With --boot: the memory block size.")
+@click.option("--page-size", type=Size(), help="With --boot: the page size.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(**options: Any) -> int:
+    """Answer one question and return the exit status."""
+    subject, question = _subject(options), _question(options)
+    if question.driver == "":
+        question = _with_default_driver(question, subject)
+    from memhotplug.plan.answer import answer
+    from memhotplug.plan.document import to_document
+
+    document = to_document(answer(subject, question))
+    if options["as_json"]:
+        from memhotplug.run.jsontext import render
+
+        sys.stdout.write(render(document))
+    else:
+        from memhotplug.plan.text import answer_lines
+
+        for line in answer_lines(document, paint_for(sys.stdout)):
+            print(line)
+    return _EXITS[str(document["verdict"])]
+
+
+def _subject(options: dict[str, Any]) -> Subject:
+    given = [name for name in ("boot", "source", "live", "oom_log") if options[name]]
+    if len(given) != 1:
+        raise click.UsageError("give one of --boot, --from, --live and --oom-log")
+    from memhotplug.plan import sources
+
+    kernel, cmdline = options["kernel"], options["cmdline"]
+    if options["boot"]:
+        return sources.from_boot(
+            options["boot"], arch=options["arch"] or "x86_64", kernel=kernel, profile=options["boot_profile"],
+            cmdline=cmdline or "", block_size=options["memory_block_size"], page_size=options["page_size"],
+        )  # fmt: skip
+    if options["oom_log"]:
+        return sources.from_oom_log(options["oom_log"], arch=options["arch"], kernel=kernel, cmdline=cmdline)
+    path = "/" if options["live"] else options["source"]
+    return sources.from_snapshot(path, step=options["step"], arch=options["arch"], kernel=kernel, cmdline=cmdline)
+
+
+def _question(options: dict[str, Any]) -> Question:
+    from memhotplug.plan.question import Question
+
+    sizes = list(options["sizes"])
+    if options["steps"]:
+        from memhotplug.plan.sources import read_steps
+
+        sizes += read_steps(options["steps"])
+    if not sizes:
+        raise click.UsageError("say what to add: --add SIZE, or --steps FILE")
+    return Question(
+        sizes=tuple(sizes), driver=options["driver"] or "", node=options["node"], address=options["address"],
+        slots=options["slots"], online=options["online"],
+    )  # fmt: skip
+
+
+def _with_default_driver(question: Question, subject: Subject) -> Question:
+    from dataclasses import replace
+
+    by_arch = {"powerpc": "pseries", "s390": "sclp"}
+    return replace(question, driver=by_arch.get(subject.arch, "acpi"))

@@ -1,0 +1,62 @@
+"""What a user asks, and the machine that is asked about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from memhotplug.engine.machine import Machine
+
+__all__ = ["ONLINE_WAYS", "OnlineWay", "Question", "Subject"]
+
+OnlineWay = Literal["movable", "kernel", "auto", "none"]
+ONLINE_WAYS: tuple[OnlineWay, ...] = ("movable", "kernel", "auto", "none")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """One hot-add, or a sequence of them.
+
+    Attributes:
+        sizes: bytes of each add, in order; each is onlined before the next.
+        driver: who adds.
+        node, address: where; None leaves it to the driver.
+        slots: how many devices the machine still has room for, None for any number.
+        online: what happens to the blocks afterwards.
+    """
+
+    sizes: tuple[int, ...]
+    driver: str = "acpi"
+    node: int | None = None
+    address: int | None = None
+    slots: int | None = None
+    online: OnlineWay = "auto"
+
+    @property
+    def total(self) -> int:
+        """Bytes asked for in all."""
+        return sum(self.sizes)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subject:
+    """A machine that can be booted again with more on its command line.
+
+    Attributes:
+        boot: boots it; the argument is appended to the command line.
+        arch, kernel: architecture and profile.
+        assumptions: what is taken for granted, one sentence each.
+        source: where the machine comes from, in words.
+        boot_bytes: boot memory of a fresh guest. resized: boots it with that much instead.
+        other: the same question's machine under another assumption, by its name; for comparison only.
+    """
+
+    boot: Callable[[str], Machine]
+    arch: str
+    kernel: str
+    assumptions: tuple[str, ...] = ()
+    other: tuple[str, Callable[[str], Machine]] | None = None
+    source: str = ""
+    boot_bytes: int = 0
+    resized: Callable[[int], Machine] | None = None
