@@ -10,32 +10,29 @@ import errno
 from collections.abc import Mapping
 from typing import TypeAlias
 
-import numpy as np
-
 from memhotplug.contracts import AddRequest, MemoryEvent, MemoryNotify, PhysRange, Restrictions
 from memhotplug.engine.profile import KernelProfile
+from memhotplug.engine.sparse_vmemmap import SparseVmemmap
 from memhotplug.errors import InputError, MemoryHotplugError, nearest
 from memhotplug.manager import Plugins
-from memhotplug.model.allocator import alloc_pages, free_pages
+from memhotplug.model.allocator import alloc_pages
 from memhotplug.model.altmap import Altmap
 from memhotplug.model.extents import Array, ExtentSet
 from memhotplug.model.geometry import Geometry
 from memhotplug.model.resources import SYSTEM_RAM, Resource
-from memhotplug.model.state import Allocation, Device, MachineState
-from memhotplug.model.vmemmap import MapRuns, Source
+from memhotplug.model.state import Device, MachineState
+from memhotplug.model.vmemmap import Source
 from memhotplug.model.zones import Zone
 from memhotplug.units import format_range, format_size
 
-__all__ = ["Event", "Kernel", "pair_runs"]
+__all__ = ["Event", "Kernel"]
 
 Event: TypeAlias = dict[str, object]
 
 _VETOABLE = (MemoryEvent.MEM_PREPARE_ONLINE, MemoryEvent.MEM_GOING_ONLINE, MemoryEvent.MEM_GOING_OFFLINE)
-_BOOT_TABLES = "boot "  # windows whose table was made at boot, outside of the page allocator's books
-_MEM_SECTION_SIZE = 16  # bytes of a struct mem_section without page extensions
 
 
-class Kernel:
+class Kernel(SparseVmemmap):
     """One machine as its plugins see it.
 
     Attributes:
@@ -126,113 +123,7 @@ class Kernel:
         """Allocate up to ``count`` kernel chunks of 2**order pages near ``nid``; runs in allocation order."""
         return alloc_pages(self.state, order, count, nid=nid)
 
-    def ensure_tables(self, kind: str, first: int, end: int, *, nid: int, order: int = 0) -> None:
-        """Make sure that page tables of one kind exist for windows [first, end), all or none.
-
-        Page tables come from the page allocator, never from an altmap.
-
-        Args:
-            kind: name of the level, such as ``vmemmap-pmd``; each kind has windows of its own size.
-            order: order of one table.
-
-        Raises:
-            MemoryHotplugError: ENOMEM.
-        """
-        have = self.state.page_tables.setdefault(kind, ExtentSet())
-        starts, ends = have.gaps(first, end)
-        count = int((ends - starts).sum())
-        if not count:
-            return
-        if self.boot_altmap is None:
-            low, high = self.alloc(order, count, nid)
-            if int((high - low).sum()) < count << order:
-                free_pages(self.state, low, high)
-                raise MemoryHotplugError(errno.ENOMEM, f"no page for a page table ({kind}, order {order})")
-            self._own("page tables " + kind, low, high, order)
-        else:
-            self.state.page_tables.setdefault(_BOOT_TABLES + kind, ExtentSet()).add_many(starts, ends)
-        have.add_many(starts, ends)
-
-    def ensure_section_roots(self, start_pfn: int, nr_pages: int, nid: int) -> None:
-        """Make sure that the roots of mem_section exist for a range (SPARSEMEM_EXTREME); they stay for good.
-
-        Models: mm/sparse.c:sparse_index_init(). Raises: MemoryHotplugError: ENOMEM.
-        """
-        per_root = self.geometry.page_size // _MEM_SECTION_SIZE * self.geometry.pages_per_section
-        self.ensure_tables("mem_section", start_pfn // per_root, -(-(start_pfn + nr_pages) // per_root), nid=nid)
-
-    def drop_tables(self, kind: str, first: int, end: int, *, order: int = 0) -> None:
-        """Free the page tables of one kind in windows [first, end)."""
-        have = self.state.page_tables.get(kind)
-        if have is None:
-            return
-        starts, ends = have.clip(first, end)
-        have.remove_many(starts, ends)
-        gone = ExtentSet(starts, ends)
-        boot = self.state.page_tables.get(_BOOT_TABLES + kind)
-        if boot is not None:
-            gone.remove_many(boot.starts, boot.ends)
-            boot.remove(first, end)
-        count = gone.total << order
-        if count:
-            self._disown("page tables " + kind, count)
-
-    def _own(self, name: str, starts: Array, ends: Array, order: int) -> None:
-        old = self.state.allocations.get(name)
-        pages = old.pages.copy() if old else ExtentSet()
-        pages.add_many(starts, ends)
-        self.state.allocations[name] = Allocation(name=name, order=order, kernel=True, pages=pages)
-
-    def _disown(self, name: str, count: int) -> None:
-        """Free the ``count`` youngest (highest) pages that an owner has; boot's own tables are not tracked."""
-        old = self.state.allocations.get(name)
-        if old is None:
-            return
-        before = np.cumsum((old.pages.ends - old.pages.starts)[::-1]) - (old.pages.ends - old.pages.starts)[::-1]
-        taken = np.clip(count - before, 0, (old.pages.ends - old.pages.starts)[::-1])[::-1]
-        starts = old.pages.ends - taken
-        kept = taken > 0
-        pages = old.pages.copy()
-        free_pages(self.state, starts[kept], old.pages.ends[kept])
-        pages.remove_many(starts[kept], old.pages.ends[kept])
-        self.state.allocations[name] = Allocation(name=name, order=old.order, kernel=True, pages=pages)
-
     # ---- the memmap ----
-
-    def first_unmapped(self, start_pfn: int, nr_pages: int) -> int | None:
-        """Return the first pfn of a range whose struct page is not backed, None if all are."""
-        starts, _ = self.state.vmemmap.mapped.gaps(start_pfn, start_pfn + nr_pages)
-        return int(starts[0]) if len(starts) else None
-
-    def populate(self, start_pfn: int, nr_pages: int, *, leaf_pages: int, nid: int, altmap: Altmap | None) -> None:
-        """Back the memmap of a range with leaves of ``leaf_pages`` pages, ascending, as far as memory goes.
-
-        Leaves are naturally aligned in the memmap, so the first and the last may describe pfns
-        outside the range. A leaf of which any part is mapped already is left alone. Ask
-        :meth:`first_unmapped` afterwards whether anything is missing.
-        """
-        vmemmap = self.state.vmemmap
-        span = leaf_pages * vmemmap.described_per_page
-        low, high = start_pfn // span * span, -(-(start_pfn + nr_pages) // span) * span
-        starts, ends = vmemmap.mapped.gaps(low, high)
-        starts, ends = -(-starts // span) * span, ends // span * span
-        kept = ends > starts
-        starts, ends = starts[kept], ends[kept]
-        if not len(starts):
-            return
-        source = altmap or self.boot_altmap
-        if self.boot_altmap is not None:
-            source = self.boot_altmap
-        if source is None:
-            count = int((ends - starts).sum()) // span
-            order = leaf_pages.bit_length() - 1
-            runs = pair_runs(starts, ends, *self.alloc(order, count, nid), vmemmap.described_per_page)
-            kind = Source.ALLOCATOR
-        else:
-            runs = _from_altmap(starts, ends, span, leaf_pages, source, start_pfn)
-            kind = Source.BOOT if self.boot_altmap is not None else Source.ALTMAP
-        if len(runs[0]):
-            vmemmap.insert(MapRuns.make(*runs, leaf_pages, kind))
 
     def unmap(self, starts: Array, ends: Array) -> None:
         """Take down the mappings of the memmap of ascending, disjoint pfn runs; the profile frees the pages."""
@@ -268,20 +159,6 @@ class Kernel:
     def remove_pages(self, start_pfn: int, nr_pages: int) -> None:
         """Take the sections of a range and their memmap away; for ``arch_remove_memory``."""
         self.profile.remove_pages(self, start_pfn, nr_pages)
-
-    def free_memmap(self, runs: MapRuns) -> None:
-        """Give the pages behind mappings back: to the page allocator, and those from boot for the first time.
-
-        Models: arch/x86/mm/init_64.c:free_pagetable() (free_pages(), free_reserved_page() for boot memory).
-        """
-        for source in (Source.ALLOCATOR, Source.ALTMAP, Source.BOOT):
-            pages = self.state.vmemmap.backing(runs[runs.source == source])
-            if not pages.total:
-                continue
-            free_pages(self.state, pages.starts, pages.ends)
-            if source is Source.BOOT:
-                for zone in self.state.zones():
-                    zone.managed += int(zone.linked.covered_many(pages.starts, pages.ends).sum())
 
     # ---- adding, for drivers ----
 
@@ -443,42 +320,3 @@ class Kernel:
     def describe(self, start: int, size: int) -> str:
         """Return a range of bytes for a message."""
         return format_range(start, size)
-
-
-def pair_runs(
-    starts: Array, ends: Array, low: Array, high: Array, described_per_page: int
-) -> tuple[Array, Array, Array]:
-    """Lay runs of pages, in order, behind runs of pfns to describe, in order.
-
-    Returns:
-        Described start and end, and first page, of each piece; fewer pfns if there are fewer pages.
-    """
-    need = np.cumsum(ends - starts) // described_per_page
-    have = np.cumsum(high - low)
-    if not len(have) or not len(need):
-        return starts[:0], ends[:0], low[:0]
-    cuts = np.unique(np.concatenate(([0], need, have)))
-    cuts = cuts[cuts <= min(int(need[-1]), int(have[-1]))]
-    first, pages = cuts[:-1], np.diff(cuts)
-    in_need = np.searchsorted(need, first, side="right")
-    in_have = np.searchsorted(have, first, side="right")
-    described = starts[in_need] + (first - (need - (ends - starts) // described_per_page)[in_need]) * described_per_page
-    backing = low[in_have] + first - (have - (high - low))[in_have]
-    return described, described + pages * described_per_page, backing
-
-
-def _from_altmap(
-    starts: Array, ends: Array, span: int, leaf_pages: int, altmap: Altmap, start_pfn: int
-) -> tuple[Array, Array, Array]:
-    """Take each leaf of some runs from the window of the altmap that its first pfn of the range lies in."""
-    counts = (ends - starts) // span
-    before = np.cumsum(counts) - counts
-    index = np.repeat(np.arange(len(starts)), counts)
-    described = starts[index] + (np.arange(int(counts.sum())) - before[index]) * span
-    if altmap.nr_windows == 1:
-        window = np.zeros(len(described), dtype=np.int64)
-    else:
-        window = (np.maximum(described, start_pfn) - altmap.base_pfn) // altmap.window_pages
-    backing = altmap.alloc_leaves(window, leaf_pages)
-    described = described[: len(backing)]
-    return described, described + span, backing

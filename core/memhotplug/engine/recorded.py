@@ -16,7 +16,8 @@ import numpy as np
 
 from memhotplug.contracts import SizingRequest
 from memhotplug.engine.boot import parse_cmdline
-from memhotplug.engine.kernel import Kernel, pair_runs
+from memhotplug.engine.kernel import Kernel
+from memhotplug.engine.sparse_vmemmap import pair_runs
 from memhotplug.errors import InputError
 from memhotplug.manager import Plugins
 from memhotplug.model.altmap import Altmap

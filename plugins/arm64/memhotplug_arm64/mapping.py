@@ -14,7 +14,7 @@ import errno
 
 import numpy as np
 
-from memhotplug.plugin import Altmap, ExtentSet, Geometry, Kernel, MemoryHotplugError, Restrictions, hookimpl
+from memhotplug.plugin import Altmap, Geometry, Kernel, MemoryHotplugError, Restrictions, hookimpl
 
 __all__ = ["arch_add_memory", "arch_remove_memory", "create_mapping", "vmemmap_free", "vmemmap_populate"]
 
@@ -40,9 +40,8 @@ def vmemmap_populate(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, al
     geometry, version = kernel.geometry, kernel.version
     _vmemmap_upper_tables(kernel, start_pfn, start_pfn + nr_pages, nid)
     if geometry.page_size != 4 << 10:
-        _populate_basepages(
-            kernel, start_pfn, start_pfn + nr_pages, nid, altmap if version >= _BASE_PAGES_FROM_ALTMAP else None
-        )
+        source = altmap if version >= _BASE_PAGES_FROM_ALTMAP else None
+        _populate_basepages(kernel, start_pfn, start_pfn + nr_pages, nid, source)
         return
     leaf = geometry.pmd_size // geometry.page_size
     kernel.populate(start_pfn, nr_pages, leaf_pages=leaf, nid=nid, altmap=altmap)
@@ -56,16 +55,8 @@ def vmemmap_populate(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, al
 
 
 def _populate_basepages(kernel: Kernel, start_pfn: int, end_pfn: int, nid: int, altmap: Altmap | None) -> None:
-    """Models: mm/sparse-vmemmap.c:vmemmap_populate_basepages()."""
     window = _entries(kernel.geometry) * kernel.geometry.described_per_page
-    for table in range(start_pfn // window, -(-end_pfn // window)):
-        first = max(table * window, start_pfn)
-        count = min((table + 1) * window, end_pfn) - first
-        kernel.ensure_tables("vmemmap-pte", table, table + 1, nid=nid)
-        kernel.populate(first, count, leaf_pages=1, nid=nid, altmap=altmap)
-        missing = kernel.first_unmapped(first, count)
-        if missing is not None:
-            raise MemoryHotplugError(errno.ENOMEM, f"vmemmap alloc failure: order:0, for pfn {missing:#x}")
+    kernel.populate_basepages(start_pfn, end_pfn, window=window, nid=nid, altmap=altmap)
 
 
 def _vmemmap_upper_tables(kernel: Kernel, start_pfn: int, end_pfn: int, nid: int) -> None:
@@ -84,7 +75,7 @@ def vmemmap_free(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
     kernel.unmap(np.array([start_pfn]), np.array([end_pfn]))
     entries, described = _entries(kernel.geometry), kernel.geometry.described_per_page
     for kind, pages in (("vmemmap-pte", entries), ("vmemmap-pmd", entries**2), ("vmemmap-pud", entries**3)):
-        _drop_unused(kernel, kind, pages * described, start_pfn, end_pfn, kernel.state.vmemmap.mapped)
+        kernel.drop_unused_tables(kind, pages * described, start_pfn, end_pfn, kernel.state.vmemmap.mapped)
 
 
 @hookimpl
@@ -135,12 +126,4 @@ def _remove_mapping(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
         return
     entries = _entries(kernel.geometry)
     for kind, window in (("direct-pte", entries), ("direct-pmd", entries**2), ("direct-pud", entries**3)):
-        _drop_unused(kernel, kind, window, start_pfn, start_pfn + nr_pages, kernel.state.sections)
-
-
-def _drop_unused(kernel: Kernel, kind: str, window: int, start_pfn: int, end_pfn: int, used: ExtentSet) -> None:
-    """Free the tables of a range; only those of its two ends can be shared with memory that stays."""
-    low, high = start_pfn // window, -(-end_pfn // window)
-    low += used.intersects(low * window, (low + 1) * window)
-    high -= high > low and used.intersects((high - 1) * window, high * window)
-    kernel.drop_tables(kind, low, high)
+        kernel.drop_unused_tables(kind, window, start_pfn, start_pfn + nr_pages, kernel.state.sections)

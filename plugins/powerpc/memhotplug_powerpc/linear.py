@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 
 from memhotplug.plugin import Kernel, MemoryHotplugError, Restrictions, hookimpl
-from memhotplug_powerpc.mapping import drop_unused, layout
+from memhotplug_powerpc.mapping import layout
 
 __all__ = ["arch_add_memory", "arch_remove_memory", "create_mapping"]
 
@@ -78,4 +78,4 @@ def _remove_mapping(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
     """Models: book3s64/radix_pgtable.c:remove_pagetable(), which keeps the PUD tables."""
     if layout(kernel).radix:
         end_pfn = start_pfn + nr_pages
-        drop_unused(kernel, "direct-pmd", _PFNS_PER_PMD_TABLE, start_pfn, end_pfn, kernel.state.sections)
+        kernel.drop_unused_tables("direct-pmd", _PFNS_PER_PMD_TABLE, start_pfn, end_pfn, kernel.state.sections)

@@ -14,10 +14,10 @@ import errno
 
 import numpy as np
 
-from memhotplug.plugin import Altmap, ExtentSet, Kernel, MemoryHotplugError, format_size, hookimpl, round_up
+from memhotplug.plugin import Altmap, Kernel, MemoryHotplugError, format_size, hookimpl, round_up
 from memhotplug_powerpc.sizes import PowerpcGeometry
 
-__all__ = ["drop_unused", "layout", "vmemmap_free", "vmemmap_populate"]
+__all__ = ["layout", "vmemmap_free", "vmemmap_populate"]
 
 _ALTMAP_BORDERS = (5, 4)  # altmap_cross_boundary()
 _RADIX_OF_ITS_OWN = (6, 6)  # radix__vmemmap_populate()
@@ -123,7 +123,7 @@ def vmemmap_free(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
     if layout(kernel).radix:
         # PUD tables stay.
         for kind in ("vmemmap-pte", "vmemmap-pmd"):
-            drop_unused(kernel, kind, _windows(kernel)[kind], low, high, kernel.state.vmemmap.mapped)
+            kernel.drop_unused_tables(kind, _windows(kernel)[kind], low, high, kernel.state.vmemmap.mapped)
 
 
 def _leaf(kernel: Kernel, pfn: int) -> tuple[int, int]:
@@ -133,11 +133,3 @@ def _leaf(kernel: Kernel, pfn: int) -> tuple[int, int]:
         return pfn, pfn + 1
     span = int(runs.leaf[0]) * kernel.geometry.described_per_page
     return pfn // span * span, (pfn // span + 1) * span
-
-
-def drop_unused(kernel: Kernel, kind: str, window: int, start_pfn: int, end_pfn: int, used: ExtentSet) -> None:
-    """Free the tables of a range; only those of its two ends can be shared with memory that stays."""
-    low, high = start_pfn // window, -(-end_pfn // window)
-    low += used.intersects(low * window, (low + 1) * window)
-    high -= high > low and used.intersects((high - 1) * window, high * window)
-    kernel.drop_tables(kind, low, high)

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from memhotplug.plugin import Altmap, ExtentSet, Kernel, MemoryHotplugError, Restrictions, hookimpl
+from memhotplug.plugin import Altmap, Kernel, MemoryHotplugError, Restrictions, hookimpl
 from memhotplug_s390.sizes import SEGMENT_SIZE
 
 __all__ = [
@@ -52,23 +52,11 @@ def vmemmap_populate(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, al
     if missing is None:
         return
     kernel.log("vmemmap_fallback", start_pfn=missing, nr_pages=end_pfn - missing)
-    _populate_basepages(kernel, missing, end_pfn, nid, altmap)
+    kernel.populate_basepages(missing, end_pfn, window=_PFNS_PER_PAIR, nid=nid, altmap=altmap)
 
 
 def _tables(kernel: Kernel, kind: str, window: int, start_pfn: int, end_pfn: int, nid: int) -> None:
     kernel.ensure_tables(kind, start_pfn // window, -(-end_pfn // window), nid=nid, order=_TABLE_ORDER)
-
-
-def _populate_basepages(kernel: Kernel, start_pfn: int, end_pfn: int, nid: int, altmap: Altmap | None) -> None:
-    """Models: arch/s390/mm/vmem.c:modify_pte_table() (v5.9)."""
-    for pair in range(start_pfn // _PFNS_PER_PAIR, -(-end_pfn // _PFNS_PER_PAIR)):
-        first = max(pair * _PFNS_PER_PAIR, start_pfn)
-        count = min((pair + 1) * _PFNS_PER_PAIR, end_pfn) - first
-        kernel.ensure_tables("vmemmap-pte", pair, pair + 1, nid=nid)
-        kernel.populate(first, count, leaf_pages=1, nid=nid, altmap=altmap)
-        missing = kernel.first_unmapped(first, count)
-        if missing is not None:
-            raise MemoryHotplugError(errno.ENOMEM, f"no page for the memmap of pfn {missing:#x}")
 
 
 @hookimpl
@@ -77,8 +65,10 @@ def vmemmap_free(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
     end_pfn = start_pfn + nr_pages
     kernel.unmap(np.array([start_pfn]), np.array([end_pfn]))
     used = kernel.state.vmemmap.mapped
-    _drop_unused(kernel, "vmemmap-pte", _PFNS_PER_PAIR, start_pfn, end_pfn, used, 0)
-    _drop_unused(kernel, "vmemmap-segment", _PFNS_PER_SEGMENT_TABLE, start_pfn, end_pfn, used, _TABLE_ORDER)
+    kernel.drop_unused_tables("vmemmap-pte", _PFNS_PER_PAIR, start_pfn, end_pfn, used)
+    kernel.drop_unused_tables(
+        "vmemmap-segment", _PFNS_PER_SEGMENT_TABLE, start_pfn, end_pfn, used, order=_TABLE_ORDER
+    )
 
 
 @hookimpl
@@ -126,14 +116,4 @@ def arch_remove_memory(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
 
 def _remove_mapping(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
     window, used = _DIRECT_PFNS_PER_SEGMENT_TABLE, kernel.state.sections
-    _drop_unused(kernel, "direct-segment", window, start_pfn, start_pfn + nr_pages, used, _TABLE_ORDER)
-
-
-def _drop_unused(
-    kernel: Kernel, kind: str, window: int, start_pfn: int, end_pfn: int, used: ExtentSet, order: int
-) -> None:
-    """Free the tables of a range; only those of its two ends can be shared with memory that stays."""
-    low, high = start_pfn // window, -(-end_pfn // window)
-    low += used.intersects(low * window, (low + 1) * window)
-    high -= high > low and used.intersects((high - 1) * window, high * window)
-    kernel.drop_tables(kind, low, high, order=order)
+    kernel.drop_unused_tables("direct-segment", window, start_pfn, start_pfn + nr_pages, used, order=_TABLE_ORDER)

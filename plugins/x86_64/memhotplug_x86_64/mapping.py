@@ -37,20 +37,7 @@ def vmemmap_populate(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, al
     if altmap is not None:
         raise MemoryHotplugError(errno.ENOMEM, f"the altmap has no 2M left for the memmap of pfn {missing:#x}")
     kernel.log("vmemmap_fallback", start_pfn=missing, nr_pages=start_pfn + nr_pages - missing)
-    _populate_basepages(kernel, missing, start_pfn + nr_pages, nid)
-
-
-def _populate_basepages(kernel: Kernel, start_pfn: int, end_pfn: int, nid: int) -> None:
-    """Models: mm/sparse-vmemmap.c:vmemmap_populate_basepages()."""
-    low, high = start_pfn // _PFNS_PER_PTE_TABLE, -(-end_pfn // _PFNS_PER_PTE_TABLE)
-    for table in range(low, high):
-        first = max(table * _PFNS_PER_PTE_TABLE, start_pfn)
-        count = min((table + 1) * _PFNS_PER_PTE_TABLE, end_pfn) - first
-        kernel.ensure_tables("vmemmap-pte", table, table + 1, nid=nid)
-        kernel.populate(first, count, leaf_pages=1, nid=nid, altmap=None)
-        missing = kernel.first_unmapped(first, count)
-        if missing is not None:
-            raise MemoryHotplugError(errno.ENOMEM, f"vmemmap alloc failure: order:0, for pfn {missing:#x}")
+    kernel.populate_basepages(missing, start_pfn + nr_pages, window=_PFNS_PER_PTE_TABLE, nid=nid, altmap=None)
 
 
 def _vmemmap_tables(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int) -> None:
@@ -63,13 +50,9 @@ def _vmemmap_tables(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int) -> 
 def vmemmap_free(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
     """Unmap the memmap and free the tables that are empty now, PUD tables apart."""
     kernel.unmap(np.array([start_pfn]), np.array([start_pfn + nr_pages]))
-    mapped = kernel.state.vmemmap.mapped
+    end_pfn, mapped = start_pfn + nr_pages, kernel.state.vmemmap.mapped
     for kind, window in (("vmemmap-pte", _PFNS_PER_PTE_TABLE), ("vmemmap-pmd", _PFNS_PER_PMD_TABLE)):
-        low, high = start_pfn // window, -(-(start_pfn + nr_pages) // window)
-        # Only the first and the last window can be shared with memory that stays.
-        low += mapped.intersects(low * window, (low + 1) * window)
-        high -= high > low and mapped.intersects((high - 1) * window, high * window)
-        kernel.drop_tables(kind, low, high)
+        kernel.drop_unused_tables(kind, window, start_pfn, end_pfn, mapped)
 
 
 @hookimpl
@@ -107,8 +90,4 @@ def _ragged_gib(start_pfn: int, end_pfn: int) -> list[tuple[int, int]]:
 def arch_remove_memory(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
     """Remove the pages, then the direct map; a table goes when nothing in its GiB is left."""
     kernel.remove_pages(start_pfn, nr_pages)
-    low, high = start_pfn // _PFNS_PER_GIB, -(-(start_pfn + nr_pages) // _PFNS_PER_GIB)
-    sections = kernel.state.sections
-    low += sections.intersects(low * _PFNS_PER_GIB, (low + 1) * _PFNS_PER_GIB)
-    high -= high > low and sections.intersects((high - 1) * _PFNS_PER_GIB, high * _PFNS_PER_GIB)
-    kernel.drop_tables("direct-pmd", low, high)
+    kernel.drop_unused_tables("direct-pmd", _PFNS_PER_GIB, start_pfn, start_pfn + nr_pages, kernel.state.sections)

@@ -24,7 +24,8 @@ def zone_for_rows(kernel: Kernel, rows: slice, online_type: OnlineType) -> tuple
         movable = kernel.state.nodes[nid].zones[ZoneKind.MOVABLE]
         return movable, count if _is_static(state, group) else 1
     # The kernel zone is chosen as by online_kernel, block by block.
-    return zone_for_run(kernel.state, slice(rows.start, rows.start + count), OnlineType.ONLINE_KERNEL, movable_node=False)
+    run = slice(rows.start, rows.start + count)
+    return zone_for_run(kernel.state, run, OnlineType.ONLINE_KERNEL, movable_node=False)
 
 
 def _is_static(state: MainlineState, group: int) -> bool:

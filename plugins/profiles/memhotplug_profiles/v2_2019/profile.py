@@ -156,9 +156,9 @@ class V2Profile(KernelProfile):
             )
         marked = v2.marked.covered_many(v2.heads.start, v2.heads.start + v2.heads.private)
         for row in np.flatnonzero(marked != v2.heads.private).tolist():
-            lost = int(v2.heads.private[row] - marked[row])
+            pages, lost = int(v2.heads.private[row]), int(v2.heads.private[row] - marked[row])
             yield (
-                f"head pfn {int(v2.heads.start[row]):#x}: {lost} of its {int(v2.heads.private[row])} vmemmap pages lost "
+                f"head pfn {int(v2.heads.start[row]):#x}: {lost} of its {pages} vmemmap pages lost "
                 f"their marks when sections that they described were removed by themselves"
             )
         unbacked = kernel.state.unbacked

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from memhotplug.plugin import Array, ExtentSet, Kernel, MapRuns, Source, free_pages, shrink_zone_span
+from memhotplug.plugin import Array, ExtentSet, Kernel, MapRuns, shrink_zone_span
 from memhotplug_profiles.v2_2019.marks import state_of
 
 _NEVER = 1 << 62  # a count that was 0 already wraps and is never reached again
@@ -135,10 +135,4 @@ def release_vmemmap(kernel: Kernel, runs: MapRuns) -> None:
     if len(v2.heads):
         heads = v2.heads
         heads.keep(v2.marked.covered_many(heads.start, heads.start + heads.private) > 0)
-    pages.remove_many(lows, highs)
-    if not pages.total:
-        return
-    free_pages(kernel.state, pages.starts, pages.ends)
-    boot = kernel.state.vmemmap.backing(runs[runs.source == Source.BOOT])
-    for zone in kernel.state.zones():
-        zone.managed += int(zone.linked.covered_many(boot.starts, boot.ends).sum())
+    kernel.free_memmap(runs, spare=ExtentSet(lows, highs))

@@ -1,0 +1,117 @@
+"""Page tables of the direct map and the vmemmap, counted by the windows that have one.
+
+Models: arch/x86/mm/init_64.c and its like; mm/sparse.c:sparse_index_init() for the section roots.
+"""
+
+from __future__ import annotations
+
+import errno
+
+import numpy as np
+
+from memhotplug.errors import MemoryHotplugError
+from memhotplug.model.allocator import alloc_pages, free_pages
+from memhotplug.model.altmap import Altmap
+from memhotplug.model.extents import Array, ExtentSet
+from memhotplug.model.geometry import Geometry
+from memhotplug.model.state import Allocation, MachineState
+
+__all__ = ["PageTables"]
+
+_BOOT_TABLES = "boot "  # windows whose table was made at boot, outside of the page allocator's books
+_MEM_SECTION_SIZE = 16  # bytes of a struct mem_section without page extensions
+
+
+class PageTables:
+    """The part of a kernel that makes and frees page tables."""
+
+    state: MachineState
+    geometry: Geometry
+    boot_altmap: Altmap | None
+
+    def ensure_tables(self, kind: str, first: int, end: int, *, nid: int, order: int = 0) -> None:
+        """Make sure that page tables of one kind exist for windows [first, end), all or none.
+
+        Page tables come from the page allocator, never from an altmap.
+
+        Args:
+            kind: name of the level, such as ``vmemmap-pmd``; each kind has windows of its own size.
+            order: order of one table.
+
+        Raises:
+            MemoryHotplugError: ENOMEM.
+        """
+        have = self.state.page_tables.setdefault(kind, ExtentSet())
+        starts, ends = have.gaps(first, end)
+        count = int((ends - starts).sum())
+        if not count:
+            return
+        if self.boot_altmap is None:
+            low, high = alloc_pages(self.state, order, count, nid=nid)
+            if int((high - low).sum()) < count << order:
+                free_pages(self.state, low, high)
+                raise MemoryHotplugError(errno.ENOMEM, f"no page for a page table ({kind}, order {order})")
+            self._own("page tables " + kind, low, high, order)
+        else:
+            self.state.page_tables.setdefault(_BOOT_TABLES + kind, ExtentSet()).add_many(starts, ends)
+        have.add_many(starts, ends)
+
+    def ensure_section_roots(self, start_pfn: int, nr_pages: int, nid: int) -> None:
+        """Make sure that the roots of mem_section exist for a range (SPARSEMEM_EXTREME); they stay for good.
+
+        Models: mm/sparse.c:sparse_index_init(). Raises: MemoryHotplugError: ENOMEM.
+        """
+        per_root = self.geometry.page_size // _MEM_SECTION_SIZE * self.geometry.pages_per_section
+        self.ensure_tables("mem_section", start_pfn // per_root, -(-(start_pfn + nr_pages) // per_root), nid=nid)
+
+    def drop_tables(self, kind: str, first: int, end: int, *, order: int = 0) -> None:
+        """Free the page tables of one kind in windows [first, end)."""
+        have = self.state.page_tables.get(kind)
+        if have is None:
+            return
+        starts, ends = have.clip(first, end)
+        have.remove_many(starts, ends)
+        gone = ExtentSet(starts, ends)
+        boot = self.state.page_tables.get(_BOOT_TABLES + kind)
+        if boot is not None:
+            gone.remove_many(boot.starts, boot.ends)
+            boot.remove(first, end)
+        count = gone.total << order
+        if count:
+            self._disown("page tables " + kind, count)
+
+    def drop_unused_tables(
+        self, kind: str, window: int, start_pfn: int, end_pfn: int, used: ExtentSet, *, order: int = 0
+    ) -> None:
+        """Free the page tables of a pfn range whose windows hold nothing that is still used.
+
+        Only the windows at the two ends can be shared with memory that stays.
+
+        Args:
+            window: pfns that one table of this kind serves.
+            used: the pfns that still need their table.
+        """
+        low, high = start_pfn // window, -(-end_pfn // window)
+        low += used.intersects(low * window, (low + 1) * window)
+        high -= high > low and used.intersects((high - 1) * window, high * window)
+        self.drop_tables(kind, low, high, order=order)
+
+    def _own(self, name: str, starts: Array, ends: Array, order: int) -> None:
+        old = self.state.allocations.get(name)
+        pages = old.pages.copy() if old else ExtentSet()
+        pages.add_many(starts, ends)
+        self.state.allocations[name] = Allocation(name=name, order=order, kernel=True, pages=pages)
+
+    def _disown(self, name: str, count: int) -> None:
+        """Free the ``count`` youngest (highest) pages that an owner has; boot's own tables are not tracked."""
+        old = self.state.allocations.get(name)
+        if old is None:
+            return
+        before = np.cumsum((old.pages.ends - old.pages.starts)[::-1]) - (old.pages.ends - old.pages.starts)[::-1]
+        taken = np.clip(count - before, 0, (old.pages.ends - old.pages.starts)[::-1])[::-1]
+        starts = old.pages.ends - taken
+        kept = taken > 0
+        pages = old.pages.copy()
+        free_pages(self.state, starts[kept], old.pages.ends[kept])
+        pages.remove_many(starts[kept], old.pages.ends[kept])
+        self.state.allocations[name] = Allocation(name=name, order=old.order, kernel=True, pages=pages)
