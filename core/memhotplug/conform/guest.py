@@ -7,25 +7,29 @@ flags recorded *before* the step.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from memhotplug.conform.facts import Flags, StepFacts
 from memhotplug.contracts import PageFlag
+from memhotplug.engine.hotadd import device_blocks
 from memhotplug.engine.machine import Machine
 from memhotplug.engine.recorded import KnownPages
 from memhotplug.model.blocks import BlockState
 from memhotplug.model.extents import ExtentSet
 from memhotplug.model.state import Allocation
-from memhotplug.model.zones import ZoneKey, ZoneKind
-from memhotplug.snapshot import KPageFlags, RecordedMachine, RecordedOp, RecordedStep
-from memhotplug.snapshot.source import Source
-from memhotplug.snapshot.zoneinfo import parse_zoneinfo
+from memhotplug.model.zones import Zone, ZoneKey, ZoneKind
+from memhotplug.snapshot import RecordedMachine, RecordedOp
 
-__all__ = ["Baseline", "dismiss", "known_pages", "settle"]
+__all__ = ["Baseline", "Guest", "known_pages"]
 
 _GUEST = "recorded guest, block "
-_HARD = PageFlag.SLAB | PageFlag.RESERVED
+_HARD = int(PageFlag.SLAB | PageFlag.RESERVED)
+_SELF_HOSTED = int(PageFlag.OWNER_PRIVATE)
+_STATE_FILE = re.compile(r"/?sys/devices/system/memory/memory(\d{1,9})/(state|online)")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -33,161 +37,183 @@ class Baseline:
     """What a replay started from.
 
     Attributes:
-        mem_total: bytes of MemTotal that were recorded at boot.
+        mem_total: bytes of MemTotal that were recorded at boot, None if they were not.
         managed: pages that the model managed at boot.
         populated: zones that had pages at boot; any other zone exists only through hotplug.
-        added: pfns that were ever hot-added.
+        pages_per_block: pages in a memory block.
+        added: pfns that were ever hot-added, or were to be.
     """
 
-    mem_total: int
+    mem_total: int | None
     managed: int
     populated: frozenset[ZoneKey]
+    pages_per_block: int
     added: ExtentSet = field(default_factory=ExtentSet)
-    pages_per_block: int = 1
 
     @classmethod
     def of(cls, machine: Machine, boot: RecordedMachine) -> Baseline:
         """Return the baseline of a machine that has just booted."""
         state = machine.kernel.state
         return cls(
-            mem_total=boot.mem_total or 0,
+            mem_total=boot.mem_total,
             managed=state.total_managed(),
             populated=frozenset(zone.key for zone in state.zones() if zone.present),
             pages_per_block=machine.kernel.geometry.pages_per_block,
         )
 
-    def note_added(self, op: RecordedOp, blocks: list[int]) -> None:
+    def note_added(self, blocks: Iterable[int]) -> None:
         """Remember the blocks of an add."""
-        ids = np.array(sorted({*op.blocks, *blocks}), dtype=np.int64)
+        ids = np.array(sorted(blocks), dtype=np.int64)
         self.added.add_many(ids * self.pages_per_block, (ids + 1) * self.pages_per_block)
 
+    def is_split(self, node: int, zone: str) -> bool:
+        """Return whether a zone is Movable and exists only through hotplug."""
+        return zone == ZoneKind.MOVABLE.label and (node, ZoneKind.MOVABLE) not in self.populated
 
-def known_pages(step: RecordedStep, machine: RecordedMachine) -> KnownPages | None:
+
+def known_pages(facts: StepFacts, machine: RecordedMachine) -> KnownPages | None:
     """Return where the boot step's page flags show free, reserved and movable pages."""
-    if step.kpageflags is None:
+    flags = facts.flags
+    if flags is None:
         return None
-    flags = step.kpageflags
-    per_block = (machine.block_size or machine.page_size) // machine.page_size
-    pcp = {(zone.node, zone.name): zone.pcp_pages for zone in machine.zones}
-    lists = _by_block(flags, per_block)
-    waiting = ExtentSet()
-    for block in machine.blocks:
-        bare = _select(flags, lambda value: value == 0, block.id * per_block, (block.id + 1) * per_block)
-        limit = pcp.get((block.node or 0, block.zone or ""), 0)
-        if block.id in lists and 0 < bare.total <= limit - waiting.total:
-            waiting.add_many(bare.starts, bare.ends)
-    covered = ExtentSet.of(*flags.covered)
-    covered.remove_many(*_runs(ExtentSet.of(*flags.past_end)))
+    covered = flags.covered.copy()
+    covered.remove_many(flags.past_end.starts, flags.past_end.ends)
     return KnownPages(
         covered=covered,
-        free=_select(flags, lambda value: bool(value & PageFlag.BUDDY)),
-        waiting=waiting,
-        reserved=_select(flags, lambda value: bool(value & PageFlag.RESERVED)),
-        movable=_select(flags, lambda value: bool(value & PageFlag.LRU)),
+        free=flags.having(int(PageFlag.BUDDY)),
+        waiting=_waiting(flags, machine),
+        reserved=flags.having(int(PageFlag.RESERVED)),
+        movable=flags.having(int(PageFlag.LRU)),
     )
 
 
-def _runs(pages: ExtentSet) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
-    return pages.starts, pages.ends
+def _waiting(flags: Flags, machine: RecordedMachine) -> ExtentSet:
+    """Return pages that must be on per-cpu lists: flagless ones of wholly covered blocks, as far as those lists go."""
+    per_block = (machine.block_size or machine.page_size) // machine.page_size
+    room = {(zone.node, zone.name): zone.pcp_pages for zone in machine.zones}
+    waiting = ExtentSet()
+    for block in machine.blocks:
+        key = (block.node or 0, block.zone or "")
+        low, high = block.id * per_block, (block.id + 1) * per_block
+        if not room.get(key) or not flags.covered.contains(low, high):
+            continue
+        bare = ExtentSet(*flags.bare.clip(low, high))
+        if 0 < bare.total <= room[key]:
+            waiting.add_many(bare.starts, bare.ends)
+            room[key] -= bare.total
+    return waiting
 
 
-def _by_block(flags: KPageFlags, per_block: int) -> frozenset[int]:
-    """Return the blocks that the flags cover wholly."""
-    covered = ExtentSet.of(*flags.covered)
-    ids = [
-        block
-        for low, high in covered
-        for block in range(-(-low // per_block), high // per_block)
-    ]
-    return frozenset(ids)
-
-
-def _select(flags: KPageFlags, wanted: object, low: int = 0, high: int = 1 << 60) -> ExtentSet:
-    runs = [(max(a, low), min(b, high)) for a, b, value in flags.ranges if a < high and b > low and wanted(value)]  # type: ignore[operator]
-    return ExtentSet.of(*runs)
-
-
-def settle(machine: Machine, previous: RecordedStep, op: RecordedOp) -> None:
-    """Put what the guest holds into the blocks that an operation may take offline.
+class Guest:
+    """What is known of the guest's own pages, and where they are put while an operation is under way.
 
     A covered block with a slab or reserved page, or with more flagless pages that are not free than
-    its zone keeps on per-cpu lists, cannot go offline; any other block is clean.
+    its zone keeps on per-cpu lists, cannot go offline; any other block is clean. Where a step's
+    flags were not recorded, the latest ones before it count for every block that has stayed online
+    since. Of a block that came online in between nothing was recorded; what such a guest always
+    does is assumed: it takes slab pages at once from the first block of a kernel zone that was empty.
     """
-    if op.kind not in ("offline", "remove"):
-        return
-    kernel = machine.kernel
-    flags = previous.kpageflags
-    per_block = kernel.geometry.pages_per_block
-    covered = _by_block(flags, per_block) if flags is not None else frozenset()
-    pcp = _pcp_counts(previous)
-    for block in op.blocks:
-        row = kernel.state.blocks.row(block)
-        if row is None or kernel.state.blocks.state[row] != BlockState.ONLINE or kernel.state.blocks.zone[row] < 0:
-            continue
-        zone = kernel.state.zone((int(kernel.state.blocks.nid[row]), ZoneKind(int(kernel.state.blocks.zone[row]))))
-        held = ExtentSet()
-        if flags is not None and block in covered:
-            held = _unmovable(flags, block, per_block, pcp.get(zone.key, 0))
-        _clear(machine, block)
-        if held.total:
-            free = ExtentSet(*zone.free.clip_many(held.starts, held.ends))
-            if not free.total:
-                free = ExtentSet(*_one(zone.free, block * per_block, (block + 1) * per_block))
-            zone.free.remove_many(free.starts, free.ends)
-            name = f"{_GUEST}{block}"
-            kernel.state.allocations[name] = Allocation(name=name, kernel=True, pages=free)
+
+    def __init__(self, machine: Machine, boot: StepFacts, baseline: Baseline) -> None:
+        self._baseline = baseline
+        self._facts = boot
+        self._online = self._online_blocks(machine)
+        self._unseen: set[int] = set()
+        self._first: dict[ZoneKey, int] = {}
+
+    @staticmethod
+    def _online_blocks(machine: Machine) -> dict[int, ZoneKey]:
+        blocks = machine.kernel.state.blocks
+        rows = zip(blocks.id.tolist(), blocks.state.tolist(), blocks.nid.tolist(), blocks.zone.tolist(), strict=True)
+        return {
+            block: (node, ZoneKind(kind))
+            for block, state, node, kind in rows
+            if state == BlockState.ONLINE and kind >= 0
+        }
+
+    def settle(self, machine: Machine, op: RecordedOp) -> None:
+        """Put what the guest holds into the blocks that an operation may take offline."""
+        for block in _endangered(machine, op):
+            key = self._online.get(block)
+            if key is None:
+                continue
+            zone = machine.kernel.state.zone(key)
+            held = self._held(block, zone)
+            self._clear(machine, block)
+            if held.total:
+                self._hold(machine, block, zone, held)
+
+    def _held(self, block: int, zone: Zone) -> ExtentSet:
+        """Return the pages of a block that cannot leave it."""
+        low, high = block * self._baseline.pages_per_block, (block + 1) * self._baseline.pages_per_block
+        if block in self._unseen:
+            return ExtentSet.of((low, high)) if self._first.get(zone.key) == block else ExtentSet()
+        flags = self._facts.flags
+        if flags is None or not flags.covered.contains(low, high):
+            return ExtentSet()
+        held = ExtentSet(*flags.having(_HARD, without=_SELF_HOSTED).clip(low, high))
+        bare = ExtentSet(*flags.bare.clip(low, high))
+        if bare.total > self._facts.waiting(zone.nid, zone.kind.label):
+            held.add_many(bare.starts, bare.ends)
+        return held
+
+    def _hold(self, machine: Machine, block: int, zone: Zone, held: ExtentSet) -> None:
+        pages = ExtentSet(*zone.free.clip_many(held.starts, held.ends))
+        if not pages.total or block in self._unseen:
+            starts, _ = zone.free.clip(
+                block * self._baseline.pages_per_block, (block + 1) * self._baseline.pages_per_block
+            )
+            pages = ExtentSet(starts[-1:], starts[-1:] + 1)  # any page will do
+        zone.free.remove_many(pages.starts, pages.ends)
+        name = f"{_GUEST}{block}"
+        machine.kernel.state.allocations[name] = Allocation(name=name, kernel=True, pages=pages)
+
+    def _clear(self, machine: Machine, block: int) -> None:
+        """Let the inferred pages of the boot kernel in a block migrate: the recording says that they can."""
+        state = machine.kernel.state
+        low, high = block * self._baseline.pages_per_block, (block + 1) * self._baseline.pages_per_block
+        old = state.allocations.get("recorded")
+        if old is None or not old.pages.intersects(low, high):
+            return
+        inside = ExtentSet(*old.pages.clip(low, high))
+        rest = old.pages.copy()
+        rest.remove(low, high)
+        state.allocations["recorded"] = replace(old, pages=rest)
+        known = state.allocations.get("recorded movable", Allocation(name="recorded movable", movable=True))
+        pages = known.pages.copy()
+        pages.add_many(inside.starts, inside.ends)
+        state.allocations["recorded movable"] = replace(known, pages=pages)
+
+    def dismiss(self, machine: Machine) -> None:
+        """Take the guest's pages away again after the step."""
+        state = machine.kernel.state
+        for name in [name for name in state.allocations if name.startswith(_GUEST)]:
+            held = state.allocations.pop(name)
+            zone = state.zone_of(int(held.pages.starts[0])) if held.pages.total else None
+            if zone is not None:
+                zone.free.add_many(held.pages.starts, held.pages.ends)
+
+    def observe(self, machine: Machine, facts: StepFacts) -> None:
+        """Learn what a step has shown, after it has been replayed: input for later steps."""
+        online = self._online_blocks(machine)
+        fresh = [block for block in (*facts.op.blocks, *online) if block in online and block not in self._online]
+        started = {key for key in online.values() if key not in self._online.values()}
+        for block in fresh:
+            key = online[block]
+            if key in started and key[1] is not ZoneKind.MOVABLE and key not in self._baseline.populated:
+                self._first[key] = block
+                started.discard(key)
+        self._first = {key: block for key, block in self._first.items() if online.get(block) == key}
+        self._online = online
+        self._unseen = {block for block in (*self._unseen, *fresh) if block in online}
+        if facts.flags is not None:
+            self._facts = facts
+            self._unseen = set()
 
 
-def _one(free: ExtentSet, low: int, high: int) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
-    starts, _ = free.clip(low, high)
-    return starts[:1], starts[:1] + 1
-
-
-def _unmovable(flags: KPageFlags, block: int, per_block: int, pcp: int) -> ExtentSet:
-    low, high = block * per_block, (block + 1) * per_block
-    hard = _select(flags, lambda value: bool(value & _HARD) and not value & PageFlag.OWNER_PRIVATE, low, high)
-    bare = _select(flags, lambda value: value == 0, low, high)
-    if bare.total > pcp:
-        hard.add_many(bare.starts, bare.ends)
-    return hard
-
-
-def _pcp_counts(step: RecordedStep) -> dict[ZoneKey, int]:
-    text = (step.files or {}).get("proc/zoneinfo")
-    if text is None:
-        return {}
-    kinds = {kind.label: kind for kind in ZoneKind}
-    zones = parse_zoneinfo(text, Source(file="proc/zoneinfo"))
-    return {
-        (zone.node, kinds[zone.name]): sum(pageset.count for pageset in zone.pagesets)
-        for zone in zones
-        if zone.name in kinds
-    }
-
-
-def _clear(machine: Machine, block: int) -> None:
-    """Let the inferred pages of the boot kernel in a block migrate: the recording says that they can."""
-    state = machine.kernel.state
-    per_block = machine.kernel.geometry.pages_per_block
-    low, high = block * per_block, (block + 1) * per_block
-    old = state.allocations.get("recorded")
-    if old is None or not old.pages.intersects(low, high):
-        return
-    inside = ExtentSet(*old.pages.clip(low, high))
-    rest = old.pages.copy()
-    rest.remove(low, high)
-    state.allocations["recorded"] = replace(old, pages=rest)
-    known = state.allocations.get("recorded movable", Allocation(name="recorded movable", movable=True))
-    pages = known.pages.copy()
-    pages.add_many(inside.starts, inside.ends)
-    state.allocations["recorded movable"] = replace(known, pages=pages)
-
-
-def dismiss(machine: Machine) -> None:
-    """Take the guest's pages away again after the step."""
-    state = machine.kernel.state
-    for name in [name for name in state.allocations if name.startswith(_GUEST)]:
-        held = state.allocations.pop(name)
-        zone = state.zone_of(int(held.pages.starts[0])) if held.pages.total else None
-        if zone is not None:
-            zone.free.add_many(held.pages.starts, held.pages.ends)
+def _endangered(machine: Machine, op: RecordedOp) -> tuple[int, ...]:
+    """Return the blocks that an operation may take offline."""
+    if op.kind in ("offline", "remove"):
+        return op.blocks or tuple(device_blocks(machine.kernel, op.device or ""))
+    file = _STATE_FILE.fullmatch(op.path or "") if op.kind == "write" else None
+    return (int(file[1]),) if file is not None else ()

@@ -103,10 +103,10 @@ def kernel_from_machine(
             zone = kernel.state.nodes[recorded.node].zones[_KINDS[recorded.name]]
             used[zone.key] = _zone(kernel, machine, recorded, zone, known)
     _holes(kernel)
-    _memmap(kernel, [kernel.state.zone(key) for key in used], known)
+    mapped = _page_tables(kernel)
+    _memmap(kernel, mapped, [kernel.state.zone(key) for key in used], known)
     for key, pages in used.items():
         _owners(kernel, kernel.state.zone(key), pages, known)
-    _page_tables(kernel)
     kernel.state.boot_pages = kernel.state.total_managed()
     return kernel
 
@@ -262,8 +262,12 @@ def _holes(kernel: Kernel) -> None:
         state.holes.remove_many(zone.linked.starts, zone.linked.ends)
 
 
-def _memmap(kernel: Kernel, zones: list[Zone], known: KnownPages | None) -> None:
-    """Back the memmap of all sections by pages in use, reserved ones first, from the top of memory down."""
+def _memmap(kernel: Kernel, need: ExtentSet, zones: list[Zone], known: KnownPages | None) -> None:
+    """Back the memmap by pages in use, reserved ones first, from the top of memory down.
+
+    Args:
+        need: the pfns whose memmap is mapped: all sections, and what shares a leaf with them.
+    """
     state = kernel.state
     reserved, allocated = [], []
     for zone in sorted(zones, key=lambda zone: (zone.kind is ZoneKind.MOVABLE, -zone.kind)):
@@ -274,7 +278,6 @@ def _memmap(kernel: Kernel, zones: list[Zone], known: KnownPages | None) -> None
         reserved.append(budget)
         used.remove_many(budget.starts, budget.ends)
         allocated.append(used)
-    need = state.sections
     for source, pools in ((Source.BOOT, reserved), (Source.ALLOCATOR, allocated)):
         missing = need.copy()
         missing.remove_many(*_runs(state.vmemmap.mapped))
@@ -328,8 +331,8 @@ def _runs(pages: ExtentSet) -> tuple[Array, Array]:
     return pages.starts, pages.ends
 
 
-def _page_tables(kernel: Kernel) -> None:
-    """Note which page tables the recorded memory has, by populating it on a copy."""
+def _page_tables(kernel: Kernel) -> ExtentSet:
+    """Note which page tables the recorded memory has, by populating it on a copy; return what that maps."""
     trial = kernel.copy()
     trial.state.vmemmap = type(kernel.state.vmemmap)(kernel.geometry.described_per_page)
     trial.boot_altmap = Altmap(0, kernel.geometry.end_pfn)
@@ -342,3 +345,4 @@ def _page_tables(kernel: Kernel) -> None:
                 trial.plugins.arch, "create_mapping", kernel=trial, start_pfn=low, nr_pages=high - low, nid=nid
             )  # fmt: skip
     kernel.state.page_tables = trial.state.page_tables
+    return trial.state.vmemmap.mapped

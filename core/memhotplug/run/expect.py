@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.machine import Machine
 from memhotplug.engine.result import memmap_totals
@@ -168,11 +170,13 @@ def _missing(spec: RangeSpec, ids: list[int], kernel: Kernel) -> str | None:
 
 def _sum(kernel: Kernel, key: str, rows: list[int]) -> int:
     """Return a number of pages, summed up over the blocks in some rows."""
-    memmap = int(kernel.state.vmemmap_pages_by_block()[rows].sum())
+    memmap = kernel.state.vmemmap_pages_by_block()[rows]
     if key == "vmemmap_pages":
-        return memmap
+        return int(memmap.sum())
     withheld = int(kernel.state.withheld_by_block()[rows].sum())
-    return len(rows) * kernel.geometry.pages_per_block - memmap - withheld
+    # A self-hosting block may reserve more than its memmap fills (memmap_on_memory=force).
+    reserved = int(np.maximum(memmap, kernel.state.blocks.altmap_pages[rows]).sum())
+    return len(rows) * kernel.geometry.pages_per_block - reserved - withheld
 
 
 def _state_word(kernel: Kernel, row: int) -> str:

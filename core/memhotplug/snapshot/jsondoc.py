@@ -126,7 +126,10 @@ class JsonObject:
             return {}
         place = self.source.key(key)
         members = JsonObject(self.value[key], place).value
-        return {name: as_text(item, place.key(name)) for name, item in members.items()}
+        for name, item in members.items():
+            if not isinstance(item, str):  # the place of every string would cost more than reading it
+                as_text(item, place.key(name))
+        return cast(dict[str, str], dict(members))
 
 
 def _shown(value: object) -> str:

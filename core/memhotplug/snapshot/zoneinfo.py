@@ -65,7 +65,7 @@ def parse_zoneinfo(text: str, source: Source) -> tuple[ZoneInfo, ...]:
     readers: list[_ZoneReader] = []
     seen: set[tuple[int, str]] = set()
     for number, line in enumerate(text.splitlines(), start=1):
-        header = _HEADER.fullmatch(line.strip())
+        header = _HEADER.fullmatch(line.strip()) if "zone" in line else None
         if header:
             key = int(header[1]), header[2]
             if key in seen:
@@ -97,6 +97,8 @@ class _ZoneReader:
             if match:
                 self.counts[match[1]] = self._number(match[2], number)
                 return
+        if ":" not in text:
+            return  # statistics, by far the most lines
         match = _PROTECTION.fullmatch(text)
         if match:
             self.protection = tuple(self._number(part.strip(), number) for part in match[1].split(",") if part.strip())
