@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from memhotplug.conform.facts import Flags, StepFacts
+from memhotplug.conform.vacate import vacate
 from memhotplug.contracts import PageFlag
 from memhotplug.engine.hotadd import device_blocks
 from memhotplug.engine.machine import Machine
@@ -139,13 +140,19 @@ class Guest:
                 continue
             zone = machine.kernel.state.zone(key)
             held = self._held(block, zone)
-            self._clear(machine, block)
+            if not held.total and block not in self._unseen:
+                vacate(machine.kernel, zone, *self._bounds(block))
+            if block not in self._unseen:
+                self._clear(machine, block)
             if held.total:
                 self._hold(machine, block, zone, held)
 
+    def _bounds(self, block: int) -> tuple[int, int]:
+        return block * self._baseline.pages_per_block, (block + 1) * self._baseline.pages_per_block
+
     def _held(self, block: int, zone: Zone) -> ExtentSet:
         """Return the pages of a block that cannot leave it."""
-        low, high = block * self._baseline.pages_per_block, (block + 1) * self._baseline.pages_per_block
+        low, high = self._bounds(block)
         if block in self._unseen:
             return ExtentSet.of((low, high)) if self._first.get(zone.key) == block else ExtentSet()
         flags = self._facts.flags
@@ -160,9 +167,7 @@ class Guest:
     def _hold(self, machine: Machine, block: int, zone: Zone, held: ExtentSet) -> None:
         pages = ExtentSet(*zone.free.clip_many(held.starts, held.ends))
         if not pages.total or block in self._unseen:
-            starts, _ = zone.free.clip(
-                block * self._baseline.pages_per_block, (block + 1) * self._baseline.pages_per_block
-            )
+            starts, _ = zone.free.clip(*self._bounds(block))
             pages = ExtentSet(starts[-1:], starts[-1:] + 1)  # any page will do
         zone.free.remove_many(pages.starts, pages.ends)
         name = f"{_GUEST}{block}"
@@ -171,7 +176,7 @@ class Guest:
     def _clear(self, machine: Machine, block: int) -> None:
         """Let the inferred pages of the boot kernel in a block migrate: the recording says that they can."""
         state = machine.kernel.state
-        low, high = block * self._baseline.pages_per_block, (block + 1) * self._baseline.pages_per_block
+        low, high = self._bounds(block)
         old = state.allocations.get("recorded")
         if old is None or not old.pages.intersects(low, high):
             return

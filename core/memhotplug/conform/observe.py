@@ -94,7 +94,7 @@ def block_attributes(machine: Machine) -> dict[int, dict[str, str]]:
         block: {
             "state": BlockState(state).label,
             "valid_zones": " ".join(valid_zones(kernel, row)) or "none",
-            "removable": str(int(kernel.profile.removable(kernel, row))),
+            "removable": str(int(kernel.profile.removable(kernel, slice(row, row + 1))[0])),
             "node": str(node),
         }
         for row, (block, state, node) in enumerate(rows)

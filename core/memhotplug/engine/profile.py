@@ -10,6 +10,9 @@ import errno
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from memhotplug.contracts import Restrictions
 from memhotplug.errors import MemoryHotplugError
 from memhotplug.model.blocks import OnlineType
@@ -102,8 +105,8 @@ class KernelProfile:
         """Dispose of the pages behind mappings of the memmap that were just taken down."""
         raise NotImplementedError
 
-    def removable(self, kernel: Kernel, row: int) -> bool:
-        """Return what the ``removable`` attribute of a block reads."""
+    def removable(self, kernel: Kernel, rows: slice) -> npt.NDArray[np.bool_]:
+        """Return what the ``removable`` attribute of some blocks reads; bool, shape (n,)."""
         raise NotImplementedError
 
     def root_attributes(self, kernel: Kernel) -> Mapping[str, str]:

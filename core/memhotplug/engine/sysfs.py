@@ -127,7 +127,7 @@ def _read_block(kernel: Kernel, row: int, name: str) -> str:
         case "phys_device":
             return "0\n"
         case "removable":
-            return f"{int(kernel.profile.removable(kernel, row))}\n"
+            return f"{int(kernel.profile.removable(kernel, slice(row, row + 1))[0])}\n"
         case "valid_zones":
             return (" ".join(valid_zones(kernel, row)) or "none") + "\n"
         case "node":

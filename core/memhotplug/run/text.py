@@ -159,10 +159,11 @@ def _runs(machine: Machine, blocks: list[dict[str, Any]]) -> Iterator[tuple[list
     """Yield runs of blocks that lsmem would merge, with what it prints as REMOVABLE."""
     run: list[dict[str, Any]] = []
     run_key: tuple[Any, ...] = ()
-    for row, block in enumerate(blocks):
+    answers = machine.kernel.profile.removable(machine.kernel, slice(0, len(blocks))).tolist()
+    for block, answer in zip(blocks, answers, strict=True):
         removable = "-"
         if block["state"] == "online":
-            removable = "yes" if machine.kernel.profile.removable(machine.kernel, row) else "no"
+            removable = "yes" if answer else "no"
         key = (removable, block["state"], block["valid_zones"], block["node"], block["device"])
         if run and (key != run_key or block["id"] != run[-1]["id"] + 1):
             yield run, run_key[0]

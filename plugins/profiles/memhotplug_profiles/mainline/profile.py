@@ -6,6 +6,7 @@ import errno
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from memhotplug.plugin import (
     BlockState,
@@ -92,9 +93,9 @@ class MainlineProfile(KernelProfile):
     def release_vmemmap(self, kernel: Kernel, runs: MapRuns) -> None:
         offline.release_vmemmap(kernel, runs)
 
-    def removable(self, kernel: Kernel, row: int) -> bool:
+    def removable(self, kernel: Kernel, rows: slice) -> npt.NDArray[np.bool_]:
         """Constant since v5.8: CONFIG_MEMORY_HOTREMOVE. Models: drivers/base/memory.c:removable_show()."""
-        return True
+        return np.ones(rows.stop - rows.start, dtype=np.bool_)
 
     def module_parameters(self, kernel: Kernel) -> Mapping[str, str]:
         return sysfs.parameters(kernel)

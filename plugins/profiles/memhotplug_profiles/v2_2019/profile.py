@@ -6,10 +6,10 @@ import errno
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from memhotplug.plugin import (
     BlockState,
-    ExtentSet,
     Kernel,
     KernelProfile,
     MapRuns,
@@ -20,9 +20,7 @@ from memhotplug.plugin import (
     Restrictions,
     Source,
     Zone,
-    ZoneKind,
     format_blocks,
-    unmovable_pages,
     zone_for_run,
 )
 from memhotplug_profiles.v2_2019 import add, remove
@@ -83,23 +81,23 @@ class V2Profile(KernelProfile):
     def release_vmemmap(self, kernel: Kernel, runs: MapRuns) -> None:
         remove.release_vmemmap(kernel, runs)
 
-    def removable(self, kernel: Kernel, row: int) -> bool:
+    def removable(self, kernel: Kernel, rows: slice) -> npt.NDArray[np.bool_]:
         """Computed from the pages in this era; an offline block is removable.
 
         Models: drivers/base/memory.c:removable_show(), mm/memory_hotplug.c:is_mem_section_removable() (v5.2).
         """
-        blocks = kernel.state.blocks
-        if blocks.state[row] != BlockState.ONLINE:
-            return True
-        if blocks.zone[row] < 0:
-            return False
-        starts, ends = kernel.state.block_bounds(slice(row, row + 1))
-        skipped = np.minimum(state_of(kernel).remaining(starts), ends - starts)
-        pages = ExtentSet(starts + skipped, ends)
-        holes = kernel.state.holes
-        pages.remove_many(holes.starts, holes.ends)
-        zone = kernel.state.zone((int(blocks.nid[row]), ZoneKind(int(blocks.zone[row]))))
-        return not unmovable_pages(kernel, zone, pages)
+        state = kernel.state
+        starts, ends = state.block_bounds(rows)
+        starts = starts + np.minimum(state_of(kernel).remaining(starts), ends - starts)
+        left = ends - starts - state.holes.covered_many(starts, ends)
+        for zone in state.zones():
+            left = left - zone.free.covered_many(starts, ends) - zone.pcp.covered_many(starts, ends)
+        for held in state.allocations.values():
+            if held.movable:
+                left = left - held.pages.covered_many(starts, ends)
+        online = state.blocks.state[rows] == BlockState.ONLINE
+        removable: npt.NDArray[np.bool_] = ~online | ((left == 0) & (state.blocks.zone[rows] >= 0))
+        return removable
 
     def root_attributes(self, kernel: Kernel) -> Mapping[str, str]:
         return {"vmemmap_hotplug": "enabled\n" if state_of(kernel).enabled else "disabled\n"}

@@ -1,0 +1,77 @@
+"""Moving the model's own pages out of a block that the recording shows to be clean.
+
+Where a running kernel puts memmap and page tables among equally good pages is not the model's to
+know. If the recorded page flags say that none of them lies in a block, the model's are moved to
+other free pages of the same zone before the block is to go offline; no count changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from memhotplug.engine.kernel import Kernel
+from memhotplug.engine.sparse_vmemmap import pair_runs
+from memhotplug.model.buddy import first_pages
+from memhotplug.model.extents import Array, ExtentSet, intersect
+from memhotplug.model.vmemmap import MapRuns, Source
+from memhotplug.model.zones import Zone
+
+__all__ = ["vacate"]
+
+
+def vacate(kernel: Kernel, zone: Zone, low: int, high: int) -> None:
+    """Move memmap and page tables out of [low, high) as far as the zone has room elsewhere."""
+    _move_memmap(kernel, zone, low, high)
+    for name, held in list(kernel.state.allocations.items()):
+        inside = ExtentSet(*held.pages.clip(low, high))
+        if not held.kernel or held.movable or not inside.total:
+            continue
+        moved = _take(kernel, zone, low, high, held.order, inside.total)
+        if moved is None:
+            continue
+        pages = held.pages.copy()
+        pages.remove(low, high)
+        pages.add_many(*moved)
+        kernel.state.allocations[name] = replace(held, pages=pages)
+        zone.free.add_many(inside.starts, inside.ends)
+
+
+def _move_memmap(kernel: Kernel, zone: Zone, low: int, high: int) -> None:
+    vmemmap = kernel.state.vmemmap
+    described = vmemmap.described_per_page
+    for leaf in sorted({int(leaf) for leaf in vmemmap.runs.leaf[vmemmap.runs.source == Source.ALLOCATOR]}):
+        chosen = vmemmap.runs[(vmemmap.runs.source == Source.ALLOCATOR) & (vmemmap.runs.leaf == leaf)]
+        lows, highs, index = _overlaps(chosen, low, high, described)
+        starts = chosen.start[index] + (lows - chosen.backing[index]) * described
+        ends = starts + (highs - lows) * described
+        order = leaf.bit_length() - 1
+        moved = _take(kernel, zone, low, high, order, int((highs - lows).sum())) if len(lows) else None
+        if moved is None:
+            continue
+        vmemmap.delete(starts, ends)
+        vmemmap.insert(MapRuns.make(*pair_runs(starts, ends, *moved, described), leaf, Source.ALLOCATOR))
+        zone.free.add_many(lows, highs)
+
+
+def _overlaps(runs: MapRuns, low: int, high: int, described: int) -> tuple[Array, Array, Array]:
+    """Return the backing pages inside [low, high) and the index of the run of each, by what they describe."""
+    ends = runs.backing + (runs.end - runs.start) // described
+    order = np.argsort(runs.backing, kind="stable")
+    bounds = np.array([low], dtype=np.int64), np.array([high], dtype=np.int64)
+    lows, highs, in_sorted, _ = intersect(runs.backing[order], ends[order], *bounds)
+    index = order[in_sorted]
+    back = np.argsort(runs.start[index], kind="stable")
+    return lows[back], highs[back], index[back]
+
+
+def _take(kernel: Kernel, zone: Zone, low: int, high: int, order: int, pages: int) -> tuple[Array, Array] | None:
+    """Take free pages of a zone outside of [low, high); None, and nothing taken, if there are too few."""
+    room = zone.free.copy()
+    room.remove(low, high)
+    starts, ends = first_pages(room, order, -(-pages >> order), kernel.geometry.max_order)
+    if int((ends - starts).sum()) != pages:
+        return None
+    zone.free.remove_many(starts, ends)
+    return starts, ends

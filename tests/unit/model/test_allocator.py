@@ -1,0 +1,183 @@
+"""The page allocator: order of zones, watermarks, and bulk requests that equal single ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memhotplug.model.allocator import alloc_pages, allocatable_chunks, free_pages
+from memhotplug.model.extents import Array, ExtentSet
+from memhotplug.model.state import MachineState
+from memhotplug.model.zones import ZoneKind
+
+Make = Callable[[dict[tuple[int, ZoneKind], tuple[int, int]]], MachineState]
+DMA, DMA32, NORMAL, MOVABLE = ZoneKind
+
+
+def pfns(got: tuple[Array, Array]) -> list[int]:
+    """Return the pages of an answer in allocation order."""
+    return [pfn for low, high in zip(got[0].tolist(), got[1].tolist(), strict=True) for pfn in range(low, high)]
+
+
+def free_of(state: MachineState) -> dict[tuple[int, ZoneKind], int]:
+    """Return the free pages of the zones that manage any."""
+    return {zone.key: zone.nr_free for zone in state.zones() if zone.managed}
+
+
+marks = st.tuples(st.integers(0, 30), st.integers(0, 30)).map(lambda pair: (min(pair), max(pair), 99))
+holes = st.lists(st.tuples(st.integers(0, 300), st.integers(1, 9)), max_size=8)
+
+
+@given(
+    st.lists(marks, min_size=4, max_size=4),
+    st.lists(st.integers(0, 20), min_size=4, max_size=4),
+    holes,
+    st.integers(0, 4),
+    st.integers(0, 130),
+    st.booleans(),
+    st.one_of(st.none(), st.integers(0, 140)),
+)
+def test_bulk_equals_one_by_one(
+    make_state: Make,
+    wmarks: list[tuple[int, int, int]],
+    reserves: list[int],
+    taken: list[tuple[int, int]],
+    order: int,
+    count: int,
+    movable: bool,
+    budget: int | None,
+) -> None:
+    """The same pages in the same order, and the same state left behind, watermarks and all."""
+    state = make_state(
+        {(0, DMA32): (0, 64), (0, NORMAL): (64, 150), (0, MOVABLE): (150, 220), (1, NORMAL): (220, 300)}
+    )
+    zones = [zone for zone in state.zones() if zone.managed]
+    for zone, mark, reserve in zip(zones, wmarks, reserves, strict=True):
+        zone.wmark, zone.protection = mark, (0, 0, reserve, reserve)
+        for start, size in taken:
+            zone.free.remove(start, start + size)
+    state.fail_allocation = budget
+    single = state.copy()
+
+    bulk_pages = pfns(alloc_pages(state, order, count, nid=0, movable=movable))
+    single_pages: list[int] = []
+    for _ in range(count):
+        got = pfns(alloc_pages(single, order, 1, nid=0, movable=movable))
+        if not got:
+            break
+        single_pages += got
+
+    assert bulk_pages == single_pages
+    assert [list(zone.free) for zone in state.zones()] == [list(zone.free) for zone in single.zones()]
+    if budget is not None and count < budget:
+        assert state.fail_allocation == budget - count or len(bulk_pages) < count << order
+
+
+def test_low_watermarks_everywhere_come_before_min_watermarks_anywhere(make_state: Make) -> None:
+    """Each zone gives down to its low mark first; then, in the same order, down to its min mark."""
+    state = make_state({(0, DMA32): (0, 100), (0, NORMAL): (100, 200), (1, NORMAL): (200, 300)})
+    for zone in state.zones():
+        zone.wmark = (10, 30, 50)
+
+    assert len(pfns(alloc_pages(state, 0, 70, nid=0))) == 70
+    assert free_of(state) == {(0, DMA32): 100, (0, NORMAL): 30, (1, NORMAL): 100}
+    alloc_pages(state, 0, 140, nid=0)
+    assert free_of(state) == {(0, DMA32): 30, (0, NORMAL): 30, (1, NORMAL): 30}
+    alloc_pages(state, 0, 21, nid=0)
+    assert free_of(state) == {(0, DMA32): 29, (0, NORMAL): 10, (1, NORMAL): 30}
+    assert len(pfns(alloc_pages(state, 0, 1000, nid=0))) == 39
+    assert free_of(state) == {(0, DMA32): 10, (0, NORMAL): 10, (1, NORMAL): 10}
+
+
+def test_nodes_follow_by_higher_ids_and_wrap(make_state: Make) -> None:
+    """All nodes are equally far: from node 1 the order is 1, 2, 0."""
+    state = make_state({(nid, NORMAL): (nid * 10, nid * 10 + 10) for nid in range(3)})
+
+    assert [zone.key for zone in state.zonelist(1, NORMAL)] == [(1, NORMAL), (2, NORMAL), (0, NORMAL)]
+    assert [pfn // 10 for pfn in pfns(alloc_pages(state, 0, 25, nid=1))] == [1] * 10 + [2] * 10 + [0] * 5
+
+
+def test_a_zone_without_managed_pages_is_in_no_zonelist(make_state: Make) -> None:
+    """A new node's empty zones are skipped, and its memmap lands elsewhere."""
+    state = make_state({(0, NORMAL): (0, 10), (1, MOVABLE): (10, 20)})
+
+    assert [zone.key for zone in state.zonelist(1, NORMAL)] == [(0, NORMAL)]
+    assert pfns(alloc_pages(state, 0, 2, nid=1)) == [8, 9]
+
+
+def test_kernel_pages_never_come_from_movable(make_state: Make) -> None:
+    """Movable requests try Movable first, then the kernel zones below."""
+    zones = {(0, DMA): (0, 4), (0, NORMAL): (10, 14), (0, MOVABLE): (20, 24)}
+
+    assert pfns(alloc_pages(make_state(zones), 0, 99, nid=0)) == [10, 11, 12, 13, 0, 1, 2, 3]
+    assert pfns(alloc_pages(make_state(zones), 0, 99, nid=0, movable=True)) == [
+        20, 21, 22, 23, 10, 11, 12, 13, 0, 1, 2, 3,
+    ]  # fmt: skip
+
+
+def test_a_node_can_be_avoided(make_state: Make) -> None:
+    """Migration away from a node uses the others only."""
+    state = make_state({(0, NORMAL): (0, 10), (1, NORMAL): (10, 20)})
+
+    assert pfns(alloc_pages(state, 0, 99, nid=0, avoid=0)) == list(range(10, 20))
+
+
+def test_lower_zones_keep_their_reserve_from_higher_requests(make_state: Make) -> None:
+    """The lowmem reserve is indexed by the type of the highest zone that the request may use."""
+    state = make_state({(0, DMA32): (0, 100), (0, NORMAL): (100, 110)})
+    state.zone((0, DMA32)).protection = (0, 0, 60, 90)
+
+    assert len(pfns(alloc_pages(state, 0, 99, nid=0))) == 50
+    assert len(pfns(alloc_pages(state, 0, 99, nid=0, movable=True))) == 0
+
+
+def test_the_watermark_must_hold_after_the_allocation(make_state: Make) -> None:
+    """free - chunk >= mark + reserve, whatever the order."""
+    zone = make_state({(0, NORMAL): (0, 64)}).zone((0, NORMAL))
+    zone.wmark, zone.protection = (8, 16, 24), (0, 0, 4, 0)
+
+    assert [allocatable_chunks(zone, order, NORMAL, 0) for order in (0, 3, 5, 6)] == [52, 6, 1, 0]
+    assert allocatable_chunks(zone, 2, NORMAL, 1) == 11
+
+
+def test_fault_injection_lets_so_many_allocations_through(make_state: Make) -> None:
+    """After the third nothing succeeds any more; None stands for no limit."""
+    state = make_state({(0, NORMAL): (0, 64)})
+    state.fail_allocation = 3
+
+    assert len(pfns(alloc_pages(state, 1, 2, nid=0))) == 4
+    assert state.fail_allocation == 1
+    assert len(pfns(alloc_pages(state, 0, 2, nid=0))) == 1
+    assert pfns(alloc_pages(state, 0, 2, nid=0)) == []
+    state.fail_allocation = None
+    assert len(pfns(alloc_pages(state, 0, 2, nid=0))) == 2
+
+
+def test_pages_on_per_cpu_lists_are_drained_before_it_gives_up(make_state: Make) -> None:
+    """The buddy lists come first; then what the per-cpu lists hold."""
+    state = make_state({(0, NORMAL): (0, 4)})
+    zone = state.zone((0, NORMAL))
+    zone.free.remove(2, 4)
+    zone.pcp.add(2, 4)
+
+    assert pfns(alloc_pages(state, 0, 2, nid=0)) == [0, 1]
+    assert zone.pcp.total == 2
+    assert pfns(alloc_pages(state, 1, 1, nid=0)) == [2, 3]
+    assert zone.pcp.total == 0
+
+
+def test_free_pages_go_back_to_the_zones_that_their_struct_pages_name(make_state: Make) -> None:
+    """A run may span zones; pages in no zone are lost."""
+    state = make_state({(0, DMA32): (0, 10), (0, NORMAL): (10, 20)})
+    for zone in state.zones():
+        zone.free = ExtentSet()
+
+    assert free_pages(state, *_arrays(5, 25)) == 15
+    assert free_of(state) == {(0, DMA32): 5, (0, NORMAL): 10}
+
+
+def _arrays(start: int, end: int) -> tuple[Array, Array]:
+    found = ExtentSet.of((start, end))
+    return found.starts, found.ends

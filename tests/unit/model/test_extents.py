@@ -1,0 +1,186 @@
+"""Sets of pfns as runs, compared with Python's own sets."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memhotplug.model.extents import EMPTY, Array, ExtentSet, intersect, merge
+
+TOP = 40
+Runs = list[tuple[int, int]]
+pfns = st.integers(0, TOP)
+runs = st.lists(st.tuples(pfns, pfns).map(lambda pair: (min(pair), max(pair))), max_size=8)
+
+
+def arrays(pairs: Runs) -> tuple[Array, Array]:
+    """Return runs as two int64 arrays."""
+    table = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    return table[:, 0], table[:, 1]
+
+
+def as_set(pairs: Runs) -> set[int]:
+    """Return the pfns of half-open runs."""
+    return {pfn for low, high in pairs for pfn in range(low, high)}
+
+
+def members(found: ExtentSet) -> set[int]:
+    """Return the pfns of a set, having checked that its runs are ascending, apart and counted."""
+    pairs = list(found)
+    assert all(low < high for low, high in pairs)
+    assert all(left[1] < right[0] for left, right in pairwise(pairs))
+    assert found.total == sum(high - low for low, high in pairs)
+    assert found.starts.dtype == np.int64
+    assert found.ends.dtype == np.int64
+    return as_set(pairs)
+
+
+def disjoint(pairs: Runs) -> Runs:
+    """Return the same pfns as ascending runs that do not touch."""
+    return list(ExtentSet.of(*pairs))
+
+
+@given(runs)
+def test_construction_is_the_union(pairs: Runs) -> None:
+    """Runs may come in any order, overlap, touch or be empty."""
+    assert members(ExtentSet.of(*pairs)) == as_set(pairs)
+    assert members(ExtentSet(*arrays(pairs))) == as_set(pairs)
+
+
+@given(runs, pfns, pfns)
+def test_add_and_remove_are_union_and_difference(pairs: Runs, start: int, end: int) -> None:
+    """One run at a time; a run that ends before it begins is nothing."""
+    added, removed = ExtentSet.of(*pairs), ExtentSet.of(*pairs)
+
+    added.add(start, end)
+    removed.remove(start, end)
+
+    assert members(added) == as_set(pairs) | set(range(start, end))
+    assert members(removed) == as_set(pairs) - set(range(start, end))
+
+
+@given(runs, runs)
+def test_add_many_and_remove_many_are_union_and_difference(pairs: Runs, others: Runs) -> None:
+    """Many runs at a time, in any order."""
+    added, removed = ExtentSet.of(*pairs), ExtentSet.of(*pairs)
+
+    added.add_many(*arrays(others))
+    removed.remove_many(*arrays(others))
+
+    assert members(added) == as_set(pairs) | as_set(others)
+    assert members(removed) == as_set(pairs) - as_set(others)
+
+
+@given(runs, runs)
+def test_a_copy_does_not_follow(pairs: Runs, others: Runs) -> None:
+    """Whatever is done to a copy, the original keeps its pfns."""
+    original = ExtentSet.of(*pairs)
+    twin = original.copy()
+    assert twin == original
+
+    for low, high in others:
+        twin.add(low, high)
+        twin.remove(low // 2, high // 2)
+    twin.remove_many(*arrays(others))
+
+    assert members(original) == as_set(pairs)
+
+
+@given(runs, pfns, pfns)
+def test_clip_and_gaps_split_a_range(pairs: Runs, start: int, end: int) -> None:
+    """What is inside a range and what is missing there add up to the range."""
+    found = ExtentSet.of(*pairs)
+    inside = as_set(list(zip(*map(np.ndarray.tolist, found.clip(start, end)), strict=True)))
+    missing = as_set(list(zip(*map(np.ndarray.tolist, found.gaps(start, end)), strict=True)))
+
+    assert inside == as_set(pairs) & set(range(start, end))
+    assert missing == set(range(start, end)) - as_set(pairs)
+    assert found.covered(start, end) == len(inside)
+
+
+@given(runs, runs)
+def test_clip_many_and_covered_many_are_the_intersection(pairs: Runs, others: Runs) -> None:
+    """Each of some disjoint runs is cut by the set, and counted."""
+    found, chosen = ExtentSet.of(*pairs), disjoint(others)
+
+    assert as_set(list(zip(*map(np.ndarray.tolist, found.clip_many(*arrays(chosen))), strict=True))) == (
+        as_set(pairs) & as_set(others)
+    )
+    assert found.covered_many(*arrays(chosen)).tolist() == [
+        len(as_set(pairs) & set(range(low, high))) for low, high in chosen
+    ]
+
+
+@given(runs, st.lists(pfns, max_size=6))
+def test_coverage_counts_what_lies_below(pairs: Runs, points: list[int]) -> None:
+    """Points may come in any order."""
+    got = ExtentSet.of(*pairs).coverage(np.array(points, dtype=np.int64))
+
+    assert got.tolist() == [sum(pfn < point for pfn in as_set(pairs)) for point in points]
+
+
+@given(runs, pfns, pfns)
+def test_questions_answer_as_sets_do(pairs: Runs, start: int, end: int) -> None:
+    """contains, intersects, first_from, last_below."""
+    found, wanted = ExtentSet.of(*pairs), as_set(pairs)
+    asked = set(range(start, end))
+
+    assert found.contains(start, end) == (asked <= wanted)
+    assert found.intersects(start, end) == bool(asked & wanted)
+    assert found.first_from(start) == min((pfn for pfn in wanted if pfn >= start), default=None)
+    assert found.last_below(start) == max((pfn for pfn in wanted if pfn < start), default=None)
+    assert len(found) == len(disjoint(pairs))
+
+
+@given(runs, runs)
+def test_intersect_tells_which_runs_met(pairs: Runs, others: Runs) -> None:
+    """Every overlap comes with the index of its run on both sides."""
+    a, b = disjoint(pairs), disjoint(others)
+
+    low, high, in_a, in_b = (column.tolist() for column in intersect(*arrays(a), *arrays(b)))
+
+    assert as_set(list(zip(low, high, strict=True))) == as_set(a) & as_set(b)
+    for start, end, i, j in zip(low, high, in_a, in_b, strict=True):
+        assert (start, end) == (max(a[i][0], b[j][0]), min(a[i][1], b[j][1]))
+
+
+@given(runs, runs)
+def test_equality_is_that_of_the_pfns(pairs: Runs, others: Runs) -> None:
+    """Two sets are equal if they hold the same pfns, however they were made."""
+    assert (ExtentSet.of(*pairs) == ExtentSet.of(*others)) == (as_set(pairs) == as_set(others))
+    assert ExtentSet.of(*pairs) != as_set(pairs)
+
+
+def test_operations_never_write_into_arrays_that_were_given() -> None:
+    """Arrays are shared between copies, so they must never change."""
+    starts, ends = np.array([0, 10]), np.array([5, 20])
+    starts.setflags(write=False)
+    ends.setflags(write=False)
+    found = ExtentSet(starts, ends)
+
+    found.add(5, 10)
+    found.remove(3, 12)
+    found.add_many(starts, ends)
+    found.remove_many(starts, ends)
+
+    assert list(found) == [(5, 10)] or not list(found)
+    assert not EMPTY.flags.writeable
+
+
+def test_merge_of_nothing_is_nothing() -> None:
+    """No runs in, no runs out."""
+    starts, ends = merge(EMPTY, EMPTY)
+
+    assert (len(starts), len(ends)) == (0, 0)
+
+
+def test_repr_shows_at_most_six_runs() -> None:
+    """A long set does not flood an assertion's message."""
+    found = ExtentSet.of(*[(index * 16, index * 16 + 8) for index in range(8)])
+
+    assert repr(found) == (
+        "ExtentSet(0x0-0x8, 0x10-0x18, 0x20-0x28, 0x30-0x38, 0x40-0x48, 0x50-0x58, …)"
+    )

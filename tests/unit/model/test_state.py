@@ -1,0 +1,126 @@
+"""The whole state: copies that do not follow, and the small questions it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from memhotplug.model.blocks import BlockState, OnlineType
+from memhotplug.model.extents import ExtentSet
+from memhotplug.model.resources import SYSTEM_RAM, Resource
+from memhotplug.model.state import Allocation, Device, MachineState
+from memhotplug.model.vmemmap import MapRuns, Source
+from memhotplug.model.zones import Node, ZoneKind
+
+Make = Callable[[dict[tuple[int, ZoneKind], tuple[int, int]]], MachineState]
+DMA, DMA32, NORMAL, MOVABLE = ZoneKind
+BLOCK = 16384
+
+
+def full(make_state: Make) -> MachineState:
+    """Return a state that has some of everything."""
+    state = make_state({(0, NORMAL): (0, 2 * BLOCK), (1, MOVABLE): (2 * BLOCK, 4 * BLOCK)})
+    state.blocks.insert(0, 4, state=BlockState.ONLINE)
+    state.sections.add(0, 4 * BLOCK)
+    starts = np.array([0])
+    state.vmemmap.insert(MapRuns.make(starts, starts + 4 * BLOCK, starts + 100, 256, Source.BOOT))
+    state.resources.request(Resource(start=0, end=(4 * BLOCK << 12) - 1, name=SYSTEM_RAM))
+    state.allocations["app"] = Allocation(name="app", pages=ExtentSet.of((10, 20)))
+    state.page_tables["pmd"] = ExtentSet.of((0, 3))
+    state.devices.append(Device(name="dimm0", driver="acpi", ranges=((0, 4096), (8192, 4096))))
+    return state
+
+
+def test_nothing_done_to_a_copy_shows_in_the_original(make_state: Make) -> None:
+    """Every part that can change is changed in the copy; the original still reads as before."""
+    state = full(make_state)
+    before = _read(state)
+    twin = state.copy()
+    assert _read(twin) == before
+
+    twin.nodes[2] = Node(2)
+    twin.zone((0, NORMAL)).free.remove(0, 99)
+    twin.zone((0, NORMAL)).managed -= 1
+    twin.blocks.set(slice(0, 1), state=BlockState.OFFLINE)
+    for pages in (twin.sections, twin.early, twin.reserved, twin.holes, twin.withheld, twin.unbacked):
+        pages.add(BLOCK, 9 * BLOCK)
+    twin.vmemmap.delete(np.array([0]), np.array([BLOCK]))
+    twin.resources.release(0, 4096)
+    twin.allocations["other"] = Allocation(name="other")
+    twin.page_tables["pmd"].add(9, 10)
+    twin.page_tables["pte"] = ExtentSet.of((0, 1))
+    twin.put_device(0, closed=True)
+    twin.devices.append(Device(name="x", driver="acpi"))
+    twin.auto_online = OnlineType.ONLINE
+    twin.fail_allocation = 0
+    twin.profile.value = 9  # type: ignore[attr-defined]  # the test's own profile memory
+
+    assert _read(state) == before
+
+
+def _read(state: MachineState) -> list[object]:
+    sets = (state.sections, state.early, state.reserved, state.holes, state.withheld, state.unbacked)
+    return [
+        list(state.nodes),
+        [(zone.key, zone.managed, list(zone.free), list(zone.linked)) for zone in state.zones()],
+        state.blocks.state.tolist(),
+        [list(pages) for pages in sets],
+        state.vmemmap.runs.start.tolist(),
+        list(state.vmemmap.mapped),
+        list(state.resources),
+        {name: list(held.pages) for name, held in state.allocations.items()},
+        {kind: list(windows) for kind, windows in state.page_tables.items()},
+        list(state.devices),
+        (state.auto_online, state.fail_allocation, state.profile.value),  # type: ignore[attr-defined]
+    ]
+
+
+def test_zone_of_names_the_zone_of_a_struct_page(make_state: Make) -> None:
+    """None before the page was ever onlined."""
+    state = full(make_state)
+
+    zone = state.zone_of(2 * BLOCK)
+    assert zone is not None
+    assert zone.key == (1, MOVABLE)
+    assert state.zone_of(9 * BLOCK) is None
+
+
+def test_pages_that_hold_memmap_are_counted_by_block(make_state: Make) -> None:
+    """All of the memmap lies in block 0 here: 4 blocks of 256 pages each."""
+    state = full(make_state)
+    state.withheld.add(BLOCK, BLOCK + 5)
+
+    assert state.vmemmap_pages_by_block().tolist() == [1024, 0, 0, 0]
+    assert state.withheld_by_block().tolist() == [0, 5, 0, 0]
+
+
+def test_device_index_finds_the_youngest_that_has_memory(make_state: Make) -> None:
+    """A name may be used again once its first bearer is gone."""
+    state = full(make_state)
+    state.devices += [Device(name="dimm0", driver="acpi"), Device(name="dimm1", driver="acpi", ranges=((0, 1),))]
+
+    assert state.device_index("dimm0") == 0
+    assert state.device_index("dimm1") == 2
+    assert state.device_index("dimm2") is None
+    assert state.devices[0].size == 8192
+
+
+def test_first_free_address_is_block_aligned_above_everything(make_state: Make) -> None:
+    """Above the last block, above all RAM, and not below the machine's hotplug base."""
+    state = full(make_state)
+    assert state.first_free_address() == 4 * BLOCK << 12
+
+    state.resources.request(Resource(start=5 * BLOCK << 12, end=(5 * BLOCK << 12) + 100, name=SYSTEM_RAM))
+    assert state.first_free_address() == 6 * BLOCK << 12
+
+    state.blocks.insert(9, 1)
+    assert state.first_free_address() == 10 * BLOCK << 12
+
+
+def test_total_managed_and_block_of(make_state: Make) -> None:
+    """MemTotal in pages; the block of any pfn, whether it exists or not."""
+    state = full(make_state)
+
+    assert state.total_managed() == 4 * BLOCK
+    assert state.block_of(7 * BLOCK + 3) == 7

@@ -1,0 +1,158 @@
+"""Watermarks and lowmem reserves, against the figures that real guests show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from memhotplug.model.geometry import Geometry
+from memhotplug.model.state import MachineState
+from memhotplug.model.watermarks import setup_watermarks
+from memhotplug.model.zones import ZoneKind
+
+Make = Callable[[dict[tuple[int, ZoneKind], tuple[int, int]]], MachineState]
+DMA, DMA32, NORMAL, MOVABLE = ZoneKind
+GIB = 1 << 18  # pages
+
+
+def booted(state: MachineState) -> MachineState:
+    """Return the state as it is after boot: the marks have been set up twice."""
+    state.boot_pages = state.total_managed()
+    setup_watermarks(state)
+    setup_watermarks(state)
+    return state
+
+
+def total_min(state: MachineState) -> int:
+    """Return the sum of the kernel zones' min marks."""
+    return sum(zone.wmark[0] for zone in state.zones() if zone.kind is not MOVABLE)
+
+
+@pytest.mark.parametrize(
+    ("zones", "pages"),
+    [
+        ({(0, DMA): (1, 4096), (0, DMA32): (4096, 4 * GIB)}, 11264),
+        ({(0, DMA): (1, 4096), (0, DMA32): (4096, 3 * GIB), (0, NORMAL): (4 * GIB, 9 * GIB)}, 16896),
+        ({(0, NORMAL): (0, 4 * GIB)}, 5632),
+    ],
+)
+def test_huge_pages_raise_min_free_to_eleven_pageblocks_a_zone(
+    make_state: Make, zones: dict[tuple[int, ZoneKind], tuple[int, int]], pages: int
+) -> None:
+    """5632 pages for each populated zone that is not Movable; each zone rounds its share down."""
+    state = booted(make_state(zones))
+
+    assert pages - len(zones) < total_min(state) <= pages
+    assert pages == 512 * 11 * len(zones)
+
+
+def test_a_64k_radix_guest_keeps_352_pages() -> None:
+    """One zone, pageblocks of 32 pages: 11 times 32; the square root would give less."""
+    geometry = Geometry(
+        page_size=64 << 10,
+        section_size=16 << 20,
+        memory_block_size=16 << 20,
+        pageblock_order=5,
+        max_order=8,
+        pmd_size=2 << 20,
+        physical_address_bits=51,
+    )
+    from memhotplug.model.zones import Node
+
+    class Memory:
+        def copy(self) -> Memory:
+            return self
+
+    state = MachineState(geometry, Memory())
+    state.nodes = {0: Node(0)}
+    zone = state.nodes[0].zones[NORMAL]
+    zone.managed = 30000
+
+    booted(state)
+
+    assert zone.wmark == (352, 440, 528)
+
+
+def test_small_machines_have_no_huge_pages_and_keep_the_square_root(make_state: Make) -> None:
+    """Below 512 MiB at boot: min_free_kbytes is isqrt(lowmem in KiB times 16)."""
+    state = make_state({(0, NORMAL): (0, 64000)})
+    state.boot_pages = 64000
+
+    setup_watermarks(state)
+
+    assert state.zone((0, NORMAL)).wmark == (505, 631, 757)  # isqrt(64000 * 4 * 16) = 2023 KiB; a quarter is 126
+
+
+def test_the_raise_is_capped_at_a_twentieth(make_state: Make) -> None:
+    """512 MiB in one zone: 5% of what is above the high mark is 5% of 131072 pages at first."""
+    state = make_state({(0, DMA): (0, 1 << 12), (0, DMA32): (1 << 12, 1 << 16), (0, NORMAL): (1 << 16, 1 << 17)})
+    state.boot_pages = 1 << 17
+
+    setup_watermarks(state)
+
+    assert total_min(state) in range((1 << 17) // 20 - 2, (1 << 17) // 20 + 1)
+
+
+def test_the_scale_factor_makes_the_gap_of_a_big_zone(make_state: Make) -> None:
+    """gap = max(min / 4, managed / 1000)."""
+    state = booted(make_state({(0, NORMAL): (0, 8 * GIB)}))
+
+    assert state.zone((0, NORMAL)).wmark == (5632, 5632 + 2097, 5632 + 2 * 2097)
+
+
+@pytest.mark.parametrize(("managed", "least"), [(1000, 32), (65536, 64), (GIB, 128)])
+def test_movable_zones_keep_32_to_128_pages(make_state: Make, managed: int, least: int) -> None:
+    """A 1024th of the zone, between the bounds; the gap follows the uncapped share."""
+    state = booted(make_state({(0, NORMAL): (0, GIB), (0, MOVABLE): (GIB, GIB + managed)}))
+
+    share = 5632 * managed // GIB
+    gap = max(share // 4, managed // 1000)
+    assert state.zone((0, MOVABLE)).wmark == (least, least + gap, least + 2 * gap)
+
+
+def test_lowmem_reserves_follow_the_ratios_within_a_node(make_state: Make) -> None:
+    """DMA and DMA32 keep a 256th, Normal a 32nd, of what lies above on the same node."""
+    state = booted(
+        make_state(
+            {
+                (0, DMA): (0, 4000),
+                (0, DMA32): (4096, 4096 + 2560),
+                (0, NORMAL): (8192, 8192 + 5120),
+                (0, MOVABLE): (16384, 16384 + 6400),
+                (1, MOVABLE): (32768, 65536),
+            }
+        )
+    )
+
+    assert state.zone((0, DMA)).protection == (0, 10, 30, 55)
+    assert state.zone((0, DMA32)).protection == (0, 0, 20, 45)
+    assert state.zone((0, NORMAL)).protection == (0, 0, 0, 200)
+    assert state.zone((0, MOVABLE)).protection == (0, 0, 0, 0)
+    assert state.zone((1, NORMAL)).protection == (0, 0, 0, 0)
+
+
+def test_a_batch_leaves_the_marks_of_single_changes(make_state: Make) -> None:
+    """Marks depend on the marks before; a batch of blocks ends where one block after the other does."""
+    state = booted(make_state({(0, DMA): (0, 4096), (0, NORMAL): (4096, 1 << 17)}))
+    single, zone = state.copy(), state.zone((0, NORMAL))
+    changes = np.array([32768 - 512 * (index % 3) for index in range(100)])
+
+    zone.managed += int(changes.sum())
+    setup_watermarks(state, zone, changes)
+    for change in changes.tolist():
+        single.zone((0, NORMAL)).managed += change
+        setup_watermarks(single)
+
+    assert [zone.wmark for zone in state.zones()] == [zone.wmark for zone in single.zones()]
+    assert zone.managed == single.zone((0, NORMAL)).managed
+
+
+def test_no_memory_at_all_is_no_error(make_state: Make) -> None:
+    """A machine whose zones are all empty has marks of nothing but the Movable minimum."""
+    state = make_state({(0, NORMAL): (0, 0)})
+
+    setup_watermarks(state)
+
+    assert [zone.wmark[0] for zone in state.zones()] == [0, 0, 0, 32]

@@ -1,0 +1,161 @@
+"""Sizes, ranges and block lists as people type and read them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memhotplug.units import (
+    format_blocks,
+    format_range,
+    format_size,
+    is_aligned,
+    is_power_of_two,
+    parse_size,
+    round_down,
+    round_up,
+)
+
+EXPECTED = "a size such as 128M, 1GiB or 0x8000000"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("0", 0),
+        ("4096", 4096),
+        ("0x8000000", 128 << 20),
+        ("0X10", 16),
+        ("128M", 128 << 20),
+        ("128m", 128 << 20),
+        ("1GiB", 1 << 30),
+        ("1Gi", 1 << 30),
+        ("1 GiB", 1 << 30),
+        (" 4K ", 4096),
+        ("0x10K", 16 << 10),
+        ("2T", 2 << 40),
+        ("3P", 3 << 50),
+        ("15E", 15 << 60),
+    ],
+)
+def test_parse_size_reads_what_memparse_reads(text: str, value: int) -> None:
+    """Decimal and hexadecimal numbers with binary suffixes are bytes."""
+    assert parse_size(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", EXPECTED),
+        ("M", EXPECTED),
+        ("12Q", EXPECTED),
+        ("12KB", EXPECTED),
+        ("12iB", EXPECTED),
+        ("1_000", EXPECTED),
+        ("1\u212a", EXPECTED),
+        ("\u0661", EXPECTED),
+        ("-1G", f"{EXPECTED}; a size is never negative"),
+        ("1.5G", f"{EXPECTED}; fractions are not accepted, write the next smaller unit"),
+        ("010M", f"{EXPECTED}; a leading zero would be octal in the kernel, write 10"),
+        ("00", f"{EXPECTED}; a leading zero would be octal in the kernel, write 0"),
+        ("16E", f"{EXPECTED}, less than 16E"),
+        ("0x" + "f" * 100, EXPECTED),
+    ],
+)
+def test_parse_size_refuses_everything_else(text: str, message: str) -> None:
+    """The message says what was expected and, where there is one, the hint."""
+    with pytest.raises(ValueError, match=r".*") as caught:
+        parse_size(text)
+
+    assert str(caught.value) == message
+
+
+def test_parse_size_wants_a_unit_on_the_command_line() -> None:
+    """A bare number is refused with both likely meanings."""
+    with pytest.raises(ValueError, match=r".*") as caught:
+        parse_size("512", bare=False)
+
+    assert str(caught.value) == "a size with a unit; did you mean 512M or 512G?"
+    assert parse_size("512M", bare=False) == 512 << 20
+
+
+@given(st.integers(0, (1 << 14) - 1), st.sampled_from("KMGTPE"))
+def test_parse_size_is_a_shift_by_the_suffix(number: int, suffix: str) -> None:
+    """NUMBER SUFFIX is NUMBER times 1024 to the suffix's rank, whatever the case and the form."""
+    value = number << (10 * (1 + "KMGTPE".index(suffix)))
+    if value >= 1 << 64:
+        return
+
+    for text in (f"{number}{suffix}", f"{number}{suffix.lower()}", f"{number}{suffix}iB", f"{number:#x}{suffix}i"):
+        assert parse_size(text) == value
+
+
+@pytest.mark.parametrize(
+    ("nr_bytes", "text"),
+    [
+        (0, "0B"),
+        (1023, "1023B"),
+        (1024, "1K"),
+        (1536, "1.5K"),
+        (128 << 20, "128M"),
+        (16750372454, "15.6G"),
+        ((1 << 30) - 1, "1024M"),
+        ((1 << 30) + (1 << 24), "1G"),
+        (1 << 40, "1T"),
+        (8 << 60, "8E"),
+    ],
+)
+def test_format_size_prints_as_lsmem_does(nr_bytes: int, text: str) -> None:
+    """One letter and at most one decimal, rounded."""
+    assert format_size(nr_bytes) == text
+
+
+@given(st.integers(0, (1 << 63) - 1))
+def test_format_size_reads_back_within_a_twentieth_of_the_unit(nr_bytes: int) -> None:
+    """What is printed is what is there, rounded to a tenth of the unit."""
+    text = format_size(nr_bytes)
+    unit = 1 << 10 * "BKMGTPE".index(text[-1])
+
+    assert abs(float(text[:-1]) * unit - nr_bytes) <= unit * 0.051 + nr_bytes * 1e-9
+
+
+def test_format_range_is_inclusive_with_16_digits() -> None:
+    """The end is the last byte, as in lsmem."""
+    assert format_range(0x1_0000_0000, 128 << 20) == "0x0000000100000000-0x0000000107ffffff"
+
+
+@pytest.mark.parametrize(
+    ("ids", "text"), [([], ""), ([3], "3"), ([3, 4], "3-4"), ([32, 33, 34, 39], "32-34,39"), ([0, 2, 4], "0,2,4")]
+)
+def test_format_blocks_joins_neighbours(ids: list[int], text: str) -> None:
+    """Runs print as first-last, single blocks by themselves."""
+    assert format_blocks(ids) == text
+
+
+@given(st.sets(st.integers(0, 60)))
+def test_format_blocks_names_exactly_the_blocks(ids: set[int]) -> None:
+    """Reading the text back gives the same blocks, and no two parts touch."""
+    text = format_blocks(sorted(ids))
+
+    parts = [tuple(int(end) for end in part.split("-")) for part in text.split(",") if part]
+    assert [block for part in parts for block in range(part[0], part[-1] + 1)] == sorted(ids)
+    assert all(left[-1] + 1 < right[0] for left, right in pairwise(parts))
+
+
+@given(st.integers(0, 1 << 60), st.integers(1, 1 << 40))
+def test_rounding_encloses_the_value(value: int, multiple: int) -> None:
+    """down <= value <= up, both multiples, and less than one multiple apart unless aligned."""
+    down, up = round_down(value, multiple), round_up(value, multiple)
+
+    assert down <= value <= up
+    assert is_aligned(down, multiple)
+    assert is_aligned(up, multiple)
+    assert up - down == (0 if is_aligned(value, multiple) else multiple)
+
+
+def test_is_power_of_two() -> None:
+    """Only 1, 2, 4 … are; zero and negative numbers are not."""
+    assert [value for value in range(-4, 20) if is_power_of_two(value)] == [1, 2, 4, 8, 16]
