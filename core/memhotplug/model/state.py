@@ -79,6 +79,11 @@ _COPIED = (
 )  # fmt: skip
 
 
+def _common(a: ExtentSet, b: ExtentSet, start_pfn: int, end_pfn: int) -> int:
+    starts, ends = a.clip(start_pfn, end_pfn)
+    return int(b.covered_many(starts, ends).sum())
+
+
 class MachineState:
     """The state of one machine.
 
@@ -198,6 +203,10 @@ class MachineState:
         """Return for each block how many of its pages a driver withholds; int64, shape (blocks,)."""
         starts, ends = self.block_bounds(slice(None))
         return self.withheld.covered_many(starts, ends)
+
+    def early_pages(self, start_pfn: int, end_pfn: int) -> int:
+        """Return how many pages of a range were there at boot, holes apart."""
+        return self.early.covered(start_pfn, end_pfn) - _common(self.early, self.holes, start_pfn, end_pfn)
 
     def total_managed(self) -> int:
         """Return the pages that the page allocator manages (MemTotal in pages)."""

@@ -57,11 +57,11 @@ def offline(kernel: Kernel, rules: Rules, rows: slice) -> None:
         raise
     zone.managed -= pages.total
     zone.present -= end_pfn - start_pfn
-    zone.present_early -= kernel.state.early.covered(start_pfn, end_pfn)
+    zone.present_early -= kernel.state.early_pages(start_pfn, end_pfn)
     count_group(kernel, rows, zone, -1)
     remove_pfn_range_from_zone(kernel, zone, start_pfn, end_pfn)
     kernel.state.blocks.set(rows, state=BlockState.OFFLINE, zone=NO_ZONE)
-    setup_watermarks(kernel.state)
+    setup_watermarks(kernel.state, zone, -pages.covered_many(starts, ends))
     kernel.notify(MemoryEvent.MEM_OFFLINE, start_pfn, end_pfn - start_pfn, int(reserved.sum()))
     if rules.prepare_online:
         kernel.notify(MemoryEvent.MEM_FINISH_OFFLINE, start_pfn, end_pfn - start_pfn, int(reserved.sum()))

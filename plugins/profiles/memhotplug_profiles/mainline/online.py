@@ -47,10 +47,11 @@ def online(kernel: Kernel, rules: Rules, rows: slice, zone: Zone) -> None:
     managed = kernel.free_to_zone(zone, starts + reserved, ends)
     present = end_pfn - start_pfn - state.holes.covered(start_pfn, end_pfn)
     zone.present += present
-    zone.present_early += state.early.covered(start_pfn, end_pfn)
+    zone.present_early += state.early_pages(start_pfn, end_pfn)
     state.blocks.set(rows, state=BlockState.ONLINE, zone=zone.kind)
     count_group(kernel, rows, zone)
-    setup_watermarks(state)
+    kept_out = state.holes.covered_many(starts, ends) + state.withheld.covered_many(starts, ends)
+    setup_watermarks(state, zone, ends - starts - reserved - kept_out)
     kernel.notify(MemoryEvent.MEM_ONLINE, start_pfn, end_pfn - start_pfn, altmap_pages)
     kernel.log(
         "onlined",

@@ -34,13 +34,6 @@ def _skipped(kernel: Kernel, starts: Array, ends: Array) -> Array:
     return skipped
 
 
-def _early(kernel: Kernel, start_pfn: int, end_pfn: int) -> int:
-    """Return the pages of boot sections in a range, those in holes apart."""
-    state = kernel.state
-    low, high = state.early.clip(start_pfn, end_pfn)
-    return int((high - low).sum() - state.holes.covered_many(low, high).sum())
-
-
 def online(kernel: Kernel, rows: slice, zone: Zone) -> None:
     """Online neighbouring blocks: the span grows, pages behind the vmemmap pages become free.
 
@@ -58,7 +51,7 @@ def online(kernel: Kernel, rows: slice, zone: Zone) -> None:
     skipped = _skipped(kernel, starts, ends)
     managed = kernel.free_to_zone(zone, starts + skipped, ends)
     zone.present += end_pfn - start_pfn - kernel.state.holes.covered(start_pfn, end_pfn)
-    zone.present_early += _early(kernel, start_pfn, end_pfn)
+    zone.present_early += kernel.state.early_pages(start_pfn, end_pfn)
     kernel.state.blocks.set(rows, state=BlockState.ONLINE, zone=zone.kind)
     kept_out = kernel.state.holes.covered_many(starts, ends) + kernel.state.withheld.covered_many(starts, ends)
     setup_watermarks(kernel.state, zone, ends - starts - skipped - kept_out)
@@ -90,7 +83,7 @@ def offline(kernel: Kernel, rows: slice) -> None:
         kernel.state.blocks.set(rows, state=BlockState.ONLINE)
         raise
     zone.present -= pages.total + int(skipped.sum())
-    zone.present_early -= _early(kernel, start_pfn, end_pfn)
+    zone.present_early -= kernel.state.early_pages(start_pfn, end_pfn)
     zone.managed -= pages.total
     kernel.state.blocks.set(rows, state=BlockState.OFFLINE, zone=NO_ZONE)
     setup_watermarks(kernel.state, zone, -pages.covered_many(starts, ends))
