@@ -1,0 +1,3 @@
+"""A driver that cannot be imported."""
+
+raise RuntimeError("the sled is on fire")

@@ -1,0 +1,3 @@
+"""The packages here are tested where they are installed, not collected with the project's own tests."""
+
+collect_ignore_glob = ["*"]
