@@ -22,7 +22,10 @@ from memhotplug.plugin import (
     hookimpl,
 )
 
-__all__ = ["driver_add", "driver_keys", "driver_ranges", "mhp_flags"]
+__all__ = ["ARCHITECTURES", "driver_add", "driver_keys", "driver_ranges", "mhp_flags"]
+
+ARCHITECTURES = ("arm64", "x86_64")
+"""Where the firmware describes memory by ACPI."""
 
 _GROUPS = (5, 15)
 _FALLBACK = (6, 6)

@@ -31,7 +31,10 @@ from memhotplug.plugin import (
 )
 from memhotplug_drivers.withheld import ranges_of, release
 
-__all__ = ["driver_add", "driver_eject", "driver_keys", "driver_ranges", "mhp_flags"]
+__all__ = ["ARCHITECTURES", "driver_add", "driver_eject", "driver_keys", "driver_ranges", "mhp_flags"]
+
+ARCHITECTURES = ("arm64", "x86_64")
+"""Where Hyper-V runs Linux guests."""
 
 _PAGE_SIZE = 4 << 10
 _HA_CHUNK_PAGES = 32 * 1024

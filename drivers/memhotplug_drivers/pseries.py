@@ -1,13 +1,17 @@
-"""pseries DLPAR: logical memory blocks, added, onlined and removed one at a time.
+"""pseries DLPAR: logical memory blocks (LMBs), added, onlined and removed one at a time.
+
+An LMB is a memory block. A request is for neighbouring LMBs and is met as a whole: if one cannot be
+added, those before it are removed again; if one cannot be removed, those before it are added again.
 
 Models: arch/powerpc/platforms/pseries/hotplug-memory.c:dlpar_add_lmb(), dlpar_memory_add_by_ic(),
-dlpar_remove_lmb(), dlpar_memory_remove_by_ic() (v5.2 to v6.12).
+dlpar_remove_lmb(), dlpar_memory_remove_by_ic() (v5.2 to v6.12). Simplified: the hypervisor grants
+every LMB, and none is reserved.
 """
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from memhotplug.plugin import (
     AddRequest,
@@ -17,6 +21,7 @@ from memhotplug.plugin import (
     MemoryHotplugError,
     OnlineType,
     PhysRange,
+    format_blocks,
     hookimpl,
     offline_blocks,
     online_blocks,
@@ -36,13 +41,31 @@ def driver_keys() -> Mapping[str, KeySpec]:
 
 @hookimpl
 def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
-    """One range for each LMB, ascending."""
+    """One range for each LMB, ascending, on the node of its associativity.
+
+    Raises:
+        MemoryHotplugError: ENODEV not powerpc, EINVAL no whole LMBs or some that are assigned already.
+    """
+    if kernel.arch != "powerpc":
+        raise MemoryHotplugError(errno.ENODEV, f"pseries is a platform of powerpc, not of {kernel.arch}")
     size = kernel.geometry.memory_block_size
     start = kernel.state.first_free_address() if request.address is None else request.address
     if request.size % size or start % size:
         where = f"{start:#x}+{request.size:#x}"
         raise MemoryHotplugError(errno.EINVAL, f"{where} is not made of whole LMBs of {size:#x} bytes")
-    return [PhysRange(start=at, size=size, nid=request.nid) for at in range(start, start + request.size, size)]
+    blocks = kernel.state.blocks
+    taken = blocks.id[blocks.rows(start // size, (start + request.size) // size - 1)].tolist()
+    if taken:
+        raise MemoryHotplugError(errno.EINVAL, f"LMBs are assigned already: memory blocks {format_blocks(taken)}")
+    nid = _node(kernel, request.nid)
+    return [PhysRange(start=at, size=size, nid=nid) for at in range(start, start + request.size, size)]
+
+
+def _node(kernel: Kernel, nid: int | None) -> int:
+    """Return the node of an associativity, the first online node if there is none or it is not possible."""
+    if nid is not None and 0 <= nid < kernel.geometry.max_nodes:
+        return nid
+    return min(number for number, node in kernel.state.nodes.items() if node.online)
 
 
 @hookimpl
@@ -53,16 +76,18 @@ def mhp_flags(kernel: Kernel) -> int:
 
 @hookimpl
 def driver_add(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange]) -> None:
-    """Add and online each LMB; a failure takes the LMBs of this request away again."""
-    done: list[PhysRange] = []
-    for lmb in ranges:
+    """Add and online each LMB; a failure takes the LMBs of this request away again.
+
+    Raises:
+        MemoryHotplugError: EINVAL, one of several LMBs could not be added; a single one's own error.
+    """
+    for number, lmb in enumerate(ranges):
         try:
             _add_lmb(kernel, request, lmb)
-        except MemoryHotplugError:
-            for earlier in done:
-                _remove_lmb(kernel, earlier.start)
-            raise
-        done.append(lmb)
+        except MemoryHotplugError as problem:
+            done = [earlier.start for earlier in ranges[:number]]
+            kept = _each(done, lambda start: _remove_lmb(kernel, start))
+            raise _shortfall(kernel, problem, lmb.start, len(ranges), ("added", "removed"), done, kept) from problem
 
 
 def _add_lmb(kernel: Kernel, request: AddRequest, lmb: PhysRange) -> None:
@@ -90,26 +115,69 @@ def _is_online(kernel: Kernel, block: int) -> bool:
     return row is not None and bool(kernel.state.blocks.state[row] == BlockState.ONLINE)
 
 
+def _each(starts: Sequence[int], operation: Callable[[int], None]) -> list[int]:
+    """Undo something for each LMB, ascending; return those for which that failed, which stops nothing."""
+    failed: list[int] = []
+    for start in starts:
+        try:
+            operation(start)
+        except MemoryHotplugError:
+            failed.append(start)
+    return failed
+
+
+def _shortfall(
+    kernel: Kernel,
+    problem: MemoryHotplugError,
+    start: int,
+    total: int,
+    words: tuple[str, str],
+    undone: Sequence[int],
+    failed: Sequence[int],
+) -> MemoryHotplugError:
+    """Return the error of a request: its LMB's own if that was the only one, else EINVAL."""
+    size = kernel.geometry.memory_block_size
+    done, back = words
+    number = problem.errno if total == 1 and problem.errno else errno.EINVAL
+    error = MemoryHotplugError(
+        number, f"LMB {start // size} cannot be {done}: {problem}" if total > 1 else problem.reason, leaks=problem.leaks
+    )
+    notes = [f"LMB {start // size} is not {done} ({problem.name})"]
+    if undone:
+        notes.append(f"those before it are {back} again")
+    if failed:
+        notes.append(f"failed to be {back}: LMBs {format_blocks([at // size for at in failed])}")
+    error.driver_result = "; ".join(notes)
+    return error
+
+
 @hookimpl
 def driver_eject(kernel: Kernel, name: str) -> None:
     """Remove the LMBs ascending; at the first that stays online, add the earlier ones back.
 
     What comes back is onlined into the default zone; later LMBs are not touched.
+
+    Raises:
+        MemoryHotplugError: EINVAL, one of several LMBs could not be removed; a single one's own error.
     """
     index = kernel.state.device_index(name)
-    assert index is not None
+    if index is None:
+        raise MemoryHotplugError(errno.EINVAL, f"there is no LMB of {name!r}")
     device = kernel.state.devices[index]
     size = kernel.geometry.memory_block_size
     starts = [at for low, length in device.ranges for at in range(low, low + length, size)]
     request = AddRequest(driver=device.driver, name=name, size=device.size, nid=device.nid, options=device.options)
-    removed: list[int] = []
-    for start in starts:
+    nid = _node(kernel, device.nid)
+
+    def add_back(start: int) -> None:
+        _add_lmb(kernel, request, PhysRange(start=start, size=size, nid=nid))
+
+    for number, start in enumerate(starts):
         try:
             _remove_lmb(kernel, start)
-        except MemoryHotplugError:
+        except MemoryHotplugError as problem:
             kernel.state.put_device(index, closed=False)
-            for earlier in removed:
-                _add_lmb(kernel, request, PhysRange(start=earlier, size=size, nid=device.nid))
+            done = starts[:number]
+            lost = _each(done, add_back)
             kernel.state.put_device(index, closed=True)
-            raise
-        removed.append(start)
+            raise _shortfall(kernel, problem, start, len(starts), ("removed", "added"), done, lost) from problem

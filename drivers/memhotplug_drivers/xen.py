@@ -28,7 +28,10 @@ from memhotplug.plugin import (
 )
 from memhotplug_drivers.withheld import ranges_of, release
 
-__all__ = ["driver_add", "driver_eject", "driver_keys", "driver_ranges", "mhp_flags"]
+__all__ = ["ARCHITECTURES", "driver_add", "driver_eject", "driver_keys", "driver_ranges", "mhp_flags"]
+
+ARCHITECTURES = ("arm64", "x86_64")
+"""Where Xen runs Linux guests."""
 
 
 @hookimpl

@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,10 +30,12 @@ from memhotplug.model.resources import SYSTEM_RAM, Resource, ResourceTable
 from memhotplug.model.state import Allocation
 from memhotplug.model.vmemmap import MapRuns, Source
 from memhotplug.model.zones import Node, Zone, ZoneKind
-from memhotplug.scenario.models import MachineSpec
 from memhotplug.snapshot import RecordedMachine, RecordedZone, open_snapshot, read_machine
 from memhotplug.snapshot.iomem import IomemEntry
 from memhotplug.snapshot.placement import place_free
+
+if TYPE_CHECKING:
+    from memhotplug.scenario.models import MachineSpec
 
 __all__ = ["KnownPages", "kernel_from_machine", "kernel_from_snapshot"]
 

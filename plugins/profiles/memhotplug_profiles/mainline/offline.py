@@ -37,7 +37,8 @@ def offline(kernel: Kernel, rules: Rules, rows: slice) -> None:
 
     Raises:
         MemoryHotplugError: EINVAL several zones or memory holes, EBUSY an unmovable page (no CANCEL
-            event then), a veto, EINTR a page does not migrate; the blocks are as before.
+            event then) or a PageOffline page that its driver does not let go of, a veto, EINTR a page
+            does not migrate; the blocks are as before.
     """
     zone = zone_of_rows(kernel, rows)
     starts, ends = kernel.state.block_bounds(rows)
@@ -46,6 +47,7 @@ def offline(kernel: Kernel, rules: Rules, rows: slice) -> None:
     if kernel.state.holes.intersects(start_pfn, end_pfn):
         raise MemoryHotplugError(errno.EINVAL, "memory holes")
     pages = ExtentSet(starts + reserved, ends)
+    pages.remove_many(kernel.state.withheld.starts, kernel.state.withheld.ends)
     kernel.state.blocks.set(rows, state=BlockState.GOING_OFFLINE)
     taken = ExtentSet()
     try:
@@ -73,6 +75,10 @@ def _empty(kernel: Kernel, zone: Zone, pages: ExtentSet, start_pfn: int, end_pfn
     nr_pages = end_pfn - start_pfn
     try:
         kernel.notify(MemoryEvent.MEM_GOING_OFFLINE, start_pfn, nr_pages, altmap_pages)
+        held = kernel.state.withheld.covered(start_pfn, end_pfn)
+        if held:
+            # A driver that lets go takes its pages out of ``withheld`` while the block goes offline.
+            raise MemoryHotplugError(errno.EBUSY, f"{held} PageOffline pages are referenced")
         migrate(kernel, zone, pages)
     except MemoryHotplugError:
         kernel.notify(MemoryEvent.MEM_CANCEL_OFFLINE, start_pfn, nr_pages, altmap_pages)

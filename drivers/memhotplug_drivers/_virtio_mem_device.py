@@ -1,0 +1,275 @@
+"""What the virtio-mem driver knows of a device, and what it reads off the machine's blocks.
+
+A subblock is plugged if its memory block exists and its pages are not withheld, so block states are
+never stored: they follow from the blocks and from ``state.withheld``.
+
+Models: drivers/virtio/virtio_mem.c:struct virtio_mem, virtio_mem_init_hotplug() (v5.13 to v6.12).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from memhotplug.plugin import (
+    AddRequest,
+    Array,
+    BlockState,
+    ExtentSet,
+    Kernel,
+    ZoneKind,
+    is_power_of_two,
+    round_down,
+    round_up,
+)
+
+__all__ = [
+    "DRIVER",
+    "Region",
+    "SbmState",
+    "Sizes",
+    "all_regions",
+    "bbm_refusal",
+    "block_pages",
+    "choose_sizes",
+    "device_index",
+    "drop_references",
+    "offline_size",
+    "open_device",
+    "own_blocks",
+    "plugged_size",
+    "put_region",
+    "region_of",
+    "sbm_state",
+    "take_references",
+    "unit_ids",
+    "zone_kind",
+]
+
+DRIVER = "virtio_mem"
+_DROPPED = "virtio_mem dropped"
+_DEFAULT_OFFLINE_THRESHOLD = 1 << 30  # VIRTIO_MEM_DEFAULT_OFFLINE_THRESHOLD
+_PAGEBLOCK_SUBBLOCKS = (5, 19)
+"""Version from which alloc_contig_range() works on single pageblocks; before, on MAX_ORDER_NR_PAGES."""
+
+
+class SbmState(IntEnum):
+    """State of a memory block in subblock mode (enum virtio_mem_sbm_mb_state, PLUGGED apart)."""
+
+    UNUSED = 0
+    OFFLINE = 2
+    OFFLINE_PARTIAL = 3
+    KERNEL = 4
+    KERNEL_PARTIAL = 5
+    MOVABLE = 6
+    MOVABLE_PARTIAL = 7
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sizes:
+    """The granularity of a device, in bytes.
+
+    Attributes:
+        device_block: what the hypervisor plugs at once.
+        unit: what is added to Linux at once: a memory block in subblock mode, else a big block.
+        step: what the driver plugs and unplugs at once: a subblock, else a big block.
+        threshold: most memory that may be added and not yet online.
+    """
+
+    device_block: int
+    unit: int
+    step: int
+    threshold: int
+
+    @property
+    def in_sbm(self) -> bool:
+        """Whether the driver is in subblock mode (SBM) rather than big block mode (BBM)."""
+        return self.step < self.unit
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Region:
+    """One virtio-mem device: its part of the physical address space, in bytes.
+
+    Attributes:
+        name: the device's name.
+        start, size: the region, all of which is usable.
+        requested: the requested size.
+        nid: node id.
+        group: id of its dynamic memory group, -1 before 5.15.
+        sizes: its granularity.
+        unplug_online: whether memory that is online may be unplugged.
+        broken: whether an unknown error has stopped the driver for good.
+        options: the driver's own keys that the device was made with.
+    """
+
+    name: str
+    start: int
+    size: int
+    requested: int
+    nid: int
+    group: int = -1
+    sizes: Sizes
+    unplug_online: bool = True
+    broken: bool = False
+    options: Mapping[str, object]
+
+    @property
+    def end(self) -> int:
+        """First byte behind the region."""
+        return self.start + self.size
+
+
+def choose_sizes(kernel: Kernel, device_block: int, *, force_bbm: bool, bbm_block_size: int | None) -> Sizes:
+    """Return the granularity for a device block of ``device_block`` bytes.
+
+    Subblock mode needs at least two subblocks in a memory block. A ``bbm_block_size`` that does not
+    fit is ignored, as the module parameter is; :func:`bbm_refusal` says why.
+    """
+    geometry = kernel.geometry
+    memory_block = geometry.memory_block_size
+    contig = geometry.pageblock_pages
+    if kernel.version < _PAGEBLOCK_SUBBLOCKS:
+        contig = max(contig, 1 << geometry.max_order)
+    subblock = max(device_block, contig * geometry.page_size)
+    threshold = max(2 * memory_block, _DEFAULT_OFFLINE_THRESHOLD)
+    if subblock < memory_block and not force_bbm:
+        return Sizes(device_block=device_block, unit=memory_block, step=subblock, threshold=threshold)
+    big = max(device_block, memory_block)
+    if bbm_block_size is not None and bbm_refusal(big, bbm_block_size) is None:
+        big = bbm_block_size
+    return Sizes(device_block=device_block, unit=big, step=big, threshold=max(2 * big, threshold))
+
+
+def bbm_refusal(smallest: int, bbm_block_size: int) -> str | None:
+    """Return what the kernel prints of a ``bbm_block_size`` that it ignores, None if it takes it."""
+    if not is_power_of_two(bbm_block_size):
+        return "bbm_block_size is not a power of 2"
+    return "bbm_block_size is too small" if bbm_block_size < smallest else None
+
+
+# ---- what the driver remembers ----
+
+
+def all_regions(kernel: Kernel) -> Iterator[Region]:
+    """Yield the devices, in the order in which they came."""
+    for value in kernel.state.driver_state.get(DRIVER, {}).values():
+        if isinstance(value, Region):
+            yield value
+
+
+def region_of(kernel: Kernel, name: str) -> Region | None:
+    """Return the device of that name."""
+    return next((region for region in all_regions(kernel) if region.name == name), None)
+
+
+def put_region(kernel: Kernel, region: Region) -> None:
+    """Remember a device, in place of what was known of it."""
+    known = kernel.state.driver_state.get(DRIVER, {})
+    kernel.state.driver_state[DRIVER] = {**known, region.name: region}
+
+
+def drop_references(kernel: Kernel, start_pfn: int, end_pfn: int) -> None:
+    """Let go of the PageOffline pages of a range, so that it can go offline with them in it."""
+    _move(kernel.state.withheld, start_pfn, end_pfn, dropped := _dropped(kernel))
+    kernel.state.driver_state[_DROPPED] = {"pages": dropped}
+
+
+def take_references(kernel: Kernel, start_pfn: int, end_pfn: int) -> None:
+    """Withhold again what :func:`drop_references` let go of in a range."""
+    _move(dropped := _dropped(kernel), start_pfn, end_pfn, kernel.state.withheld)
+    kernel.state.driver_state[_DROPPED] = {"pages": dropped}
+
+
+def _move(source: ExtentSet, start_pfn: int, end_pfn: int, target: ExtentSet) -> None:
+    target.add_many(*source.clip(start_pfn, end_pfn))
+    source.remove(start_pfn, end_pfn)
+
+
+def _dropped(kernel: Kernel) -> ExtentSet:
+    pages = kernel.state.driver_state.get(_DROPPED, {}).get("pages")
+    return pages.copy() if isinstance(pages, ExtentSet) else ExtentSet()
+
+
+def open_device(kernel: Kernel, region: Region) -> tuple[int, AddRequest]:
+    """Return the index of the device's entry, open for more ranges, and the request to add them with."""
+    request = AddRequest(driver=DRIVER, name=region.name, size=region.requested, nid=region.nid, options=region.options)
+    index = device_index(kernel, region.name)
+    if index is None:
+        index = kernel.open_device(request)
+    kernel.state.put_device(index, closed=False, group=region.group, nid=region.nid)
+    return index, request
+
+
+def device_index(kernel: Kernel, name: str) -> int | None:
+    """Return the index of the youngest entry of a device, whether it has memory or not."""
+    devices = kernel.state.devices
+    for index in range(len(devices) - 1, -1, -1):
+        if devices[index].name == name and devices[index].driver == DRIVER:
+            return index
+    return None
+
+
+# ---- what follows from the blocks ----
+
+
+def unit_ids(kernel: Kernel, region: Region) -> tuple[int, int]:
+    """Return the first unit of a region, and the first behind the last, by number (address / unit).
+
+    Units that lie only in part in the region or beyond what can be addressed are unusable.
+    """
+    unit = region.sizes.unit
+    end = min(region.end, 1 << kernel.geometry.physical_address_bits)
+    return round_up(region.start, unit) // unit, round_down(end, unit) // unit
+
+
+def own_blocks(kernel: Kernel, region: Region) -> Array:
+    """Return the ids of the device's memory blocks, ascending; int64, shape (n,)."""
+    index = device_index(kernel, region.name)
+    size = kernel.geometry.memory_block_size
+    blocks = kernel.state.blocks
+    rows = blocks.rows(region.start // size, -(-region.end // size) - 1)
+    found: Array = blocks.id[rows][blocks.device[rows] == (-2 if index is None else index)]
+    return found
+
+
+def plugged_size(kernel: Kernel, region: Region) -> int:
+    """Return the bytes that are plugged."""
+    starts = own_blocks(kernel, region) * kernel.geometry.pages_per_block
+    ends = starts + kernel.geometry.pages_per_block
+    pages = ends - starts - kernel.state.withheld.covered_many(starts, ends)
+    return int(pages.sum()) * kernel.geometry.page_size
+
+
+def offline_size(kernel: Kernel, region: Region) -> int:
+    """Return the bytes that are added and not online."""
+    ids = own_blocks(kernel, region)
+    blocks = kernel.state.blocks
+    offline = blocks.state[np.searchsorted(blocks.id, ids)] != BlockState.ONLINE
+    return int(offline.sum()) * kernel.geometry.memory_block_size
+
+
+def sbm_state(kernel: Kernel, block: int) -> SbmState:
+    """Return the state of a memory block of the device in subblock mode."""
+    row = kernel.state.blocks.row(block)
+    if row is None:
+        return SbmState.UNUSED
+    kind = zone_kind(kernel, row)
+    state = {None: SbmState.OFFLINE, ZoneKind.MOVABLE: SbmState.MOVABLE}.get(kind, SbmState.KERNEL)
+    partial = kernel.state.withheld.intersects(*block_pages(kernel, block))
+    return SbmState(state + 1) if partial else state
+
+
+def zone_kind(kernel: Kernel, row: int) -> ZoneKind | None:
+    """Return the zone type of a block, None if it is offline."""
+    blocks = kernel.state.blocks
+    return ZoneKind(int(blocks.zone[row])) if blocks.state[row] == BlockState.ONLINE else None
+
+
+def block_pages(kernel: Kernel, block: int) -> tuple[int, int]:
+    """Return the first pfn of a memory block and the first behind it."""
+    pages = kernel.geometry.pages_per_block
+    return block * pages, (block + 1) * pages

@@ -1,0 +1,148 @@
+"""virtio-mem grows: subblocks of partly plugged blocks first, then blocks that are not there yet.
+
+Models: drivers/virtio/virtio_mem.c:virtio_mem_sbm_plug_request(), virtio_mem_sbm_plug_any_sb(),
+virtio_mem_sbm_plug_and_add_mb(), virtio_mem_bbm_plug_request() (v5.13 to v6.12).
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+
+from memhotplug.plugin import AddRequest, ExtentSet, Kernel, MemoryHotplugError, PhysRange, format_size
+from memhotplug_drivers._virtio_mem_device import (
+    Region,
+    SbmState,
+    block_pages,
+    offline_size,
+    open_device,
+    own_blocks,
+    plugged_size,
+    sbm_state,
+    unit_ids,
+)
+from memhotplug_drivers.withheld import release
+
+__all__ = ["RESOURCE", "log_change", "new_ranges", "plug"]
+
+RESOURCE = "System RAM (virtio_mem)"
+_PARTIAL = (SbmState.KERNEL_PARTIAL, SbmState.MOVABLE_PARTIAL, SbmState.OFFLINE_PARTIAL)
+
+
+def new_ranges(kernel: Kernel, region: Region) -> list[PhysRange]:
+    """Return the units that are to be added once partly plugged blocks are full, ascending.
+
+    A range ends where its unit does; what is not plugged of it is withheld. There may be fewer than
+    the requested size takes, if the region has no more.
+    """
+    sizes = region.sizes
+    blocks = set(own_blocks(kernel, region).tolist())
+    size = kernel.geometry.memory_block_size
+    held = len(blocks) * size - plugged_size(kernel, region)
+    left = _steps(kernel, region) * sizes.step - held
+    ranges: list[PhysRange] = []
+    for number in range(*unit_ids(kernel, region)):
+        if left <= 0:
+            break
+        if number * (sizes.unit // size) in blocks:
+            continue
+        plugged = min(left, sizes.unit)
+        partly = plugged < sizes.unit
+        ranges.append(
+            PhysRange(
+                start=number * sizes.unit,
+                size=sizes.unit,
+                nid=region.nid,
+                backed=plugged if partly else None,
+                withheld=sizes.unit - plugged,
+            )
+        )
+        left -= plugged
+    return ranges
+
+
+def _steps(kernel: Kernel, region: Region) -> int:
+    """Return how many subblocks (big blocks) are to be plugged."""
+    return max(region.requested - plugged_size(kernel, region), 0) // region.sizes.step
+
+
+def plug(kernel: Kernel, region: Region, ranges: Sequence[PhysRange]) -> MemoryHotplugError | None:
+    """Plug what the requested size asks for; return why that stopped early, None if it did not."""
+    if region.sizes.in_sbm:
+        _fill_partial_blocks(kernel, region)
+    index, request = open_device(kernel, region)
+    try:
+        for phys_range in ranges:
+            problem = _add_unit(kernel, region, request, phys_range)
+            if problem is not None:
+                return problem
+    finally:
+        kernel.state.put_device(index, ranges=_joined(kernel.state.devices[index].ranges))
+    left = _steps(kernel, region) * region.sizes.step
+    if left:
+        return MemoryHotplugError(
+            errno.ENOSPC, f"{region.name}: the device's region has no whole block left for {format_size(left)}"
+        )
+    return None
+
+
+def _fill_partial_blocks(kernel: Kernel, region: Region) -> None:
+    """Plug subblocks of blocks that are there, ascending; those of online blocks go to the page allocator."""
+    step = kernel.geometry.pfn(region.sizes.step)
+    left = _steps(kernel, region) * step
+    ids = own_blocks(kernel, region).tolist()
+    for state in _PARTIAL:
+        for block in ids:
+            if left <= 0:
+                return
+            if sbm_state(kernel, block) is not state:
+                continue
+            for low, high in ExtentSet(*kernel.state.withheld.clip(*block_pages(kernel, block))):
+                taken = min(high - low, left)
+                if taken <= 0:
+                    break
+                release(kernel, low, low + taken)
+                log_change(kernel, region, "virtio_mem_plugged", low, taken)
+                left -= taken
+
+
+def _add_unit(kernel: Kernel, region: Region, request: AddRequest, phys_range: PhysRange) -> MemoryHotplugError | None:
+    """Plug and add one unit, unless too much memory is offline already."""
+    threshold = region.sizes.threshold
+    waiting = offline_size(kernel, region)
+    if waiting + phys_range.size > threshold:
+        return MemoryHotplugError(
+            errno.ENOSPC,
+            f"{region.name}: {format_size(waiting)} are added and not online, "
+            f"no more than {format_size(threshold)} may be",
+        )
+    try:
+        kernel.add_range(request, phys_range, name=RESOURCE)
+    except MemoryHotplugError as problem:
+        return problem
+    start, pages = kernel.geometry.pfn(phys_range.start), kernel.geometry.pfn(phys_range.size - phys_range.withheld)
+    log_change(kernel, region, "virtio_mem_plugged", start, pages)
+    return None
+
+
+def log_change(kernel: Kernel, region: Region, event: str, start_pfn: int, nr_pages: int) -> None:
+    """Record one request to the hypervisor, with what is plugged since."""
+    kernel.log(
+        event,
+        device=region.name,
+        start=kernel.geometry.address(start_pfn),
+        size_bytes=kernel.geometry.address(nr_pages),
+        plugged_size_bytes=plugged_size(kernel, region),
+        requested_size_bytes=region.requested,
+    )
+
+
+def _joined(ranges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    """Return ascending ranges of (first byte, bytes) with neighbours made one."""
+    joined: list[tuple[int, int]] = []
+    for start, size in ranges:
+        if joined and sum(joined[-1]) == start:
+            joined[-1] = (joined[-1][0], joined[-1][1] + size)
+        else:
+            joined.append((start, size))
+    return tuple(joined)

@@ -1,0 +1,364 @@
+"""virtio-mem: a device whose requested size the hypervisor changes, in subblocks or big blocks.
+
+``add`` without ``resize`` makes a device: ``size`` is its requested size, ``device_size`` how much
+memory it could have at most, which is also the room in the address space that is kept for it.
+``add`` with ``resize: NAME`` makes no device but changes the requested size of the one that NAME
+names to ``size``; the driver then plugs what is missing or unplugs what is too much, and whatever it
+adds belongs to NAME. A resize to the same size is the driver's next try. ``eject`` asks for size 0.
+
+Subblock mode (SBM): the driver adds single memory blocks and plugs and unplugs subblocks of them.
+Unplugged subblocks of a block that is there stay PageOffline: present, withheld from the page
+allocator. Big block mode (BBM), where a subblock would be a whole memory block or with ``force_bbm``:
+it adds and removes big blocks of one or more memory blocks.
+
+Models: drivers/virtio/virtio_mem.c (v5.8 to v6.12). Simplified: the hypervisor accepts every
+request; what the driver would retry by a timer or when memory goes online waits for the next
+``resize``; the region shows in /proc/iomem only where memory was added.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from memhotplug.plugin import (
+    AddRequest,
+    InputError,
+    Kernel,
+    KeySpec,
+    MemoryEvent,
+    MemoryHotplugError,
+    MemoryNotify,
+    PhysRange,
+    format_size,
+    hookimpl,
+    is_power_of_two,
+    round_up,
+)
+from memhotplug_drivers._virtio_mem_device import (
+    Region,
+    Sizes,
+    all_regions,
+    bbm_refusal,
+    choose_sizes,
+    device_index,
+    drop_references,
+    own_blocks,
+    plugged_size,
+    put_region,
+    region_of,
+    take_references,
+)
+from memhotplug_drivers._virtio_mem_plug import new_ranges, plug
+from memhotplug_drivers._virtio_mem_unplug import clean_up, unplug
+
+__all__ = ["driver_add", "driver_eject", "driver_keys", "driver_ranges", "memory_notify", "mhp_flags"]
+
+_DEFAULT_BLOCK: Final = 2 << 20
+_FIXED: Final = ("device_size", "block_size", "force_bbm", "bbm_block_size")
+_GROUPS: Final = (5, 15)
+_SINCE: Final[Mapping[str, tuple[int, int] | None]] = {"arm64": (5, 18), "s390": (6, 14), "powerpc": None}
+_RETRIED: Final = (errno.ENOSPC, errno.EBUSY, errno.ENOMEM)
+
+
+@hookimpl
+def driver_keys() -> Mapping[str, KeySpec]:
+    """The properties of the device, the driver's module parameters, and ``resize``."""
+    return {
+        "resize": KeySpec("word", "make no device, but change the requested size of the device of this name to size"),
+        "device_size": KeySpec("size", "most memory that the device can have; default the requested size, rounded up"),
+        "block_size": KeySpec("size", "device block size, the hypervisor's unit; default 2M"),
+        "force_bbm": KeySpec("bool", "big block mode even where subblock mode is possible; default false"),
+        "bbm_block_size": KeySpec("size", "size of a big block; default the larger of device and memory block"),
+        "unplug_online": KeySpec("bool", "whether memory that is online may be unplugged; default true"),
+    }
+
+
+@hookimpl
+def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
+    """The memory blocks or big blocks that are to be added, ascending; none if the device shrinks.
+
+    Raises:
+        MemoryHotplugError: ENODEV no virtio-mem here or no such device, EINVAL sizes that the
+            hypervisor refuses, EBUSY the region is taken, EIO the driver has given up on the device.
+        InputError: a resize that gives what is fixed when a device is made.
+    """
+    return new_ranges(kernel, _wanted(kernel, request))
+
+
+@hookimpl
+def mhp_flags(kernel: Kernel) -> int:
+    """MHP_MERGE_RESOURCE, and MHP_NID_IS_MGID since 5.15; never MHP_MEMMAP_ON_MEMORY."""
+    flags = kernel.flag("MHP_MERGE_RESOURCE")
+    return flags | kernel.flag("MHP_NID_IS_MGID") if kernel.version >= _GROUPS else flags
+
+
+@hookimpl
+def driver_add(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange]) -> str:
+    """Plug or unplug until the requested size is reached, or as far as that goes."""
+    region = _wanted(kernel, request)
+    if "resize" not in request.options:
+        _warn(kernel, region)
+        region = _with_group(kernel, request, region)
+    return _run(kernel, region, ranges)
+
+
+@hookimpl
+def driver_eject(kernel: Kernel, name: str) -> str:
+    """Request size 0.
+
+    Raises:
+        MemoryHotplugError: EBUSY, some memory stays plugged.
+    """
+    region = region_of(kernel, name)
+    if region is None:
+        raise MemoryHotplugError(errno.ENODEV, f"there is no virtio-mem device {name!r}")
+    before = own_blocks(kernel, region).tolist()
+    try:
+        verdict = _run(kernel, replace(region, requested=0), ())
+        left = plugged_size(kernel, region)
+        if left:
+            problem = MemoryHotplugError(errno.EBUSY, f"{name}: {format_size(left)} are online and stay plugged")
+            problem.driver_result = verdict
+            raise problem
+    except MemoryHotplugError as problem:
+        after = own_blocks(kernel, region).tolist()
+        problem.blocks_done = tuple(block for block in before if block not in after)
+        raise
+    return verdict
+
+
+@hookimpl
+def memory_notify(kernel: Kernel, notify: MemoryNotify) -> None:
+    """Watch the device's own memory, and refuse what is not onlined as it was added.
+
+    A run of whole neighbouring blocks counts as several notifications.
+
+    Models: drivers/virtio/virtio_mem.c:virtio_mem_memory_notifier_cb().
+    Raises:
+        MemoryHotplugError: EPERM, subblock mode and not exactly a memory block (one that hosts its
+            own memmap), or a block in the region that another driver added.
+    """
+    first, end = notify.start_pfn, notify.start_pfn + notify.nr_pages
+    for region in all_regions(kernel):
+        low, high = kernel.geometry.pfn(region.start), kernel.geometry.pfn(region.end)
+        if end <= low or high <= first:
+            continue
+        if region.sizes.in_sbm:
+            _check_granularity(kernel, region, notify)
+            if notify.event == MemoryEvent.MEM_GOING_ONLINE:
+                _check_own(kernel, region, max(first, low), min(end, high))
+        if notify.event == MemoryEvent.MEM_GOING_OFFLINE:
+            drop_references(kernel, max(first, low), min(end, high))
+        elif notify.event in (MemoryEvent.MEM_CANCEL_OFFLINE, MemoryEvent.MEM_OFFLINE):
+            take_references(kernel, max(first, low), min(end, high))
+
+
+def _check_granularity(kernel: Kernel, region: Region, notify: MemoryNotify) -> None:
+    pages = kernel.geometry.pages_per_block
+    if notify.altmap_pages or notify.start_pfn % pages or notify.nr_pages % pages:
+        raise MemoryHotplugError(
+            errno.EPERM, f"{region.name}: the range is not exactly one memory block of {pages:#x} pages"
+        )
+
+
+def _check_own(kernel: Kernel, region: Region, low: int, high: int) -> None:
+    blocks, pages = kernel.state.blocks, kernel.geometry.pages_per_block
+    rows = blocks.rows(low // pages, (high - 1) // pages)
+    if (blocks.device[rows] != device_index(kernel, region.name)).any():
+        raise MemoryHotplugError(errno.EPERM, f"{region.name}: memory block onlining denied")
+
+
+# ---- a run of the driver ----
+
+
+def _run(kernel: Kernel, region: Region, ranges: Sequence[PhysRange]) -> str:
+    """Remember the request and meet it; return requested and plugged size.
+
+    Models: drivers/virtio/virtio_mem.c:virtio_mem_run_wq(), virtio_mem_refresh_config().
+    Raises:
+        MemoryHotplugError: ENOSPC, EBUSY, ENOMEM the driver would try again; any other error breaks the device.
+    """
+    put_region(kernel, region)
+    _log_config(kernel, region)
+    stuck = clean_up(kernel, region)
+    if region.requested > plugged_size(kernel, region):
+        problem = plug(kernel, region, ranges)
+    else:
+        problem = unplug(kernel, region)
+        stuck = stuck or _has_unplugged(kernel, region)
+    _close(kernel, region)
+    if problem is None and stuck:
+        problem = MemoryHotplugError(errno.EBUSY, f"{region.name}: a block without plugged memory stays online")
+    notes = [_sizes_text(kernel, region)]
+    if problem is not None:
+        if problem.errno not in _RETRIED:
+            put_region(kernel, replace(region, broken=True))
+            notes.append(f"unknown error, marking device broken: {-(problem.errno or 0)}")
+        problem.driver_result = "; ".join(notes)
+        raise problem
+    return "; ".join(notes)
+
+
+def _log_config(kernel: Kernel, region: Region) -> None:
+    plugged = plugged_size(kernel, region)
+    kernel.log(
+        "virtio_mem_config",
+        device=region.name,
+        plugged_size_bytes=plugged,
+        requested_size_bytes=region.requested,
+        text=[f"plugged size: {plugged:#x}", f"requested size: {region.requested:#x}"],
+    )
+
+
+def _sizes_text(kernel: Kernel, region: Region) -> str:
+    plugged = plugged_size(kernel, region)
+    told = f"requested {format_size(region.requested)}, plugged {format_size(plugged)}"
+    if plugged == region.requested:
+        return told
+    return f"{told} (requested size: {region.requested:#x}, plugged size: {plugged:#x})"
+
+
+def _has_unplugged(kernel: Kernel, region: Region) -> bool:
+    if not region.sizes.in_sbm:
+        return False
+    starts = own_blocks(kernel, region) * kernel.geometry.pages_per_block
+    held = kernel.state.withheld.covered_many(starts, starts + kernel.geometry.pages_per_block)
+    return bool((held == kernel.geometry.pages_per_block).any())
+
+
+def _close(kernel: Kernel, region: Region) -> None:
+    index = device_index(kernel, region.name)
+    if index is not None and kernel.state.devices[index].ranges:
+        kernel.state.put_device(index, closed=True)
+
+
+# ---- what is asked for ----
+
+
+def _wanted(kernel: Kernel, request: AddRequest) -> Region:
+    """Return the device as the request wants it, without changing anything."""
+    _check_present(kernel)
+    if "resize" in request.options:
+        return _resized(kernel, request)
+    return _new_region(kernel, request)
+
+
+def _check_present(kernel: Kernel) -> None:
+    since = _SINCE.get(kernel.arch, (5, 8))
+    if since is None:
+        raise MemoryHotplugError(errno.ENODEV, f"there is no virtio-mem driver for {kernel.arch}")
+    if kernel.version < max(since, (5, 8)):
+        version = ".".join(map(str, kernel.version))
+        came = ".".join(map(str, since))
+        raise MemoryHotplugError(
+            errno.ENODEV, f"virtio-mem came to {kernel.arch} with Linux {came}, this kernel is {version}"
+        )
+
+
+def _resized(kernel: Kernel, request: AddRequest) -> Region:
+    name = request.options["resize"]
+    region = region_of(kernel, str(name))
+    if region is None:
+        raise MemoryHotplugError(errno.ENODEV, f"there is no virtio-mem device {name!r}")
+    given = [key for key in _FIXED if key in request.options]
+    given += [key for key, value in (("address", request.address), ("node", request.nid)) if value is not None]
+    if given:
+        raise InputError(f"no {given[0]} with resize; it is fixed when the device is made", got=given[0])
+    if region.broken:
+        raise MemoryHotplugError(errno.EIO, f"{name}: an unknown error has marked the device broken")
+    _check_size(request.size, region.sizes, region.size)
+    online = _flag(request, "unplug_online", default=region.unplug_online)
+    return replace(region, requested=request.size, unplug_online=online)
+
+
+def _new_region(kernel: Kernel, request: AddRequest) -> Region:
+    block = _bytes(request, "block_size") or _DEFAULT_BLOCK
+    if not is_power_of_two(block) or block < kernel.geometry.page_size:
+        raise MemoryHotplugError(
+            errno.EINVAL, f"block_size {block:#x} is not a power of two of at least {kernel.geometry.page_size:#x}"
+        )
+    force, big = _flag(request, "force_bbm", default=False), _bytes(request, "bbm_block_size")
+    sizes = choose_sizes(kernel, block, force_bbm=force, bbm_block_size=big)
+    start = _free_address(kernel, request.name, sizes) if request.address is None else request.address
+    size = _bytes(request, "device_size") or round_up(start + request.size, sizes.unit) - start
+    if start % block or size % block:
+        raise MemoryHotplugError(
+            errno.EINVAL, f"the region {start:#x}+{size:#x} is not made of device blocks of {block:#x} bytes"
+        )
+    _check_size(request.size, sizes, size)
+    nid = kernel.node_of_address(start) if request.nid is None else request.nid
+    region = Region(
+        name=request.name,
+        start=start,
+        size=size,
+        requested=request.size,
+        nid=nid,
+        sizes=sizes,
+        unplug_online=_flag(request, "unplug_online", default=True),
+        options=request.options,
+    )
+    _check_free(kernel, region)
+    return region
+
+
+def _check_size(requested: int, sizes: Sizes, device_size: int) -> None:
+    if requested % sizes.device_block:
+        raise MemoryHotplugError(
+            errno.EINVAL,
+            f"requested size {requested:#x} is not a multiple of the device block size {sizes.device_block:#x}",
+        )
+    if requested > device_size:
+        raise MemoryHotplugError(
+            errno.EINVAL, f"requested size {requested:#x} exceeds the device size {device_size:#x}"
+        )
+
+
+def _free_address(kernel: Kernel, name: str, sizes: Sizes) -> int:
+    ends = [region.end for region in all_regions(kernel) if region.name != name]
+    return round_up(max(kernel.state.first_free_address(), *ends, 0), sizes.unit)
+
+
+def _check_free(kernel: Kernel, region: Region) -> None:
+    """Models: drivers/virtio/virtio_mem.c:virtio_mem_create_resource()."""
+    others = [other for other in all_regions(kernel) if other.name != region.name]
+    taken = any(other.start < region.end and region.start < other.end for other in others)
+    if taken or kernel.state.resources.overlapping(region.start, region.size):
+        where = kernel.describe(region.start, region.size)
+        raise MemoryHotplugError(errno.EBUSY, f"{region.name}: could not reserve device region {where}")
+
+
+def _warn(kernel: Kernel, region: Region) -> None:
+    """Say what the driver says of a device that is set up badly. Models: virtio_mem_init_hotplug()."""
+    block = kernel.geometry.memory_block_size
+    for what, address in (("start", region.start), ("end", region.end)):
+        if address % block:
+            kernel.warn(f"{region.name}: The alignment of the physical {what} address can make some memory unusable.")
+    if region.end > 1 << kernel.geometry.physical_address_bits:
+        kernel.warn(
+            f"{region.name}: Some device memory is not addressable/pluggable. This can make some memory unusable."
+        )
+    big = region.options.get("bbm_block_size")
+    if isinstance(big, int) and not region.sizes.in_sbm:
+        refusal = bbm_refusal(max(region.sizes.device_block, block), big)
+        if refusal is not None:
+            kernel.warn(f"{region.name}: {refusal}")
+
+
+def _with_group(kernel: Kernel, request: AddRequest, region: Region) -> Region:
+    """Put a new device into one dynamic group. Models: memory_group_register_dynamic() (v5.15)."""
+    if kernel.version >= _GROUPS:
+        kernel.register_group(request, region.nid, unit_pages=kernel.geometry.pfn(region.sizes.unit))
+        return replace(region, group=kernel.state.devices[kernel.open_device(request)].group)
+    return region
+
+
+def _bytes(request: AddRequest, key: str) -> int | None:
+    value = request.options.get(key)
+    return value if isinstance(value, int) else None
+
+
+def _flag(request: AddRequest, key: str, *, default: bool) -> bool:
+    return bool(request.options.get(key, default))
