@@ -89,8 +89,10 @@ def test_parse_size_is_a_shift_by_the_suffix(number: int, suffix: str) -> None:
     if value >= 1 << 64:
         return
 
-    for text in (f"{number}{suffix}", f"{number}{suffix.lower()}", f"{number}{suffix}iB", f"{number:#x}{suffix}i"):
+    for text in (f"{number}{suffix}", f"{number}{suffix.lower()}", f"{number}{suffix}iB"):
         assert parse_size(text) == value
+    if suffix != "E":  # a digit after 0x
+        assert parse_size(f"{number:#x}{suffix}i") == value
 
 
 @pytest.mark.parametrize(

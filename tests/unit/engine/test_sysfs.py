@@ -98,7 +98,9 @@ def test_state_is_not_idempotent_but_online_is(machine: Machine, refused: Refuse
     assert machine.read("memory/memory32/online") == "1\n"
 
 
-@pytest.mark.parametrize(("value", "state"), [("y", 1), ("Y", 1), ("on", 1), ("ON", 1), ("n", 0), ("off", 0), ("oF", 0)])
+@pytest.mark.parametrize(
+    ("value", "state"), [("y", 1), ("Y", 1), ("on", 1), ("ON", 1), ("n", 0), ("off", 0), ("oF", 0)]
+)
 def test_online_reads_booleans_as_kstrtobool(machine: Machine, value: str, state: int) -> None:
     """The first letter counts, after an o the second one too."""
     machine.write("memory/memory32/online", "0" if state else "1")
@@ -114,7 +116,9 @@ def test_online_refuses_other_text(machine: Machine, refused: Refused, value: st
     assert str(refused(machine.write, "memory/memory32/online", value)) == f"EINVAL: online takes 0 or 1, not {value!r}"
 
 
-@pytest.mark.parametrize("value", ["0x140000000", "0x140000000\n", "5368709120", "050000000000", "+5368709120", "0X140000000"])
+@pytest.mark.parametrize(
+    "value", ["0x140000000", "0x140000000\n", "5368709120", "050000000000", "+5368709120", "0X140000000"]
+)
 def test_probe_adds_the_one_block_at_an_address(machine: Machine, value: str) -> None:
     """In any base that kstrtoull() knows; without a flag."""
     machine.write("memory/probe", value)

@@ -155,17 +155,26 @@ def test_fault_injection_lets_so_many_allocations_through(make_state: Make) -> N
     assert len(pfns(alloc_pages(state, 0, 2, nid=0))) == 2
 
 
-def test_pages_on_per_cpu_lists_are_drained_before_it_gives_up(make_state: Make) -> None:
-    """The buddy lists come first; then what the per-cpu lists hold."""
+def test_pages_on_per_cpu_lists_are_drained_where_only_pieces_are_free(make_state: Make) -> None:
+    """Free pages enough, but no chunk of the order: compaction drains, and then there is one."""
     state = make_state({(0, NORMAL): (0, 4)})
     zone = state.zone((0, NORMAL))
-    zone.free.remove(2, 4)
-    zone.pcp.add(2, 4)
+    zone.free, zone.pcp = ExtentSet.of((0, 1), (2, 3)), ExtentSet.of((1, 2), (3, 4))
 
-    assert pfns(alloc_pages(state, 0, 2, nid=0)) == [0, 1]
-    assert zone.pcp.total == 2
-    assert pfns(alloc_pages(state, 1, 1, nid=0)) == [2, 3]
+    assert pfns(alloc_pages(state, 1, 1, nid=0)) == [0, 1]
     assert zone.pcp.total == 0
+
+
+def test_pages_on_per_cpu_lists_do_not_lift_a_zone_above_its_watermark(make_state: Make) -> None:
+    """Larger chunks count buddy pages only; single pages come from the lists as long as the watermark holds."""
+    state = make_state({(0, NORMAL): (0, 8)})
+    zone = state.zone((0, NORMAL))
+    zone.free, zone.pcp = ExtentSet.of((0, 4)), ExtentSet.of((4, 8))
+    zone.wmark = (3, 3, 3)
+
+    assert [allocatable_chunks(zone, order, NORMAL, 0) for order in (0, 1)] == [5, 0]
+    zone.wmark = (4, 4, 4)
+    assert [allocatable_chunks(zone, order, NORMAL, 0) for order in (0, 1)] == [0, 0]
 
 
 def test_free_pages_go_back_to_the_zones_that_their_struct_pages_name(make_state: Make) -> None:
