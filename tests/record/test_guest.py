@@ -77,9 +77,18 @@ def test_damaged_frame_is_refused() -> None:
 def test_guest_that_stops_shows_the_end_of_its_console() -> None:
     """The panic is what one wants to know."""
     assert _refused(b"one\r\nKernel panic - not syncing\r\n") == (
-        "the guest: it stopped during 'facts'; the last lines of its console:\n  one\n  Kernel panic - not syncing"
+        "the guest: it stopped during 'facts'; from the end of its console:\n  one\n  Kernel panic - not syncing"
     )
     assert _refused(b"@D 1 100 00000000\nshort") == "the guest: it stopped during 'facts'"
+
+
+def test_panic_is_shown_even_if_a_long_trace_follows() -> None:
+    """Of the rest only the last ten lines."""
+    trace = b"".join(b"trace %d\r\n" % number for number in range(40))
+    message = _refused(b"boot\r\nKernel panic - not syncing: deadlock\r\n" + trace)
+
+    assert message.splitlines()[1:3] == ["  Kernel panic - not syncing: deadlock", "  trace 30"]
+    assert len(message.splitlines()) == 12
 
 
 def test_guest_that_is_silent_is_given_up() -> None:

@@ -153,7 +153,7 @@ def test_removal_that_the_guest_refuses_is_a_result(host: Host) -> None:
 def test_guest_that_dies_ends_the_recording(host: Host) -> None:
     """With the end of its console."""
     assert _refused(host, cmdline="fake=panic") == (
-        "the guest: it stopped during 'the boot'; the last lines of its console:\n  Kernel panic - not syncing: fake"
+        "the guest: it stopped during 'the boot'; from the end of its console:\n  Kernel panic - not syncing: fake"
     )
 
 

@@ -1,0 +1,9 @@
+"""What stops a recording: the guest, QEMU or the compiler did not do what was needed."""
+
+from __future__ import annotations
+
+__all__ = ["RecordError"]
+
+
+class RecordError(Exception):
+    """A recording cannot be made; the message says what happened, without a traceback."""
