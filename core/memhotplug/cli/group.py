@@ -14,6 +14,11 @@ __all__ = ["COMMANDS", "mhp"]
 COMMANDS: Final = {
     "run": "Run a scenario and show what became of the memory.",
     "plan": "Say whether a hot-add fits a machine and what it costs.",
+    "align": "Say what alignment strands of a range, and the next legal address.",
+    "compare": "Run one scenario in several variations, side by side.",
+    "snapshot": "Record this machine into a directory that plan and scenarios read.",
+    "conform": "Replay recordings of real kernels and report what differs.",
+    "explain": "Say which driver may self-host its memmap, and why not.",
     "plugins": "List the installed architectures, kernels and drivers.",
     "schema": "Print the JSON Schema of the scenario format.",
 }

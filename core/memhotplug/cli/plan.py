@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from memhotplug.cli.exits import ExitCode
-from memhotplug.cli.terminal import paint_for
+from memhotplug.cli.terminal import has_colour
 
 if TYPE_CHECKING:
     from memhotplug.plan.question import Question, Subject
+    from memhotplug.plan.text import Paint
 
 __all__ = ["command"]
 
@@ -25,17 +26,17 @@ copy of it. Sizes need a unit.
   mhp plan --boot 1G --boot-profile distro --add 60G --online movable
   mhp plan --from sosreport.tar.xz --add 64G --driver acpi
   mhp plan --live --add 8G --json | jq .verdict
+  mhp plan --boot 8G --add 24G --cmdline memory_hotplug.online_policy=auto-movable
 
 \b
 Exit status:
   0  it fits
-  3  it fits with a named risk: fallbacks, or more movable memory than the kernel can serve
+  3  it fits with a named risk: fallbacks, low watermarks, or more movable memory than the kernel can serve
   4  it does not fit
   2  wrong usage or bad input
 """
 
 _EXITS: Final = {"fits": ExitCode.OK, "risky": ExitCode.RISKY, "does-not-fit": ExitCode.DOES_NOT_FIT}
-_DRIVERS: Final = ("acpi", "dax", "virtio_mem", "hv_balloon", "xen", "sclp", "pseries")
 
 
 class Size(click.ParamType[int]):
@@ -79,7 +80,9 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str | 
 @click.option("--oom-log", metavar="FILE", help="A kernel log with a page allocation failure and its Mem-Info.")
 @click.option("--add", "sizes", type=Size(), multiple=True, help="What to add; several are added one after another.")
 @click.option("--steps", metavar="FILE", help="Adds from a file, one size a line.")
-@click.option("--driver", type=click.Choice(_DRIVERS), help="Who adds; default acpi, pseries or sclp by architecture.")
+@click.option(
+    "--driver", help="Who adds: acpi, dax, hv_balloon, pseries, sclp, virtio_mem or xen; default by architecture."
+)
 @click.option("--node", type=click.IntRange(min=0), help="The node that it is added to.")
 @click.option("--address", callback=_address, help="Where it is added.")
 @click.option("--slots", type=click.IntRange(min=1), help="How many devices there is room for.")
@@ -88,16 +91,16 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str | 
     help="What becomes of the blocks: auto is a plain online.",
 )  # fmt: skip
 @click.option("--arch", help="The architecture; default x86_64, or as recorded.")
-@click.option("--kernel", help="The kernel's profile, see mhp plugins; default as recorded.")
+@click.option("--kernel", help="Its release (6.12.3) or a profile, see mhp plugins; default as recorded.")
 @click.option("--cmdline", help="Its command line; default as recorded.")
 @click.option("--memory-block-size", type=Size(), help="With --boot: the memory block size.")
 @click.option("--page-size", type=Size(), help="With --boot: the page size.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(**options: Any) -> int:
     """Answer one question and return the exit status."""
-    subject, question = _subject(options), _question(options)
-    if question.driver == "":
-        question = _with_default_driver(question, subject)
+    question = _question(options)
+    subject = _subject(options)
+    question = _with_driver(question, subject)
     from memhotplug.plan.answer import answer
     from memhotplug.plan.document import to_document
 
@@ -107,17 +110,27 @@ def command(**options: Any) -> int:
 
         sys.stdout.write(render(document))
     else:
-        from memhotplug.plan.text import answer_lines
-
-        for line in answer_lines(document, paint_for(sys.stdout)):
-            print(line)
+        _print(document)
     return _EXITS[str(document["verdict"])]
+
+
+def _print(document: dict[str, object]) -> None:
+    from memhotplug.plan.text import answer_lines, plain
+
+    paint: Paint = plain
+    if has_colour(sys.stdout):
+        from memhotplug.cli.terminal import paint_for
+
+        paint = paint_for(sys.stdout)
+    for line in answer_lines(document, paint):
+        print(line)
 
 
 def _subject(options: dict[str, Any]) -> Subject:
     given = [name for name in ("boot", "source", "live", "oom_log") if options[name]]
     if len(given) != 1:
         raise click.UsageError("give one of --boot, --from, --live and --oom-log")
+    _check_company(options)
     from memhotplug.plan import sources
 
     kernel, cmdline = options["kernel"], options["cmdline"]
@@ -130,6 +143,14 @@ def _subject(options: dict[str, Any]) -> Subject:
         return sources.from_oom_log(options["oom_log"], arch=options["arch"], kernel=kernel, cmdline=cmdline)
     path = "/" if options["live"] else options["source"]
     return sources.from_snapshot(path, step=options["step"], arch=options["arch"], kernel=kernel, cmdline=cmdline)
+
+
+def _check_company(options: dict[str, Any]) -> None:
+    """Refuse options that the chosen machine would ignore."""
+    for name, owner in (("step", "source"), ("memory_block_size", "boot"), ("page_size", "boot")):
+        if options[name] is not None and not options[owner]:
+            flags = {"source": "--from", "boot": "--boot"}
+            raise click.UsageError(f"--{name.replace('_', '-')} belongs to {flags[owner]}")
 
 
 def _question(options: dict[str, Any]) -> Question:
@@ -148,8 +169,12 @@ def _question(options: dict[str, Any]) -> Question:
     )  # fmt: skip
 
 
-def _with_default_driver(question: Question, subject: Subject) -> Question:
+def _with_driver(question: Question, subject: Subject) -> Question:
+    """Fill in the architecture's usual driver, or check the one that was named."""
     from dataclasses import replace
 
-    by_arch = {"powerpc": "pseries", "s390": "sclp"}
-    return replace(question, driver=by_arch.get(subject.arch, "acpi"))
+    from memhotplug.plan.question import DEFAULT_DRIVERS
+    from memhotplug.plan.sources import check_name
+
+    usual = DEFAULT_DRIVERS.get(subject.arch, "acpi")
+    return replace(question, driver=check_name("drivers", "--driver", question.driver) if question.driver else usual)

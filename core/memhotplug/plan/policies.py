@@ -4,50 +4,97 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Final
 
 from memhotplug.engine.machine import Machine
+from memhotplug.engine.result import memmap_totals
 from memhotplug.errors import InputError
-from memhotplug.plan.question import ONLINE_WAYS, Question, Subject
-from memhotplug.plan.trial import Trial, attempt, known_to_fit, largest_add, safe_steps
+from memhotplug.plan.judge import judge
+from memhotplug.plan.question import ONLINE_WAYS, WAITING, Question, Subject
+from memhotplug.plan.search import Largest, largest_add, safe_steps
+from memhotplug.plan.trial import Trial, attempt
 
 __all__ = ["policies", "zones_gained"]
 
+_MODE: Final = "memmap_on_memory"
+
 
 def policies(
-    subject: Subject, question: Question, plain: Machine, largest: tuple[int, bool]
+    subject: Subject, question: Question, trial: Trial, clean: Largest, steps: tuple[int, ...]
 ) -> Iterator[Mapping[str, object]]:
     """Yield one entry for each memmap policy, then one for each way to bring the blocks online.
 
     Args:
-        plain: the machine under its own policy.
-        largest: its largest clean add, which does not depend on how blocks are onlined, and whether
-            the search for it was cut short.
+        trial, clean, steps: what is known of the question under the machine's own policy.
     """
-    for name, machine in _memmap_policies(subject, question, plain):
-        trial = attempt(machine, question)
-        largest = largest_add(machine, question, clean=True, least=known_to_fit(question, trial))
-        yield _entry("memmap", name, machine, trial, largest)
+    yield from _by_memmap(subject, question, trial, clean)
     for way in ONLINE_WAYS:
+        own = way == question.online
         asked = replace(question, online=way)
-        entry = _entry("online", way, plain, attempt(plain, asked), largest)
-        yield {**entry, "safe_steps": list(safe_steps(plain, asked))}
-    automatic = _booted(subject, "memory_hotplug.online_policy=auto-movable")
-    if automatic is not None and "online_policy" in automatic.kernel.profile.module_parameters(automatic.kernel):
-        asked = replace(question, online="auto")
-        entry = _entry("online", "auto-movable", automatic, attempt(automatic, asked), largest)
-        yield {**entry, "safe_steps": list(safe_steps(automatic, asked))}
+        tried = trial if own else attempt(trial.before, asked)
+        found = steps if own else safe_steps(trial.before, asked, tried)
+        largest = clean
+        if question.driver in WAITING and not own:  # only there it depends on how blocks are onlined
+            largest = largest_add(trial.before, asked, lambda one: one.clean, known=tried)
+        entry = _entry("online", way, asked, tried, largest, current=own)
+        yield {**entry, "safe_steps": list(found)}
+    automatic = _auto_movable(subject, trial.before)
+    if automatic is not None:
+        yield _by_ratio(automatic, replace(question, online="auto"), clean)
+
+
+def _by_memmap(subject: Subject, question: Question, trial: Trial, clean: Largest) -> Iterator[Mapping[str, object]]:
+    """Yield an entry for each memmap policy; where one makes no difference the search is not repeated."""
+    current = _current_mode(trial.before)
+    known = [(memmap_totals(trial.machine.kernel), trial.problem is None, clean)]
+    for name, machine in _memmap_policies(subject, question, trial.before):
+        own = name == current
+        tried = trial if own else attempt(machine, question)
+        totals = memmap_totals(tried.machine.kernel)
+        largest = next((old[2] for old in known if old[:2] == (totals, tried.problem is None)), None)
+        if largest is None:
+            largest = largest_add(machine, question, lambda one: one.clean, known=tried)
+            known.append((totals, tried.problem is None, largest))
+        yield _entry("memmap", name, question, tried, largest, current=own)
+
+
+def _by_ratio(machine: Machine, question: Question, clean: Largest) -> Mapping[str, object]:
+    """Return the entry for auto-movable; drivers that wait choose block by block there: no search is made for them."""
+    tried = attempt(machine, question)
+    waits = question.driver in WAITING
+    entry = _entry("online", "auto-movable", question, tried, None if waits else clean, current=False)
+    found: list[int] | None = list(question.sizes) if tried.safe else None
+    return {**entry, "safe_steps": found if waits else list(safe_steps(machine, question, tried))}
+
+
+def _parameters(machine: Machine) -> Mapping[str, object]:
+    return machine.kernel.profile.module_parameters(machine.kernel)
+
+
+def _current_mode(machine: Machine) -> str | None:
+    mode = _parameters(machine).get(_MODE)
+    return None if mode is None else f"{_MODE}={str(mode).strip()}"
+
+
+def _auto_movable(subject: Subject, plain: Machine) -> Machine | None:
+    """Return the machine under online_policy=auto-movable, None if its kernel has none or it is so already."""
+    policy = _parameters(plain).get("online_policy")
+    if policy is None or str(policy).strip() == "auto-movable":
+        return None
+    return _booted(subject, "memory_hotplug.online_policy=auto-movable")
 
 
 def _memmap_policies(subject: Subject, question: Question, plain: Machine) -> Iterator[tuple[str, Machine]]:
     """Yield a machine for each way in which this kernel can place the memmap."""
-    flags = [name for name in plain.kernel.profile.short_flags if name != "on_memory"]
-    if "memmap_on_memory" in plain.kernel.profile.module_parameters(plain.kernel):
+    if _MODE in _parameters(plain):
         for mode in ("N", "Y", "force"):
-            machine = _booted(subject, f"memory_hotplug.memmap_on_memory={mode}")
+            machine = _booted(subject, f"memory_hotplug.{_MODE}={mode}")
             if machine is not None:
-                yield f"memmap_on_memory={mode}", machine
+                yield f"{_MODE}={mode}", machine
         return
-    for name in flags:
+    for name in plain.kernel.profile.short_flags:
+        if name == "on_memory":
+            continue
         machine = plain.copy()
         machine.kernel.flag_override[question.driver] = machine.kernel.parse_flags((name,))
         yield f"mhp_flags={name}", machine
@@ -61,30 +108,32 @@ def _booted(subject: Subject, extra: str) -> Machine | None:
         return None
 
 
-def _entry(kind: str, name: str, machine: Machine, trial: Trial, largest: tuple[int, bool]) -> dict[str, object]:
+def _entry(
+    kind: str, name: str, question: Question, trial: Trial, largest: Largest | None, *, current: bool
+) -> dict[str, object]:
+    page = trial.before.kernel.geometry.page_size
+    verdict, reason, _ = judge(question, trial)
     return {
         "kind": kind,
         "name": name,
-        "verdict": _verdict(trial),
-        "memmap": trial.memmap,
-        "lowest_free_bytes": trial.free_lowest * machine.kernel.geometry.page_size,
-        "largest_clean_bytes": largest[0],
-        "largest_clean_is_capped": largest[1],
+        "current": current,
+        "verdict": verdict,
+        "rule": reason.rule,
+        "memmap": memmap_totals(trial.machine.kernel),
+        "lowest_free_bytes": trial.kernel_lowest * page,
+        "largest_clean_bytes": largest.size if largest else None,
+        "largest_clean_is_capped": largest.capped if largest else None,
+        "added_bytes": trial.added_bytes,
+        "online_bytes": trial.online_bytes,
         "usable_bytes": trial.usable_bytes,
-        "zones": zones_gained(machine, trial),
+        "zones": zones_gained(trial),
     }
 
 
-def _verdict(trial: Trial) -> str:
-    if not trial.present:
-        return "does-not-fit"
-    return "fits" if trial.clean else "risky"
-
-
-def zones_gained(machine: Machine, trial: Trial) -> dict[str, int]:
-    """Return the bytes by which each zone's present memory grew."""
-    page = machine.kernel.geometry.page_size
-    before = {zone.key: zone.present for zone in machine.kernel.state.zones()}
+def zones_gained(trial: Trial) -> dict[str, int]:
+    """Return the bytes by which each zone's present memory grew, by ``NODE ZONE``."""
+    page = trial.before.kernel.geometry.page_size
+    before = {zone.key: zone.present for zone in trial.before.kernel.state.zones()}
     gained = {}
     for zone in trial.machine.kernel.state.zones():
         grown = zone.present - before.get(zone.key, 0)

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from memhotplug.engine.machine import Machine
 
-__all__ = ["ONLINE_WAYS", "OnlineWay", "Question", "Subject"]
+__all__ = ["DEFAULT_DRIVERS", "ONLINE_WAYS", "WAITING", "OnlineWay", "Question", "Subject"]
 
 OnlineWay = Literal["movable", "kernel", "auto", "none"]
-ONLINE_WAYS: tuple[OnlineWay, ...] = ("movable", "kernel", "auto", "none")
+ONLINE_WAYS: Final[tuple[OnlineWay, ...]] = ("movable", "kernel", "auto", "none")
+
+WAITING: Final = ("hv_balloon", "virtio_mem")
+"""Drivers that add in chunks and wait for each to be onlined before the next."""
+
+DEFAULT_DRIVERS: Final = {"powerpc": "pseries", "s390": "sclp"}
+"""Who adds where nobody says; acpi on every other architecture."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,7 +26,7 @@ class Question:
 
     Attributes:
         sizes: bytes of each add, in order; each is onlined before the next.
-        driver: who adds.
+        driver: who adds; empty for the architecture's usual one.
         node, address: where; None leaves it to the driver.
         slots: how many devices the machine still has room for, None for any number.
         online: what happens to the blocks afterwards.
@@ -50,6 +56,7 @@ class Subject:
         source: where the machine comes from, in words.
         boot_bytes: boot memory of a fresh guest. resized: boots it with that much instead.
         other: the same question's machine under another assumption, by its name; for comparison only.
+        possible_nodes: ids of the nodes that may come; empty if that is not known.
     """
 
     boot: Callable[[str], Machine]
@@ -60,3 +67,4 @@ class Subject:
     source: str = ""
     boot_bytes: int = 0
     resized: Callable[[int], Machine] | None = None
+    possible_nodes: tuple[int, ...] = ()

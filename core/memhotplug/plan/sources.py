@@ -2,27 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from memhotplug.engine.boot import RESERVES, BootConfig, boot_kernel
+from memhotplug.engine.boot import RESERVES, BootConfig, Reserve, boot_kernel
 from memhotplug.engine.machine import Machine
-from memhotplug.errors import InputError
+from memhotplug.errors import InputError, nearest
+from memhotplug.manager import names
 from memhotplug.plan.question import Subject
 from memhotplug.units import format_size, parse_size
 
 if TYPE_CHECKING:
+    from memhotplug.engine.kernel import Kernel
     from memhotplug.snapshot import RecordedMachine
 
-__all__ = ["NEWEST", "from_boot", "from_oom_log", "from_recorded", "from_snapshot", "read_steps"]
+__all__ = [
+    "DEFAULT_KERNEL",
+    "check_name",
+    "from_boot",
+    "from_oom_log",
+    "from_recorded",
+    "from_snapshot",
+    "profile_of",
+    "read_steps",
+]
 
-NEWEST = "linux-6.12"
+DEFAULT_KERNEL: Final = "linux-6.12"
 """The profile that a plan assumes when nothing says which kernel it is."""
 
-_ALWAYS = (
-    "nothing else allocates or frees memory meanwhile, and nothing is reclaimed or compacted",
-)
+_QUIET: Final = "nothing else allocates or frees memory meanwhile, and nothing is reclaimed or compacted"
+_X86_DMA_END: Final = 16 << 20
+_X86_HOLE: Final = (0xA0000, 0x100000)  # video memory and ROMs: no RAM on any PC
+
+
+def check_name(kind: str, option: str, name: str) -> str:
+    """Return the name of an installed plugin.
+
+    Args:
+        kind: ``arch``, ``profiles`` or ``drivers``.
+        option: what the user typed it behind.
+
+    Raises:
+        InputError: there is none of that name; with the nearest.
+    """
+    known = names(kind)
+    if name in known:
+        return name
+    raise InputError(f"one of {', '.join(known)}", got=name, path=option, nearest=nearest(name, known))
+
+
+def profile_of(kernel: str) -> str:
+    """Return the profile that is meant by its name or by a kernel release such as ``6.12.107+deb13``.
+
+    Raises:
+        InputError: neither.
+    """
+    release = kernel.removeprefix("linux-")
+    if kernel in names("profiles") or not re.match(r"\d+\.\d+", release):
+        return check_name("profiles", "--kernel", kernel)
+    from memhotplug.engine.releases import choose_profile
+
+    try:
+        return choose_profile(release)
+    except InputError as problem:
+        raise InputError(problem.expected, got=kernel, path="--kernel") from None
 
 
 def from_boot(
@@ -34,42 +80,66 @@ def from_boot(
     Args:
         profile: name of the boot reserve that is assumed, ``lean`` or ``distro``.
     """
-    chosen = kernel or NEWEST
-    reserve = RESERVES[profile]
-    other = next(name for name in RESERVES if name != profile)
-
-    def booter(name: str, boot_size: int = size) -> Callable[[str], Machine]:
-        def boot(extra: str) -> Machine:
-            config = BootConfig(
-                arch=arch, profile=chosen, memory=((0, boot_size),), cmdline=f"{cmdline} {extra}".strip(),
-                reserve=RESERVES[name], memory_block_size=block_size, page_size=page_size,
-            )  # fmt: skip
-            return Machine(boot_kernel(config))
-
-        return boot
-
-    takes = format_size(reserve.image)
-    assumed = (
-        f"boot profile {profile}: the kernel keeps {takes} and the memmap of boot memory for itself, and has "
-        f"allocated {format_size(reserve.early)} and 1/{reserve.early_share} of memory when boot is over",
-        *(() if kernel else (f"kernel {chosen}, since none was named",)),
-        *_ALWAYS,
+    check_name("arch", "--arch", arch)
+    chosen = profile_of(kernel) if kernel else DEFAULT_KERNEL
+    config = partial(
+        BootConfig, arch=arch, profile=chosen, memory_block_size=block_size, page_size=page_size
     )
+
+    def boot(reserve: Reserve, boot_size: int, extra: str) -> Machine:
+        line = f"{cmdline} {extra}".strip()
+        booted = boot_kernel(config(memory=((0, boot_size),), cmdline=line, reserve=reserve))
+        if arch == "x86_64":
+            _without_hole(booted, *_X86_HOLE)
+        return Machine(booted)
+
+    reserve = RESERVES[profile]
+    other = next(one for one in RESERVES.values() if one is not reserve)
     return Subject(
-        boot=booter(profile), arch=arch, kernel=chosen, assumptions=assumed, other=(other, booter(other)),
-        source=f"a fresh {format_size(size)} guest ({profile})", boot_bytes=size,
-        resized=lambda boot_size: booter(profile, boot_size)(""),
+        boot=partial(boot, reserve, size), arch=arch, kernel=chosen,
+        assumptions=tuple(_boot_assumptions(reserve, arch, None if kernel else chosen)),
+        other=(other.name, partial(boot, other, size)), source=f"a fresh {format_size(size)} guest ({profile})",
+        boot_bytes=size, resized=lambda boot_size: boot(reserve, boot_size, ""),
     )  # fmt: skip
+
+
+def _boot_assumptions(reserve: Reserve, arch: str, assumed_kernel: str | None) -> Iterator[str]:
+    early = f"{format_size(reserve.early)} and " if reserve.early else ""
+    yield (
+        f"boot profile {reserve.name}: the kernel keeps {format_size(reserve.image)} and the memmap of boot memory "
+        f"for itself, and has allocated {early}1/{reserve.early_share} of memory when boot is over"
+    )
+    if arch == "x86_64":
+        yield "boot memory has no holes but the one of every PC, from 640K to 1M; no SWIOTLB, no crashkernel"
+    else:
+        yield "boot memory has no holes; no SWIOTLB, no crashkernel"
+    if assumed_kernel:
+        yield f"kernel {assumed_kernel}, since none was named"
+    yield _QUIET
+
+
+def _without_hole(kernel: Kernel, start: int, end: int) -> None:
+    """Make a range of reserved boot memory a range without memory."""
+    low, high = kernel.geometry.pfn(start), kernel.geometry.pfn(end)
+    state = kernel.state
+    for zone in state.zones():
+        absent = zone.linked.covered(low, high)
+        zone.linked.remove(low, high)
+        zone.present -= absent
+        zone.present_early -= absent
+    state.reserved.remove(low, high)
+    state.holes.add(low, high)
 
 
 def from_snapshot(
     path: str | Path, *, step: int | None, arch: str | None, kernel: str | None, cmdline: str | None
 ) -> Subject:
-    """Return a recorded machine: a directory, an archive, an sos report, or a recording."""
+    """Return a recorded machine: a directory, an archive, an sos report, or a recording; ``/`` is this machine."""
     from memhotplug.snapshot import open_snapshot, read_machine
 
     machine = read_machine(open_snapshot(path, step))
-    return from_recorded(machine, arch=arch, kernel=kernel, cmdline=cmdline, source=str(path))
+    source = "this machine" if str(path) == "/" else str(path)
+    return from_recorded(machine, arch=arch, kernel=kernel, cmdline=cmdline, source=source)
 
 
 def from_recorded(
@@ -78,26 +148,72 @@ def from_recorded(
     """Return a machine that was recorded.
 
     Raises:
-        InputError: it does not say its architecture or kernel and nobody else does.
+        InputError: it does not say its architecture and nobody else does, or there is no such plugin.
     """
     from memhotplug.engine.recorded import kernel_from_machine
-    from memhotplug.engine.releases import choose_profile
 
-    which = arch or machine.arch
+    which = arch or machine.arch or _arch_by_zones(machine)
     if which is None:
         raise InputError("--arch, since nothing recorded tells the architecture", file=machine.file)
-    chosen = kernel or (choose_profile(machine.kernel_release) if machine.kernel_release else NEWEST)
-    line = machine.cmdline or "" if cmdline is None else cmdline
-    assumed = list(_ALWAYS)
-    if kernel is None:
-        told = f"the recorded kernel is {machine.kernel_release}" if machine.kernel_release else "none was recorded"
-        assumed.append(f"kernel {chosen}: {told}")
+    check_name("arch", "--arch", which)
+    chosen = profile_of(kernel) if kernel else _recorded_profile(machine)
+    line = _recorded_line(machine) if cmdline is None else cmdline
 
     def boot(extra: str) -> Machine:
-        return Machine(kernel_from_machine(machine, which, chosen, f"{line} {extra}".strip()))
+        try:
+            return Machine(kernel_from_machine(machine, which, chosen, f"{line} {extra}".strip()))
+        except InputError as problem:
+            raise _impossible(machine, problem) from None
 
-    notes = tuple(f"{note.kind}: {note.text}" for note in machine.notes)
-    return Subject(boot=boot, arch=which, kernel=chosen, assumptions=(*assumed, *notes), source=source)
+    return Subject(
+        boot=boot, arch=which, kernel=chosen,
+        assumptions=tuple(_recorded_assumptions(machine, kernel, chosen, None if arch or machine.arch else which)),
+        source=source, possible_nodes=machine.possible_nodes,
+    )  # fmt: skip
+
+
+def _impossible(machine: RecordedMachine, problem: InputError) -> InputError:
+    """Return the refusal with the file, and with what in it contradicts what."""
+    if problem.file is not None or problem.path is not None:
+        return problem
+    wrong = "; ".join(note.text for note in machine.notes if note.kind == "inconsistent")
+    expected = f"{problem.expected} ({wrong})" if wrong else problem.expected
+    return InputError(expected, got=problem.got, file=machine.file)
+
+
+def _arch_by_zones(machine: RecordedMachine) -> str | None:
+    """Return x86_64 if the DMA zone ends at 16 MiB, which it does nowhere else."""
+    dma = next((zone for zone in machine.zones if zone.name == "DMA" and zone.start_pfn is not None), None)
+    if dma is None or dma.start_pfn is None:
+        return None
+    end = (dma.start_pfn + dma.spanned) * machine.page_size
+    return "x86_64" if end == _X86_DMA_END else None
+
+
+def _recorded_profile(machine: RecordedMachine) -> str:
+    from memhotplug.engine.releases import choose_profile
+
+    return choose_profile(machine.kernel_release) if machine.kernel_release else DEFAULT_KERNEL
+
+
+def _recorded_line(machine: RecordedMachine) -> str:
+    """Return the recorded command line with what the module's parameters are by now behind it."""
+    now = (f"memory_hotplug.{name}={value.strip()}" for name, value in sorted(machine.parameters.items()))
+    return " ".join([machine.cmdline or "", *now]).strip()
+
+
+def _recorded_assumptions(
+    machine: RecordedMachine, kernel: str | None, chosen: str, guessed_arch: str | None
+) -> Iterator[str]:
+    yield _QUIET
+    if guessed_arch:
+        yield f"architecture {guessed_arch}, since the DMA zone ends at 16 MiB; nothing else tells"
+    if kernel is None:
+        release = machine.kernel_release
+        yield f"kernel {chosen}: {f'the recorded kernel is {release}' if release else 'none was recorded'}"
+    yield "which pages are free or hold the memmap is inferred; how many is as recorded"
+    for note in machine.notes:
+        yield f"{note.kind}: {note.text}"
 
 
 def from_oom_log(path: str, *, arch: str | None, kernel: str | None, cmdline: str | None) -> Subject:
@@ -112,12 +228,14 @@ def read_steps(path: str) -> list[int]:
     """Return the sizes of a file with one size a line; empty lines and # comments are skipped.
 
     Raises:
-        InputError: the file cannot be read, or a line is no size.
+        InputError: the file cannot be read, has no size, or a line is none.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as problem:
-        raise InputError("a readable text file", got=str(problem), file=path) from None
+    except UnicodeDecodeError:
+        raise InputError("a text file", got="something else", file=path) from None
+    except OSError as problem:
+        raise InputError("a readable text file", got=problem.strerror or str(problem), file=path) from None
     sizes = []
     for number, line in enumerate(lines, 1):
         text = line.partition("#")[0].strip()
@@ -130,4 +248,6 @@ def read_steps(path: str) -> list[int]:
         if not size:
             raise InputError("a size greater than 0", got=text, file=path, line=number)
         sizes.append(size)
+    if not sizes:
+        raise InputError("one size a line", got="no size", file=path)
     return sizes

@@ -32,7 +32,7 @@ from memhotplug.scenario.refusal import RefusedError, suggest
 from memhotplug.scenario.values import one_of, read_int
 from memhotplug.scenario.yamltree import MappingNode, Node, SequenceNode, parse_tree, read_tree
 
-__all__ = ["SCHEMA_VERSION", "load_scenario", "loads_scenario"]
+__all__ = ["SCHEMA_VERSION", "load_scenario", "loads_scenario", "scenario_from_tree"]
 
 SCHEMA_VERSION: Final = 1
 _TOP_KEYS: Final = ("schema", "machine", "drivers", "steps")
@@ -58,6 +58,15 @@ def loads_scenario(text: str, *, catalog: Catalog, file: str | None = None) -> S
         InputError: it is no valid scenario; with line and column.
     """
     return _Reader(file, parse_tree(text, file), CatalogCache(catalog)).scenario()
+
+
+def scenario_from_tree(tree: MappingNode, *, catalog: Catalog, file: str | None = None) -> Scenario:
+    """Return the scenario that a YAML tree is; ``file`` is what errors call it.
+
+    Raises:
+        InputError: it is no valid scenario; with line and column.
+    """
+    return _Reader(file, tree, CatalogCache(catalog)).scenario()
 
 
 @dataclass(slots=True)

@@ -264,8 +264,8 @@ def _device_op(op: JsonObject, kind: str, meta: SnapshotMeta) -> RecordedOp:
     blocks = op.counts("blocks") if op.has("blocks") else ()
     if blocks and meta.block_size:
         covered = range(address // meta.block_size, -(-(address + size) // meta.block_size))
-        if not set(blocks) <= set(covered):
-            wrong = sorted(set(blocks) - set(covered))
+        wrong = sorted(block for block in set(blocks) if block not in covered)
+        if wrong:
             raise op.source.key("blocks").error(f"blocks {covered.start}-{covered.stop - 1} of the device", got=wrong)
     return RecordedOp(
         kind=kind,

@@ -84,7 +84,8 @@ def test_pinned_memory_cannot_be_removed_at_all(compared: Compare) -> None:
     found = compared(steps=steps)[0].removable[0]
 
     assert (found.unit, found.size) == (None, None)
-    assert found.problem == "EINTR: block 32 of 2G holds pinned pages" or (found.problem or "").startswith("EINTR: ")
+    assert found.problem is not None
+    assert found.problem.startswith("EINTR: ")
 
 
 def test_what_migrates_does_not_stand_in_the_way_of_a_huge_page(compared: Compare) -> None:
@@ -93,7 +94,7 @@ def test_what_migrates_does_not_stand_in_the_way_of_a_huge_page(compared: Compar
     free, pinned = compared("steps.2.allocate.pinned=false,true", "steps.0.add.mhp_flags=none", steps=steps)
 
     assert (_zone(free, "Movable").huge_pages, _zone(pinned, "Movable").huge_pages) == (2, 0)
-    assert (_zone(free, "Movable").free, _measures(pinned).zones[-1].usable) == (0, PAGES_2G)
+    assert _zone(free, "Movable").usable == _zone(pinned, "Movable").usable == PAGES_2G
 
 
 def test_a_large_device_is_sampled(compared: Compare) -> None:
@@ -161,7 +162,7 @@ def test_broken_invariants_are_told(compared: Compare) -> None:
     """The first block of a DEVICE memmap goes away, all others are left without."""
     entry = compared("drivers.acpi.mhp_flags=device", steps=(ADD, "remove: {range: block 32}"))[0]
 
-    assert entry.violations == ("I11: the memmap of blocks 33-47 lies in removed memory (8192 pages)",)
+    assert entry.violations[0] == "I11: the memmap of blocks 33-47 lies in removed memory (8192 pages)"
 
 
 def test_architectures_compare_too(compared: Compare) -> None:

@@ -45,15 +45,13 @@ def test_refusals_and_failures_stand_below_the_table(compared: Compare) -> None:
     lines = list(compare_lines(compared("drivers.acpi.mhp_flags=device", KERNELS, "steps.0.add.size=1G,100M")))
 
     assert lines[3].split() == ["steps.0.add.size", "1G", "100M", "1G", "100M"]
-    assert lines[4].split("  ")[-1].split() == ["ok", "add", "(step", "0):", "EINVAL", "refused", "refused"] or (
-        "add (step 0): EINVAL" in lines[4]
-    )
+    assert lines[4].split() == ["result", "ok", "add", "(step", "0):", "EINVAL", "refused", "refused"]
     assert next(line for line in lines if line.startswith("1G pages")).split()[-2:] == ["-", "-"]
     assert [line.split(":")[0].strip() for line in lines[lines.index("Notes:") + 1 :]] == ["1", "2", "3", "4"]
     assert any(
         line.startswith("  2: steps[0].add: EINVAL: Block size [0x8000000] unaligned hotplug range:") for line in lines
     )
-    assert any(line.startswith("  3: refused: drivers.acpi.mhp_flags: got device, expected an MHP flag") for line in lines)
+    assert any(line.startswith("  3: refused: drivers.acpi.mhp_flags: got device, expected an MHP") for line in lines)
 
 
 def test_a_comparison_of_one_has_nothing_to_vary(compared: Compare) -> None:
@@ -110,7 +108,8 @@ def test_the_tidy_table_has_one_value_a_line(compared: Compare) -> None:
         ("memblock", "v2-2019"): str(32 << 20),
     }
     assert {row["unit"] for row in rows} == {"bytes", "count", "text"}
-    assert [row["value"] for row in rows if row["measure"] == "result"] == ["ok", "ok", "ok", "refused", "ok", "refused"]
+    results = [row["value"] for row in rows if row["measure"] == "result"]
+    assert results == ["ok", "ok", "ok", "refused", "ok", "refused"]
 
 
 def test_the_same_comparison_gives_the_same_text(compared: Compare) -> None:

@@ -1,0 +1,166 @@
+"""``mhp align``: what alignment strands, and the next legal address."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from memhotplug.cli.exits import ExitCode
+from memhotplug.cli.terminal import paint_for
+
+if TYPE_CHECKING:
+    from memhotplug.errors import InputError
+    from memhotplug.plan.stranding import BySize, Window
+
+__all__ = ["command"]
+
+_HELP: Final = """Say what alignment to memory blocks strands of a range, and where the next legal address is.
+
+A DIMM (acpi) is taken whole or not at all; a dax device (dax) is trimmed to the whole blocks inside it, and so
+is a CXL window once it is a dax device. The answer is for the first --block-size, or for the one that the
+architecture would choose with --memory; a table compares others.
+
+\b
+  mhp align --range 0x100200000+1G
+  mhp align --range 0x1e0a00000+502M --driver dax --json
+  mhp align --iomem /proc/iomem
+  mhp align --range 0xc8000000+1G --arch arm64 --kernel v2-2019
+
+\b
+Exit status:
+  0  every range becomes memory blocks to its last byte
+  3  something is stranded
+  4  a range cannot be added at all (EINVAL)
+  2  wrong usage or bad input
+"""
+
+_OPTIONS: Final = {
+    "arch": "--arch",
+    "kernel": "--kernel",
+    "memory": "--memory",
+    "page_size": "--page-size",
+    "memory_block_size": "--block-size",
+}
+_EXPECTED: Final = "a range such as 0x100200000+1G"
+
+
+@click.command(help=_HELP, short_help="Say what alignment strands, and the next legal address.")
+@click.option("--range", "ranges", metavar="0xSTART+SIZE", multiple=True, help="A range; may be given several times.")
+@click.option("--iomem", metavar="FILE", help="Take CXL windows, persistent memory and dax devices from an iomem.")
+@click.option(
+    "--driver",
+    type=click.Choice(["acpi", "dax"]),
+    help="Who adds the ranges; default acpi, with --iomem dax.",
+)
+@click.option("--block-size", "sizes", metavar="SIZE", multiple=True, help="A memory block size; may be given several "
+              "times; default: the architecture's own, compared with 128M to 2G.")  # fmt: skip
+@click.option("--arch", default="x86_64", show_default=True, help="The architecture.")
+@click.option("--kernel", default="linux-6.12", show_default=True, help="The kernel whose rules apply: a profile.")
+@click.option("--memory", metavar="SIZE", default="4G", show_default=True, help="Boot memory of the machine.")
+@click.option("--page-size", metavar="SIZE", help="Base page size, where the architecture has a choice.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(
+    ranges: tuple[str, ...],
+    iomem: str | None,
+    driver: str | None,
+    sizes: tuple[str, ...],
+    arch: str,
+    kernel: str,
+    memory: str,
+    page_size: str | None,
+    as_json: bool,
+) -> int:
+    """Answer and return the exit status."""
+    from memhotplug.errors import InputError
+    from memhotplug.plan.stranding import MachineChoice, survey
+
+    windows = [*(_window(text) for text in ranges), *(_from_iomem(iomem) if iomem is not None else [])]
+    if not windows:
+        raise click.UsageError("give a range with --range, or a file with --iomem")
+    page = None if page_size is None else _size(page_size, "--page-size")
+    choice = MachineChoice(arch=arch, kernel=kernel, memory=str(_size(memory, "--memory")), page_size=page)
+    chosen = driver or ("dax" if iomem is not None else "acpi")
+    wanted = [_size(text, "--block-size") for text in sizes]
+    try:
+        entries = survey(choice, windows, chosen, wanted)
+    except InputError as problem:
+        raise _by_option(problem) from None
+    if as_json:
+        from memhotplug.plan.strandtext import to_document
+        from memhotplug.run.jsontext import render
+
+        sys.stdout.write(render(to_document(entries, arch=arch, kernel=kernel, driver=chosen)))
+        return _status(entries[0])
+    from memhotplug.plan.strandtext import align_lines
+
+    for line in align_lines(entries, chosen, paint_for(sys.stdout)):
+        print(line)
+    return _status(entries[0])
+
+
+def _status(verdict: BySize) -> ExitCode:
+    if any(fit.errno is not None for fit in verdict.fits):
+        return ExitCode.DOES_NOT_FIT
+    return ExitCode.RISKY if verdict.stranded_bytes else ExitCode.OK
+
+
+def _by_option(problem: InputError) -> InputError:
+    """Return an error about the machine that names the option it came from."""
+    from memhotplug.errors import InputError, PluginError
+
+    if isinstance(problem, PluginError):
+        return problem
+    key = (problem.path or "").rpartition(".")[2]
+    option = _OPTIONS.get(key)
+    if option is None:
+        return problem
+    return InputError(problem.expected, got=problem.got, path=option, nearest=problem.nearest)
+
+
+def _size(text: str, option: str) -> int:
+    from memhotplug.errors import InputError
+    from memhotplug.units import parse_size
+
+    try:
+        size = parse_size(text, bare=text[:2] in ("0x", "0X"))
+    except ValueError as problem:
+        raise InputError(str(problem), got=text, path=option) from None
+    if not size:
+        raise InputError("a size greater than 0", got=text, path=option)
+    return size
+
+
+def _window(text: str) -> Window:
+    """Return the range that somebody typed; a size without a unit must be hexadecimal."""
+    from memhotplug.errors import InputError
+    from memhotplug.plan.stranding import Window
+    from memhotplug.scenario.ranges import parse_range
+    from memhotplug.scenario.refusal import RefusedError, cut
+
+    size_text = text.partition("+")[2]
+    if size_text.isdecimal() and int(size_text):
+        hint = f"{_EXPECTED}; a bare number may be anything, write {size_text}M or {size_text}G"
+        raise InputError(hint, got=cut(text), path="--range")
+    try:
+        spec = parse_range(text)
+    except RefusedError as refusal:
+        raise InputError(refusal.expected.replace("a range: a step's name, 'block N', 'block N-M' or ", "a range "),
+                         got=cut(text), path="--range") from None  # fmt: skip
+    if spec.kind != "bytes" or spec.start is None or spec.size is None:
+        raise InputError(_EXPECTED, got=cut(text), path="--range")
+    return Window(start=spec.start, size=spec.size)
+
+
+def _from_iomem(path: str) -> list[Window]:
+    from memhotplug.plan.stranding import windows_of
+    from memhotplug.plan.textfile import read_text
+    from memhotplug.snapshot.iomem import is_hidden, parse_iomem
+    from memhotplug.snapshot.source import Source
+
+    source = Source(file=path)
+    entries = parse_iomem(read_text(source), source)
+    if is_hidden(entries):
+        raise source.error("addresses, as root sees them", got="only zeros")
+    return windows_of(entries, lambda expected, got: source.error(expected, got=got))

@@ -1,0 +1,83 @@
+"""``mhp compare``: one scenario in several variations, side by side."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from memhotplug.cli.exits import ExitCode
+from memhotplug.cli.terminal import paint_for
+
+if TYPE_CHECKING:
+    from memhotplug.compare.vary import Variant
+
+__all__ = ["command"]
+
+_HELP: Final = """Run SCENARIO (YAML) in every combination of the values given, and show the results side by side.
+
+A key is the way to a value of the scenario, list entries by their number; values are YAML, parted by commas, and
+an empty one leaves the key out. Steps that 'expect' something are left out of the runs.
+
+\b
+  mhp compare dimm.yaml --vary drivers.acpi.mhp_flags=none,device,memblock
+  mhp compare dimm.yaml --vary machine.kernel=v2-2019,linux-6.12 --vary steps.0.add.size=1G,16G
+  mhp compare dimm.yaml --vary 'machine.cmdline=,memory_hotplug.memmap_on_memory=1' --csv
+
+It shows what the memmap costs and where it lies, how much of each zone is usable (neither memmap nor page tables
+of hot-added memory), the longest run of free pages, how many 1 GiB pages could be made, and the smallest unit in
+which each device's memory can be removed while the rest stays, tried on copies of the machine.
+
+\b
+Exit status:
+  0  the table was printed; what failed is in it
+  2  wrong usage, a scenario that cannot be used, or a value that the format refuses
+"""
+
+
+@click.command(help=_HELP, short_help="Run one scenario in several variations, side by side.")
+@click.argument("scenario")
+@click.option("--vary", "axes", metavar="KEY=V1,V2", multiple=True, help="Values to run with; may be given several "
+              "times for every combination.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print a tidy table: one value a line, with its unit.")
+@click.option(
+    "--plugin-timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, max=1e6),
+    default=60,
+    show_default=True,
+    help="How long a plugin may take in one step; 0: as long as it likes.",
+)
+def command(scenario: str, axes: tuple[str, ...], as_json: bool, as_csv: bool, plugin_timeout: float) -> int:
+    """Compare and return the exit status."""
+    from memhotplug.compare.compared import compare
+
+    if as_json and as_csv:
+        raise click.UsageError("give one of --json and --csv")
+    done = compare(_variants(scenario, axes, plugin_timeout), plugin_timeout=plugin_timeout)
+    if as_json:
+        from memhotplug.compare.show import to_document
+        from memhotplug.run.jsontext import render
+
+        sys.stdout.write(render(to_document(done, scenario=scenario)))
+    elif as_csv:
+        from memhotplug.compare.show import to_csv
+
+        sys.stdout.write(to_csv(done))
+    else:
+        from memhotplug.compare.show import compare_lines
+
+        for line in compare_lines(done, paint_for(sys.stdout)):
+            print(line)
+    return ExitCode.OK
+
+
+def _variants(path: str, axes: tuple[str, ...], plugin_timeout: float) -> list[Variant]:
+    from memhotplug.compare.vary import parse_axis, variants
+    from memhotplug.run.watchdog import WatchedCatalog
+    from memhotplug.scenario.yamltree import read_tree
+
+    parsed = [parse_axis(text) for text in axes]
+    return variants(read_tree(path), parsed, catalog=WatchedCatalog(plugin_timeout), file=path)

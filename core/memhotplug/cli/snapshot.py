@@ -1,0 +1,117 @@
+"""``mhp snapshot``: records this machine."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from memhotplug.cli.exits import ExitCode, say
+
+if TYPE_CHECKING:
+    from memhotplug.snapshot.record import Collected, Skipped
+
+__all__ = ["command"]
+
+_HELP: Final = """Record this machine's memory, for 'mhp plan --from' and for a scenario's 'machine.snapshot'.
+
+It reads files of /proc and /sys about memory and changes nothing. Without root some cannot be read
+(pagetypeinfo) or show only zeros (the addresses in iomem); they are named, and whoever reads the snapshot infers
+what they would have said. The snapshot holds the kernel's command line and, as root, physical addresses.
+
+\b
+  mhp snapshot -o machine
+  sudo mhp snapshot -o machine.tar.gz
+  mhp plan --from machine.tar.gz --add 16G
+
+\b
+Exit status:
+  0  recorded, and it can be read back
+  1  recorded, but not enough of it could be read for a plan
+  2  wrong usage, the output exists, or there is nothing to record
+"""
+_MANY: Final = 20
+
+
+@click.command(help=_HELP, short_help="Record this machine's memory.")
+@click.option("-o", "--output", metavar="DIR", default="mhp-snapshot", show_default=True,
+              help="Where to; a name with .tar.gz, .tgz or .tar becomes an archive.")  # fmt: skip
+@click.option("--root", metavar="DIR", default="/", show_default=True, help="The machine's root directory.")
+@click.option("--force", is_flag=True, help="Replace an earlier snapshot of that name.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(output: str, root: str, force: bool, as_json: bool) -> int:
+    """Record and return the exit status."""
+    from memhotplug.snapshot.record import collect, is_archive_name, write_snapshot
+
+    collected = collect(root)
+    write_snapshot(collected, output, force=force, root=root)
+    problem, notes, machine = _read_back(output)
+    if as_json:
+        from memhotplug.run.jsontext import render
+
+        document: dict[str, Any] = {
+            "schema": 1,
+            "ok": problem is None,
+            "output": output,
+            "kind": "archive" if is_archive_name(output) else "directory",
+            "files": len(collected.files),
+            "skipped": [{"path": found.path, "reason": found.reason} for found in collected.skipped],
+            "machine": machine,
+            "notes": notes,
+            "problem": problem,
+        }
+        sys.stdout.write(render(document))
+    else:
+        for line in _lines(output, collected, notes, machine):
+            print(line)
+    if problem is not None:
+        say(f"recorded, but it cannot be used: {problem}")
+        return ExitCode.FAILURE
+    return ExitCode.OK
+
+
+def _read_back(output: str) -> tuple[str | None, list[str], dict[str, object] | None]:
+    """Return what is wrong with the snapshot, what a reader notes of it, and what machine it shows."""
+    from memhotplug.errors import InputError
+    from memhotplug.snapshot import open_snapshot, read_machine
+
+    try:
+        machine = read_machine(open_snapshot(output))
+    except InputError as problem:
+        return str(problem), [], None
+    shown: dict[str, object] = {
+        "arch": machine.arch,
+        "kernel_release": machine.kernel_release,
+        "page_size": machine.page_size,
+        "memory_block_size": machine.block_size,
+        "blocks": len(machine.blocks),
+        "nodes": len(machine.nodes),
+        "managed_bytes": sum(zone.managed for zone in machine.zones) * machine.page_size,
+        "free_bytes": sum(zone.free for zone in machine.zones) * machine.page_size,
+    }
+    return None, [f"{note.kind}: {note.text}" for note in machine.notes], shown
+
+
+def _lines(output: str, collected: Collected, notes: Sequence[str], machine: dict[str, object] | None) -> list[str]:
+    lines = [f"{output}: {len(collected.files)} files"]
+    if machine is not None:
+        from memhotplug.units import format_size
+
+        size = machine["memory_block_size"]
+        blocks = f"{machine['blocks']} blocks of {format_size(size)}" if isinstance(size, int) else "no blocks"
+        total, free = (format_size(int(str(machine[key]))) for key in ("managed_bytes", "free_bytes"))
+        lines.append(
+            f"{machine['arch'] or 'unknown architecture'}, kernel {machine['kernel_release'] or 'unknown'}, "
+            f"{blocks}, {total} managed, {free} free"
+        )
+    lines += _skipped(collected.skipped)
+    return lines + [f"note: {note}" for note in notes]
+
+
+def _skipped(skipped: Sequence[Skipped]) -> list[str]:
+    lines = [f"not recorded: {found.path} ({found.reason})" for found in skipped[:_MANY]]
+    if len(skipped) > _MANY:
+        lines.append(f"not recorded: {len(skipped) - _MANY} more files; --json lists them all")
+    return lines

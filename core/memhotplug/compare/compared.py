@@ -1,0 +1,125 @@
+"""Running the variations of a scenario and measuring what comes of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from memhotplug.compare.granularity import Removable, removable
+from memhotplug.compare.measure import Measures, measure
+from memhotplug.compare.vary import Variant
+from memhotplug.errors import InputError, PluginError
+from memhotplug.run.runner import RunResult, run_scenario
+from memhotplug.run.watchdog import DEFAULT_TIMEOUT
+from memhotplug.scenario import ExpectStep, Scenario
+
+__all__ = ["Compared", "Failure", "compare"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """A step that did not do what the scenario says; ``errno`` is None if it did not fail but should have."""
+
+    step: int
+    op: str
+    errno: str | None
+    message: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Compared:
+    """What came of one variation.
+
+    Attributes:
+        arch, kernel: what it ran under.
+        refused: why it could not be run at all: this kernel or machine lacks what the scenario asks
+            for. Then nothing else is there.
+        failures: the step that ended the run, if one did.
+        violations: invariants that do not hold at the end.
+        measures: of the machine at the end.
+        removable: one entry for each device.
+    """
+
+    values: dict[str, str]
+    label: str
+    arch: str
+    kernel: str
+    refused: str | None
+    failures: tuple[Failure, ...]
+    violations: tuple[str, ...]
+    measures: Measures | None
+    removable: tuple[Removable, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every step did what the scenario says."""
+        return self.refused is None and not self.failures
+
+    @property
+    def outcome(self) -> str:
+        """The result in a word or two."""
+        if self.refused is not None:
+            return "refused"
+        if self.failures:
+            first = self.failures[0]
+            return f"{first.op} (step {first.step}): {first.errno or 'not as expected'}"
+        return "ok"
+
+
+def compare(found: Sequence[Variant], *, plugin_timeout: float = DEFAULT_TIMEOUT) -> list[Compared]:
+    """Run every variation; ``expect`` steps are left out, for they say what one of them should give.
+
+    Raises:
+        InputError: not a single one can be run; the error of the first.
+        PluginError: a plugin is missing, broken, or takes too long.
+    """
+    done = []
+    first: InputError | None = None
+    for variant in found:
+        try:
+            done.append(_run(variant, plugin_timeout))
+        except PluginError:
+            raise
+        except InputError as problem:
+            first = first or problem
+            done.append(_refused(variant, problem))
+    if first is not None and all(entry.refused is not None for entry in done):
+        raise first
+    return done
+
+
+def _without_expectations(scenario: Scenario) -> Scenario:
+    return replace(scenario, steps=tuple(step for step in scenario.steps if not isinstance(step.args, ExpectStep)))
+
+
+def _run(variant: Variant, plugin_timeout: float) -> Compared:
+    result = run_scenario(_without_expectations(variant.scenario), plugin_timeout=plugin_timeout)
+    return Compared(
+        values=variant.values,
+        label=variant.label,
+        arch=variant.scenario.machine.arch,
+        kernel=variant.scenario.machine.kernel,
+        refused=None,
+        failures=tuple(_failures(result)),
+        violations=tuple(result.machine.violations()),
+        measures=measure(result.machine),
+        removable=tuple(removable(result.machine)),
+    )
+
+
+def _failures(result: RunResult) -> list[Failure]:
+    return [
+        Failure(step=record["index"], op=record["op"], errno=record["errno"], message=record["message"])
+        for record in result.steps
+        if not record["ok"]
+    ]
+
+
+def _refused(variant: Variant, problem: InputError) -> Compared:
+    """Return the entry of a variation that cannot be; a place in the file would be that of another value."""
+    text = str(InputError(problem.expected, got=problem.got, path=problem.path, nearest=problem.nearest))
+    return Compared(
+        values=variant.values, label=variant.label, arch=variant.scenario.machine.arch,
+        kernel=variant.scenario.machine.kernel, refused=text, failures=(), violations=(), measures=None,
+        removable=(),
+    )  # fmt: skip

@@ -1,0 +1,19 @@
+"""Sizes as a plan words them."""
+
+from __future__ import annotations
+
+from memhotplug.units import format_size
+
+__all__ = ["exact_size"]
+
+
+def exact_size(size: int) -> str:
+    """Return a size in MiB with one decimal where the usual rounding would hide something.
+
+    >>> exact_size(12 << 30), exact_size(1937 << 20), exact_size(8192)
+    ('12G', '1937M', '8K')
+    """
+    if size < 1 << 20 or size >= 100 << 30 or not size % (1 << 30):
+        return format_size(size)
+    mib = size / (1 << 20)
+    return f"{mib:.0f}M" if mib == int(mib) else f"{mib:.1f}M"
