@@ -26,9 +26,7 @@ Refused: TypeAlias = Callable[..., MemoryHotplugError]
 
 @cache
 def _booted(keywords: tuple[tuple[str, Any], ...]) -> Machine:
-    plain = {
-        key: [dict(part) for part in value] if isinstance(value, tuple) else value for key, value in keywords
-    }
+    plain = {key: [dict(part) for part in value] if isinstance(value, tuple) else value for key, value in keywords}
     return Machine.boot(**plain)
 
 

@@ -153,7 +153,7 @@ def test_unbinding_with_an_online_block_is_final(machine: Machine, refused: Refu
     machine.offline("block 33")
     second = refused(machine.eject, "pmem")
 
-    assert (first.name, first.reason) == ("EBUSY", "memory blocks 33 are not offline")
+    assert (first.name, first.reason) == ("EBUSY", "memory block 33 is not offline")
     assert first.driver_result == (
         "unbound, but 256M cannot be hot-removed until the next reboot; "
         "the driver offlines nothing, so take all blocks offline first"

@@ -55,7 +55,9 @@ PLATFORMS = [
     Platform(
         name="x86_64 linux-6.12 with memmap on memory",
         boot=(
-            ("arch", "x86_64"), ("kernel", "linux-6.12"), ("memory", "1G"),
+            ("arch", "x86_64"),
+            ("kernel", "linux-6.12"),
+            ("memory", "1G"),
             ("cmdline", "memory_hotplug.memmap_on_memory=1"),
         ),
         flags=(("none",), ("on_memory",)),
@@ -64,7 +66,9 @@ PLATFORMS = [
     Platform(
         name="x86_64 linux-6.12 with two nodes and auto-movable",
         boot=(
-            ("arch", "x86_64"), ("kernel", "linux-6.12"), ("memory", TWO_NODES),
+            ("arch", "x86_64"),
+            ("kernel", "linux-6.12"),
+            ("memory", TWO_NODES),
             ("cmdline", "memory_hotplug.memmap_on_memory=1 memory_hotplug.online_policy=auto-movable"),
         ),
         flags=(("none",), ("on_memory",), ("on_memory", "MHP_NID_IS_MGID")),
@@ -85,7 +89,10 @@ PLATFORMS = [
     Platform(
         name="powerpc linux-6.12 forced",
         boot=(
-            ("arch", "powerpc"), ("kernel", "linux-6.12"), ("memory", "2G"), ("memory_block_size", "256M"),
+            ("arch", "powerpc"),
+            ("kernel", "linux-6.12"),
+            ("memory", "2G"),
+            ("memory_block_size", "256M"),
             ("cmdline", "memory_hotplug.memmap_on_memory=force"),
         ),
         flags=(("none",), ("on_memory",)),

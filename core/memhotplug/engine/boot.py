@@ -194,9 +194,7 @@ def _check_node(geometry: Geometry, config: BootConfig, index: int, nid: int, si
         raise InputError(f"a node below {geometry.max_nodes}", got=nid, path=f"machine.memory[{index}].node")
 
 
-def _add_node_memory(
-    kernel: Kernel, boot_range: BootRange, limits: Sequence[ZoneLimit], movable_pfn: int
-) -> None:
+def _add_node_memory(kernel: Kernel, boot_range: BootRange, limits: Sequence[ZoneLimit], movable_pfn: int) -> None:
     state, geometry = kernel.state, kernel.geometry
     if boot_range.nid not in state.nodes:
         nodes = {**state.nodes, boot_range.nid: Node(boot_range.nid, has_cpu=not state.nodes)}

@@ -40,9 +40,7 @@ def offline_blocks(kernel: Kernel, ids: list[int]) -> list[int]:
     return _each_run(kernel, ids, BlockState.ONLINE, lambda rows: _offline_rows(kernel, rows))
 
 
-def _each_run(
-    kernel: Kernel, ids: list[int], wanted: BlockState, operation: Callable[[slice], None]
-) -> list[int]:
+def _each_run(kernel: Kernel, ids: list[int], wanted: BlockState, operation: Callable[[slice], None]) -> list[int]:
     """Apply an operation to runs of neighbouring blocks that are in the wanted state."""
     done: list[int] = []
     for first, last in _neighbours(ids):

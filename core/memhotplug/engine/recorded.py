@@ -218,9 +218,7 @@ def _fits(recorded: RecordedZone, pages: ExtentSet, known: KnownPages) -> bool:
     return all(part <= whole for part, whole in zip(counts, recorded.free_by_order, strict=True))
 
 
-def _known_zone(
-    kernel: Kernel, recorded: RecordedZone, zone: Zone, known: KnownPages, max_order: int
-) -> ExtentSet:
+def _known_zone(kernel: Kernel, recorded: RecordedZone, zone: Zone, known: KnownPages, max_order: int) -> ExtentSet:
     """Take free pages from where they are known, and place the others outside of what is known."""
     pages = zone.linked
     free = ExtentSet(*known.free.clip_many(pages.starts, pages.ends))

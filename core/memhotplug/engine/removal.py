@@ -33,7 +33,8 @@ def check_removable(kernel: Kernel, start: int, size: int) -> None:
         raise MemoryHotplugError(errno.EINVAL, f"there is no memory block in {where}")
     busy = blocks.id[rows][blocks.state[rows] != BlockState.OFFLINE]
     if len(busy):
-        raise MemoryHotplugError(errno.EBUSY, f"memory blocks {format_blocks(busy.tolist())} are not offline")
+        named = "memory block {} is" if len(busy) == 1 else "memory blocks {} are"
+        raise MemoryHotplugError(errno.EBUSY, f"{named.format(format_blocks(busy.tolist()))} not offline")
 
 
 def remove_memory(kernel: Kernel, start: int, size: int) -> None:

@@ -76,9 +76,7 @@ def add_sections(
     """
     subsection = kernel.geometry.pages_per_subsection
     if start_pfn % subsection or nr_pages % subsection:
-        raise MemoryHotplugError(
-            errno.EINVAL, f"pfn range {start_pfn:#x}+{nr_pages:#x} is not aligned to a subsection"
-        )
+        raise MemoryHotplugError(errno.EINVAL, f"pfn range {start_pfn:#x}+{nr_pages:#x} is not aligned to a subsection")
     end_pfn = start_pfn + nr_pages
     present = kernel.state.sections.first_from(start_pfn)
     reach = end_pfn if present is None else min(present, end_pfn)

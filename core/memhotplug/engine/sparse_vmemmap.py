@@ -57,9 +57,7 @@ class SparseVmemmap(PageTables):
         if len(runs[0]):
             vmemmap.insert(MapRuns.make(*runs, leaf_pages, kind))
 
-    def populate_basepages(
-        self, start_pfn: int, end_pfn: int, *, window: int, nid: int, altmap: Altmap | None
-    ) -> None:
+    def populate_basepages(self, start_pfn: int, end_pfn: int, *, window: int, nid: int, altmap: Altmap | None) -> None:
         """Back the memmap of a range page by page, one page table after the other.
 
         Args:

@@ -44,9 +44,7 @@ def contig_zone(state: MachineState, nid: int, start_pfn: int, end_pfn: int, *, 
     return movable if movable_node else kernel
 
 
-def zone_for_run(
-    state: MachineState, rows: slice, online_type: OnlineType, *, movable_node: bool
-) -> tuple[Zone, int]:
+def zone_for_run(state: MachineState, rows: slice, online_type: OnlineType, *, movable_node: bool) -> tuple[Zone, int]:
     """Return the zone of the first block of a run under contig-zones, and how many blocks share it.
 
     Args:

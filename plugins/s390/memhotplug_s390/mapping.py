@@ -66,9 +66,7 @@ def vmemmap_free(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
     kernel.unmap(np.array([start_pfn]), np.array([end_pfn]))
     used = kernel.state.vmemmap.mapped
     kernel.drop_unused_tables("vmemmap-pte", _PFNS_PER_PAIR, start_pfn, end_pfn, used)
-    kernel.drop_unused_tables(
-        "vmemmap-segment", _PFNS_PER_SEGMENT_TABLE, start_pfn, end_pfn, used, order=_TABLE_ORDER
-    )
+    kernel.drop_unused_tables("vmemmap-segment", _PFNS_PER_SEGMENT_TABLE, start_pfn, end_pfn, used, order=_TABLE_ORDER)
 
 
 @hookimpl

@@ -43,9 +43,7 @@ def _memory_block_size(request: SizingRequest) -> int:
         end = sum(size for _, size in request.memory)
         return probe_memory_block_size(end, request.version, hypervisor=request.hypervisor)
     if not is_power_of_two(forced) or not _SECTION_SIZE <= forced <= _LARGEST_FORCED:
-        raise InputError(
-            "a power of two from 128M to 64G", got=format_size(forced), path="machine.memory_block_size"
-        )
+        raise InputError("a power of two from 128M to 64G", got=format_size(forced), path="machine.memory_block_size")
     return forced
 
 

@@ -44,9 +44,7 @@ def test_csv_is_tidy(mhp: Mhp, scenario: Write) -> None:
     lines = done.out.splitlines()
 
     assert done.status == 0
-    assert lines[0] == (
-        "variant,drivers.acpi.mhp_flags,arch,kernel,page_size,measure,node,zone,device,value,unit"
-    )
+    assert lines[0] == ("variant,drivers.acpi.mhp_flags,arch,kernel,page_size,measure,node,zone,device,value,unit")
     assert lines[1] == '1,"[device, memblock]",x86_64,v2-2019,4096,result,,,,ok,text'
 
 
@@ -88,9 +86,7 @@ def test_a_scenario_that_is_not_there_is_refused(mhp: Mhp) -> None:
     done = mhp("compare", "nowhere.yaml", "--vary", "machine.kernel=v2-2019")
 
     assert done.status == 2
-    assert done.err == (
-        "mhp: nowhere.yaml: got No such file or directory, expected a scenario file that can be read\n"
-    )
+    assert done.err == ("mhp: nowhere.yaml: got No such file or directory, expected a scenario file that can be read\n")
 
 
 def test_the_help_has_the_exit_statuses(mhp: Mhp) -> None:

@@ -21,9 +21,7 @@ def run_comparison(*axes: str, steps: tuple[str, ...] = STEPS, machine: str = "m
     """Return what comes of 2 GiB of Movable memory, or other steps, in several variations."""
     text = f"schema: 1\nmachine: {{arch: x86_64, kernel: v2-2019, {machine}}}\nsteps:\n"
     text += "".join(f"  - {step}\n" for step in steps)
-    return compare(
-        variants(parse_tree(text), [parse_axis(axis) for axis in axes], catalog=Installed(), file="s.yaml")
-    )
+    return compare(variants(parse_tree(text), [parse_axis(axis) for axis in axes], catalog=Installed(), file="s.yaml"))
 
 
 @pytest.fixture(scope="session")

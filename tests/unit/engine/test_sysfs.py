@@ -125,7 +125,9 @@ def test_probe_adds_the_one_block_at_an_address(machine: Machine, value: str) ->
 
     assert machine.read("memory/memory40/state") == "offline\n"
     assert machine.to_dict()["vmemmap"] == [
-        head for head in machine.to_dict()["vmemmap"] if head["device"] == "dimm0"  # type: ignore[attr-defined]  # JSON
+        head
+        for head in machine.to_dict()["vmemmap"]
+        if head["device"] == "dimm0"  # type: ignore[attr-defined]  # JSON
     ]
 
 

@@ -50,9 +50,7 @@ def test_bulk_equals_one_by_one(
     budget: int | None,
 ) -> None:
     """The same pages in the same order, and the same state left behind, watermarks and all."""
-    state = make_state(
-        {(0, DMA32): (0, 64), (0, NORMAL): (64, 150), (0, MOVABLE): (150, 220), (1, NORMAL): (220, 300)}
-    )
+    state = make_state({(0, DMA32): (0, 64), (0, NORMAL): (64, 150), (0, MOVABLE): (150, 220), (1, NORMAL): (220, 300)})
     zones = [zone for zone in state.zones() if zone.managed]
     for zone, mark, reserve in zip(zones, wmarks, reserves, strict=True):
         zone.wmark, zone.protection = mark, (0, 0, reserve, reserve)

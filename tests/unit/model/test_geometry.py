@@ -33,7 +33,7 @@ def test_derived_sizes_of_x86_64() -> None:
     assert geometry.end_pfn == 1 << 40
     assert geometry.memmap_pages(32768) == 512
     assert geometry.memmap_pages(1) == 1
-    assert (geometry.pfn(0x1_0000_0fff), geometry.address(0x100000)) == (0x100000, 0x1_0000_0000)
+    assert (geometry.pfn(0x1_0000_0FFF), geometry.address(0x100000)) == (0x100000, 0x1_0000_0000)
 
 
 def test_memmap_of_a_small_section_takes_part_of_a_page() -> None:

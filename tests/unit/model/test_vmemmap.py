@@ -104,9 +104,7 @@ def test_several_runs_at_once_in_any_order() -> None:
     """Runs of one insert need not be ascending."""
     table = VmemmapTable(PER_PAGE)
 
-    table.insert(
-        MapRuns.make(column(5 * UNIT, UNIT), column(6 * UNIT, 2 * UNIT), column(50, 10), 2, Source.ALLOCATOR)
-    )
+    table.insert(MapRuns.make(column(5 * UNIT, UNIT), column(6 * UNIT, 2 * UNIT), column(50, 10), 2, Source.ALLOCATOR))
 
     assert table.backing_of(UNIT) == 10
     assert table.backing_of(6 * UNIT - 1) == 51

@@ -350,9 +350,7 @@ def test_auto_online_takes_blocks_online_at_once(boot: Boot, block_of: Callable[
     assert block_of(machine, 40)["state"] == "offline"
 
 
-def test_a_failure_of_auto_online_does_not_fail_the_add(
-    boot: Boot, block_of: Callable[..., dict[str, Any]]
-) -> None:
+def test_a_failure_of_auto_online_does_not_fail_the_add(boot: Boot, block_of: Callable[..., dict[str, Any]]) -> None:
     """The walk stops at the first block; the add has succeeded."""
     machine = boot(cmdline="memhp_default_state=online")
 
@@ -360,9 +358,7 @@ def test_a_failure_of_auto_online_does_not_fail_the_add(
     machine.add_memory(driver="acpi", size="256M", mhp_flags="device", veto=veto)
 
     assert [block_of(machine, block)["state"] for block in (32, 33)] == ["offline", "offline"]
-    assert machine.to_dict()["warnings"] == [
-        "auto-onlining stopped: ENOMEM: a notifier vetoed MEM_GOING_ONLINE"
-    ]
+    assert machine.to_dict()["warnings"] == ["auto-onlining stopped: ENOMEM: a notifier vetoed MEM_GOING_ONLINE"]
 
 
 @pytest.mark.parametrize("word", ["online_movable", "online_kernel", "nonsense"])
@@ -371,9 +367,7 @@ def test_auto_online_knows_two_words_only(boot: Boot, refused: Refused, word: st
     machine = boot(cmdline=f"memhp_default_state={word}")
 
     assert machine.read("memory/auto_online_blocks") == "offline\n"
-    assert machine.to_dict()["warnings"] == [
-        f"memhp_default_state={word} is not known to v2-2019 and ignored"
-    ]
+    assert machine.to_dict()["warnings"] == [f"memhp_default_state={word} is not known to v2-2019 and ignored"]
     problem = refused(machine.write, "memory/auto_online_blocks", word)
     assert str(problem) == f"EINVAL: auto_online_blocks takes one of offline, online, not {word!r}"
 

@@ -144,7 +144,6 @@ def test_a_flag_of_another_kernel_is_an_input_error(boot: Boot) -> None:
         machine.add_memory(driver="acpi", size="1G", mhp_flags="on_memory")
 
     assert str(caught.value) == (
-        "got on_memory, expected an MHP flag of v2-2019: none, device, memblock, MHP_MEMMAP_DEVICE, "
-        "MHP_MEMMAP_MEMBLOCK"
+        "got on_memory, expected an MHP flag of v2-2019: none, device, memblock, MHP_MEMMAP_DEVICE, MHP_MEMMAP_MEMBLOCK"
     )
     assert machine.to_dict() == before

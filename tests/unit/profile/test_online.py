@@ -57,9 +57,7 @@ def test_pages_behind_the_vmemmap_pages_are_freed_in_the_largest_aligned_buddies
     machine.online("block 32", zone="movable")
 
     assert zone_of(machine, "Movable")["free_by_order"] == [0] * 9 + [1, 31]
-    assert zone_of(machine, "Movable")["free_by_order"] == free_by_order(
-        ExtentSet.of((BASE + 512, BASE + BLOCK)), 10
-    )
+    assert zone_of(machine, "Movable")["free_by_order"] == free_by_order(ExtentSet.of((BASE + 512, BASE + BLOCK)), 10)
 
 
 def test_vmemmap_pages_keep_their_state_through_online(with_dimm: WithDimm) -> None:
@@ -141,9 +139,7 @@ def test_a_vetoed_online_grows_the_span_and_nothing_else(
     machine = with_dimm()
     before = machine.to_dict()
 
-    problem = refused(
-        machine.online, "dimm0", zone="movable", veto={"event": "MEM_GOING_ONLINE", "errno": "ENOMEM"}
-    )
+    problem = refused(machine.online, "dimm0", zone="movable", veto={"event": "MEM_GOING_ONLINE", "errno": "ENOMEM"})
 
     assert str(problem) == "ENOMEM: a notifier vetoed MEM_GOING_ONLINE"
     assert problem.blocks_done == ()

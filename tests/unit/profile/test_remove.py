@@ -79,7 +79,7 @@ def test_an_online_block_is_ebusy_and_nothing_changes(with_dimm: WithDimm, refus
     before = machine.to_dict()
 
     assert str(refused(machine.remove, "dimm0")) == "EBUSY: memory blocks 34-35 are not offline"
-    assert str(refused(machine.remove, "block 35")) == "EBUSY: memory blocks 35 are not offline"
+    assert str(refused(machine.remove, "block 35")) == "EBUSY: memory block 35 is not offline"
 
     assert machine.to_dict() == before
 
@@ -117,14 +117,10 @@ def test_nothing_there_is_einval_and_an_unknown_name_an_input_error(with_dimm: W
     machine = with_dimm()
 
     problem = refused(machine.remove, "block 50")
-    assert str(problem) == (
-        "EINVAL: there is no memory block in 0x0000000190000000-0x0000000197ffffff"
-    )
+    assert str(problem) == ("EINVAL: there is no memory block in 0x0000000190000000-0x0000000197ffffff")
     with pytest.raises(InputError) as caught:
         machine.remove("dimm1")
-    assert str(caught.value) == (
-        "got dimm1, expected the name of memory that was added (dimm0); did you mean 'dimm0'?"
-    )
+    assert str(caught.value) == ("got dimm1, expected the name of memory that was added (dimm0); did you mean 'dimm0'?")
 
 
 def test_the_resource_is_trimmed_and_split(with_dimm: WithDimm) -> None:
@@ -328,8 +324,7 @@ def test_stripped_pages_that_begin_a_block_reach_the_allocator(boot: Boot) -> No
     machine.online("block 33", zone="movable")
 
     assert any(
-        text == "I11: node 0 zone Movable: 32256 free pages hold memmap that is in use"
-        for text in machine.violations()
+        text == "I11: node 0 zone Movable: 32256 free pages hold memmap that is in use" for text in machine.violations()
     )
 
 

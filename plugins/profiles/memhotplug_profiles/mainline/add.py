@@ -26,9 +26,7 @@ from memhotplug_profiles.mainline.support import refusal, reserved_pages
 __all__ = ["add_memory_resource", "add_pages"]
 
 
-def add_memory_resource(
-    kernel: Kernel, rules: Rules, device: int, start: int, size: int, nid: int, flags: int
-) -> None:
+def add_memory_resource(kernel: Kernel, rules: Rules, device: int, start: int, size: int, nid: int, flags: int) -> None:
     """Add a range of bytes; on failure blocks of this call that were made are removed again."""
     check_hotplug_memory_range(kernel, start, size)
     group = kernel.state.devices[device].group if flags & NID_IS_MGID else -1

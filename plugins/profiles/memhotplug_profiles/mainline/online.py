@@ -67,5 +67,3 @@ def count_group(kernel: Kernel, rows: slice, zone: Zone, sign: int = 1) -> None:
             state_of(kernel).adjust_group(group, movable=pages)
         else:
             state_of(kernel).adjust_group(group, kernel=pages)
-
-

@@ -80,9 +80,7 @@ class MainlineState:
         if group < 0:
             return
         old = self.groups[group]
-        new = replace(
-            old, present_kernel=old.present_kernel + kernel, present_movable=old.present_movable + movable
-        )
+        new = replace(old, present_kernel=old.present_kernel + kernel, present_movable=old.present_movable + movable)
         self.groups = (*self.groups[:group], new, *self.groups[group + 1 :])
 
 

@@ -66,9 +66,7 @@ def _unit_needed(kernel: Kernel, row: int, unit_pages: int) -> int | None:
     return unit_pages - int(online.sum()) * kernel.geometry.pages_per_block
 
 
-def _can_online_movable(
-    kernel: Kernel, state: MainlineState, own: Group | None, need: int, nid: int | None
-) -> bool:
+def _can_online_movable(kernel: Kernel, state: MainlineState, own: Group | None, need: int, nid: int | None) -> bool:
     """Return whether ``need`` more movable pages keep the ratio, on one node or on all."""
     zones = [zone for zone in kernel.state.zones() if nid in (None, zone.nid) and zone.present]
     cma = sum(zone.cma for zone in zones)
