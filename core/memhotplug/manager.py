@@ -253,9 +253,7 @@ def driver_keys(name: str) -> Mapping[str, KeySpec]:
     try:
         keys = manager.hook.driver_keys()
     except (Exception, SystemExit) as problem:
-        raise PluginError(
-            str(candidate), f"hook driver_keys raised {type(problem).__name__}: {problem}"
-        ) from problem
+        raise PluginError(str(candidate), f"hook driver_keys raised {type(problem).__name__}: {problem}") from problem
     if not isinstance(keys, Mapping) or not all(isinstance(spec, KeySpec) for spec in keys.values()):
         raise PluginError(str(candidate), f"hook driver_keys answered {keys!r}, which is no mapping of KeySpec")
     return keys

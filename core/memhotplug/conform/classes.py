@@ -17,7 +17,17 @@ from memhotplug.model.blocks import BlockState
 from memhotplug.model.extents import ExtentSet
 from memhotplug.model.zones import ZoneKind
 
-__all__ = ["BUDDY", "NOT_BUDDY", "OFFLINE", "ONLINE", "SELF_HOSTED", "Runs", "model_classes", "recorded_classes"]
+__all__ = [
+    "BUDDY",
+    "NOT_BUDDY",
+    "OFFLINE",
+    "ONLINE",
+    "SELF_HOSTED",
+    "Runs",
+    "model_classes",
+    "recorded_classes",
+    "split_blocks",
+]
 
 OFFLINE = "offline"
 SELF_HOSTED = "self-hosted"
@@ -31,23 +41,21 @@ Runs: TypeAlias = list[tuple[int, int, str]]
 _NOPAGE, _SELF, _BUDDY = int(PageFlag.NOPAGE), int(PageFlag.OWNER_PRIVATE), int(PageFlag.BUDDY)
 
 
-def recorded_classes(baseline: Baseline, facts: StepFacts, covered: ExtentSet) -> Runs:
+def recorded_classes(baseline: Baseline, facts: StepFacts, covered: ExtentSet, split: frozenset[int]) -> Runs:
     """Return the classes that recorded flags show of some pfns.
 
-    A page without a flag is offline where its block is (v7.2 shows no NOPAGE), and online otherwise.
+    Args:
+        split: ids of the blocks in which ``online`` is split into buddy and not buddy.
     """
     flags, blocks = facts.flags, facts.blocks or {}
     if flags is None:
         return []
     runs: Runs = []
     for block, low, high in _pieces(covered, baseline.pages_per_block):
-        files = blocks.get(block, {})
-        online = files.get("state", OFFLINE) != BlockState.OFFLINE.label
-        node = int(files["node"]) if files.get("node", "").isdecimal() else 0
-        split = online and baseline.is_split(node, files.get("valid_zones", ""))
-        runs += _classified(flags, low, high, online=online, split=split)
-        if not online:
-            runs += [(first, end, OFFLINE) for first, end in ExtentSet(*flags.past_end.clip(low, high))]
+        # Without NOPAGE (v7.2) a page that shows no flag may be offline or in use; the block's state tells.
+        online = baseline.has_nopage or blocks.get(block, {}).get("state", OFFLINE) != BlockState.OFFLINE.label
+        runs += _classified(flags, low, high, online=online, split=block in split)
+        runs += [(first, end, OFFLINE) for first, end in ExtentSet(*flags.past_end.clip(low, high))]
     return _joined(sorted(runs))
 
 
@@ -64,8 +72,26 @@ def _classified(flags: Flags, low: int, high: int, *, online: bool, split: bool)
         yield first, end, kind
 
 
-def model_classes(machine: Machine, baseline: Baseline, covered: ExtentSet) -> Runs:
-    """Return the classes of some pfns in the model."""
+def split_blocks(machine: Machine, baseline: Baseline, facts: StepFacts | None = None) -> frozenset[int]:
+    """Return the online blocks of Movable zones that exist only through hotplug.
+
+    Where recording and model disagree on a block's zone, which is an observation of its own, it
+    is not among them.
+    """
+    blocks = machine.kernel.state.blocks
+    recorded = (facts.blocks if facts is not None else None) or {}
+    movable = ZoneKind.MOVABLE
+    return frozenset(
+        block
+        for block, node, kind in zip(blocks.id.tolist(), blocks.nid.tolist(), blocks.zone.tolist(), strict=True)
+        if kind == movable
+        and (node, movable) not in baseline.populated
+        and recorded.get(block, {}).get("valid_zones", movable.label) == movable.label
+    )
+
+
+def model_classes(machine: Machine, baseline: Baseline, covered: ExtentSet, split: frozenset[int]) -> Runs:
+    """Return the classes of some pfns in the model; ``split`` as in :func:`recorded_classes`."""
     blocks = machine.kernel.state.blocks
     rows = {
         block: (node, kind, altmap)
@@ -84,7 +110,7 @@ def model_classes(machine: Machine, baseline: Baseline, covered: ExtentSet) -> R
         node, kind, altmap = rows[block]
         hosted = min(max(block * per_block + altmap, low), high)
         runs.append((low, hosted, SELF_HOSTED))
-        if kind < 0 or not baseline.is_split(node, ZoneKind(kind).label):
+        if block not in split:
             runs.append((hosted, high, ONLINE))
             continue
         free = machine.kernel.state.zone((node, ZoneKind(kind))).free

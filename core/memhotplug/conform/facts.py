@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import cached_property
 
@@ -30,7 +29,7 @@ ZoneName = tuple[int, str]
 IomemLine = tuple[int, int, str]
 """First byte, last byte and name."""
 
-_BLOCK_FILE = re.compile(r"sys/devices/system/memory/memory(\d{1,9})/(\w+)")
+_BLOCK_FOLDER = "sys/devices/system/memory/memory"
 
 
 class Flags:
@@ -145,9 +144,10 @@ class StepFacts:
         """The files of each memory block, stripped, by id and name; None if none was recorded."""
         found: dict[int, dict[str, str]] = {}
         for path, text in self.files.items():
-            match = _BLOCK_FILE.fullmatch(path)
-            if match is not None:
-                found.setdefault(int(match[1]), {})[match[2]] = text.strip()
+            if path.startswith(_BLOCK_FOLDER):
+                block, _, name = path[len(_BLOCK_FOLDER) :].partition("/")
+                if name and block.isdecimal():
+                    found.setdefault(int(block), {})[name] = text.strip()
         return {block: found[block] for block in sorted(found)} or None
 
     @cached_property

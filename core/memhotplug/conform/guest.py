@@ -28,6 +28,7 @@ from memhotplug.snapshot import RecordedMachine, RecordedOp
 __all__ = ["Baseline", "Guest", "known_pages"]
 
 _GUEST = "recorded guest, block "
+_WITHOUT_NOPAGE = (7, 2)
 _HARD = int(PageFlag.SLAB | PageFlag.RESERVED)
 _SELF_HOSTED = int(PageFlag.OWNER_PRIVATE)
 _STATE_FILE = re.compile(r"/?sys/devices/system/memory/memory(\d{1,9})/(state|online)")
@@ -42,6 +43,7 @@ class Baseline:
         managed: pages that the model managed at boot.
         populated: zones that had pages at boot; any other zone exists only through hotplug.
         pages_per_block: pages in a memory block.
+        has_nopage: whether page flags tell pages that are offline or not there (up to v7.1).
         added: pfns that were ever hot-added, or were to be.
     """
 
@@ -49,6 +51,7 @@ class Baseline:
     managed: int
     populated: frozenset[ZoneKey]
     pages_per_block: int
+    has_nopage: bool = True
     added: ExtentSet = field(default_factory=ExtentSet)
 
     @classmethod
@@ -60,16 +63,13 @@ class Baseline:
             managed=state.total_managed(),
             populated=frozenset(zone.key for zone in state.zones() if zone.present),
             pages_per_block=machine.kernel.geometry.pages_per_block,
+            has_nopage=machine.kernel.version < _WITHOUT_NOPAGE,
         )
 
     def note_added(self, blocks: Iterable[int]) -> None:
         """Remember the blocks of an add."""
         ids = np.array(sorted(blocks), dtype=np.int64)
         self.added.add_many(ids * self.pages_per_block, (ids + 1) * self.pages_per_block)
-
-    def is_split(self, node: int, zone: str) -> bool:
-        """Return whether a zone is Movable and exists only through hotplug."""
-        return zone == ZoneKind.MOVABLE.label and (node, ZoneKind.MOVABLE) not in self.populated
 
 
 def known_pages(facts: StepFacts, machine: RecordedMachine) -> KnownPages | None:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from memhotplug.conform.classes import model_classes, recorded_classes
+from memhotplug.conform.classes import model_classes, recorded_classes, split_blocks
 from memhotplug.conform.facts import ATTRIBUTES, KINDS, IomemLine, StepFacts
 from memhotplug.conform.guest import Baseline
 from memhotplug.conform.observation import Observation, Reason
@@ -45,7 +45,7 @@ def compare_step(machine: Machine, baseline: Baseline, facts: StepFacts, outcome
         change = (facts.mem_total - baseline.mem_total) // 1024
         got = mem_total_change(machine, baseline)
         yield Observation.equal(facts.index, Reason.MEMTOTAL, "MemTotal change in kB", change, got)
-    if facts.blocks is not None and facts.flags is not None:
+    if facts.blocks is not None or baseline.has_nopage:
         yield from _page_runs(machine, baseline, facts)
     if facts.zones is not None:
         yield from _free_pages(machine, baseline, facts, facts.zones)
@@ -149,8 +149,9 @@ def _page_runs(machine: Machine, baseline: Baseline, facts: StepFacts) -> Iterat
     if facts.flags is None or not baseline.added.total:
         return
     covered = ExtentSet(*baseline.added.clip_many(facts.flags.covered.starts, facts.flags.covered.ends))
-    expected = recorded_classes(baseline, facts, covered)
-    got = model_classes(machine, baseline, covered)
+    split = split_blocks(machine, baseline, facts)
+    expected = recorded_classes(baseline, facts, covered, split)
+    got = model_classes(machine, baseline, covered, split)
     for (low, high, kind), shown, has in _either(expected, got):
         yield Observation(
             facts.index, Reason.PAGES, f"pfn {low:#x}-{high:#x}", kind if shown else None, kind if has else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memhotplug.conform.classes import model_classes
+from memhotplug.conform.classes import model_classes, split_blocks
 from memhotplug.conform.facts import KINDS
 from memhotplug.conform.guest import Baseline
 from memhotplug.conform.observe import COUNTERS, block_attributes, mem_total_change, ram_lines, show_line
@@ -24,6 +24,7 @@ def predict_step(machine: Machine, baseline: Baseline, step: int, op: RecordedOp
     Only what stood in the recording before the step has gone into it.
     """
     total = None if baseline.mem_total is None else baseline.mem_total // 1024 + mem_total_change(machine, baseline)
+    classes = model_classes(machine, baseline, baseline.added, split_blocks(machine, baseline))
     return {
         "step": step,
         "op": op.kind,
@@ -35,7 +36,7 @@ def predict_step(machine: Machine, baseline: Baseline, step: int, op: RecordedOp
         "blocks": [{"id": block, **files} for block, files in block_attributes(machine).items()],
         "iomem": [show_line(line) for line in ram_lines(machine.kernel.state.resources)],
         "memtotal_kb": total,
-        "page_classes": [list(run) for run in model_classes(machine, baseline, baseline.added)],
+        "page_classes": [list(run) for run in classes],
     }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from memhotplug.contracts import AddRequest
 from memhotplug.engine.hotadd import hot_add
@@ -16,6 +16,7 @@ from memhotplug.engine.onlining import offline_blocks, online_blocks
 from memhotplug.errors import MemoryHotplugError
 from memhotplug.model.blocks import BlockState, OnlineType
 from memhotplug.model.zones import ZoneKind
+from memhotplug.units import format_blocks
 
 __all__ = ["read_attribute", "valid_zones", "write_attribute"]
 
@@ -108,10 +109,8 @@ def _write_only() -> str:
     raise MemoryHotplugError(errno.EACCES, f"{_ROOT}memory/probe is write-only")
 
 
-def _id_list(ids: object) -> str:
-    from memhotplug.units import format_blocks
-
-    return format_blocks(ids) + "\n"  # type: ignore[arg-type]  # an iterable of ints
+def _id_list(ids: Iterable[int]) -> str:
+    return format_blocks(ids) + "\n"
 
 
 def _read_block(kernel: Kernel, row: int, name: str) -> str:

@@ -64,12 +64,16 @@ def _inject(state: MachineState, count: int) -> tuple[int, bool]:
 def allocatable_chunks(zone: Zone, order: int, highest: ZoneKind, mark: int) -> int:
     """Return how many chunks the zone's watermark lets go, fragmentation aside.
 
+    Pages on per-cpu lists do not count towards the watermark, but serve single pages without touching it.
+
     Args:
         highest: type of the highest zone that the request may use; lower zones keep a reserve from it.
         mark: 0 for the min watermark, 1 for low.
     """
-    spare = zone.nr_free - zone.wmark[mark] - zone.protection[highest]
-    return max(spare, 0) >> order
+    spare = zone.free.total - zone.wmark[mark] - zone.protection[highest]
+    if spare <= 0:
+        return 0  # per-cpu lists are out of reach as well: the watermark is asked first
+    return spare >> order if order else spare + zone.pcp.total
 
 
 def _take(state: MachineState, zone: Zone, order: int, count: int) -> tuple[Array, Array]:
@@ -78,7 +82,8 @@ def _take(state: MachineState, zone: Zone, order: int, count: int) -> tuple[Arra
     max_order = state.geometry.max_order
     starts, ends = first_pages(zone.free, order, count, max_order)
     if int((ends - starts).sum()) < count << order and zone.pcp.total:
-        # Models: mm/page_alloc.c:drain_all_pages(), which the slow path calls before it gives up.
+        # Free pages there are, but in pieces: compaction drains the per-cpu lists before it gives up.
+        # Below the watermark it is not even tried. Models: mm/compaction.c:compact_zone() (v6.12).
         zone.free.add_many(zone.pcp.starts, zone.pcp.ends)
         zone.pcp = ExtentSet()
         starts, ends = first_pages(zone.free, order, count, max_order)

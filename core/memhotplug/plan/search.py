@@ -14,7 +14,7 @@ from memhotplug.plan.trial import BLOCK_OBJECTS, Trial, attempt
 
 __all__ = ["Largest", "largest_add", "safe_steps", "usable_pages"]
 
-_LEAST_REACH: Final = 1 << 40  # bytes; a search goes to four times the question, or so far if that is less
+_REACH: Final = (1 << 40, 1 << 44)  # bytes: a search goes to four times the question, but at least and at most so far
 _MOST_STEPS: Final = 16
 
 
@@ -48,7 +48,7 @@ def largest_add(
     if question.driver not in WAITING:
         question = replace(question, online="none")
     unit = machine.kernel.geometry.memory_block_size
-    most = max(4 * question.total, _LEAST_REACH) // unit
+    most = max(min(max(4 * question.total, _REACH[0]), _REACH[1]), question.total if known and known.clean else 0) // unit
     trials: dict[int, Trial] = {}
 
     def fits(count: int) -> bool:

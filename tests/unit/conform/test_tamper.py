@@ -34,7 +34,8 @@ def movable(document: dict[str, Any], step: int, line: str, by: int) -> tuple[in
     files = document["steps"][step]["files"]
     head, mark, tail = files["proc/zoneinfo"].partition("zone  Movable")
     found = re.search(rf"{line}\s+(\d+)", tail)
-    assert mark and found is not None
+    assert mark
+    assert found is not None
     value = int(found[1])
     files["proc/zoneinfo"] = head + mark + tail[: found.start(1)] + str(value + by) + tail[found.end(1) :]
     return value, value + by
