@@ -1,0 +1,1 @@
+"""Who may host its own memmap: every answer comes from the plugins, there is no table of answers here."""
