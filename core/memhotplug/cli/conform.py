@@ -29,8 +29,8 @@ What is compared after each step:
   block     state, valid_zones, removable and node of each memory block
   iomem     each line of System RAM
   memtotal  by how much MemTotal has changed since boot
-  pages     runs of hot-added pages: offline, self-hosted, online (in Movable: in the buddy allocator or not)
-  free      free pages of zones that exist only through hotplug: exact in Movable, elsewhere up to 64 pages
+  pages     runs of hot-added pages: offline, self-hosted, online (in Movable: buddy or not)
+  free      free pages of zones that exist only through hotplug: exact in Movable, else up to 64
             less than the model says, which the guest took for itself
 
 A step of which only the operation was recorded is predicted rather than compared; --json has all of it under

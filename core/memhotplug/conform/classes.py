@@ -14,7 +14,7 @@ from memhotplug.conform.guest import Baseline
 from memhotplug.contracts import PageFlag
 from memhotplug.engine.machine import Machine
 from memhotplug.model.blocks import BlockState
-from memhotplug.model.extents import ExtentSet
+from memhotplug.model.extents import Array, ExtentSet
 from memhotplug.model.zones import ZoneKind
 
 __all__ = [
@@ -55,7 +55,8 @@ def recorded_classes(baseline: Baseline, facts: StepFacts, covered: ExtentSet, s
         # Without NOPAGE (v7.2) a page that shows no flag may be offline or in use; the block's state tells.
         online = baseline.has_nopage or blocks.get(block, {}).get("state", OFFLINE) != BlockState.OFFLINE.label
         runs += _classified(flags, low, high, online=online, split=block in split)
-        runs += [(first, end, OFFLINE) for first, end in ExtentSet(*flags.past_end.clip(low, high))]
+        if flags.past_end.total:
+            runs += _named(flags.past_end.clip(low, high), OFFLINE)
     return _joined(sorted(runs))
 
 
@@ -114,9 +115,13 @@ def model_classes(machine: Machine, baseline: Baseline, covered: ExtentSet, spli
             runs.append((hosted, high, ONLINE))
             continue
         free = machine.kernel.state.zone((node, ZoneKind(kind))).free
-        runs += [(first, end, BUDDY) for first, end in ExtentSet(*free.clip(hosted, high))]
-        runs += [(first, end, NOT_BUDDY) for first, end in ExtentSet(*free.gaps(hosted, high))]
+        runs += _named(free.clip(hosted, high), BUDDY)
+        runs += _named(free.gaps(hosted, high), NOT_BUDDY)
     return _joined(sorted(runs))
+
+
+def _named(runs: tuple[Array, Array], kind: str) -> Runs:
+    return [(first, end, kind) for first, end in zip(runs[0].tolist(), runs[1].tolist(), strict=True)]
 
 
 def _pieces(covered: ExtentSet, per_block: int) -> Iterator[tuple[int, int, int]]:

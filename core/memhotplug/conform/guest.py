@@ -28,6 +28,7 @@ from memhotplug.snapshot import RecordedMachine, RecordedOp
 __all__ = ["Baseline", "Guest", "known_pages"]
 
 _GUEST = "recorded guest, block "
+_KINDS = tuple(ZoneKind)
 _WITHOUT_NOPAGE = (7, 2)
 _HARD = int(PageFlag.SLAB | PageFlag.RESERVED)
 _SELF_HOSTED = int(PageFlag.OWNER_PRIVATE)
@@ -127,9 +128,7 @@ class Guest:
         blocks = machine.kernel.state.blocks
         rows = zip(blocks.id.tolist(), blocks.state.tolist(), blocks.nid.tolist(), blocks.zone.tolist(), strict=True)
         return {
-            block: (node, ZoneKind(kind))
-            for block, state, node, kind in rows
-            if state == BlockState.ONLINE and kind >= 0
+            block: (node, _KINDS[kind]) for block, state, node, kind in rows if state == BlockState.ONLINE and kind >= 0
         }
 
     def settle(self, machine: Machine, op: RecordedOp) -> None:

@@ -11,7 +11,7 @@ from memhotplug.conform.classes import model_classes, recorded_classes, split_bl
 from memhotplug.conform.facts import ATTRIBUTES, KINDS, IomemLine, StepFacts
 from memhotplug.conform.guest import Baseline
 from memhotplug.conform.observation import Observation, Reason
-from memhotplug.conform.outcome import Outcome, recorded_class
+from memhotplug.conform.outcome import Outcome, model_class, recorded_class
 from memhotplug.engine.machine import Machine
 from memhotplug.engine.sysfs import valid_zones
 from memhotplug.model.blocks import BlockState
@@ -27,6 +27,7 @@ __all__ = ["COUNTERS", "block_attributes", "compare_step", "mem_total_change", "
 COUNTERS = ("start_pfn", "spanned", "present", "managed")
 """What is compared of a zone."""
 
+_STATES = {int(state): state.label for state in BlockState}
 _SLACK = 64  # pages of guest workload in a kernel zone: less than one order-9 piece of memmap
 _Run = TypeVar("_Run", tuple[int, int, str], IomemLine)
 
@@ -55,7 +56,7 @@ def _result(facts: StepFacts, outcome: Outcome) -> Observation:
     """Compare ok / errno / failed, by block where it was recorded so, and the blocks that are present."""
     step = facts.step
     expected: dict[str, object] = {"result": recorded_class(step.result or "", step)}
-    got: dict[str, object] = {"result": outcome.compared}
+    got: dict[str, object] = {"result": model_class(outcome, step)}
     if step.results:
         expected["results"] = {str(block): result.partition(":")[0] for block, result in step.results.items()}
         got["results"] = {str(block): outcome.results.get(block) for block in step.results}
@@ -92,7 +93,7 @@ def block_attributes(machine: Machine) -> dict[int, dict[str, str]]:
     rows = zip(blocks.id.tolist(), blocks.state.tolist(), blocks.nid.tolist(), strict=True)
     return {
         block: {
-            "state": BlockState(state).label,
+            "state": _STATES[state],
             "valid_zones": " ".join(valid_zones(kernel, row)) or "none",
             "removable": str(int(kernel.profile.removable(kernel, slice(row, row + 1))[0])),
             "node": str(node),

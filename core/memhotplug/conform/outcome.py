@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from memhotplug.snapshot import RecordedStep
 
-__all__ = ["FAILED", "NOT_WHOLE_BLOCKS", "Outcome", "recorded_class"]
+__all__ = ["FAILED", "NOT_WHOLE_BLOCKS", "Outcome", "model_class", "recorded_class"]
 
 FAILED = "failed"
 NOT_WHOLE_BLOCKS = "failed: not whole memory blocks"
@@ -31,10 +31,12 @@ class Outcome:
     asked: tuple[int, ...] = ()
     blocks: tuple[int, ...] = ()
 
-    @property
-    def compared(self) -> str:
-        """The class to compare: an unaligned device is told from one for which memory was short."""
-        return NOT_WHOLE_BLOCKS if (self.result, self.errno) == (FAILED, "EINVAL") else self.result
+
+def model_class(outcome: Outcome, step: RecordedStep) -> str:
+    """Return the class of the model's result: an unaligned device is told from one for which memory was short."""
+    if step.op.kind == "add" and outcome.errno == "EINVAL":
+        return NOT_WHOLE_BLOCKS
+    return outcome.result
 
 
 def recorded_class(result: str, step: RecordedStep) -> str:

@@ -213,9 +213,7 @@ class Replay:
                 results[left[failed]] = problem.name
                 left = left[failed + 1 :]
         first = next((name for name in results.values() if name != _OK), None)
-        return Outcome(
-            result=first or _OK, errno=first, results=results, asked=op.blocks, blocks=self._present(op)
-        )
+        return Outcome(result=first or _OK, errno=first, results=results, asked=op.blocks, blocks=self._present(op))
 
     def _device(self, op: RecordedOp, action: Callable[[RecordedOp], object]) -> Outcome:
         failed = self._errno(lambda: action(op))
