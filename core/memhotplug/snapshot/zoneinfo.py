@@ -14,6 +14,11 @@ _COUNT = re.compile(r"(?:pages )?(free|boost|min|low|high|promo|spanned|present|
 _PAGESET = re.compile(r"(cpu|count|high|batch):\s*(\S+)")
 _PROTECTION = re.compile(r"protection: \(([^)]*)\)")
 _START = re.compile(r"start_pfn:\s+(\S+)")
+_WANTED = re.compile(  # not the statistics, by far the most lines
+    r"^[ \t]*((?:Node|pages free|boost|min|low|high|promo|spanned|present|managed|cma"
+    r"|cpu:|count:|high:|batch:|protection:|start_pfn:).*)",
+    re.MULTILINE,
+)
 _REQUIRED = ("free", "min", "low", "high", "spanned", "present", "managed")
 _MAX_PFN = 1 << 52
 
@@ -64,8 +69,12 @@ def parse_zoneinfo(text: str, source: Source) -> tuple[ZoneInfo, ...]:
     """
     readers: list[_ZoneReader] = []
     seen: set[tuple[int, str]] = set()
-    for number, line in enumerate(text.splitlines(), start=1):
-        header = _HEADER.fullmatch(line.strip()) if "zone" in line else None
+    number, last = 1, 0
+    for wanted in _WANTED.finditer(text):
+        number += text.count("\n", last, wanted.start())
+        last = wanted.start()
+        line = wanted[1].rstrip()
+        header = _HEADER.fullmatch(line) if line.startswith("Node") else None
         if header:
             key = int(header[1]), header[2]
             if key in seen:
@@ -73,7 +82,7 @@ def parse_zoneinfo(text: str, source: Source) -> tuple[ZoneInfo, ...]:
             seen.add(key)
             readers.append(_ZoneReader(key, number, source))
         elif readers:
-            readers[-1].line(line.strip(), number)
+            readers[-1].line(line, number)
     if not readers:
         raise source.error("zones, each after a line such as 'Node 0, zone   Normal'", got="none")
     return tuple(reader.zone() for reader in readers)
@@ -97,9 +106,7 @@ class _ZoneReader:
             if match:
                 self.counts[match[1]] = self._number(match[2], number)
                 return
-        if ":" not in text:
-            return  # statistics, by far the most lines
-        match = _PROTECTION.fullmatch(text)
+        match = _PROTECTION.fullmatch(text) if text.startswith("protection") else None
         if match:
             self.protection = tuple(self._number(part.strip(), number) for part in match[1].split(",") if part.strip())
             return
@@ -147,6 +154,7 @@ class _ZoneReader:
         return Pageset(**({"high": 0, "batch": 0} | pageset))
 
     def _number(self, text: str, line: int) -> int:
-        if not re.fullmatch(r"[0-9]{1,20}", text) or int(text) >= _MAX_PFN:
+        value = int(text) if text.isascii() and text.isdecimal() and len(text) <= 20 else _MAX_PFN
+        if value >= _MAX_PFN:
             raise self.source.error("a number of pages", got=repr(text), line=line)
-        return int(text)
+        return value

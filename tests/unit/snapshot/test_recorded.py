@@ -33,19 +33,26 @@ def _message(files: SnapshotFiles) -> str:
 
 
 def test_every_step_of_every_recording_agrees_with_itself(recordings: list[Path]) -> None:
-    """Present pages are the RAM in the zone's online blocks, MemTotal is the managed pages; one file race is noted."""
+    """Present pages are the RAM in the zone's online blocks, MemTotal the managed pages; what differs is noted.
+
+    Linux 6.1 on s390x counts 24 kB in MemTotal that no zone manages; one buddyinfo was read a moment too late.
+    """
     found = []
     for path in recordings:
         recording = read_recording(path)
         for step in recording.steps:
             machine = read_machine(recording.snapshot(step.index))
-            found += [f"{path.name} {step.index}: {text}" for text in _notes(machine, "inconsistent")]
+            found += [(path.name, step.index, text) for text in _notes(machine, "inconsistent")]
             assert all(size(zone.extents) == zone.present for zone in machine.zones)
-            assert sum(zone.managed for zone in machine.zones) * machine.page_size == machine.mem_total
 
-    assert found == [
-        "x86_64-6.12-numa2-mom-1.json.xz 5: node 1 zone DMA32: zoneinfo shows 225814 free pages, "
-        "buddyinfo 225806 (difference +8)"
+    memtotal = [text.endswith("(difference +24 kB)") for name, _, text in found if name.startswith("s390x-6.1-")]
+    assert memtotal == [True] * 7
+    assert [entry for entry in found if not entry[0].startswith("s390x-6.1-")] == [
+        (
+            "x86_64-6.12-numa2-mom-1.json.xz",
+            5,
+            "node 1 zone DMA32: zoneinfo shows 225814 free pages, buddyinfo 225806 (difference +8)",
+        )
     ]
 
 
@@ -102,7 +109,7 @@ def test_offline_block_belongs_to_no_zone(document: dict[str, Any], save: Callab
 
 def test_kernel_image_is_every_page_it_touches(recordings: list[Path]) -> None:
     """What placement keeps in use; arm64 and s390x show no read-only data."""
-    path = next(path for path in recordings if path.name.startswith("s390x"))
+    path = next(path for path in recordings if path.name.startswith("s390x-6.12"))
 
     machine = read_machine(open_snapshot(path))
 
@@ -111,7 +118,7 @@ def test_kernel_image_is_every_page_it_touches(recordings: list[Path]) -> None:
 
 def test_machine_without_numa_has_one_node(recordings: list[Path]) -> None:
     """s390x records no node; it is inferred and said so."""
-    path = next(path for path in recordings if path.name.startswith("s390x"))
+    path = next(path for path in recordings if path.name.startswith("s390x-6.12"))
 
     machine = read_machine(open_snapshot(path))
 
