@@ -9,6 +9,7 @@ __all__ = ["RULES", "kernel_profile"]
 RULES = Rules(
     name="linux-5.13",
     version=(5, 13),
+    auto_movable=False,
     force=False,
     split=False,
     prepare_online=False,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from memhotplug.plugin import InputError, Kernel
+from memhotplug_profiles.mainline.rules import Rules
 
 __all__ = ["Group", "MainlineState", "Mode", "Policy", "parse_bool", "read_parameters", "state_of"]
 
@@ -103,11 +104,8 @@ def parse_bool(text: str) -> bool | None:
     return None
 
 
-def read_parameters(params: Mapping[str, str], *, force: bool) -> MainlineState:
-    """Return the state that the command line asks for.
-
-    Args:
-        force: whether this kernel knows memmap_on_memory=force.
+def read_parameters(params: Mapping[str, str], rules: Rules) -> MainlineState:
+    """Return the state that the command line asks for; parameters that this kernel does not have are ignored.
 
     Raises:
         InputError: a value that the kernel would refuse.
@@ -115,7 +113,9 @@ def read_parameters(params: Mapping[str, str], *, force: bool) -> MainlineState:
     state = MainlineState()
     given = {name.removeprefix("memory_hotplug."): value for name, value in params.items()}
     if "memory_hotplug.memmap_on_memory" in params:
-        state.mode = parse_mode(given["memmap_on_memory"], force=force)
+        state.mode = parse_mode(given["memmap_on_memory"], force=rules.force)
+    if not rules.auto_movable:
+        return state
     if "memory_hotplug.online_policy" in params:
         state.policy = parse_policy(given["online_policy"])
     if "memory_hotplug.auto_movable_ratio" in params:

@@ -51,7 +51,7 @@ class MainlineProfile(KernelProfile):
         self.event_names = (*_EVENTS, *(("MEM_PREPARE_ONLINE", "MEM_FINISH_OFFLINE") if rules.prepare_online else ()))
 
     def new_state(self, kernel: Kernel) -> MainlineState:
-        return read_parameters(kernel.params, force=self.rules.force)
+        return read_parameters(kernel.params, self.rules)
 
     def filter_flags(self, kernel: Kernel, flags: int) -> int:
         return flags
@@ -98,10 +98,10 @@ class MainlineProfile(KernelProfile):
         return np.ones(rows.stop - rows.start, dtype=np.bool_)
 
     def module_parameters(self, kernel: Kernel) -> Mapping[str, str]:
-        return sysfs.parameters(kernel)
+        return sysfs.parameters(kernel, self.rules)
 
     def write_module_parameter(self, kernel: Kernel, name: str, value: str) -> None:
-        sysfs.write_parameter(kernel, name, value)
+        sysfs.write_parameter(kernel, self.rules, name, value)
 
     def project(self, kernel: Kernel, pages: PageArray, start_pfn: int) -> None:
         """Self-hosted memmap of online blocks: VmemmapSelfHosted (PG_owner_priv_1), refcount 1."""

@@ -14,6 +14,8 @@ class Rules:
     Attributes:
         name: the profile's name.
         version: (major, minor).
+        auto_movable: memory groups and online_policy, auto_movable_ratio and auto_movable_numa_aware
+            exist (e83a437faa62, 3fcebf90209a, v5.15); before, a plain online goes by contig-zones.
         force: memory_hotplug.memmap_on_memory also takes ``force``, which pads the reserved pages
             to whole pageblocks, and a range that cannot self-host is added plainly
             (2d1f649c7c08, v6.6); before, add_memory() refused with EINVAL.
@@ -28,6 +30,7 @@ class Rules:
 
     name: str
     version: tuple[int, int]
+    auto_movable: bool = True
     force: bool = True
     split: bool = True
     prepare_online: bool = True

@@ -7,22 +7,25 @@ from collections.abc import Mapping
 
 from memhotplug.plugin import InputError, Kernel, MemoryHotplugError
 from memhotplug_profiles.mainline.params import parse_bool, parse_policy, parse_ratio, state_of
+from memhotplug_profiles.mainline.rules import Rules
 
 __all__ = ["parameters", "write_parameter"]
 
 
-def parameters(kernel: Kernel) -> Mapping[str, str]:
+def parameters(kernel: Kernel, rules: Rules) -> Mapping[str, str]:
     """Return what each parameter reads."""
     state = state_of(kernel)
-    return {
-        "memmap_on_memory": f"{state.mode}\n",
+    mode = {"memmap_on_memory": f"{state.mode}\n"}
+    if not rules.auto_movable:
+        return mode
+    return mode | {
         "online_policy": f"{state.policy}\n",
         "auto_movable_ratio": f"{state.ratio}\n",
         "auto_movable_numa_aware": "Y\n" if state.numa_aware else "N\n",
     }
 
 
-def write_parameter(kernel: Kernel, name: str, value: str) -> None:
+def write_parameter(kernel: Kernel, rules: Rules, name: str, value: str) -> None:
     """Write a parameter.
 
     Raises:
@@ -31,7 +34,7 @@ def write_parameter(kernel: Kernel, name: str, value: str) -> None:
     """
     state = state_of(kernel)
     word = value.removesuffix("\n")
-    if name not in parameters(kernel):
+    if name not in parameters(kernel, rules):
         raise MemoryHotplugError(errno.ENOENT, f"there is no parameter {name!r}")
     if name == "memmap_on_memory":
         raise MemoryHotplugError(errno.EACCES, "memmap_on_memory can only be set at boot")
