@@ -54,6 +54,7 @@ def nearest(word: object, names: Iterable[str]) -> str | None:
     by_lower = {name.lower(): name for name in names}
     matches = difflib.get_close_matches(str(word).lower().replace("-", "_"), by_lower, n=1, cutoff=0.5)
     matches = matches or difflib.get_close_matches(str(word).lower(), by_lower, n=1, cutoff=0.5)
+    matches = matches or [name for name in by_lower if word and name.startswith(str(word).lower())]
     return by_lower[matches[0]] if matches else None
 
 
