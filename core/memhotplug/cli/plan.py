@@ -31,7 +31,7 @@ copy of it. Sizes need a unit.
 \b
 Exit status:
   0  it fits
-  3  it fits with a named risk: fallbacks, low watermarks, or more movable memory than the kernel can serve
+  3  it fits with a named risk: fallbacks, low watermarks, too much movable memory
   4  it does not fit
   2  wrong usage or bad input
 """

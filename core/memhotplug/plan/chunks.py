@@ -24,6 +24,7 @@ __all__ = ["HEAD", "add_device"]
 HEAD: Final = 32
 """Chunks that the driver plays itself before the others go in runs."""
 
+_LARGE_LEAF: Final = 1 << 30  # bytes: what the direct map may map with one leaf
 _ROLLS_BACK: Final = ("pseries",)
 
 
@@ -81,6 +82,7 @@ def _play_runs(kernel: Kernel, request: AddRequest, pending: list[tuple[PhysRang
         run, chunk = pending.pop()
         saved = kernel.copy()
         try:
+            _map_in_pieces(kernel, run, chunk)
             kernel.add_range(request, run)
             if onlines:
                 size = kernel.geometry.memory_block_size
@@ -93,6 +95,22 @@ def _play_runs(kernel: Kernel, request: AddRequest, pending: list[tuple[PhysRang
             half = run.size // chunk // 2 * chunk
             pending.append((replace(run, start=run.start + half, size=run.size - half), chunk))
             pending.append((replace(run, size=half), chunk))
+
+
+def _map_in_pieces(kernel: Kernel, run: PhysRange, chunk: int) -> None:
+    """Make the direct map's tables that single chunks need: a run would be mapped with larger leaves.
+
+    Raises:
+        MemoryHotplugError: ENOMEM.
+    """
+    key = kernel.plugins.arch
+    if run.size <= chunk or not kernel.plugins.has(key, "create_mapping"):
+        return
+    pages, nid = kernel.geometry.pfn(min(chunk, _LARGE_LEAF)), run.nid or min(kernel.state.nodes)
+    for start in range(run.start, run.start + run.size, max(chunk, _LARGE_LEAF)):
+        kernel.plugins.call(
+            key, "create_mapping", kernel=kernel, start_pfn=kernel.geometry.pfn(start), nr_pages=pages, nid=nid
+        )
 
 
 def _runs(ranges: Sequence[PhysRange]) -> Iterator[tuple[PhysRange, int]]:

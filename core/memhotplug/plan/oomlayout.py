@@ -72,7 +72,6 @@ class _Places:
     top: int = 0
     node: int | None = None
 
-
     def take(self, zone: LoggedZone, kind: ZoneKind) -> int:
         """Return the first pfn of a zone and take its present pages."""
         start = max(self.top, self.floors.get(kind, 0))
@@ -88,9 +87,7 @@ def refused(source: Source, expected: str, *, got: object, line: int | None = No
     return InputError(expected, got=got, file=source.file, line=line)
 
 
-def place(
-    zones: Sequence[LoggedZone], *, arch: str, release: str | None, page_size: int, source: Source
-) -> Layout:
+def place(zones: Sequence[LoggedZone], *, arch: str, release: str | None, page_size: int, source: Source) -> Layout:
     """Return where zones lie of which a kernel log shows the counts.
 
     Args:

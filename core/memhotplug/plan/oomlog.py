@@ -296,9 +296,7 @@ class _Reader:
             node=key[0], name=key[1], line=zone.line, pages=pages, protection=zone.reserve, by_order=zone.chunks or ()
         )
 
-    def _record(
-        self, layout: Layout, notes: list[Note], arch: str, release: str | None, page: int
-    ) -> RecordedMachine:
+    def _record(self, layout: Layout, notes: list[Note], arch: str, release: str | None, page: int) -> RecordedMachine:
         orders = max(len(zone.free_by_order) for zone in layout.zones)
         return RecordedMachine(
             file=self.source.file, step=None, arch=arch, kernel_release=release, cmdline=self.cmdline, page_size=page,
@@ -324,4 +322,3 @@ def _totals(block: _Block, zones: list[LoggedZone]) -> list[Note]:
             text = f"the log ends with {told} pages {word}, its zones have {held}"
             notes.append(Note(kind="inconsistent", text=text))
     return notes
-

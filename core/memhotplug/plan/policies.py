@@ -51,7 +51,8 @@ def _by_memmap(subject: Subject, question: Question, trial: Trial, clean: Larges
         own = name == current
         tried = trial if own else attempt(machine, question)
         totals = memmap_totals(tried.machine.kernel)
-        largest = next((old[2] for old in known if old[:2] == (totals, tried.problem is None)), None)
+        placed = totals["self_hosted_pages"] or totals["allocated_pages"]  # an add refused outright tells nothing
+        largest = next((old[2] for old in known if placed and old[:2] == (totals, tried.problem is None)), None)
         if largest is None:
             largest = largest_add(machine, question, lambda one: one.clean, known=tried)
             known.append((totals, tried.problem is None, largest))
@@ -89,8 +90,9 @@ def _memmap_policies(subject: Subject, question: Question, plain: Machine) -> It
     if _MODE in _parameters(plain):
         for mode in ("N", "Y", "force"):
             machine = _booted(subject, f"memory_hotplug.{_MODE}={mode}")
-            if machine is not None:
-                yield f"{_MODE}={mode}", machine
+            name = f"{_MODE}={mode}"
+            if machine is not None and _current_mode(machine) == name:  # before v6.6 force was taken for a false
+                yield name, machine
         return
     for name in plain.kernel.profile.short_flags:
         if name == "on_memory":

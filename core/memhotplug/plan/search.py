@@ -11,11 +11,11 @@ from memhotplug.model.allocator import allocatable_chunks
 from memhotplug.model.zones import ZoneKind
 from memhotplug.plan.question import WAITING, Question
 from memhotplug.plan.trial import BLOCK_OBJECTS, Trial, attempt
+from memhotplug.plan.words import MOST_STEPS
 
 __all__ = ["Largest", "largest_add", "safe_steps", "usable_pages"]
 
 _REACH: Final = (1 << 40, 1 << 44)  # bytes: a search goes to four times the question, but at least and at most so far
-_MOST_STEPS: Final = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +48,8 @@ def largest_add(
     if question.driver not in WAITING:
         question = replace(question, online="none")
     unit = machine.kernel.geometry.memory_block_size
-    most = max(min(max(4 * question.total, _REACH[0]), _REACH[1]), question.total if known and known.clean else 0) // unit
+    reach = min(max(4 * question.total, _REACH[0]), _REACH[1])
+    most = max(reach, question.total if known and known.clean else 0) // unit
     trials: dict[int, Trial] = {}
 
     def fits(count: int) -> bool:
@@ -125,7 +126,7 @@ def safe_steps(machine: Machine, question: Question, known: Trial | None = None)
         return question.sizes
     left, current = question.total, machine
     steps: list[int] = []
-    most = _MOST_STEPS if question.slots is None else min(_MOST_STEPS, question.slots)
+    most = MOST_STEPS if question.slots is None else min(MOST_STEPS, question.slots)
     while left > 0 and len(steps) < most:
         step = replace(question, sizes=(left,), address=question.address if not steps else None)
         trial = attempt(current, step)

@@ -82,9 +82,7 @@ def from_boot(
     """
     check_name("arch", "--arch", arch)
     chosen = profile_of(kernel) if kernel else DEFAULT_KERNEL
-    config = partial(
-        BootConfig, arch=arch, profile=chosen, memory_block_size=block_size, page_size=page_size
-    )
+    config = partial(BootConfig, arch=arch, profile=chosen, memory_block_size=block_size, page_size=page_size)
 
     def boot(reserve: Reserve, boot_size: int, extra: str) -> Machine:
         line = f"{cmdline} {extra}".strip()

@@ -298,4 +298,3 @@ def _outside(rows: Sequence[IomemEntry], index: int) -> list[IomemEntry]:
             outer.append(entry)
             depth = entry.depth
     return outer
-

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
-from memhotplug.plan.words import exact_size
+from memhotplug.plan.words import MOST_STEPS, exact_size
 from memhotplug.units import format_size
 
 __all__ = ["Paint", "answer_lines", "plain"]
@@ -179,8 +179,9 @@ def _advice(document: dict[str, Any]) -> Iterator[str]:
     yield from _row("limited by", f"{largest['limit']['rule']}: {largest['limit']['text']}")
     total, wanted = sum(steps), document["sizes"]["requested_bytes"]
     short = ""
-    if total < wanted:
-        short = f" = {exact_size(total)}, no further step is safe" if steps else ": no step is safe"
+    if total < wanted and steps:
+        end = "no further step is safe" if len(steps) < MOST_STEPS else f"more than {MOST_STEPS} steps are not tried"
+        short = f" = {exact_size(total)}, {end}"
     yield from _row("safe steps", (_sizes(steps) if steps else "none") + short)
 
 
@@ -221,6 +222,4 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
     for row in (header, *rows):
         cells = zip(row, header, widths, strict=True)
-        yield " ".join(
-            cell.ljust(width) if name in left else cell.rjust(width) for cell, name, width in cells
-        ).rstrip()
+        yield " ".join(cell.ljust(width) if name in left else cell.rjust(width) for cell, name, width in cells).rstrip()

@@ -43,7 +43,7 @@ def rules_of_thumb(boot: int, free: int, described: int) -> list[RuleOfThumb]:
         ),
         RuleOfThumb(
             name="auto_movable_ratio 301", source="Linux, mm/memory_hotplug.c (v5.15)",
-            kind="zone balance: beyond it, into a kernel zone", allows_bytes=boot * 301 // 100,
+            kind="zone balance, then kernel zones", allows_bytes=boot * 301 // 100,
         ),
         RuleOfThumb(name="total <= 10x", source="Qubes OS", kind="metadata made at boot", allows_bytes=9 * boot),
         RuleOfThumb(
@@ -53,7 +53,7 @@ def rules_of_thumb(boot: int, free: int, described: int) -> list[RuleOfThumb]:
             name="48x boot", source="Kata Containers", kind="memmap at 75 % of boot memory", allows_bytes=48 * boot
         ),
         RuleOfThumb(
-            name=f"{described}x free", source="arithmetic", kind="memmap only: no watermark, no page table",
+            name=f"{described}x free", source="arithmetic", kind="memmap only, no watermark",
             allows_bytes=described * free,
         ),
     ]  # fmt: skip

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from memhotplug.contracts import AddRequest
 from memhotplug.engine.hotadd import device_blocks
@@ -40,7 +42,7 @@ class NoPageLeftError(MemoryHotplugError):
     """An allocation that is too small to fail found nothing: the OOM killer runs instead."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Trial:
     """What became of one attempt; counts in pages unless they say bytes.
 
@@ -48,9 +50,6 @@ class Trial:
         before, machine: the machine before and afterwards.
         problem: the first error that add_memory() or onlining returned, None if all went well.
         driver_result: what the driver made of it.
-        added_bytes, online_bytes, usable_bytes: of what was asked for, in blocks that exist, are
-            online, and can hold data.
-        blocks: ids of the new blocks, ascending; int64.
         fell_back: whether some memmap was mapped page by page because no larger chunk was free.
         lowest: free pages at the lowest point; kernel_lowest: those of them that are in kernel zones.
     """
@@ -59,13 +58,39 @@ class Trial:
     machine: Machine
     problem: MemoryHotplugError | None
     driver_result: str | None
-    added_bytes: int
-    online_bytes: int
-    usable_bytes: int
-    blocks: Array
     fell_back: bool
     lowest: int
     kernel_lowest: int
+
+    @cached_property
+    def blocks(self) -> Array:
+        """Ids of the new blocks, ascending; int64."""
+        ids, known = self.machine.kernel.state.blocks.id, self.before.kernel.state.blocks.id
+        return ids[np.isin(ids, known, invert=True)].astype(np.int64, copy=False)
+
+    @property
+    def added_bytes(self) -> int:
+        """Bytes in new blocks."""
+        return len(self.blocks) * self.machine.kernel.geometry.memory_block_size
+
+    @property
+    def online_bytes(self) -> int:
+        """Bytes in new blocks that are online."""
+        return int(self._online.sum()) * self.machine.kernel.geometry.memory_block_size
+
+    @cached_property
+    def usable_bytes(self) -> int:
+        """Bytes in new blocks that are online, less the pages of memmap and those that a driver withholds."""
+        state, geometry = self.machine.kernel.state, self.machine.kernel.geometry
+        lost = np.maximum(state.vmemmap_pages_by_block() + state.withheld_by_block(), state.blocks.altmap_pages)
+        return int((geometry.pages_per_block - lost[self._online]).sum()) * geometry.page_size
+
+    @cached_property
+    def _online(self) -> npt.NDArray[np.bool_]:
+        """Which rows of the machine's blocks are new and online."""
+        blocks = self.machine.kernel.state.blocks
+        online: npt.NDArray[np.bool_] = np.isin(blocks.id, self.blocks) & (blocks.state == BlockState.ONLINE)
+        return online
 
     @property
     def present(self) -> bool:
@@ -113,13 +138,10 @@ def attempt(machine: Machine, question: Question, sizes: Sequence[int] | None = 
         problem = problem or _online(trial.kernel, f"plan{number}", question.online)
         if problem is not None:
             break
-    blocks = trial.kernel.state.blocks.id
-    blocks = blocks[~np.isin(blocks, machine.kernel.state.blocks.id)]
-    added, online, usable = _sizes(trial, blocks)
     fell_back = any(event["event"] == "vmemmap_fallback" for event in trial.kernel.events[events:])
     return Trial(
-        before=machine, machine=trial, problem=problem, driver_result=verdict, added_bytes=added, online_bytes=online,
-        usable_bytes=usable, blocks=blocks, fell_back=fell_back, lowest=min(lowest), kernel_lowest=min(kernel_lowest),
+        before=machine, machine=trial, problem=problem, driver_result=verdict, fell_back=fell_back,
+        lowest=min(lowest), kernel_lowest=min(kernel_lowest),
     )  # fmt: skip
 
 
@@ -176,17 +198,6 @@ def _online(kernel: Kernel, name: str, way: OnlineWay) -> MemoryHotplugError | N
     except MemoryHotplugError as refused:
         return refused
     return None
-
-
-def _sizes(machine: Machine, blocks: Array) -> tuple[int, int, int]:
-    """Return the bytes of blocks that exist, that are online, and that can hold data."""
-    state, geometry = machine.kernel.state, machine.kernel.geometry
-    new = np.isin(state.blocks.id, blocks)
-    online = new & (state.blocks.state == BlockState.ONLINE)
-    lost = np.maximum(state.vmemmap_pages_by_block() + state.withheld_by_block(), state.blocks.altmap_pages)
-    pages = int((geometry.pages_per_block - lost[online]).sum())
-    size = geometry.memory_block_size
-    return int(new.sum()) * size, int(online.sum()) * size, pages * geometry.page_size
 
 
 def movable_ratio(machine: Machine) -> tuple[int, int]:

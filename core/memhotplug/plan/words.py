@@ -1,10 +1,14 @@
-"""Sizes as a plan words them."""
+"""Sizes as a plan words them, and how many steps it lists."""
 
 from __future__ import annotations
 
+from typing import Final
+
 from memhotplug.units import format_size
 
-__all__ = ["exact_size"]
+__all__ = ["MOST_STEPS", "exact_size"]
+
+MOST_STEPS: Final = 16
 
 
 def exact_size(size: int) -> str:

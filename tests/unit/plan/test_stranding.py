@@ -61,9 +61,7 @@ def test_an_unaligned_dimm_is_refused_with_the_kernels_own_text() -> None:
 
 def test_arm64_with_blocks_of_1g_wants_the_next_gibibyte() -> None:
     """0xc8000000 + 0x40000000: next start 0x100000000, a gap of 896 MiB."""
-    entries = survey(
-        MachineChoice(arch="arm64", kernel="v2-2019"), [Window(start=0xC8000000, size=0x40000000)], "acpi"
-    )
+    entries = survey(MachineChoice(arch="arm64", kernel="v2-2019"), [Window(start=0xC8000000, size=0x40000000)], "acpi")
     found = entries[0].fits[0]
 
     assert entries[0].block_size == GIB
