@@ -5,11 +5,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 __all__ = ["main"]
+
+_FEW_COLLECTIONS: Final = 100_000
+"""Objects made between two collections: imports make many that live as long as the process."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,10 +23,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the arguments without the program's name; None for those of the process.
     """
+    if argv is not None:
+        return _run(list(argv))
+    gc.set_threshold(_FEW_COLLECTIONS)
+    status = _run(sys.argv[1:])
+    gc.freeze()  # the process ends here: nothing is left for the last collection to look at
+    return status
+
+
+def _run(args: list[str]) -> int:
     from memhotplug.cli.exits import explain
     from memhotplug.cli.group import mhp
 
-    args = list(sys.argv[1:] if argv is None else argv)
     _prepare_streams()
     if "_MHP_COMPLETE" in os.environ:
         mhp.main(args, prog_name="mhp")
