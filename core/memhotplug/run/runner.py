@@ -14,6 +14,7 @@ from typing import Final, TypeAlias, TypeVar
 from memhotplug.engine.hotadd import device_blocks
 from memhotplug.engine.kernel import Event, Kernel
 from memhotplug.engine.machine import Machine, Memory
+from memhotplug.engine.undone import left_behind
 from memhotplug.errors import InputError, MemoryHotplugError, nearest
 from memhotplug.manager import choose
 from memhotplug.run.blame import located, plugin_at_fault
@@ -33,6 +34,8 @@ EventObserver: TypeAlias = Callable[[Event], None]
 
 _T = TypeVar("_T")
 _CHANGES_ALL: Final = ("online", "offline", "remove", "eject")
+_ALL_OR_NOTHING: Final = ("add", "online", "offline", "remove", "write", "allocate", "release")
+"""Steps that change nothing if they fail, blocks_done apart; a failed eject brings blocks back where they fit."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -206,14 +209,15 @@ class _Run:
     def _step(self, step: Step) -> StepRecord:
         kernel = self._machine.kernel
         seen = len(kernel.events)
+        saved = kernel.copy() if self._broken is not None else None
         record = new_record(step, kernel)
         try:
             with watchdog(self._timeout, lambda: kernel.plugins.current):
                 _blaming(lambda: self._do(step, record))
         except InputError as error:
             raise located(self._scenario, ("steps", step.index, step.op), error) from error
-        if self._broken is not None and record["ok"]:
-            self._check(record)
+        if saved is not None and record["ok"]:
+            self._check(record, saved)
         self._finish(step, record, kernel.events[seen:])
         return record
 
@@ -229,10 +233,12 @@ class _Run:
             self._events.append(numbered)
             self._on_event(numbered)
 
-    def _check(self, record: StepRecord) -> None:
+    def _check(self, record: StepRecord, saved: Kernel) -> None:
         before, now = self._broken or [], self._machine.violations()
         self._broken = now
         new = [text for text in now if text not in before]
+        if record["errno"] and record["op"] in _ALL_OR_NOTHING and not record["blocks_done"]:
+            new += left_behind(saved, self._machine.kernel, leaks=bool(record["leaks"]))
         if new:
             record["ok"] = False
             record["message"] = f"breaks an invariant: {'; '.join(new)}"

@@ -20,7 +20,7 @@ from memhotplug.plugin import (
     Restrictions,
     Zone,
 )
-from memhotplug_profiles.mainline import add, offline, online, policy, sysfs
+from memhotplug_profiles.mainline import add, invariants, offline, online, policy, sysfs
 from memhotplug_profiles.mainline.flags import FLAGS, SHORT_FLAGS
 from memhotplug_profiles.mainline.params import Group, MainlineState, read_parameters, state_of
 from memhotplug_profiles.mainline.rules import Rules
@@ -133,3 +133,6 @@ class MainlineProfile(KernelProfile):
                 "serves": [start, end],
                 "device": state.devices[device].name if device >= 0 else None,
             }
+
+    def violations(self, kernel: Kernel) -> Iterator[str]:
+        return invariants.violations(kernel)

@@ -1,0 +1,179 @@
+"""What mainline keeps besides the invariants of the core, and sentences about what it does not.
+
+The names I6, I7 … are those of docs/model.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from memhotplug.plugin import (
+    NO_ZONE,
+    Array,
+    BlockState,
+    ExtentSet,
+    Kernel,
+    Source,
+    Zone,
+    ZoneKind,
+    format_blocks,
+    is_aligned,
+)
+from memhotplug_profiles.mainline.params import state_of
+
+__all__ = ["violations"]
+
+
+def violations(kernel: Kernel) -> Iterator[str]:
+    """Yield every broken invariant, in a fixed order."""
+    for check in _CHECKS:
+        yield from check(kernel)
+
+
+def _label(zone: Zone) -> str:
+    return f"node {zone.nid} zone {zone.kind.label}"
+
+
+def _ids(kernel: Kernel, rows: Array | npt.NDArray[np.bool_]) -> str:
+    return format_blocks(kernel.state.blocks.id[rows].tolist())
+
+
+def _early(kernel: Kernel) -> Iterator[str]:
+    """I6: present_early counts boot memory only."""
+    state = kernel.state
+    boot = state.early.copy()
+    boot.remove_many(state.holes.starts, state.holes.ends)
+    starts, ends = state.block_bounds(slice(None))
+    online = state.blocks.state == BlockState.ONLINE
+    boot = ExtentSet(*boot.clip_many(starts[online], ends[online]))
+    for zone in state.zones():
+        early = int(zone.linked.covered_many(boot.starts, boot.ends).sum())
+        if early != zone.present_early:
+            yield f"I6: {_label(zone)}: present_early is {zone.present_early}, {early} of its pages are boot memory"
+
+
+def _groups(kernel: Kernel) -> Iterator[str]:
+    """I7: a memory group's present pages are those of its online blocks."""
+    blocks, per_block = kernel.state.blocks, kernel.geometry.pages_per_block
+    online = (blocks.state == BlockState.ONLINE) & (blocks.group >= 0)
+    movable = blocks.zone == ZoneKind.MOVABLE
+    groups = state_of(kernel).groups
+    counted = [
+        np.bincount(blocks.group[online & side], minlength=len(groups)) * per_block for side in (~movable, movable)
+    ]
+    for index, group in enumerate(groups):
+        here = (int(counted[0][index]), int(counted[1][index]))
+        if here != (group.present_kernel, group.present_movable):
+            yield (
+                f"I7: memory group {index} counts {group.present_kernel} kernel and {group.present_movable} movable "
+                f"pages, its online blocks have {here[0]} and {here[1]}"
+            )
+
+
+def _self_hosted(kernel: Kernel) -> Iterator[str]:
+    """I8: the reserved pages of an online block are in its zone, whole pageblocks, on no free list."""
+    state, geometry = kernel.state, kernel.geometry
+    hosting = (state.blocks.altmap_pages > 0) & (state.blocks.state == BlockState.ONLINE)
+    starts = state.block_bounds(slice(None))[0][hosting]
+    ends = starts + state.blocks.altmap_pages[hosting]
+    if not all(is_aligned(int(pages), geometry.pageblock_pages) for pages in np.unique(ends - starts)):
+        yield f"I8: blocks {_ids(kernel, hosting)}: the reserved pages are not whole pageblocks"
+    keys = list(zip(state.blocks.nid[hosting].tolist(), state.blocks.zone[hosting].tolist(), strict=True))
+    for zone in state.zones():
+        own = np.array([key == (zone.nid, zone.kind) for key in keys], dtype=np.bool_)
+        inside = zone.linked.covered_many(starts, ends)
+        if (inside != np.where(own, ends - starts, 0)).any():
+            yield f"I8: {_label(zone)}: reserved pages of self-hosted blocks are in another zone than their block"
+        free = int((zone.free.covered_many(starts, ends) + zone.pcp.covered_many(starts, ends)).sum())
+        if free:
+            yield f"I8: {_label(zone)}: {free} reserved pages of self-hosted blocks are free"
+
+
+def _altmaps(kernel: Kernel) -> Iterator[str]:
+    """I9, I10, I15: memmap from an altmap lies in the block that it describes, within what that block reserves."""
+    state, per_block = kernel.state, kernel.geometry.pages_per_block
+    runs = state.vmemmap.runs
+    runs = runs[runs.source == Source.ALTMAP]
+    last = runs.backing + (runs.end - runs.start) // kernel.geometry.described_per_page - 1
+    home = runs.backing // per_block
+    # ppc64 with 64K pages: the page that holds the last of a block's struct pages may be shared within the block only
+    foreign = (last // per_block != home) | (runs.start // per_block != home) | ((runs.end - 1) // per_block != home)
+    for row in np.flatnonzero(foreign).tolist():
+        pfn, at = int(runs.start[row]), int(runs.backing[row])
+        yield f"I10: the memmap of pfn {pfn:#x} lies outside of its block, at pfn {at:#x}"
+    starts, _ = state.block_bounds(slice(None))
+    backing = state.vmemmap.backing_from(Source.ALTMAP)
+    reserved = backing.covered_many(starts, starts + state.blocks.altmap_pages)
+    stray = backing.total - int(reserved.sum())
+    if stray:
+        yield f"I9: {stray} pages of memmap from altmaps are in pages that no block reserves"
+    _, _, needed = _expected(kernel)
+    short = (state.blocks.altmap_pages > 0) & (reserved != needed) & _takes_all(kernel)
+    if short.any():
+        yield f"I9: blocks {_ids(kernel, short)}: the altmap does not hold the {needed} pages of their memmap"
+
+
+def _expected(kernel: Kernel) -> tuple[int, int, int]:
+    """Return pages of a block, bytes of its memmap, and the whole pages that those take."""
+    pages = kernel.geometry.pages_per_block
+    return pages, pages * kernel.geometry.struct_page_size, kernel.geometry.memmap_pages(pages)
+
+
+def _takes_all(kernel: Kernel) -> bool:
+    """Return whether the architecture takes all memmap of a self-hosted block from its altmap."""
+    return kernel.arch in ("x86_64", "arm64", "s390")
+
+
+def _states(kernel: Kernel) -> Iterator[str]:
+    """I12, I13: a block is online, in one zone; or offline, and in none; nothing is on its way."""
+    state = kernel.state
+    blocks = state.blocks
+    moving = (blocks.state != BlockState.ONLINE) & (blocks.state != BlockState.OFFLINE)
+    if moving.any():
+        yield f"I13: blocks {_ids(kernel, moving)} are between online and offline"
+    online = blocks.state == BlockState.ONLINE
+    lost = ((online & ~blocks.early) & (blocks.zone == NO_ZONE)) | (~online & (blocks.zone != NO_ZONE))
+    if lost.any():
+        yield f"I12: blocks {_ids(kernel, lost)}: state and zone contradict each other"
+    starts, ends = state.block_bounds(slice(None))
+    for zone in state.zones():
+        held = zone.linked.covered_many(starts[~online], ends[~online])
+        if held.any():
+            yield f"I12: {_label(zone)}: holds {int(held.sum())} pages of offline blocks"
+
+
+def _ratio(kernel: Kernel) -> Iterator[str]:
+    """I20: an x86_64 block that hosts its memmap gives 63 of 64 pages to the page allocator."""
+    blocks, (pages, _, _) = kernel.state.blocks, _expected(kernel)
+    wrong = (blocks.altmap_pages > 0) & (blocks.altmap_pages * 64 != pages)
+    if kernel.arch == "x86_64" and wrong.any():
+        yield f"I20: blocks {_ids(kernel, wrong)}: not 1/64 of the block is reserved for its memmap"
+
+
+def _nodes(kernel: Kernel) -> Iterator[str]:
+    """I21: a node with a block device, a spanned page or a CPU is online."""
+    nids = set(np.unique(kernel.state.blocks.nid).tolist())
+    for nid in sorted(nids - set(kernel.state.nodes)):
+        yield f"I21: node {nid} has memory blocks and does not exist"
+    for node in kernel.state.nodes.values():
+        needed = node.has_cpu or node.nid in nids or node.span != (0, 0)
+        if needed and not node.online:
+            yield f"I21: node {node.nid} has memory blocks, spanned pages or a CPU and is offline"
+
+
+def _movable_spans(kernel: Kernel) -> Iterator[str]:
+    """I23: a Movable zone's span begins and ends in memory that was onlined movable."""
+    for zone in kernel.state.zones():
+        if zone.kind is not ZoneKind.MOVABLE or not zone.spanned:
+            continue
+        edges = ((zone.start_pfn, zone.start_pfn + 1), (zone.end_pfn - 1, zone.end_pfn))
+        if not all(zone.linked.intersects(low, high) for low, high in edges):
+            yield f"I23: {_label(zone)}: the span {zone.start_pfn:#x}-{zone.end_pfn:#x} has an edge that is not its own"
+
+
+_CHECKS: tuple[Callable[[Kernel], Iterator[str]], ...] = (
+    _early, _groups, _self_hosted, _altmaps, _states, _ratio, _nodes, _movable_spans,
+)  # fmt: skip
