@@ -7,6 +7,7 @@ pages, page tables, memmap mappings, add_memory(), notifiers.
 from __future__ import annotations
 
 import errno
+from bisect import bisect
 from collections.abc import Mapping
 from typing import TypeAlias
 
@@ -225,8 +226,9 @@ class Kernel(SparseVmemmap):
             self.state.unbacked.remove(*pfns)
             raise
         self._forget_withheld_memmap(*pfns)
-        ranges = (*self.state.devices[index].ranges, (start, size))
-        self.state.put_device(index, nid=nid, ranges=tuple(sorted(ranges)))
+        ranges = self.state.devices[index].ranges
+        place = bisect(ranges, (start, size))
+        self.state.put_device(index, nid=nid, ranges=(*ranges[:place], (start, size), *ranges[place:]))
 
     def _note_backing(self, phys_range: PhysRange, start_pfn: int, end_pfn: int) -> None:
         if phys_range.backed is not None:

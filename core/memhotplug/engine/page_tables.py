@@ -42,10 +42,10 @@ class PageTables:
             MemoryHotplugError: ENOMEM.
         """
         have = self.state.page_tables.setdefault(kind, ExtentSet())
+        if have.contains(first, end):
+            return
         starts, ends = have.gaps(first, end)
         count = int((ends - starts).sum())
-        if not count:
-            return
         if self.boot_altmap is None:
             low, high = alloc_pages(self.state, order, count, nid=nid)
             if int((high - low).sum()) < count << order:

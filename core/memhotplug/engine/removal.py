@@ -6,6 +6,7 @@ Models: mm/memory_hotplug.c:remove_memory(), try_offline_node() (v5.2 to v6.12).
 from __future__ import annotations
 
 import errno
+from bisect import bisect_left, bisect_right
 
 from memhotplug.engine.kernel import Kernel
 from memhotplug.errors import MemoryHotplugError
@@ -56,12 +57,14 @@ def remove_memory(kernel: Kernel, start: int, size: int) -> None:
 
 
 def _without(ranges: tuple[tuple[int, int], ...], start: int, end: int) -> tuple[tuple[int, int], ...]:
+    """Return ascending ranges less [start, end); the ones that it does not touch are not looked at."""
+    first = bisect_right(ranges, start, key=sum)
+    last = bisect_left(ranges, (end, 0), lo=first)
     kept = []
-    for low, size in ranges:
-        for first, last in ((low, min(low + size, start)), (max(low, end), low + size)):
-            if first < last:
-                kept.append((first, last - first))
-    return tuple(kept)
+    for low, size in ranges[first:last]:
+        kept += [(low, start - low)] if low < start else []
+        kept += [(end, low + size - end)] if low + size > end else []
+    return (*ranges[:first], *kept, *ranges[last:])
 
 
 def try_offline_node(kernel: Kernel, nid: int) -> None:
