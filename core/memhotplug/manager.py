@@ -18,6 +18,7 @@ import pluggy
 from memhotplug import hookspecs
 from memhotplug.errors import InputError, MemoryHotplugError, PluginError, nearest
 from memhotplug.keyspec import KeySpec
+from memhotplug.units import natural_key
 
 __all__ = ["GROUPS", "Candidate", "Plugins", "candidates", "choose", "driver_keys", "names"]
 
@@ -44,7 +45,7 @@ _REQUIRED: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A plugin that is installed, not imported yet.
 
@@ -113,7 +114,11 @@ def _entry_points() -> tuple[Candidate, ...]:
             if entry.group in kinds:
                 name = distribution.metadata["Name"] or "unknown"
                 found.add(Candidate(kinds[entry.group], entry.name, name, distribution.version or "?", entry.value))
-    return tuple(sorted(found))
+    return tuple(sorted(found, key=_order))
+
+
+def _order(candidate: Candidate) -> tuple[object, ...]:
+    return candidate.kind, natural_key(candidate.name), candidate.distribution, candidate.version, candidate.target
 
 
 def _entries(distribution: Distribution) -> Sequence[EntryPoint]:
@@ -128,8 +133,8 @@ def candidates(kind: str | None = None) -> list[Candidate]:
 
 
 def names(kind: str) -> list[str]:
-    """Return the names of the installed plugins of one kind, ascending."""
-    return sorted({found.name for found in candidates(kind)})
+    """Return the names of the installed plugins of one kind, ascending, numbers in them by value."""
+    return sorted({found.name for found in candidates(kind)}, key=natural_key)
 
 
 def choose(kind: str, name: str) -> Candidate:

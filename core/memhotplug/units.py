@@ -15,6 +15,7 @@ __all__ = [
     "format_size",
     "is_aligned",
     "is_power_of_two",
+    "natural_key",
     "parse_size",
     "round_down",
     "round_up",
@@ -130,3 +131,12 @@ def is_aligned(value: int, multiple: int) -> bool:
 def is_power_of_two(value: int) -> bool:
     """Return whether ``value`` is a power of two (zero is not)."""
     return value > 0 and value & (value - 1) == 0
+
+
+def natural_key(name: str) -> list[str | int]:
+    """Return a key to sort names by in which numbers count by value.
+
+    >>> sorted(["linux-6.12", "linux-6.6"], key=natural_key)
+    ['linux-6.6', 'linux-6.12']
+    """
+    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", name)]

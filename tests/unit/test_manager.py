@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
+from tests.kernels import MAINLINE
 
 from memhotplug import InputError, MemoryHotplugError, PluginError, manager
 from memhotplug.manager import Plugins
+from memhotplug.units import natural_key
 
 Install: TypeAlias = Callable[..., None]
 
 GOOD = """
 from memhotplug.plugin import hookimpl
+from memhotplug.units import natural_key
+from tests.kernels import MAINLINE
 
 @hookimpl
 def driver_keys():
@@ -59,8 +63,10 @@ def test_the_built_in_plugins_are_found_through_entry_points() -> None:
 
 
 def test_candidates_are_ascending_by_kind_and_name() -> None:
-    """All, or those of one kind."""
-    assert manager.candidates() == sorted(manager.candidates())
+    """All, or those of one kind; versions in names by value."""
+    found = [(one.kind, natural_key(one.name)) for one in manager.candidates()]
+    assert found == sorted(found)
+    assert manager.names("profiles")[:-1] == list(MAINLINE)
     assert {found.kind for found in manager.candidates("arch")} == {"arch"}
 
 

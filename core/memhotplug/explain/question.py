@@ -73,13 +73,7 @@ def newest_kernel() -> str:
 
 def kernels() -> list[str]:
     """Return the names of the installed profiles, oldest first, mainline behind the others."""
-
-    def age(name: str) -> tuple[bool, list[int], str]:
-        numbers = name.removeprefix("linux-").split(".")
-        mainline = name.startswith("linux-") and all(number.isdecimal() for number in numbers)
-        return mainline, [int(number) for number in numbers] if mainline else [], name
-
-    return sorted(names("profiles"), key=age)
+    return sorted(names("profiles"), key=lambda name: name.startswith("linux-"))
 
 
 def settings_of(kernel: Kernel) -> list[str]:

@@ -114,7 +114,22 @@ def _drivers(rows: Sequence[dict[str, Any]], sources: _Sources, paint: Paint) ->
     words = [*sorted(found - set(_SETTINGS)), *(word for word in _SETTINGS if word in found)]
     header = ("DRIVER", "KERNEL", "ARCH", "PAGE", "BLOCK", "FLAGS", *(word.upper() for word in words), "WHY-NOT")
     left = ("DRIVER", "KERNEL", "ARCH", "FLAGS", "WHY-NOT")
-    return table(header, [_driver(row, words, sources) for row in rows], left, paint)
+    return table(header, _runs([_driver(row, words, sources) for row in rows]), left, paint)
+
+
+def _runs(lines: Sequence[list[str]]) -> list[list[str]]:
+    """Make one line of those that differ in the kernel only and follow one another, machine by machine."""
+    runs: list[list[str]] = []
+    latest: dict[tuple[str, ...], list[str]] = {}
+    for line in lines:
+        machine = (line[0], *line[2:5])
+        run = latest.get(machine)
+        if run is not None and run[2:] == line[2:]:
+            run[1] = f"{run[1].partition(' ')[0]} to {line[1].removeprefix('linux-')}"
+            continue
+        latest[machine] = list(line)
+        runs.append(latest[machine])
+    return runs
 
 
 def _driver(row: dict[str, Any], words: Sequence[str], sources: _Sources) -> list[str]:

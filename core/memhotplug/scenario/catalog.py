@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from memhotplug.keyspec import KeySpec
+from memhotplug.units import natural_key
 
 __all__ = ["Catalog", "CatalogCache"]
 
@@ -31,9 +32,9 @@ class CatalogCache:
         self._keys: dict[str, Mapping[str, KeySpec]] = {}
 
     def names(self, kind: str) -> list[str]:
-        """Return the installed names of a kind, sorted."""
+        """Return the installed names of a kind, ascending."""
         if kind not in self._names:
-            self._names[kind] = sorted(self._catalog.names(kind))
+            self._names[kind] = sorted(self._catalog.names(kind), key=natural_key)
         return self._names[kind]
 
     def driver_keys(self, name: str) -> Mapping[str, KeySpec]:

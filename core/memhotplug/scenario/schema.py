@@ -26,6 +26,7 @@ from memhotplug.scenario.models import (
     Veto,
     keys_of,
 )
+from memhotplug.units import natural_key
 
 __all__ = ["scenario_schema"]
 
@@ -47,7 +48,7 @@ _EXAMPLES: Final[Mapping[str, Schema]] = {
 
 def scenario_schema(catalog: Catalog) -> Schema:
     """Return the JSON Schema of a scenario, with the names of the installed plugins."""
-    drivers = sorted(catalog.names("drivers"))
+    drivers = sorted(catalog.names("drivers"), key=natural_key)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "memhotplug scenario",
@@ -96,7 +97,7 @@ def _record(model: type[Record], description: str = "") -> Schema:
 
 
 def _names(names: Sequence[str], description: str) -> Schema:
-    return {"description": description, "enum": sorted(names)}
+    return {"description": description, "enum": sorted(names, key=natural_key)}
 
 
 def _machine(catalog: Catalog) -> Schema:

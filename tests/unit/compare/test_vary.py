@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.kernels import MAINLINE_LIST
 
 from memhotplug.compare.vary import MAX_VARIANTS, Variant, parse_axis, split_values, variants
 from memhotplug.engine.catalog import Installed
@@ -83,8 +84,7 @@ def test_an_empty_value_is_called_none() -> None:
     [
         (
             "machine.kernel=v2-2019,v3",
-            "--vary machine.kernel=v3: got v3, expected an installed kernel, one of: "
-            "linux-5.13, linux-6.1, linux-6.12, linux-6.6, linux-7.2, v2-2019",
+            f"--vary machine.kernel=v3: got v3, expected an installed kernel, one of: {MAINLINE_LIST}, v2-2019",
         ),
         (
             "drivers.acpi.mhp_flags=[device, bogus]",

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.kernels import MAINLINE, since
 
 from memhotplug import manager
 from memhotplug.errors import PluginError
 from memhotplug.explain.question import Question
 from memhotplug.explain.table import explain
 from memhotplug.manager import names
-
-MAINLINE = ("linux-5.13", "linux-6.1", "linux-6.6", "linux-6.12", "linux-7.2")
 
 
 def policy(driver: str, **question: Any) -> list[dict[str, Any]]:
@@ -28,18 +27,23 @@ def answers(row: dict[str, Any]) -> dict[str, tuple[bool, bool]]:
 
 
 def test_acpi_passes_the_flag_in_every_kernel() -> None:
-    """Up to 6.6 only a DIMM of exactly one memory block hosts its memmap."""
+    """Up to 6.7 only a DIMM of exactly one memory block hosts its memmap."""
     rows = {row["kernel"]: row for row in policy("acpi", arch="x86_64")}
     only_one = {"N": (False, False), "Y": (True, False)}
-    all_sizes = {"N": (False, False), "Y": (True, True), "force": (True, True)}
+    all_sizes = {"N": (False, False), "Y": (True, True)}
 
     assert answers(rows["v2-2019"]) == {"default": (True, True)}
     assert rows["v2-2019"]["flags"] == ["MHP_MEMMAP_DEVICE"]
-    assert [answers(rows[kernel]) for kernel in MAINLINE] == [
-        only_one, only_one, {**only_one, "force": (True, False)}, all_sizes, all_sizes,
-    ]  # fmt: skip
+    for kernel in MAINLINE:
+        found = answers(rows[kernel])
+        assert found == {**(all_sizes if kernel in since("linux-6.8") else only_one), **_force(kernel, found)}
     assert all("MHP_MEMMAP_ON_MEMORY" in rows[kernel]["flags"] for kernel in MAINLINE)
     assert rows["linux-6.1"]["settings"][1]["rule"] == "the range is not exactly one memory block of 128M"
+
+
+def _force(kernel: str, found: dict[str, tuple[bool, bool]]) -> dict[str, tuple[bool, bool]]:
+    """Return what ``force`` has to give: since 6.6 the same as Y."""
+    return {"force": found["Y"]} if kernel in since("linux-6.6") else {}
 
 
 def test_acpi_exists_where_acpi_does() -> None:
@@ -54,7 +58,7 @@ def test_pseries_passes_it_since_6_6() -> None:
 
     assert {row["arch"] for row in rows.values()} == {"powerpc"}
     for kernel in MAINLINE:
-        passes = MAINLINE.index(kernel) >= MAINLINE.index("linux-6.6")
+        passes = kernel in since("linux-6.6")
         assert rows[kernel]["flags"] == (["MHP_MEMMAP_ON_MEMORY"] if passes else [])
         assert answers(rows[kernel])["Y"] == (passes, passes)
 
@@ -76,9 +80,8 @@ def test_dax_asks_the_device_since_6_8() -> None:
     with_attribute = [(row["kernel"], row["options"]) for row in rows if row["options"]]
 
     assert with_attribute == [
-        ("linux-6.12", {"memmap_on_memory": False}), ("linux-6.12", {"memmap_on_memory": True}),
-        ("linux-7.2", {"memmap_on_memory": False}), ("linux-7.2", {"memmap_on_memory": True}),
-    ]  # fmt: skip
+        (kernel, {"memmap_on_memory": value}) for kernel in since("linux-6.8") for value in (False, True)
+    ]
     for row in rows:
         passes = row["options"] == {"memmap_on_memory": True}
         assert ("MHP_MEMMAP_ON_MEMORY" in row["flags"]) == passes
@@ -99,10 +102,11 @@ def test_sclp_passes_it_since_6_8() -> None:
     rows = {row["kernel"]: row for row in policy("sclp")}
 
     assert {row["arch"] for row in rows.values()} == {"s390"}
-    assert [rows[kernel]["flags"] for kernel in MAINLINE] == [
-        [], [], [], ["MHP_MEMMAP_ON_MEMORY", "MHP_OFFLINE_INACCESSIBLE"], ["MHP_MEMMAP_ON_MEMORY"],
-    ]  # fmt: skip
-    assert [answers(rows[kernel])["Y"][0] for kernel in MAINLINE] == [False, False, False, True, True]
+    for kernel in MAINLINE:
+        passes, inaccessible = kernel in since("linux-6.8"), kernel not in since("linux-6.19")
+        flags = ["MHP_MEMMAP_ON_MEMORY", *(["MHP_OFFLINE_INACCESSIBLE"] if inaccessible else [])]
+        assert rows[kernel]["flags"] == (flags if passes else [])
+        assert answers(rows[kernel])["Y"][0] == passes
 
 
 @pytest.mark.parametrize("driver", ["hv_balloon", "xen", "probe", "virtio_mem"])

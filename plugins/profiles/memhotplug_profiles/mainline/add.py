@@ -29,8 +29,11 @@ __all__ = ["add_memory_resource", "add_pages"]
 def add_memory_resource(kernel: Kernel, rules: Rules, device: int, start: int, size: int, nid: int, flags: int) -> None:
     """Add a range of bytes; on failure blocks of this call that were made are removed again."""
     check_hotplug_memory_range(kernel, start, size)
-    group = kernel.state.devices[device].group if flags & NID_IS_MGID else -1
-    if group >= 0:
+    group = -1
+    if flags & NID_IS_MGID:
+        group = kernel.state.devices[device].group
+        if group < 0:
+            raise MemoryHotplugError(errno.EINVAL, f"MHP_NID_IS_MGID: there is no memory group {nid}")
         nid = state_of(kernel).groups[group].nid
     new_node = try_online_node(kernel, nid)
     try:

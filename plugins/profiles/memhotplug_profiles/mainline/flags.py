@@ -1,18 +1,26 @@
-"""MHP flags of mainline. Models: include/linux/memory_hotplug.h:mhp_t (v5.13 to v6.12)."""
+"""MHP flags of mainline. Models: include/linux/memory_hotplug.h:mhp_t (v5.13 to v6.19)."""
 
 from __future__ import annotations
 
-__all__ = ["FLAGS", "MEMMAP_ON_MEMORY", "MERGE_RESOURCE", "NID_IS_MGID", "OFFLINE_INACCESSIBLE", "SHORT_FLAGS"]
+from collections.abc import Mapping
+
+from memhotplug_profiles.mainline.rules import Rules
+
+__all__ = ["MEMMAP_ON_MEMORY", "MERGE_RESOURCE", "NID_IS_MGID", "SHORT_FLAGS", "flags_of"]
 
 MERGE_RESOURCE = 1 << 0
 MEMMAP_ON_MEMORY = 1 << 1
 NID_IS_MGID = 1 << 2
-OFFLINE_INACCESSIBLE = 1 << 3
+_OFFLINE_INACCESSIBLE = 1 << 3
 
-FLAGS = {
-    "MHP_MERGE_RESOURCE": MERGE_RESOURCE,
-    "MHP_MEMMAP_ON_MEMORY": MEMMAP_ON_MEMORY,
-    "MHP_NID_IS_MGID": NID_IS_MGID,
-    "MHP_OFFLINE_INACCESSIBLE": OFFLINE_INACCESSIBLE,
-}
 SHORT_FLAGS = {"none": "MHP_NONE", "on_memory": "MHP_MEMMAP_ON_MEMORY"}
+
+
+def flags_of(rules: Rules) -> Mapping[str, int]:
+    """Return the bit of each flag that a release has, by its kernel name."""
+    flags = {"MHP_MERGE_RESOURCE": MERGE_RESOURCE, "MHP_MEMMAP_ON_MEMORY": MEMMAP_ON_MEMORY}
+    if rules.auto_movable:
+        flags["MHP_NID_IS_MGID"] = NID_IS_MGID
+    if rules.prepare_online:
+        flags["MHP_OFFLINE_INACCESSIBLE"] = _OFFLINE_INACCESSIBLE
+    return flags

@@ -21,7 +21,7 @@ from memhotplug.plugin import (
     Zone,
 )
 from memhotplug_profiles.mainline import add, invariants, offline, online, policy, sysfs
-from memhotplug_profiles.mainline.flags import FLAGS, SHORT_FLAGS
+from memhotplug_profiles.mainline.flags import SHORT_FLAGS, flags_of
 from memhotplug_profiles.mainline.params import Group, MainlineState, read_parameters, state_of
 from memhotplug_profiles.mainline.rules import Rules
 from memhotplug_profiles.mainline.support import refusal
@@ -41,13 +41,13 @@ _EVENTS = (
 class MainlineProfile(KernelProfile):
     """Linux since 5.13, as its rules say."""
 
-    flags: Mapping[str, int] = FLAGS
     short_flags: Mapping[str, str] = SHORT_FLAGS
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self.name = rules.name
         self.version = rules.version
+        self.flags = flags_of(rules)
         self.event_names = (*_EVENTS, *(("MEM_PREPARE_ONLINE", "MEM_FINISH_OFFLINE") if rules.prepare_online else ()))
 
     def new_state(self, kernel: Kernel) -> MainlineState:
@@ -57,6 +57,7 @@ class MainlineProfile(KernelProfile):
         return flags
 
     def memmap_on_memory_refusal(self, kernel: Kernel, size: int | None = None) -> str | None:
+        """Models: mm/memory_hotplug.c:mhp_supports_memmap_on_memory() (v5.13 to v6.12)."""
         return refusal(kernel, self.rules, size)
 
     def register_group(self, kernel: Kernel, nid: int, *, max_pages: int = 0, unit_pages: int = 0) -> int:
