@@ -21,6 +21,7 @@ _PFNS_PER_PTE_TABLE = 1 << 15  # 512 pages of memmap
 _PFNS_PER_PMD_TABLE = 1 << 24  # 1 GiB of memmap
 _PFNS_PER_PUD_TABLE = 1 << 33  # 512 GiB of memmap
 _DIRECT_PFNS_PER_PUD_TABLE = 1 << 27
+_FOUR_LEVEL_BITS = 46  # MAX_PHYSMEM_BITS
 
 
 @hookimpl
@@ -48,11 +49,21 @@ def _vmemmap_tables(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int) -> 
 
 @hookimpl
 def vmemmap_free(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
-    """Unmap the memmap and free the tables that are empty now, PUD tables apart."""
+    """Unmap the memmap and free the tables that are empty now, PUD tables only of five levels."""
     kernel.unmap(np.array([start_pfn]), np.array([start_pfn + nr_pages]))
     end_pfn, mapped = start_pfn + nr_pages, kernel.state.vmemmap.mapped
     for kind, window in (("vmemmap-pte", _PFNS_PER_PTE_TABLE), ("vmemmap-pmd", _PFNS_PER_PMD_TABLE)):
         kernel.drop_unused_tables(kind, window, start_pfn, end_pfn, mapped)
+    if _has_five_levels(kernel):
+        kernel.drop_unused_tables("vmemmap-pud", _PFNS_PER_PUD_TABLE, start_pfn, end_pfn, mapped)
+
+
+def _has_five_levels(kernel: Kernel) -> bool:
+    """Return whether page tables have five levels; with four, an empty PUD table is never freed.
+
+    Models: arch/x86/mm/init_64.c:remove_p4d_table() (v5.2 to v6.12).
+    """
+    return kernel.geometry.physical_address_bits > _FOUR_LEVEL_BITS
 
 
 @hookimpl
@@ -88,6 +99,9 @@ def _ragged_gib(start_pfn: int, end_pfn: int) -> list[tuple[int, int]]:
 
 @hookimpl
 def arch_remove_memory(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
-    """Remove the pages, then the direct map; a table goes when nothing in its GiB is left."""
+    """Remove the pages, then the direct map; a table goes when nothing that it maps is left."""
     kernel.remove_pages(start_pfn, nr_pages)
-    kernel.drop_unused_tables("direct-pmd", _PFNS_PER_GIB, start_pfn, start_pfn + nr_pages, kernel.state.sections)
+    end_pfn, used = start_pfn + nr_pages, kernel.state.sections
+    kernel.drop_unused_tables("direct-pmd", _PFNS_PER_GIB, start_pfn, end_pfn, used)
+    if _has_five_levels(kernel):
+        kernel.drop_unused_tables("direct-pud", _DIRECT_PFNS_PER_PUD_TABLE, start_pfn, end_pfn, used)
