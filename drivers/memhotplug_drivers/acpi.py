@@ -27,8 +27,8 @@ __all__ = ["ARCHITECTURES", "driver_add", "driver_keys", "driver_ranges", "mhp_f
 ARCHITECTURES = ("arm64", "x86_64")
 """Where the firmware describes memory by ACPI."""
 
+_FALLBACK = (6, 6)  # from here on the kernel falls back to a plain add by itself
 _GROUPS = (5, 15)
-_FALLBACK = (6, 6)
 
 
 @hookimpl
@@ -48,7 +48,12 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
     The node is the device's proximity domain; without one, that of the first resource's address
     counts for all. Neighbouring resources become one range in mainline; the 2019 series describes
     one __add_memory() a resource, and its profile keeps them apart.
+
+    Raises:
+        MemoryHotplugError: ENODEV, the command line says acpi_no_memhotplug.
     """
+    if "acpi_no_memhotplug" in kernel.params:
+        raise MemoryHotplugError(errno.ENODEV, "acpi_no_memhotplug: the driver takes no memory device")
     start = kernel.state.first_free_address() if request.address is None else request.address
     nid = kernel.node_of_address(start) if request.nid is None else request.nid
     sizes = _resources(request)
@@ -74,9 +79,9 @@ def mhp_flags(kernel: Kernel, phys_range: PhysRange) -> int:
     kernels fall back by themselves. MHP_NID_IS_MGID since 5.15.
     """
     flags = kernel.flag("device")
-    if kernel.version >= (6, 6) or kernel.profile.memmap_on_memory_refusal(kernel, phys_range.size) is None:
+    if kernel.version >= _FALLBACK or kernel.profile.memmap_on_memory_refusal(kernel, phys_range.size) is None:
         flags |= kernel.flag("on_memory")
-    if kernel.version >= (5, 15):
+    if kernel.version >= _GROUPS:
         flags |= kernel.flag("MHP_NID_IS_MGID")
     return flags
 
@@ -88,7 +93,7 @@ def driver_add(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange])
     Memory that is there already (EEXIST) counts as enabled: firmware describes boot memory as
     devices too.
     """
-    if kernel.version >= (5, 15):
+    if kernel.version >= _GROUPS:
         _register_group(kernel, request, ranges)
     present: list[str] = []
     failed: list[str] = []

@@ -135,3 +135,11 @@ def test_copies_are_independent(machine: Machine, state_of: View) -> None:
     twin = machine.copy()
     twin.add_memory(driver="acpi", size="1G")
     assert state_of(machine) == before != state_of(twin)
+
+
+def test_acpi_no_memhotplug_switches_the_driver_off(boot: Boot, refused: Refused) -> None:
+    """No memory device is taken, under any kernel."""
+    for kernel in ("v2-2019", "linux-6.12"):
+        machine = boot(kernel=kernel, cmdline="acpi_no_memhotplug")
+        problem = refused(machine.add_memory, driver="acpi", size="1G")
+        assert str(problem) == "ENODEV: acpi_no_memhotplug: the driver takes no memory device"
