@@ -137,8 +137,8 @@ class MemoryNotify:
 
     Attributes:
         event: what happens.
-        start_pfn, nr_pages: the range.
-        altmap_pages: pages in front of the range that hold the block's own memmap.
+        start_pfn, nr_pages: the blocks, whole; the kernel leaves out the memmap at a block's start.
+        altmap_pages: how many of these pages are at the start of a block and hold its memmap.
     """
 
     event: MemoryEvent

@@ -42,7 +42,16 @@ from memhotplug.model.state import Device, MachineState, ProfileState
 from memhotplug.model.vmemmap import MapRuns, Source
 from memhotplug.model.watermarks import setup_watermarks
 from memhotplug.model.zones import Node, Zone, ZoneKind
-from memhotplug.units import format_blocks, format_range, format_size, is_aligned, is_power_of_two, round_down, round_up
+from memhotplug.units import (
+    format_blocks,
+    format_range,
+    format_size,
+    is_aligned,
+    is_power_of_two,
+    kstrtou,
+    round_down,
+    round_up,
+)
 
 __all__ = [
     "NO_ZONE",
@@ -88,6 +97,7 @@ __all__ = [
     "is_aligned",
     "is_power_of_two",
     "isolate",
+    "kstrtou",
     "merge",
     "migrate",
     "offline_blocks",

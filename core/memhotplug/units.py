@@ -15,6 +15,7 @@ __all__ = [
     "format_size",
     "is_aligned",
     "is_power_of_two",
+    "kstrtou",
     "natural_key",
     "parse_size",
     "round_down",
@@ -24,6 +25,7 @@ __all__ = [
 _SUFFIXES = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40, "P": 50, "E": 60}
 # ASCII: case folding would otherwise take the Kelvin sign for K and the dotless i for i
 _SIZE = re.compile(r"(0[xX][0-9a-fA-F]+|[0-9]+)\s?([KMGTPE]?)(i|iB)?\Z", re.IGNORECASE | re.ASCII)
+_NUMBER = re.compile(r"\+?(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]{0,19})\n?", re.ASCII)
 _EXPECTED = "a size such as 128M, 1GiB or 0x8000000"
 
 
@@ -131,6 +133,27 @@ def is_aligned(value: int, multiple: int) -> bool:
 def is_power_of_two(value: int) -> bool:
     """Return whether ``value`` is a power of two (zero is not)."""
     return value > 0 and value & (value - 1) == 0
+
+
+def kstrtou(text: str, bits: int) -> int:
+    """Return the number that a sysfs file of ``bits`` bits takes: decimal, 0x or octal, one newline.
+
+    Models: lib/kstrtox.c:kstrtouint(), kstrtoull() with base 0.
+
+    Raises:
+        ValueError: it is no number. OverflowError: it has more bits.
+
+    >>> kstrtou("0x12d\\n", 32), kstrtou("010", 32)
+    (301, 8)
+    """
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        raise ValueError(f"a number, not {text!r}")
+    digits = match[1]
+    value = int(digits, 8 if digits[0] == "0" and digits.isdigit() else 0)
+    if value >> bits:
+        raise OverflowError(f"a number of at most {bits} bits")
+    return value
 
 
 def natural_key(name: str) -> list[str | int]:

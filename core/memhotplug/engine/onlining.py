@@ -28,7 +28,22 @@ def online_blocks(kernel: Kernel, ids: list[int], online_type: OnlineType) -> li
         MemoryHotplugError: the first block that fails ends it (``blocks_done`` says what came before):
             ENOENT no such block, EINVAL it is online already, or why the kernel refused.
     """
-    return _each_run(kernel, ids, BlockState.OFFLINE, lambda rows: _online_rows(kernel, rows, online_type))
+    try:
+        return _each_run(kernel, ids, BlockState.OFFLINE, lambda rows: _online_rows(kernel, rows, online_type))
+    except MemoryHotplugError as problem:
+        _remember_type(kernel, ids[len(problem.blocks_done)], online_type)
+        raise
+
+
+def _remember_type(kernel: Kernel, block: int, online_type: OnlineType) -> None:
+    """Note what was asked of a block that is online already; an online that runs forgets it again.
+
+    Models: drivers/base/memory.c:state_store(), memory_subsys_online() (v5.2 to v6.12).
+    """
+    blocks = kernel.state.blocks
+    row = blocks.row(block)
+    if row is not None and blocks.state[row] == BlockState.ONLINE:
+        blocks.set(slice(row, row + 1), online_type=online_type)
 
 
 def offline_blocks(kernel: Kernel, ids: list[int]) -> list[int]:
@@ -94,6 +109,8 @@ def _attempt(kernel: Kernel, rows: slice, operation: Callable[[slice], None], do
 
 
 def _online_rows(kernel: Kernel, rows: slice, online_type: OnlineType) -> None:
+    if (kernel.state.blocks.online_type[rows] != OnlineType.ONLINE).any():
+        kernel.state.blocks.set(rows, online_type=OnlineType.ONLINE)
     first = rows.start
     while first < rows.stop:
         zone, count = kernel.profile.zone_for_rows(kernel, slice(first, rows.stop), online_type)

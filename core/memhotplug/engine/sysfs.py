@@ -16,14 +16,13 @@ from memhotplug.engine.onlining import offline_blocks, online_blocks
 from memhotplug.errors import MemoryHotplugError
 from memhotplug.model.blocks import BlockState, OnlineType
 from memhotplug.model.zones import ZoneKind
-from memhotplug.units import format_blocks
+from memhotplug.units import format_blocks, kstrtou
 
 __all__ = ["read_attribute", "valid_zones", "write_attribute"]
 
 _ROOT = "/sys/devices/system/"
 _PARAMETERS = "/sys/module/memory_hotplug/parameters/"
 _BLOCK = re.compile(r"memory/memory(0|[1-9][0-9]*)/([a-z_]+)\Z")
-_NUMBER = re.compile(r"\+?(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]{0,19})\n?", re.ASCII)
 _TRUE, _FALSE = ("1", "y", "t", "on"), ("0", "n", "f", "of")
 
 
@@ -124,7 +123,9 @@ def _read_block(kernel: Kernel, row: int, name: str) -> str:
         case "phys_index":
             return f"{int(blocks.id[row]):08x}\n"
         case "phys_device":
-            return "0\n"
+            increment = kernel.geometry.increment_size
+            start = int(blocks.id[row]) * kernel.geometry.memory_block_size
+            return f"{start // increment if increment else 0}\n"
         case "removable":
             return f"{int(kernel.profile.removable(kernel, slice(row, row + 1))[0])}\n"
         case "valid_zones":
@@ -183,7 +184,8 @@ def _write_online(kernel: Kernel, row: int, block: int, value: str) -> None:
         raise MemoryHotplugError(errno.EINVAL, f"online takes 0 or 1, not {value!r}")
     is_online = kernel.state.blocks.state[row] == BlockState.ONLINE
     if letter in _TRUE and not is_online:
-        online_blocks(kernel, [block], OnlineType.ONLINE)
+        # A word that ``state`` refused while the block was online is still remembered.
+        online_blocks(kernel, [block], OnlineType(int(kernel.state.blocks.online_type[row])))
     elif letter in _FALSE and is_online:
         offline_blocks(kernel, [block])
 
@@ -204,13 +206,12 @@ def _write_auto_online(kernel: Kernel, value: str) -> None:
 
 def _write_probe(kernel: Kernel, value: str) -> None:
     """Add the one block at an address. Models: drivers/base/memory.c:probe_store()."""
-    text = _NUMBER.fullmatch(value)
-    if text is None:
-        raise MemoryHotplugError(errno.EINVAL, f"probe takes an address, not {value!r}")
-    # kstrtoull() with base 0 reads a leading zero as octal.
-    address = int(text[1], 8 if text[1][0] == "0" and text[1].isdigit() else 0)
-    if address >> 64:
-        raise MemoryHotplugError(errno.ERANGE, "probe takes an address of at most 64 bits")
+    try:
+        address = kstrtou(value, 64)
+    except ValueError:
+        raise MemoryHotplugError(errno.EINVAL, f"probe takes an address, not {value!r}") from None
+    except OverflowError:
+        raise MemoryHotplugError(errno.ERANGE, "probe takes an address of at most 64 bits") from None
     size = kernel.geometry.memory_block_size
     if address % size:
         raise MemoryHotplugError(errno.EINVAL, f"{address:#x} is not aligned to a memory block of {size:#x} bytes")

@@ -70,7 +70,7 @@ class BlockTable:
         early: bool, whether it was there at boot.
         group: int32, id of its memory group, -1 for none.
         altmap_pages: int64, pages at its start that its own altmap reserves (0 without one).
-        online_type: int8, the OnlineType that ``online`` would use.
+        online_type: int8, the OnlineType that the file ``online`` would use.
     """
 
     __slots__ = ("altmap_pages", "device", "early", "group", "id", "nid", "online_type", "state", "zone")

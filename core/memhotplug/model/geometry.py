@@ -27,6 +27,7 @@ class Geometry:
         physical_address_bits: no memory can lie at or beyond 2 to this power.
         hotplug_base: lowest address that the machine ever hot-adds memory at.
         max_nodes: node ids are below this.
+        increment_size: bytes in a storage increment (s390), by which ``phys_device`` counts; 0 without.
     """
 
     page_size: int
@@ -39,6 +40,7 @@ class Geometry:
     physical_address_bits: int
     hotplug_base: int = 0
     max_nodes: int = 1024
+    increment_size: int = 0
 
     def __post_init__(self) -> None:
         for name in ("page_size", "section_size", "memory_block_size", "struct_page_size", "pmd_size"):

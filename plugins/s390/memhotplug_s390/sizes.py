@@ -30,14 +30,16 @@ def geometry_for(request: SizingRequest) -> Geometry:
     if bits not in _BITS:
         raise InputError(f"{_BITS[0]} to {_BITS[-1]} address bits", got=bits, path="machine.physical_address_bits")
     section_size = _SECTION_SIZE if request.version >= (6, 14) else _OLD_SECTION_SIZE
+    block_size = _memory_block_size(request, section_size)
     return Geometry(
         page_size=_PAGE_SIZE,
         section_size=section_size,
-        memory_block_size=_memory_block_size(request, section_size),
+        memory_block_size=block_size,
         pageblock_order=8,
         max_order=10,
         pmd_size=SEGMENT_SIZE,
         physical_address_bits=bits,
+        increment_size=request.rzm or block_size,
     )
 
 
