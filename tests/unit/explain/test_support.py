@@ -132,7 +132,7 @@ def test_sources_name_the_function_and_a_version() -> None:
     """The kernel's own rule, and the architecture's."""
     row = one_row(arch="powerpc", kernel="linux-6.12", page_size=64 << 10, block_size=2 * GIB, mmu="hash")
 
-    assert modes(row)["Y"]["source"] == "mm/memory_hotplug.c:mhp_supports_memmap_on_memory() (v6.12)"
+    assert modes(row)["Y"]["source"] == "mm/memory_hotplug.c:mhp_supports_memmap_on_memory() (v5.13 to v6.12)"
     assert modes(row)["force"]["source"] == (
         "arch/powerpc/include/asm/pgtable.h:arch_supports_memmap_on_memory() (v6.6)"
     )
@@ -180,3 +180,16 @@ def test_unknown_plugins_are_named() -> None:
     for question in (Question(arch="x86"), Question(kernel="linux-6.13"), Question(driver="acp")):
         with pytest.raises(PluginError, match="did you mean"):
             explain(question)
+
+
+def test_before_6_6_the_pmd_came_before_the_pageblock() -> None:
+    """The first rule that forbids is the kernel's own first one."""
+    first = {}
+    for kernel in ("linux-6.2", "linux-6.6"):
+        row = one_row(arch="arm64", kernel=kernel, page_size=16 << 10)
+        first[kernel] = next(mode["rule"] for mode in row["modes"] if mode["mode"] == "Y")
+
+    assert first == {
+        "linux-6.2": "the architecture refuses 512K of memmap a block",
+        "linux-6.6": "32 pages of memmap are not a multiple of a pageblock of 2048 pages",
+    }

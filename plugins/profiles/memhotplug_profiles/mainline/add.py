@@ -79,7 +79,9 @@ def _add_sections_of(kernel: Kernel, start: int, size: int, nid: int, altmap: Al
     except MemoryHotplugError as problem:
         if altmap is not None:
             _remove_whole_blocks(kernel, start_pfn, nr_pages)
-            problem.leaks = ()
+            left = kernel.state.sections.covered(start_pfn, start_pfn + nr_pages)
+            sections = left // kernel.geometry.pages_per_section
+            problem.leaks = (f"{sections} sections of the block that failed, which host their memmap",) if left else ()
         raise
 
 

@@ -61,10 +61,10 @@ def offline(kernel: Kernel, rules: Rules, rows: slice) -> None:
     zone.present -= end_pfn - start_pfn
     zone.present_early -= kernel.state.early_pages(start_pfn, end_pfn)
     count_group(kernel, rows, zone, -1)
-    remove_pfn_range_from_zone(kernel, zone, start_pfn, end_pfn)
-    kernel.state.blocks.set(rows, state=BlockState.OFFLINE, zone=NO_ZONE)
     setup_watermarks(kernel.state, zone, -pages.covered_many(starts, ends))
     kernel.notify(MemoryEvent.MEM_OFFLINE, start_pfn, end_pfn - start_pfn, int(reserved.sum()))
+    remove_pfn_range_from_zone(kernel, zone, start_pfn, end_pfn)
+    kernel.state.blocks.set(rows, state=BlockState.OFFLINE, zone=NO_ZONE)
     if rules.prepare_online:
         kernel.notify(MemoryEvent.MEM_FINISH_OFFLINE, start_pfn, end_pfn - start_pfn, int(reserved.sum()))
     kernel.log("offlined", start_pfn=start_pfn, nr_pages=end_pfn - start_pfn, node=zone.nid, zone=zone.kind.label)
@@ -85,16 +85,19 @@ def _empty(kernel: Kernel, zone: Zone, pages: ExtentSet, start_pfn: int, end_pfn
         raise
 
 
-def remove(kernel: Kernel, start: int, size: int) -> None:
+def remove(kernel: Kernel, rules: Rules, start: int, size: int) -> None:
     """Remove a range of bytes whose blocks are all offline.
 
     Raises:
-        MemoryHotplugError: EINVAL, some of the blocks host their memmap and some do not.
+        MemoryHotplugError: EINVAL, blocks of the range host their memmap, and up to 6.7 it is not
+            exactly one block, later not all blocks of the range are there and do.
     """
     block_size = kernel.geometry.memory_block_size
     rows = kernel.state.blocks.rows(start // block_size, (start + size) // block_size - 1)
-    hosting = kernel.state.blocks.altmap_pages[rows] > 0
-    if hosting.any() and not hosting.all():
+    hosting = int((kernel.state.blocks.altmap_pages[rows] > 0).sum())
+    if hosting and not rules.split and size != block_size:
+        raise MemoryHotplugError(errno.EINVAL, f"Refuse to remove {start:#x} - {start + size:#x}, wrong granularity")
+    if hosting not in (0, size // block_size):
         raise MemoryHotplugError(errno.EINVAL, "some blocks of the range host their memmap and some do not")
     nid = int(kernel.state.blocks.nid[rows.stop - 1])
     kernel.state.blocks.delete(rows)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from memhotplug.plugin import InputError, Kernel
+from memhotplug.plugin import InputError, Kernel, kstrtou
 from memhotplug_profiles.mainline.rules import Rules
 
 __all__ = ["Group", "MainlineState", "Mode", "Policy", "parse_bool", "read_parameters", "state_of"]
@@ -121,7 +121,7 @@ def read_parameters(params: Mapping[str, str], rules: Rules) -> MainlineState:
     if "memory_hotplug.auto_movable_ratio" in params:
         state.ratio = parse_ratio(given["auto_movable_ratio"])
     if "memory_hotplug.auto_movable_numa_aware" in params:
-        value = parse_bool(given["auto_movable_numa_aware"])
+        value = parse_bool(given["auto_movable_numa_aware"] or "Y")  # a boolean without a value is true
         state.numa_aware = _known(value, "Y or N", "auto_movable_numa_aware", given["auto_movable_numa_aware"])
     return state
 
@@ -130,7 +130,8 @@ def parse_mode(text: str, *, force: bool) -> Mode:
     """Return the mode that a word means. Models: mm/memory_hotplug.c:set_memmap_mode() (v6.6)."""
     if force and text in ("force", "FORCE"):
         return Mode.FORCE
-    value = parse_bool(text or "Y")  # a parameter without a value is true
+    # Up to v6.5 it is a boolean, which is true without a value; set_memmap_mode() wants one.
+    value = parse_bool(text if force else text or "Y")
     return Mode.ON if _known(value, "Y, N or force" if force else "Y or N", "memmap_on_memory", text) else Mode.OFF
 
 
@@ -144,9 +145,10 @@ def parse_policy(text: str) -> Policy:
 
 def parse_ratio(text: str) -> int:
     """Return the ratio in percent."""
-    if not text.isdecimal():
-        raise _refused("a percentage", "auto_movable_ratio", text)
-    return int(text)
+    try:
+        return kstrtou(text, 32)
+    except (ValueError, OverflowError):
+        raise _refused("a percentage", "auto_movable_ratio", text) from None
 
 
 def _known(value: bool | None, expected: str, name: str, text: str) -> bool:

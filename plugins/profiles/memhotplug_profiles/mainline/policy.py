@@ -20,17 +20,15 @@ def zone_for_rows(kernel: Kernel, rows: slice, online_type: OnlineType) -> tuple
     nid, group = int(kernel.state.blocks.nid[rows.start]), int(kernel.state.blocks.group[rows.start])
     same = (kernel.state.blocks.nid[rows] == nid) & (kernel.state.blocks.group[rows] == group)
     count = int(same.argmin()) if not same.all() else len(same)
+    dynamic = group >= 0 and not state.groups[group].max_pages
     if _movable(kernel, state, rows.start, nid, group):
+        # What a static group still needs shrinks as what is movable grows.
         movable = kernel.state.nodes[nid].zones[ZoneKind.MOVABLE]
-        return movable, count if _is_static(state, group) else 1
-    # The kernel zone is chosen as by online_kernel, block by block.
-    run = slice(rows.start, rows.start + count)
+        return movable, count if group >= 0 and not dynamic else 1
+    # The kernel zone is chosen as by online_kernel, block by block; what goes there lets more of its
+    # own dynamic group be movable.
+    run = slice(rows.start, rows.start + (1 if dynamic else count))
     return zone_for_run(kernel.state, run, OnlineType.ONLINE_KERNEL, movable_node=False)
-
-
-def _is_static(state: MainlineState, group: int) -> bool:
-    """Return whether the group is static: what it still needs shrinks as what is movable grows."""
-    return group >= 0 and state.groups[group].max_pages > 0
 
 
 def _movable(kernel: Kernel, state: MainlineState, row: int, nid: int, group: int) -> bool:

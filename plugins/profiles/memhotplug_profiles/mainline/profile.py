@@ -89,7 +89,7 @@ class MainlineProfile(KernelProfile):
         offline.offline(kernel, self.rules, rows)
 
     def remove(self, kernel: Kernel, start: int, size: int) -> None:
-        offline.remove(kernel, start, size)
+        offline.remove(kernel, self.rules, start, size)
 
     def release_vmemmap(self, kernel: Kernel, runs: MapRuns) -> None:
         offline.release_vmemmap(kernel, runs)

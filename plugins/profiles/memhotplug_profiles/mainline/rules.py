@@ -20,7 +20,7 @@ class Rules:
             to whole pageblocks, and a range that cannot self-host is added plainly
             (2d1f649c7c08, v6.6); before, add_memory() refused with EINVAL.
         split: a range of several blocks gets one altmap a block (6b8f0798b85a, v6.8); before,
-            only a range of exactly one block could self-host.
+            only a range of exactly one block could self-host, and be removed again.
         prepare_online: MEM_PREPARE_ONLINE, MEM_FINISH_OFFLINE and MHP_OFFLINE_INACCESSIBLE exist
             (c5f1e2d18909, v6.8; removed again by ce2071e02d84, v6.19).
         offline_pages: hot-plugged pages start as PageOffline (v6.11); before, as Reserved, and so

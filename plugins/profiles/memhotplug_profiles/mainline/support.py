@@ -38,13 +38,25 @@ def refusal(kernel: Kernel, rules: Rules, size: int | None = None) -> str | None
         return "memory_hotplug.memmap_on_memory is off"
     if not rules.split and size not in (None, geometry.memory_block_size):
         return f"the range is not exactly one memory block of {format_size(geometry.memory_block_size)}"
+    if not rules.force and not _arch_supports(kernel, memmap_bytes):
+        return _arch_refusal(memmap_bytes)
     if memmap_bytes % geometry.page_size:
         return "the memmap of a block does not fill whole pages"
     if reserved % geometry.pageblock_pages:
         return f"{reserved} pages of memmap are not a multiple of a pageblock of {geometry.pageblock_pages} pages"
     if reserved == geometry.pages_per_block:
         return "the memmap would take the whole block"
+    return None if _arch_supports(kernel, memmap_bytes) else _arch_refusal(memmap_bytes)
+
+
+def _arch_supports(kernel: Kernel, memmap_bytes: int) -> bool:
+    """Ask the architecture, which comes last since v6.6; before, its PMD size was the second rule."""
     plugins = kernel.plugins
-    if not plugins.ask(plugins.arch, "supports_memmap_on_memory", bool, kernel=kernel, memmap_bytes=memmap_bytes):
-        return f"the architecture refuses {format_size(memmap_bytes)} of memmap a block"
-    return None
+    answer: bool = plugins.ask(
+        plugins.arch, "supports_memmap_on_memory", bool, kernel=kernel, memmap_bytes=memmap_bytes
+    )  # fmt: skip
+    return answer
+
+
+def _arch_refusal(memmap_bytes: int) -> str:
+    return f"the architecture refuses {format_size(memmap_bytes)} of memmap a block"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 from collections.abc import Mapping
 
-from memhotplug.plugin import InputError, Kernel, MemoryHotplugError
-from memhotplug_profiles.mainline.params import parse_bool, parse_policy, parse_ratio, state_of
+from memhotplug.plugin import InputError, Kernel, MemoryHotplugError, kstrtou
+from memhotplug_profiles.mainline.params import parse_bool, parse_policy, state_of
 from memhotplug_profiles.mainline.rules import Rules
 
 __all__ = ["parameters", "write_parameter"]
@@ -42,9 +42,11 @@ def write_parameter(kernel: Kernel, rules: Rules, name: str, value: str) -> None
         if name == "online_policy":
             state.policy = parse_policy(word)
         elif name == "auto_movable_ratio":
-            state.ratio = parse_ratio(word)
-    except InputError as problem:
+            state.ratio = kstrtou(value, 32)
+    except (InputError, ValueError) as problem:
         raise MemoryHotplugError(errno.EINVAL, str(problem)) from None
+    except OverflowError as problem:
+        raise MemoryHotplugError(errno.ERANGE, f"auto_movable_ratio takes {problem}") from None
     if name == "auto_movable_numa_aware":
         wanted = parse_bool(word)
         if wanted is None:

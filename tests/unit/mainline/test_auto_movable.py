@@ -1,0 +1,132 @@
+"""online_policy=auto-movable: the arithmetic, worked out by hand for each case.
+
+Boot memory of 1 GiB has 262144 kernel pages; a block has 32768, so that ratio 100 allows eight
+Movable blocks and ratio 301 floor(301 * 262144 / 100) = 789053 pages, which is 24 blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from memhotplug import Machine
+
+Boot = Callable[..., Machine]
+
+POLICY = "memory_hotplug.online_policy=auto-movable"
+RATIO = "memory_hotplug.auto_movable_ratio"
+
+
+def letters(machine: Machine, name: str) -> str:
+    """Return M or N for the zone of each block of a device, o for one that is offline."""
+    zones = {block["id"]: block["zone"] or "o" for block in machine.to_dict()["blocks"]}  # type: ignore[attr-defined]
+    return "".join(zones[block][0] for block in machine.memory(name).blocks)
+
+
+def dimms(machine: Machine, *sizes: str, driver: str = "acpi", zone: str = "auto") -> str:
+    """Add and online DIMMs of some sizes; return the zones of their blocks."""
+    names = [
+        machine.add_memory(driver=driver, name=f"{driver}{zone}{number}", size=size).name
+        for number, size in enumerate(sizes)
+    ]
+    for name in names:
+        machine.online(name, zone=zone)
+    return " ".join(letters(machine, name) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("cmdline", "sizes", "zones"),
+    [
+        (POLICY, ("1G", "1G", "1G", "1G"), "MMMMMMMM MMMMMMMM MMMMMMMM NNNNNNNN"),
+        (POLICY, ("2G", "1152M", "1G"), "MMMMMMMMMMMMMMMM NNNNNNNNN MMMMMMMM"),  # 25 blocks do not fit, 24 do
+        (f"{POLICY} {RATIO}=100", ("1G", "128M"), "MMMMMMMM N"),
+        (f"{POLICY} {RATIO}=99", ("1G", "896M"), "NNNNNNNN MMMMMMM"),
+        (f"{POLICY} {RATIO}=0", ("128M",), "N"),
+        (f"{POLICY} {RATIO}=0x64", ("1152M", "1G"), "NNNNNNNNN MMMMMMMM"),
+        ("", ("128M",), "N"),
+    ],
+)
+def test_static_groups_go_as_a_whole(boot: Boot, cmdline: str, sizes: tuple[str, ...], zones: str) -> None:
+    """A DIMM is Movable if all of it still fits; what kernel zones get later raises nothing."""
+    assert dimms(boot(kernel="linux-6.12", memory="1G", cmdline=cmdline), *sizes) == zones
+
+
+def test_a_static_group_stays_with_what_it_began_with(boot: Boot) -> None:
+    """One block in a kernel zone and the rest follows; one in Movable and it is counted already."""
+    machine = boot(kernel="linux-6.12", memory="1G", cmdline=f"{POLICY} {RATIO}=100")
+    for name in ("a", "b"):
+        machine.add_memory(driver="acpi", name=name, size="512M")
+    machine.online(f"block {machine.memory('a').blocks[1]}", zone="kernel")
+    machine.online(f"block {machine.memory('b').blocks[3]}", zone="movable")
+    assert machine.read(f"memory/memory{machine.memory('a').blocks[0]}/valid_zones") == "Normal Movable\n"
+    assert machine.read(f"memory/memory{machine.memory('b').blocks[0]}/valid_zones") == "Movable Normal\n"
+    machine.write("/sys/module/memory_hotplug/parameters/auto_movable_ratio", "50")  # four blocks
+
+    assert machine.read(f"memory/memory{machine.memory('b').blocks[0]}/valid_zones") == "Movable Normal\n"
+    machine.write("/sys/module/memory_hotplug/parameters/auto_movable_ratio", "49\n")
+    assert machine.read(f"memory/memory{machine.memory('b').blocks[0]}/valid_zones") == "Normal Movable\n"
+
+
+def test_memory_without_a_group_is_counted_block_by_block(boot: Boot) -> None:
+    """The probe file brings a block of its own each time."""
+    machine = boot(kernel="linux-6.12", memory="1G", cmdline=f"{POLICY} {RATIO}=37")  # 96993 pages: two blocks
+
+    assert dimms(machine, "128M", "128M", "128M", driver="probe") == "M M N"
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_kernel_memory_of_a_dynamic_group_lets_more_of_it_be_movable(boot: Boot, at_once: bool) -> None:
+    """Six blocks are Movable, two more fit; then every kernel block makes room for one Movable block."""
+    machine = boot(kernel="linux-6.12", memory="1G", cmdline=f"{POLICY} {RATIO}=100")
+    assert dimms(machine, "768M", zone="movable") == "MMMMMM"
+    memory = machine.add_memory(driver="virtio_mem", name="v", size="1G")
+    for blocks in [str(memory)] if at_once else [f"block {block}" for block in memory.blocks]:
+        machine.online(blocks)
+
+    assert letters(machine, "v") == "MMNMNMNM"
+
+
+def test_another_dynamic_group_takes_its_share_of_kernel_memory(boot: Boot) -> None:
+    """Group v has four Movable blocks and none in a kernel zone: it claims four of eight for itself."""
+    machine = boot(kernel="linux-6.12", memory="1G", cmdline=f"{POLICY} {RATIO}=100")
+    assert dimms(machine, "512M", driver="virtio_mem", zone="movable") == "MMMM"
+
+    assert dimms(machine, "640M") == "NNNNN"  # 8 - 4 blocks are left, 5 are needed
+    machine.online(machine.add_memory(driver="acpi", name="c", size="512M"))
+    assert letters(machine, "c") == "MMMM"
+
+
+def test_big_blocks_are_judged_as_units(boot: Boot) -> None:
+    """A unit of four blocks is Movable if all of it fits, and stays with the zone of its first block."""
+    machine = boot(kernel="linux-6.12", memory="1G", cmdline=f"{POLICY} {RATIO}=75")  # 196608 pages: six blocks
+    memory = machine.add_memory(
+        driver="virtio_mem", name="v", size="1G", address="8G", force_bbm=True, bbm_block_size="512M"
+    )
+    machine.online(memory)
+
+    # The first unit fits. The second does not; each of its kernel blocks raises the allowance by 3/4
+    # of a block, but a unit that has begun in a kernel zone stays there.
+    assert letters(machine, "v") == "MMMMNNNN"
+
+
+@pytest.mark.parametrize(("aware", "zones"), [("Y", "N"), ("N", "M"), ("0", "M")])
+def test_the_ratio_holds_on_the_node_too(boot: Boot, aware: str, zones: str) -> None:
+    """Node 1 has no kernel memory of its own, so that nothing may be Movable there."""
+    cmdline = f"{POLICY} memory_hotplug.auto_movable_numa_aware={aware}"
+    machine = boot(kernel="linux-6.12", memory="1G", cmdline=cmdline)
+    machine.online(machine.add_memory(driver="acpi", name="d", size="128M", node=1))
+
+    assert letters(machine, "d") == zones
+
+
+def test_movablecore_counts_as_movable(boot: Boot) -> None:
+    """Boot memory that is Movable is no kernel memory, and takes part of the allowance."""
+    machine = boot(kernel="linux-6.12", memory="1G", cmdline=f"{POLICY} {RATIO}=100 movablecore=256M")
+
+    assert dimms(machine, "640M", "512M") == "NNNNN MMMM"  # 6 kernel blocks, 2 Movable ones: 4 more
+
+
+def test_before_5_15_there_is_no_such_policy(boot: Boot) -> None:
+    """The parameter is unknown there, which a kernel ignores."""
+    assert dimms(boot(kernel="linux-5.13", memory="1G", cmdline=POLICY), "128M") == "N"
