@@ -27,7 +27,8 @@ an empty one leaves the key out. Steps that 'expect' something are left out of t
 
 It shows what the memmap costs and where it lies, how much of each zone is usable (neither memmap nor page tables
 of hot-added memory), the longest run of free pages, how many 1 GiB pages could be made, and the smallest unit in
-which each device's memory can be removed while the rest stays, tried on copies of the machine.
+which each device's memory can be removed while the rest stays, tried on copies of the machine: all of that for the
+last moment at which most hot-added memory was online.
 
 \b
 Exit status:

@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 from memhotplug.compare.granularity import Removable, removable
 from memhotplug.compare.measure import Measures, measure
 from memhotplug.compare.vary import Variant
+from memhotplug.engine.machine import Machine
 from memhotplug.errors import InputError, PluginError
-from memhotplug.run.runner import RunResult, run_scenario
+from memhotplug.model.blocks import BlockState
+from memhotplug.run.record import StepRecord
+from memhotplug.run.runner import RunResult, boot_scenario, run_scenario
 from memhotplug.run.watchdog import DEFAULT_TIMEOUT
-from memhotplug.scenario import ExpectStep, Scenario
+from memhotplug.scenario import ExpectStep, Scenario, Step
 
 __all__ = ["Compared", "Failure", "compare"]
 
@@ -36,8 +39,10 @@ class Compared:
             for. Then nothing else is there.
         failures: the step that ended the run, if one did.
         violations: invariants that do not hold at the end.
-        measures: of the machine at the end.
-        removable: one entry for each device.
+        measured_after: the step after which the machine had most hot-added memory online, the last such
+            one, so that a scenario that takes its memory out again has something to show; None if none ran.
+        measures: of the machine at that moment.
+        removable: one entry for each device that there was then.
     """
 
     values: dict[str, str]
@@ -47,6 +52,7 @@ class Compared:
     refused: str | None
     failures: tuple[Failure, ...]
     violations: tuple[str, ...]
+    measured_after: tuple[int, str] | None
     measures: Measures | None
     removable: tuple[Removable, ...]
 
@@ -92,8 +98,30 @@ def _without_expectations(scenario: Scenario) -> Scenario:
     return replace(scenario, steps=tuple(step for step in scenario.steps if not isinstance(step.args, ExpectStep)))
 
 
+class _Fullest:
+    """Keeps the machine as it was when it had most hot-added memory: most of it online, then most of it there."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._running = machine
+        self._most = self._memory()
+        self.machine = machine.copy()
+        self.step: tuple[int, str] | None = None
+
+    def look(self, step: Step, record: StepRecord) -> None:
+        now = self._memory()
+        if now >= self._most:
+            self._most, self.machine, self.step = now, self._running.copy(), (step.index, step.op)
+
+    def _memory(self) -> tuple[int, int]:
+        blocks = self._running.kernel.state.blocks
+        return int(((blocks.state == BlockState.ONLINE) & ~blocks.early).sum()), int((~blocks.early).sum())
+
+
 def _run(variant: Variant, plugin_timeout: float) -> Compared:
-    result = run_scenario(_without_expectations(variant.scenario), plugin_timeout=plugin_timeout)
+    scenario = _without_expectations(variant.scenario)
+    machine = boot_scenario(scenario, plugin_timeout=plugin_timeout)
+    fullest = _Fullest(machine)
+    result = run_scenario(scenario, machine=machine, plugin_timeout=plugin_timeout, on_step=fullest.look)
     return Compared(
         values=variant.values,
         label=variant.label,
@@ -102,8 +130,9 @@ def _run(variant: Variant, plugin_timeout: float) -> Compared:
         refused=None,
         failures=tuple(_failures(result)),
         violations=tuple(result.machine.violations()),
-        measures=measure(result.machine),
-        removable=tuple(removable(result.machine)),
+        measured_after=fullest.step,
+        measures=measure(fullest.machine),
+        removable=tuple(removable(fullest.machine)),
     )
 
 
@@ -120,6 +149,6 @@ def _refused(variant: Variant, problem: InputError) -> Compared:
     text = str(InputError(problem.expected, got=problem.got, path=problem.path, nearest=problem.nearest))
     return Compared(
         values=variant.values, label=variant.label, arch=variant.scenario.machine.arch,
-        kernel=variant.scenario.machine.kernel, refused=text, failures=(), violations=(), measures=None,
-        removable=(),
+        kernel=variant.scenario.machine.kernel, refused=text, failures=(), violations=(), measured_after=None,
+        measures=None, removable=(),
     )  # fmt: skip

@@ -43,6 +43,7 @@ def _variant(entry: Compared) -> dict[str, object]:
             for failure in entry.failures
         ],
         "violations": list(entry.violations),
+        "measured_after_step": entry.measured_after[0] if entry.measured_after else None,
         "page_size": measures.page_size if measures else None,
         "memory_block_size": measures.memory_block_size if measures else None,
         "memmap": _memmap(measures) if measures else None,
@@ -103,6 +104,7 @@ def compare_lines(done: Sequence[Compared], paint: Paint = plain) -> Iterator[st
 
 def _rows(done: Sequence[Compared]) -> Iterator[tuple[str, list[str]]]:
     """Yield each measure with one cell a variation; a dash where there is nothing."""
+    yield "measured after", [_moment(entry) for entry in done]
     yield "memmap, self-hosted", [_pages(entry.measures, "self_hosted") for entry in done]
     yield "memmap, allocated", [_pages(entry.measures, "allocated") for entry in done]
     yield "page tables", [_pages(entry.measures, "page_tables") for entry in done]
@@ -115,6 +117,12 @@ def _rows(done: Sequence[Compared]) -> Iterator[tuple[str, list[str]]]:
     for device in _devices(done):
         yield f"{device} removable by", [_unit(entry, device) for entry in done]
     yield "broken invariants", ["-" if entry.measures is None else str(len(entry.violations)) for entry in done]
+
+
+def _moment(entry: Compared) -> str:
+    if entry.measures is None:
+        return "-"
+    return "boot" if entry.measured_after is None else "step {} ({})".format(*entry.measured_after)
 
 
 _MIB: Final = 1 << 20

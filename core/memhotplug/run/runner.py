@@ -78,10 +78,12 @@ def run_scenario(
     plugin_timeout: float = DEFAULT_TIMEOUT,
     on_step: StepObserver = lambda step, record: None,
     on_event: EventObserver = lambda event: None,
+    machine: Machine | None = None,
 ) -> RunResult:
     """Run a scenario to its end, or to the first step that does not do what it should.
 
     Args:
+        machine: what :func:`boot_scenario` returned for it; booted here if it is not given.
         check: check the invariants after every step; a newly broken one stops the run.
         plugin_timeout: seconds that a plugin may take, 0 for no limit.
         on_step, on_event: are called while the run goes on.
@@ -90,7 +92,8 @@ def run_scenario(
         InputError: the scenario asks for what there is not; with file, line and column.
         PluginError: a plugin is missing, broken, or takes too long.
     """
-    machine = boot_scenario(scenario, plugin_timeout=plugin_timeout)
+    if machine is None:
+        machine = boot_scenario(scenario, plugin_timeout=plugin_timeout)
     return _Run(scenario, machine, check, plugin_timeout, on_step, on_event).run()
 
 

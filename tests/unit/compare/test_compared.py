@@ -175,3 +175,23 @@ def test_architectures_compare_too(compared: Compare) -> None:
         ("s390", "linux-6.12", True),
     ]
     assert [_measures(entry).memory_block_size // MIB for entry in found] == [128, 128, 256]
+
+
+def test_memory_that_is_taken_out_again_is_measured_while_it_was_there(compared: Compare) -> None:
+    """A scenario that ends as it began has its costs at the last moment at which most memory was online."""
+    steps = (ADD, "online: {range: dimm0, zone: movable}", "offline: {range: dimm0}", "remove: {range: dimm0}")
+
+    found = compared("drivers.acpi.mhp_flags=none,device", steps=steps)
+
+    assert [entry.measured_after for entry in found] == [(1, "online")] * 2
+    assert [(_measures(entry).self_hosted, _measures(entry).allocated) for entry in found] == [(0, 8192), (8192, 0)]
+    assert [entry.removable[0].unit for entry in found] == ["block", "device"]
+    assert all(entry.violations == () for entry in found)
+
+
+def test_without_hot_added_memory_the_end_is_measured(compared: Compare) -> None:
+    """A workload alone: after the last step; and boot itself where the very first step fails."""
+    last = compared("machine.kernel=v2-2019", steps=("allocate: {name: a, size: 1M}", "release: {name: a}"))
+    first = compared("machine.kernel=v2-2019", steps=("add: {driver: acpi, size: 100M}",))
+
+    assert [entry.measured_after for entry in (*last, *first)] == [(1, "release"), (0, "add")]

@@ -19,20 +19,21 @@ KERNELS = "machine.kernel=v2-2019,linux-6.12"
 def test_the_table_has_one_column_a_variation(compared: Compare) -> None:
     """What does not fit into a cell stands below it."""
     assert list(compare_lines(compared(FLAGS))) == [
-        "                                  1           2            3",
-        "drivers.acpi.mhp_flags         none      device     memblock",
-        "result                           ok          ok           ok",
-        "memmap, self-hosted              0B         32M          32M",
-        "memmap, allocated               32M          0B           0B",
-        "page tables                      0B          0B           0B",
-        "memmap on node 0                32M         32M          32M",
-        "usable, node 0 DMA              15M         15M          15M",
-        "usable, node 0 DMA32          3936M       3968M        3968M",
-        "usable, node 0 Movable           2G       2016M        2016M",
-        "largest free run              3904M       3936M        3936M",
-        "1G pages formable                 4           3            2",
-        "dimm0 removable by     block (128M) device (2G) block (128M)",
-        "broken invariants                 0           0            0",
+        "                                     1               2               3",
+        "drivers.acpi.mhp_flags            none          device        memblock",
+        "result                              ok              ok              ok",
+        "measured after         step 1 (online) step 1 (online) step 1 (online)",
+        "memmap, self-hosted                 0B             32M             32M",
+        "memmap, allocated                  32M              0B              0B",
+        "page tables                         0B              0B              0B",
+        "memmap on node 0                   32M             32M             32M",
+        "usable, node 0 DMA                 15M             15M             15M",
+        "usable, node 0 DMA32             3936M           3968M           3968M",
+        "usable, node 0 Movable              2G           2016M           2016M",
+        "largest free run                 3904M           3936M           3936M",
+        "1G pages formable                    4               3               2",
+        "dimm0 removable by        block (128M)     device (2G)    block (128M)",
+        "broken invariants                    0               0               0",
         "",
         "Notes:",
         "  2: dimm0 can be removed only as a whole device: I11: the memmap of blocks 33-47 lies in removed memory "
@@ -71,8 +72,8 @@ def test_json_has_every_key_for_every_variation(compared: Compare) -> None:
     assert list(plain) == ["schema", "scenario", "ok", "vary", "variants"]
     assert (plain["ok"], plain["vary"]) == (False, ["drivers.acpi.mhp_flags", "machine.kernel"])
     assert list(good) == list(refused) == [
-        "values", "arch", "kernel", "ok", "refused", "failures", "violations", "page_size", "memory_block_size",
-        "memmap", "zones", "largest_free_run_bytes", "huge_pages_1g", "removable",
+        "values", "arch", "kernel", "ok", "refused", "failures", "violations", "measured_after_step", "page_size",
+        "memory_block_size", "memmap", "zones", "largest_free_run_bytes", "huge_pages_1g", "removable",
     ]  # fmt: skip
     assert good["memmap"] == {
         "self_hosted_pages": 8192, "allocated_pages": 0, "page_table_pages": 0, "by_node": {"0": 8192},
