@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 
 from memhotplug.cli.exits import ExitCode
-from memhotplug.cli.terminal import paint_for
+from memhotplug.cli.terminal import paint_for, width_of
 
 __all__ = ["command"]
 
@@ -67,6 +67,6 @@ def command(as_json: bool, **options: Any) -> int:
         return ExitCode.OK
     from memhotplug.explain.text import explain_lines
 
-    for line in explain_lines(document, paint_for(sys.stdout)):
+    for line in explain_lines(document, paint_for(sys.stdout), width=width_of(sys.stdout)):
         print(line)
     return ExitCode.OK

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from memhotplug.run.text import Paint
 
-__all__ = ["Nowhere", "has_colour", "paint_for"]
+__all__ = ["Nowhere", "has_colour", "paint_for", "width_of"]
 
 
 class Nowhere(io.TextIOBase):
@@ -44,3 +44,12 @@ def paint_for(stream: TextIO) -> Paint:
         return Style.parse(style).render(text, color_system=ColorSystem.STANDARD)
 
     return paint
+
+
+def width_of(stream: TextIO) -> int | None:
+    """Return the columns of a terminal (COLUMNS wins), None where lines may be as long as they are."""
+    if not stream.isatty():
+        return None
+    from shutil import get_terminal_size
+
+    return get_terminal_size().columns

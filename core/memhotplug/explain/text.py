@@ -49,18 +49,18 @@ class _Sources:
         return "; ".join(f"{entry[key]}: {text}" for entry, text in zip(failing, texts, strict=True))
 
 
-def explain_lines(document: dict[str, Any], paint: Paint = plain) -> Iterator[str]:
-    """Yield the answer of :func:`memhotplug.explain.table.explain` as text."""
+def explain_lines(document: dict[str, Any], paint: Paint = plain, *, width: int | None = None) -> Iterator[str]:
+    """Yield the answer of :func:`memhotplug.explain.table.explain` as text, folded into ``width`` columns."""
     sources = _Sources()
     many = len(document["kernels"]) > 1
     if document["platforms"]:
         yield paint(f"What a memory block supports under {document['kernels'][0]} (*: the usual block size):", _HEAD)
-        yield from _platforms(document["platforms"], sources, paint)
+        yield from _platforms(document["platforms"], sources, paint, width)
         yield ""
     if document["drivers"]:
         title = "by kernel" if many else f"under {document['kernels'][0]}"
         yield paint(f"Which driver's memory hosts its own memmap, {title}:", _HEAD)
-        yield from _drivers(document["drivers"], sources, paint)
+        yield from _drivers(document["drivers"], sources, paint, width)
     else:
         yield "No such driver exists on such a machine."
     yield ""
@@ -80,11 +80,12 @@ def _footer(document: dict[str, Any]) -> Iterator[str]:
         yield from _SERIES
 
 
-def _platforms(rows: Sequence[dict[str, Any]], sources: _Sources, paint: Paint) -> list[str]:
+def _platforms(rows: Sequence[dict[str, Any]], sources: _Sources, paint: Paint, width: int | None) -> list[str]:
     modes = [mode["mode"] for mode in rows[0]["modes"] if mode["mode"] != "N"]
     yes_no = (mode.upper() for mode in modes)
     header = ("ARCH", "PAGE", "MMU", "BLOCK", "MEMMAP", *yes_no, "RESERVED", "WASTED", "WHY-NOT")
-    return table(header, [_platform(row, modes, sources) for row in rows], ("ARCH", "MMU", "WHY-NOT"), paint)
+    lines = [_platform(row, modes, sources) for row in rows]
+    return table(header, lines, ("ARCH", "MMU", "WHY-NOT"), paint, width=width)
 
 
 def _platform(row: dict[str, Any], modes: Sequence[str], sources: _Sources) -> list[str]:
@@ -109,12 +110,12 @@ def _number(value: int | None) -> str:
     return "-" if value is None else str(value)
 
 
-def _drivers(rows: Sequence[dict[str, Any]], sources: _Sources, paint: Paint) -> list[str]:
+def _drivers(rows: Sequence[dict[str, Any]], sources: _Sources, paint: Paint, width: int | None) -> list[str]:
     found = {setting["setting"] for row in rows for setting in row["settings"]}
     words = [*sorted(found - set(_SETTINGS)), *(word for word in _SETTINGS if word in found)]
     header = ("DRIVER", "KERNEL", "ARCH", "PAGE", "BLOCK", "FLAGS", *(word.upper() for word in words), "WHY-NOT")
     left = ("DRIVER", "KERNEL", "ARCH", "FLAGS", "WHY-NOT")
-    return table(header, _runs([_driver(row, words, sources) for row in rows]), left, paint)
+    return table(header, _runs([_driver(row, words, sources) for row in rows]), left, paint, width=width)
 
 
 def _runs(lines: Sequence[list[str]]) -> list[list[str]]:

@@ -13,7 +13,7 @@ import pytest
 
 import memhotplug
 from memhotplug.cli.logs import Log
-from memhotplug.cli.terminal import has_colour, paint_for
+from memhotplug.cli.terminal import has_colour, paint_for, width_of
 
 Mhp = Callable[..., Any]
 Write = Callable[..., Path]
@@ -354,3 +354,12 @@ def test_a_broken_plugin_that_is_not_used_harms_nobody(process: Mhp, tmp_path: P
     done = process("run", "s.yaml", plugins={"drivers.acme": "raise ImportError('broken')"})
 
     assert (done.status, done.err) == (0, "")
+
+
+@pytest.mark.parametrize(("terminal", "width"), [(True, 77), (False, None)])
+def test_only_a_terminal_has_a_width(terminal: bool, width: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is piped keeps its lines; COLUMNS says how wide a terminal is."""
+    monkeypatch.setenv("COLUMNS", "77")
+    stream = _Terminal() if terminal else io.StringIO()
+
+    assert width_of(stream) == width

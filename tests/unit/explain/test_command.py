@@ -77,3 +77,19 @@ def test_a_driver_that_is_nowhere(capsys: pytest.CaptureFixture[str]) -> None:
     """The answer is that there is none, which is an answer."""
     assert main(["explain", "--driver", "acpi", "--arch", "s390", "--kernel", "linux-6.12"]) == 0
     assert capsys.readouterr().out.startswith("No such driver exists on such a machine.\n")
+
+
+def test_a_terminal_gets_reasons_folded_into_its_width(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same words, none of them beyond the edge; the footer and the sources are prose of their own."""
+    arguments = ["explain", "--arch", "powerpc", "--kernel", "linux-6.12", "--page-size", "64K"]
+    main(arguments)
+    whole = capsys.readouterr().out
+    monkeypatch.setattr("memhotplug.cli.explain.width_of", lambda stream: 150)
+
+    main(arguments)
+    folded = capsys.readouterr().out
+
+    assert max(map(len, folded.splitlines())) <= 150 < max(map(len, whole.splitlines()))
+    assert folded.split() == whole.split()

@@ -113,6 +113,23 @@ def test_a_table_is_aligned_as_lsmem_does_it() -> None:
     ]
 
 
+REASONS = (("NAME", "WHY"), [["a", "one two three four five six seven"], ["bb", "short"]], ("NAME", "WHY"))
+
+
+@pytest.mark.parametrize(
+    ("width", "rows"),
+    [
+        (None, ["a    one two three four five six seven", "bb   short"]),
+        (80, ["a    one two three four five six seven", "bb   short"]),
+        (30, ["a    one two three four five", "     six seven", "bb   short"]),
+        (20, ["a    one two three four five six seven", "bb   short"]),
+    ],
+)
+def test_a_terminal_gets_the_last_column_folded(width: int | None, rows: list[str]) -> None:
+    """Between words and under its header; not into a strip too narrow for words."""
+    assert table(*REASONS, width=width) == ["NAME WHY", *rows]
+
+
 def test_colour_only_adds_to_the_plain_text(run: Run) -> None:
     """The same words, in the same columns."""
     result = run(ADD, ONLINE)
