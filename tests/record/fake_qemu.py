@@ -140,6 +140,9 @@ class FakeMonitor:
         """Do one command, answer it (under its id, if it has one), then let the guest react."""
         command, arguments = message["execute"], message.get("arguments", {})
         ident = {"id": message["id"]} if "id" in message else {}
+        if command == "object-add" and arguments.get("reserve") is not False:
+            self.say({"error": {"class": "GenericError", "desc": "cannot set up guest memory"}} | ident)
+            return
         if command == "device_add" and arguments.get("addr") == 1:
             self.say({"error": {"class": "GenericError", "desc": "no room"}} | ident)
             return

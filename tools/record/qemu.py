@@ -117,7 +117,9 @@ class Monitor:
         Raises:
             MonitorRefusedError: QEMU does not take it.
         """
-        await self._execute("object-add", {"qom-type": "memory-backend-ram", "id": f"mem-{name}", "size": size})
+        await self._execute(
+            "object-add", {"qom-type": "memory-backend-ram", "id": f"mem-{name}", "size": size, "reserve": False}
+        )
         device: dict[str, object] = {"driver": "pc-dimm", "id": name, "memdev": f"mem-{name}"}
         device |= {} if node is None else {"node": node}
         device |= {} if address is None else {"addr": address}
