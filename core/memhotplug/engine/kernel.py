@@ -211,7 +211,7 @@ class Kernel(SparseVmemmap):
         start, size = phys_range.start, phys_range.size
         index = self.open_device(request)
         nid = phys_range.nid if phys_range.nid is not None else self.node_of_address(start)
-        self._check_reach(start, size)
+        self.check_reach(start, size)
         if size <= 0:
             self.profile.add_memory_resource(self, index, start, size, nid, flags)
             return
@@ -263,7 +263,12 @@ class Kernel(SparseVmemmap):
         self.state.devices.append(Device(name=request.name, driver=request.driver, options=request.options))
         return len(self.state.devices) - 1
 
-    def _check_reach(self, start: int, size: int) -> None:
+    def check_reach(self, start: int, size: int) -> None:
+        """Refuse what ends beyond the address space.
+
+        Raises:
+            MemoryHotplugError: E2BIG.
+        """
         end = start + size
         limit = 1 << self.geometry.physical_address_bits
         if end > limit:

@@ -16,9 +16,10 @@ import numpy as np
 from memhotplug.engine.kernel import Kernel
 from memhotplug.errors import MemoryHotplugError
 from memhotplug.model.blocks import NO_ZONE, BlockState, OnlineType
+from memhotplug.model.extents import Array
 from memhotplug.model.zones import Zone, ZoneKind
 
-__all__ = ["offline_blocks", "online_blocks", "zone_of_rows"]
+__all__ = ["offline_blocks", "online_blocks", "online_runs", "zone_of_rows"]
 
 
 def online_blocks(kernel: Kernel, ids: list[int], online_type: OnlineType) -> list[int]:
@@ -28,10 +29,19 @@ def online_blocks(kernel: Kernel, ids: list[int], online_type: OnlineType) -> li
         MemoryHotplugError: the first block that fails ends it (``blocks_done`` says what came before):
             ENOENT no such block, EINVAL it is online already, or why the kernel refused.
     """
+    return _expanded(online_runs(kernel, np.asarray(ids, dtype=np.int64), online_type))
+
+
+def online_runs(kernel: Kernel, ids: Array, online_type: OnlineType) -> list[range]:
+    """Do what :func:`online_blocks` does for any number of blocks; return the blocks done, run by run.
+
+    Raises:
+        MemoryHotplugError: as :func:`online_blocks`.
+    """
     try:
         return _each_run(kernel, ids, BlockState.OFFLINE, lambda rows: _online_rows(kernel, rows, online_type))
     except MemoryHotplugError as problem:
-        _remember_type(kernel, ids[len(problem.blocks_done)], online_type)
+        _remember_type(kernel, int(ids[len(problem.blocks_done)]), online_type)
         raise
 
 
@@ -52,12 +62,17 @@ def offline_blocks(kernel: Kernel, ids: list[int]) -> list[int]:
     Raises:
         MemoryHotplugError: as :func:`online_blocks`.
     """
-    return _each_run(kernel, ids, BlockState.ONLINE, lambda rows: _offline_rows(kernel, rows))
+    ascending = np.asarray(ids, dtype=np.int64)
+    return _expanded(_each_run(kernel, ascending, BlockState.ONLINE, lambda rows: _offline_rows(kernel, rows)))
 
 
-def _each_run(kernel: Kernel, ids: list[int], wanted: BlockState, operation: Callable[[slice], None]) -> list[int]:
+def _expanded(runs: list[range]) -> list[int]:
+    return [block for run in runs for block in run]
+
+
+def _each_run(kernel: Kernel, ids: Array, wanted: BlockState, operation: Callable[[slice], None]) -> list[range]:
     """Apply an operation to runs of neighbouring blocks that are in the wanted state."""
-    done: list[int] = []
+    done: list[range] = []
     for first, last in _neighbours(ids):
         while first <= last:
             rows = _ready(kernel, first, last, wanted, done)
@@ -66,46 +81,45 @@ def _each_run(kernel: Kernel, ids: list[int], wanted: BlockState, operation: Cal
     return done
 
 
-def _neighbours(ids: list[int]) -> list[tuple[int, int]]:
-    values = np.asarray(ids, dtype=np.int64)
-    cuts = np.flatnonzero(np.diff(values) != 1) + 1
-    return [(int(part[0]), int(part[-1])) for part in np.split(values, cuts) if len(part)]
+def _neighbours(ids: Array) -> list[tuple[int, int]]:
+    cuts = np.flatnonzero(np.diff(ids) != 1) + 1
+    return [(int(part[0]), int(part[-1])) for part in np.split(ids, cuts) if len(part)]
 
 
-def _ready(kernel: Kernel, first: int, last: int, wanted: BlockState, done: list[int]) -> slice:
+def _ready(kernel: Kernel, first: int, last: int, wanted: BlockState, done: list[range]) -> slice:
     """Return the rows, beginning with block ``first``, that exist and are in the wanted state."""
     blocks = kernel.state.blocks
     rows = blocks.rows(first, last)
     if rows.start == rows.stop or int(blocks.id[rows.start]) != first:
-        raise MemoryHotplugError(errno.ENOENT, f"there is no memory block {first}", blocks_done=done)
+        raise MemoryHotplugError(errno.ENOENT, f"there is no memory block {first}", blocks_done=_expanded(done))
     gaps = np.flatnonzero(np.diff(blocks.id[rows]) != 1)
     stop = rows.start + int(gaps[0]) + 1 if len(gaps) else rows.stop
     unready = np.flatnonzero(blocks.state[rows.start : stop] != wanted)
     if len(unready) and not unready[0]:
         state = BlockState(int(blocks.state[rows.start])).label
-        raise MemoryHotplugError(errno.EINVAL, f"memory block {first} is {state} already", blocks_done=done)
+        raise MemoryHotplugError(errno.EINVAL, f"memory block {first} is {state} already", blocks_done=_expanded(done))
     return slice(rows.start, rows.start + int(unready[0]) if len(unready) else stop)
 
 
-def _attempt(kernel: Kernel, rows: slice, operation: Callable[[slice], None], done: list[int]) -> None:
+def _attempt(kernel: Kernel, rows: slice, operation: Callable[[slice], None], done: list[range]) -> None:
     """Do all rows at once; if that fails, put everything back and do one after the other."""
-    ids: list[int] = kernel.state.blocks.id[rows].tolist()
-    if len(ids) > 1:
+    first, count = int(kernel.state.blocks.id[rows.start]), rows.stop - rows.start
+    if count > 1:
         saved = kernel.copy()
         try:
             operation(rows)
         except MemoryHotplugError:
             kernel.restore(saved)
         else:
-            done += ids
+            done.append(range(first, first + count))
             return
-    for offset, block in enumerate(ids):
+    for offset in range(count):
         try:
             operation(slice(rows.start + offset, rows.start + offset + 1))
         except MemoryHotplugError as problem:
-            problem.blocks_done = tuple(done)
+            problem.blocks_done = tuple(_expanded(done))
             raise
-        done.append(block)
+        done.append(range(first + offset, first + offset + 1))
 
 
 def _online_rows(kernel: Kernel, rows: slice, online_type: OnlineType) -> None:

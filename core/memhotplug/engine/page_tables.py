@@ -56,6 +56,11 @@ class PageTables:
             self.state.page_tables.setdefault(_BOOT_TABLES + kind, ExtentSet()).add_many(starts, ends)
         have.add_many(starts, ends)
 
+    def table_order(self, kind: str) -> int:
+        """Return the order of the tables of one kind; 0 where the page allocator gave none yet."""
+        held = self.state.allocations.get("page tables " + kind)
+        return held.order if held is not None else 0
+
     def ensure_section_roots(self, start_pfn: int, nr_pages: int, nid: int) -> None:
         """Make sure that the roots of mem_section exist for a range (SPARSEMEM_EXTREME); they stay for good.
 

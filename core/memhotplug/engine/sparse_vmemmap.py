@@ -18,6 +18,8 @@ from memhotplug.model.vmemmap import MapRuns, Source
 
 __all__ = ["SparseVmemmap", "pair_runs"]
 
+_LEAVES = 1 << 20  # that are taken from an altmap at a time, which bounds the memory that takes
+
 
 class SparseVmemmap(PageTables):
     """The part of a kernel that backs the memmap."""
@@ -121,14 +123,27 @@ def _from_altmap(
     starts: Array, ends: Array, span: int, leaf_pages: int, altmap: Altmap, start_pfn: int
 ) -> tuple[Array, Array, Array]:
     """Take each leaf of some runs from the window of the altmap that its first pfn of the range lies in."""
-    counts = (ends - starts) // span
-    before = np.cumsum(counts) - counts
-    index = np.repeat(np.arange(len(starts)), counts)
-    described = starts[index] + (np.arange(int(counts.sum())) - before[index]) * span
-    if altmap.nr_windows == 1:
-        window = np.zeros(len(described), dtype=np.int64)
-    else:
-        window = (np.maximum(described, start_pfn) - altmap.base_pfn) // altmap.window_pages
-    backing = altmap.alloc_leaves(window, leaf_pages)
-    described = described[: len(backing)]
-    return described, described + span, backing
+    last = np.cumsum((ends - starts) // span)
+    pieces = []
+    for low in range(0, int(last[-1]), _LEAVES):
+        number = np.arange(low, min(low + _LEAVES, int(last[-1])))
+        index = np.searchsorted(last, number, side="right")
+        described = ends[index] - (last[index] - number) * span
+        if altmap.nr_windows == 1:
+            window = np.zeros(len(described), dtype=np.int64)
+        else:
+            window = (np.maximum(described, start_pfn) - altmap.base_pfn) // altmap.window_pages
+        backing = altmap.alloc_leaves(window, leaf_pages)
+        pieces.append(_joined(described[: len(backing)], span, backing, leaf_pages))
+        if len(backing) < len(described):
+            break
+    low_pfns, high_pfns, pages = (np.concatenate(column) for column in zip(*pieces, strict=True))
+    return low_pfns, high_pfns, pages
+
+
+def _joined(described: Array, span: int, backing: Array, leaf_pages: int) -> tuple[Array, Array, Array]:
+    """Return leaves that follow one another, both in what they describe and in what backs them, as runs."""
+    apart = (np.diff(described) != span) | (np.diff(backing) != leaf_pages)
+    heads = np.flatnonzero(np.concatenate((np.ones(min(len(described), 1), dtype=bool), apart)))
+    tails = np.append(heads[1:], len(described))[: len(heads)] - 1
+    return described[heads], described[tails] + span, backing[heads]

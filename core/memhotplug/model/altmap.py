@@ -67,14 +67,16 @@ class Altmap:
         following = base + self.alloc + self.align
         pad = -following % alignment
         # Equal sizes need padding only before the first of them.
-        rank = np.arange(len(window)) - np.searchsorted(window, window)
+        touched, counts = _counts(window)
+        rank = np.arange(len(window)) - np.repeat(np.cumsum(counts) - counts, counts)
         used = (self.alloc + self.align + pad)[window] + (rank + 1) * nr_pages
         misfit = np.flatnonzero(used > self.free)
-        taken = window[: misfit[0]] if len(misfit) else window
-        touched, counts = np.unique(taken, return_counts=True)
+        if len(misfit):
+            window, rank = window[: misfit[0]], rank[: misfit[0]]
+            touched, counts = _counts(window)
         self.align[touched] += pad[touched]
         self.alloc[touched] += counts * nr_pages
-        start: Array = following[taken] + pad[taken] + rank[: len(taken)] * nr_pages
+        start: Array = (following + pad)[window] + rank * nr_pages
         return start
 
     def free_pages(self, nr_pages: int, window: int = 0) -> None:
@@ -85,3 +87,9 @@ class Altmap:
     def total_alloc(self) -> int:
         """Pages handed out in all windows."""
         return int(self.alloc.sum())
+
+
+def _counts(ascending: Array) -> tuple[Array, Array]:
+    """Return the different values of an ascending array, and how often each is there."""
+    heads = np.flatnonzero(np.diff(ascending, prepend=ascending[:1] - 1))
+    return ascending[heads], np.diff(heads, append=len(ascending))
