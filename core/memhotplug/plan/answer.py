@@ -10,7 +10,7 @@ from memhotplug.engine.machine import Machine
 from memhotplug.errors import InputError
 from memhotplug.model.blocks import OnlineType
 from memhotplug.plan.judge import Reason, judge, limit_of, verdict_of
-from memhotplug.plan.policies import policies
+from memhotplug.plan.policies import left_out, policies
 from memhotplug.plan.question import WAITING, Question, Subject
 from memhotplug.plan.search import Largest, largest_add, safe_steps
 from memhotplug.plan.thumb import RuleOfThumb, rules_of_thumb
@@ -173,4 +173,7 @@ def _assumed(machine: Machine, question: Question) -> tuple[str, ...]:
         )
     elif question.driver in WAITING and question.online != "none":
         found.append(f"each chunk of {question.driver} is onlined before the next one is added, as the driver expects")
+    untried = left_out(machine, question)
+    if untried is not None:
+        found.append(untried)
     return tuple(found)

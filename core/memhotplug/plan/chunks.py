@@ -15,44 +15,62 @@ import numpy as np
 from memhotplug.contracts import AddRequest, PhysRange
 from memhotplug.engine.hotadd import device_blocks, hot_add
 from memhotplug.engine.kernel import Kernel
-from memhotplug.engine.onlining import online_blocks
+from memhotplug.engine.onlining import online_runs
 from memhotplug.errors import InputError, MemoryHotplugError
 from memhotplug.model.blocks import BlockState, OnlineType
 
-__all__ = ["HEAD", "add_device"]
+__all__ = ["HEAD", "MANY", "add_device"]
 
 HEAD: Final = 32
 """Chunks that the driver plays itself before the others go in runs."""
 
-_LARGE_LEAF: Final = 1 << 30  # bytes: what the direct map may map with one leaf
+MANY: Final = 4096
+"""Memory blocks beyond which the driver is asked for its first chunks only, if they are all alike."""
+
+_GIB: Final = 1 << 30
+_LARGEST_LEAF: Final = 2 << 30  # bytes: what the direct map may map with one leaf (s390; 1 GiB elsewhere)
 _ROLLS_BACK: Final = ("pseries",)
 
 
 def add_device(kernel: Kernel, request: AddRequest) -> str | None:
     """Have a driver add memory, as :func:`memhotplug.engine.hotadd.hot_add` does, but in runs of chunks.
 
+    Simplified: very many chunks that end beyond the address space are refused at once, and none of them is played.
     Raises:
         MemoryHotplugError: the first error that add_memory() returned or the driver refused with.
     """
-    ranges = _chunks(kernel, request)
+    ranges, rest = _chunks(kernel, request)
     if len(ranges) <= 2 * HEAD:
         return hot_add(kernel, request)
-    before = kernel.copy()
+    before, total = kernel.copy(), len(ranges) + (rest.size // ranges[0].size if rest else 0)
     try:
-        _play(kernel, request, ranges)
+        if rest is not None:
+            kernel.check_reach(ranges[0].start, rest.start + rest.size - ranges[0].start)
+        _play(kernel, request, ranges, rest)
     except MemoryHotplugError as problem:
         done = len(device_blocks(kernel, request.name)) * kernel.geometry.memory_block_size // ranges[0].size
         verb = "added"
         if request.driver in _ROLLS_BACK:
             kernel.restore(before)
             problem.leaks, verb = (), "added and taken away again"
-        problem.driver_result = f"{done} of {len(ranges)} chunks {verb}, then {problem.name}"
+        problem.driver_result = f"{done} of {total} chunks {verb}, then {problem.name}"
         raise
     return None
 
 
-def _chunks(kernel: Kernel, request: AddRequest) -> list[PhysRange]:
-    """Return the ranges that the driver would add; none where it refuses, which it will say itself."""
+def _chunks(kernel: Kernel, request: AddRequest) -> tuple[list[PhysRange], PhysRange | None]:
+    """Return the ranges that the driver would add; of very many the first, and the others as one range."""
+    few = 4 * HEAD * kernel.geometry.memory_block_size
+    if request.size > MANY * kernel.geometry.memory_block_size:
+        first = _ask(kernel, _sized(request, few, request.size))
+        if first and _alike(first) and not request.size % first[0].size:
+            start, size = first[0].start, sum(chunk.size for chunk in first)
+            return first, replace(first[0], start=start + size, size=request.size - size)
+    return _ask(kernel, request), None
+
+
+def _ask(kernel: Kernel, request: AddRequest) -> list[PhysRange]:
+    """Return what the driver would add; nothing where it refuses, which it will say itself."""
     key = kernel.plugins.driver(request.driver)
     try:
         return list(kernel.plugins.ask(key, "driver_ranges", Sequence, kernel=kernel.copy(), request=request))
@@ -60,18 +78,32 @@ def _chunks(kernel: Kernel, request: AddRequest) -> list[PhysRange]:
         return []
 
 
-def _play(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange]) -> None:
-    head = replace(request, size=sum(chunk.size for chunk in ranges[:HEAD]), address=ranges[0].start)
-    if request.driver == "virtio_mem":
-        head = replace(head, options={"device_size": sum(chunk.size for chunk in ranges)})
-    hot_add(kernel, head)
+def _alike(chunks: Sequence[PhysRange]) -> bool:
+    """Return whether chunks follow one another, equal and wholly backed."""
+    head = chunks[0]
+    return all(
+        _follows(chunk, head, head.start + n * head.size) for n, chunk in enumerate(chunks) if n
+    ) and not _partly(head)
+
+
+def _sized(request: AddRequest, size: int, whole: int) -> AddRequest:
+    """Return a request for the first ``size`` of ``whole`` bytes."""
+    options = {"device_size": whole} if request.driver == "virtio_mem" else request.options
+    return replace(request, size=size, options=options)
+
+
+def _play(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange], rest: PhysRange | None) -> None:
+    last = rest or ranges[-1]
+    head = _sized(request, sum(chunk.size for chunk in ranges[:HEAD]), last.start + last.size - ranges[0].start)
+    hot_add(kernel, replace(head, address=ranges[0].start))
     index = kernel.state.device_index(request.name)
     if index is None:
         return
     onlines = kernel.state.auto_online is OnlineType.OFFLINE and _all_online(kernel, request.name)
     kernel.state.put_device(index, closed=False)
+    runs = [*_runs(ranges[HEAD:]), *([(rest, ranges[0].size)] if rest else ())]
     try:
-        _play_runs(kernel, request, list(_runs(ranges[HEAD:]))[::-1], onlines=onlines)
+        _play_runs(kernel, request, runs[::-1], onlines=onlines)
     finally:
         kernel.state.put_device(index, closed=True)
 
@@ -87,7 +119,7 @@ def _play_runs(kernel: Kernel, request: AddRequest, pending: list[tuple[PhysRang
             if onlines:
                 size = kernel.geometry.memory_block_size
                 first, end = run.start // size, (run.start + run.size) // size
-                online_blocks(kernel, list(range(first, end)), OnlineType.ONLINE)
+                online_runs(kernel, np.arange(first, end), OnlineType.ONLINE)
         except MemoryHotplugError:
             if run.size <= chunk:
                 raise
@@ -100,17 +132,39 @@ def _play_runs(kernel: Kernel, request: AddRequest, pending: list[tuple[PhysRang
 def _map_in_pieces(kernel: Kernel, run: PhysRange, chunk: int) -> None:
     """Make the direct map's tables that single chunks need: a run would be mapped with larger leaves.
 
+    The windows of the largest leaf at both ends are mapped chunk-wise, and the second: what it takes, the others take.
+
     Raises:
         MemoryHotplugError: ENOMEM.
     """
-    key = kernel.plugins.arch
-    if run.size <= chunk or not kernel.plugins.has(key, "create_mapping"):
+    has_hook = kernel.plugins.has(kernel.plugins.arch, "create_mapping")
+    if run.size <= chunk or not (chunk | run.start) % _LARGEST_LEAF or not has_hook:
         return
-    pages, nid = kernel.geometry.pfn(min(chunk, _LARGE_LEAF)), run.nid or min(kernel.state.nodes)
-    for start in range(run.start, run.start + run.size, max(chunk, _LARGE_LEAF)):
+    first, last = run.start // _LARGEST_LEAF, (run.start + run.size) // _LARGEST_LEAF
+    _map_window(kernel, run, chunk, first)
+    before = {kind: windows.total for kind, windows in kernel.state.page_tables.items()}
+    _map_window(kernel, run, chunk, first + 1)
+    for kind, windows in list(kernel.state.page_tables.items()):
+        each = windows.total - before.get(kind, 0)
+        if each and windows.contains((first + 1) * each, (first + 2) * each):
+            order = kernel.table_order(kind)
+            kernel.ensure_tables(kind, (first + 2) * each, last * each, nid=_nid(kernel, run), order=order)
+    _map_window(kernel, run, chunk, last)
+
+
+def _map_window(kernel: Kernel, run: PhysRange, chunk: int, window: int) -> None:
+    """Map a piece of each GiB of a window of the largest leaf, as far as the run goes."""
+    low, high = window * _LARGEST_LEAF, min((window + 1) * _LARGEST_LEAF, run.start + run.size)
+    for start in range(max(low, run.start), high, max(min(chunk, _LARGEST_LEAF), _GIB)):
+        pages = kernel.geometry.pfn(min(chunk, _GIB, high - start))
         kernel.plugins.call(
-            key, "create_mapping", kernel=kernel, start_pfn=kernel.geometry.pfn(start), nr_pages=pages, nid=nid
-        )
+            kernel.plugins.arch, "create_mapping",
+            kernel=kernel, start_pfn=kernel.geometry.pfn(start), nr_pages=pages, nid=_nid(kernel, run),
+        )  # fmt: skip
+
+
+def _nid(kernel: Kernel, run: PhysRange) -> int:
+    return min(kernel.state.nodes) if run.nid is None else run.nid
 
 
 def _runs(ranges: Sequence[PhysRange]) -> Iterator[tuple[PhysRange, int]]:

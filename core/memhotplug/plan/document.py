@@ -5,6 +5,7 @@ from __future__ import annotations
 from memhotplug.plan.answer import Answer
 from memhotplug.plan.cost import gigantic_pages, memmap_cost, removable_blocks, uevents
 from memhotplug.plan.policies import zones_gained
+from memhotplug.plan.search import reach_of
 from memhotplug.plan.trial import free_pages, movable_ratio
 
 __all__ = ["to_document"]
@@ -26,6 +27,7 @@ def to_document(found: Answer) -> dict[str, object]:
             "clean_bytes": found.clean.size,
             "with_fallback_bytes": found.with_fallback.size,
             "capped": found.clean.capped,
+            "searched_bytes": reach_of(trial.before, found.question),
             "limit": found.limit.to_dict(),
         },
         "safe_steps": list(found.steps),

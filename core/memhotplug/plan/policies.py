@@ -14,9 +14,11 @@ from memhotplug.plan.question import ONLINE_WAYS, WAITING, Question, Subject
 from memhotplug.plan.search import Largest, largest_add, safe_steps
 from memhotplug.plan.trial import Trial, attempt
 
-__all__ = ["policies", "zones_gained"]
+__all__ = ["left_out", "policies", "zones_gained"]
 
 _MODE: Final = "memmap_on_memory"
+_MOST_BLOCKS: Final = 1 << 20  # that are played under other policies than the machine's own
+_MOST_ALONE: Final = 1 << 14  # for which auto-movable chooses block by block
 
 
 def policies(
@@ -27,9 +29,12 @@ def policies(
     Args:
         trial, clean, steps: what is known of the question under the machine's own policy.
     """
-    yield from _by_memmap(subject, question, trial, clean)
+    many = _blocks(trial.before, question) > _MOST_BLOCKS
+    yield from _by_memmap(subject, question, trial, clean, own_only=many)
     for way in ONLINE_WAYS:
         own = way == question.online
+        if many and not own:
+            continue
         asked = replace(question, online=way)
         tried = trial if own else attempt(trial.before, asked)
         found = steps if own else safe_steps(trial.before, asked, tried)
@@ -39,16 +44,34 @@ def policies(
         entry = _entry("online", way, asked, tried, largest, current=own)
         yield {**entry, "safe_steps": list(found)}
     automatic = _auto_movable(subject, trial.before)
-    if automatic is not None:
+    if automatic is not None and left_out(trial.before, question) is None:
         yield _by_ratio(automatic, replace(question, online="auto"), clean)
 
 
-def _by_memmap(subject: Subject, question: Question, trial: Trial, clean: Largest) -> Iterator[Mapping[str, object]]:
+def left_out(machine: Machine, question: Question) -> str | None:
+    """Return which policies are not tried because the question is too large for that, None if all are."""
+    blocks = _blocks(machine, question)
+    if blocks > _MOST_BLOCKS:
+        return f"other policies are not tried for more than {_MOST_BLOCKS} memory blocks"
+    if blocks > _MOST_ALONE and question.driver in WAITING:
+        return f"auto-movable is not tried for more than {_MOST_ALONE} memory blocks that are onlined one by one"
+    return None
+
+
+def _blocks(machine: Machine, question: Question) -> int:
+    return question.total // machine.kernel.geometry.memory_block_size
+
+
+def _by_memmap(
+    subject: Subject, question: Question, trial: Trial, clean: Largest, *, own_only: bool
+) -> Iterator[Mapping[str, object]]:
     """Yield an entry for each memmap policy; where one makes no difference the search is not repeated."""
     current = _current_mode(trial.before)
     known = [(memmap_totals(trial.machine.kernel), trial.problem is None, clean)]
     for name, machine in _memmap_policies(subject, question, trial.before):
         own = name == current
+        if own_only and not own:
+            continue
         tried = trial if own else attempt(machine, question)
         totals = memmap_totals(tried.machine.kernel)
         placed = totals["self_hosted_pages"] or totals["allocated_pages"]  # an add refused outright tells nothing

@@ -13,9 +13,10 @@ from memhotplug.plan.question import WAITING, Question
 from memhotplug.plan.trial import BLOCK_OBJECTS, Trial, attempt
 from memhotplug.plan.words import MOST_STEPS
 
-__all__ = ["Largest", "largest_add", "safe_steps", "usable_pages"]
+__all__ = ["Largest", "largest_add", "reach_of", "safe_steps", "usable_pages"]
 
-_REACH: Final = (1 << 40, 1 << 44)  # bytes: a search goes to four times the question, but at least and at most so far
+_REACH: Final = (1 << 40, 1 << 46)  # bytes: a search goes to four times the question, but at least and at most so far
+_REACH_BLOCKS: Final = 1 << 17  # and to no more memory blocks than sysfs could still show
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,8 +49,7 @@ def largest_add(
     if question.driver not in WAITING:
         question = replace(question, online="none")
     unit = machine.kernel.geometry.memory_block_size
-    reach = min(max(4 * question.total, _REACH[0]), _REACH[1])
-    most = max(reach, question.total if known and known.clean else 0) // unit
+    most = max(reach_of(machine, question), question.total if known and known.clean else 0) // unit
     trials: dict[int, Trial] = {}
 
     def fits(count: int) -> bool:
@@ -68,6 +68,12 @@ def largest_add(
     if high > most:
         return Largest(size=low * unit, capped=True)
     return Largest(size=low * unit, blocked=trials[high])
+
+
+def reach_of(machine: Machine, question: Question) -> int:
+    """Return the bytes to which a search goes."""
+    most = min(_REACH[1], _REACH_BLOCKS * machine.kernel.geometry.memory_block_size)
+    return min(max(4 * question.total, _REACH[0]), most)
 
 
 def _bracket(fits: Callable[[int], bool], low: int, high: int, guess: int) -> tuple[int, int]:
@@ -124,9 +130,10 @@ def safe_steps(machine: Machine, question: Question, known: Trial | None = None)
     """
     if known is not None and known.safe and len(question.sizes) == 1:
         return question.sizes
-    left, current = question.total, machine
+    left, current = min(question.total, reach_of(machine, question)), machine
     steps: list[int] = []
-    most = MOST_STEPS if question.slots is None else min(MOST_STEPS, question.slots)
+    most = 1 if question.online == "none" else MOST_STEPS  # what stays offline makes no room for a next step
+    most = most if question.slots is None else min(most, question.slots)
     while left > 0 and len(steps) < most:
         step = replace(question, sizes=(left,), address=question.address if not steps else None)
         trial = attempt(current, step)

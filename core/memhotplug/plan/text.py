@@ -180,9 +180,14 @@ def _advice(document: dict[str, Any]) -> Iterator[str]:
     total, wanted = sum(steps), document["sizes"]["requested_bytes"]
     short = ""
     if total < wanted and steps:
-        end = "no further step is safe" if len(steps) < MOST_STEPS else f"more than {MOST_STEPS} steps are not tried"
-        short = f" = {exact_size(total)}, {end}"
+        short = f" = {exact_size(total)}, {_why_no_more(total, len(steps), largest['searched_bytes'])}"
     yield from _row("safe steps", (_sizes(steps) if steps else "none") + short)
+
+
+def _why_no_more(total: int, steps: int, searched: int) -> str:
+    if total >= searched:
+        return "where the search ends"
+    return "no further step is safe" if steps < MOST_STEPS else f"more than {MOST_STEPS} steps are not tried"
 
 
 def _policies(policies: Sequence[dict[str, Any]]) -> Iterator[str]:

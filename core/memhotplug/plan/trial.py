@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from memhotplug.contracts import AddRequest
-from memhotplug.engine.hotadd import device_blocks
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.machine import Machine
-from memhotplug.engine.onlining import online_blocks
+from memhotplug.engine.onlining import online_runs
 from memhotplug.errors import MemoryHotplugError
 from memhotplug.model.blocks import BlockState, OnlineType
 from memhotplug.model.extents import Array, ExtentSet, merge
@@ -162,8 +161,14 @@ def _add(kernel: Kernel, question: Question, number: int, size: int) -> str | No
         nid=question.node,
     )
     verdict = add_device(kernel, request)
-    _block_devices(kernel, len(device_blocks(kernel, request.name)))
+    _block_devices(kernel, len(_ids_of(kernel, request.name)))
     return verdict
+
+
+def _ids_of(kernel: Kernel, name: str) -> Array:
+    """Return the ids of a device's blocks, ascending; int64."""
+    blocks, index = kernel.state.blocks, kernel.state.device_index(name)
+    return blocks.id[:0] if index is None else blocks.id[blocks.device == index]
 
 
 def _block_devices(kernel: Kernel, count: int) -> None:
@@ -190,11 +195,12 @@ def _online(kernel: Kernel, name: str, way: OnlineWay) -> MemoryHotplugError | N
     """Online what is still offline of a device, or leave it to the kernel's own policy; return what refused."""
     if way == "none":
         return None
-    blocks = kernel.state.blocks
-    ids = np.array(device_blocks(kernel, name), dtype=np.int64)
-    offline = ids[np.isin(ids, blocks.id[blocks.state == BlockState.OFFLINE])]
+    blocks, index = kernel.state.blocks, kernel.state.device_index(name)
+    if index is None:
+        return None
+    offline = blocks.id[(blocks.device == index) & (blocks.state == BlockState.OFFLINE)]
     try:
-        online_blocks(kernel, offline.tolist(), _ONLINE_TYPES[way])
+        online_runs(kernel, offline, _ONLINE_TYPES[way])
     except MemoryHotplugError as refused:
         return refused
     return None

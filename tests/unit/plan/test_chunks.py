@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from memhotplug.contracts import AddRequest
+from memhotplug.contracts import AddRequest, PhysRange
 from memhotplug.engine.hotadd import hot_add
 from memhotplug.engine.machine import Machine
 from memhotplug.engine.result import describe_state
@@ -52,6 +52,55 @@ def test_runs_end_where_single_chunks_end(
     chunks.add_device(runs.kernel, request)
 
     assert state(runs) == state(single)
+
+
+@pytest.mark.parametrize(("arch", "driver", "online"), CASES)
+def test_very_many_chunks_end_where_single_chunks_end(
+    arch: str, driver: str, online: OnlineType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver is asked for the first ones, and the others are as those."""
+    machine = boot(arch, 4 * GIB)
+    machine.kernel.state.auto_online = online
+    request = AddRequest(driver=driver, name="d", size=40 * (1 << 30), address=None, nid=None)
+    single, runs = machine.copy(), machine.copy()
+    hot_add(single.kernel, request)
+    monkeypatch.setattr(chunks, "HEAD", 4)
+    monkeypatch.setattr(chunks, "MANY", 16)
+    chunks.add_device(runs.kernel, request)
+
+    assert state(runs) == state(single)
+    assert runs.kernel.state.page_tables == single.kernel.state.page_tables
+
+
+@pytest.mark.parametrize("driver", ["hv_balloon", "virtio_mem"])
+def test_more_chunks_than_there_are_addresses_are_refused_at_once(driver: str) -> None:
+    """67 million chunks are neither listed nor played."""
+    trial = attempt(boot("x86_64", 4 * GIB), Question(sizes=(8 << 50,), driver=driver, online="movable"))
+
+    assert str(trial.problem) == "E2BIG: 8P at 0x100000000 ends beyond 52 physical address bits (4P)"
+    assert trial.driver_result == "0 of 67108864 chunks added, then E2BIG"
+    assert trial.added_bytes == 0
+
+
+@pytest.mark.parametrize("arch", ["x86_64", "arm64", "powerpc", "s390"])
+def test_a_run_takes_the_page_tables_of_its_chunks(arch: str) -> None:
+    """A large leaf would do with fewer tables, but nobody maps all of it at once."""
+    machine = boot(arch, 4 * GIB)
+    geometry = machine.kernel.geometry
+    single, runs, size = machine.copy().kernel, machine.copy().kernel, geometry.memory_block_size
+    start, end = 5 * GIB, 23 * GIB
+    for low in range(start, end, size):
+        single.plugins.call(
+            single.plugins.arch, "create_mapping",
+            kernel=single, start_pfn=geometry.pfn(low), nr_pages=geometry.pages_per_block, nid=0,
+        )  # fmt: skip
+    chunks._map_in_pieces(runs, PhysRange(start=start, size=end - start, nid=0), size)
+    runs.plugins.call(
+        runs.plugins.arch, "create_mapping",
+        kernel=runs, start_pfn=geometry.pfn(start), nr_pages=geometry.pfn(end - start), nid=0,
+    )  # fmt: skip
+
+    assert runs.state.page_tables == single.state.page_tables
 
 
 def test_a_run_that_fails_ends_at_the_very_chunk(monkeypatch: pytest.MonkeyPatch) -> None:

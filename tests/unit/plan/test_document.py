@@ -27,7 +27,7 @@ INNER = {
         "before_bytes", "lowest_bytes", "after_bytes",
         "kernel_before_bytes", "kernel_lowest_bytes", "kernel_after_bytes",
     ],
-    "largest_single_add": ["clean_bytes", "with_fallback_bytes", "capped", "limit"],
+    "largest_single_add": ["clean_bytes", "with_fallback_bytes", "capped", "searched_bytes", "limit"],
     "sizes": ["requested_bytes", "added_bytes", "online_bytes", "usable_bytes"],
     "removable_blocks": ["removable", "of"],
     "uevents": ["add", "online", "node", "total", "kept_online_bytes"],

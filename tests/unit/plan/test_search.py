@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.plan.conftest import Ask, ask
+from tests.unit.plan.conftest import Ask, Plan, ask
 
 from memhotplug.plan.question import Question
 from memhotplug.plan.search import Largest, largest_add, safe_steps
@@ -124,3 +124,29 @@ def test_a_driver_on_a_foreign_architecture(arch: str, driver: str, rule: str, a
     document: dict[str, Any] = ask(4 * GIB, GIB, arch=arch, driver=driver)
 
     assert document["verdict"] == "fits" or document["reason"]["rule"] == rule
+
+
+def test_what_stays_offline_is_no_ground_for_a_second_step(ask: Ask) -> None:
+    """Steps help since each is onlined before the next; without onlining there is one."""
+    ways = {one["name"]: one for one in ask(GIB, 128 * GIB)["policies"] if one["kind"] == "online"}
+
+    assert ways["none"]["safe_steps"] == [56448 << 20]
+
+
+def test_a_search_goes_to_as_many_blocks_as_sysfs_could_show(ask: Ask, plan: Plan) -> None:
+    """A petabyte is answered, and where the search for something larger ended is said."""
+    document = ask(256 << 20, 1 << 50)
+
+    assert (document["verdict"], document["reason"]["rule"]) == ("does-not-fit", "memmap")
+    assert sum(document["safe_steps"]) == document["largest_single_add"]["searched_bytes"] == 16 << 40
+    assert "other policies are not tried for more than 1048576 memory blocks" in document["assumptions"]
+    assert "= 16T, where the search ends\n" in plan("--boot", "256M", "--add", "1P")[1]
+
+
+def test_auto_movable_is_left_out_where_it_would_choose_for_very_many_blocks(ask: Ask) -> None:
+    """Drivers that wait have it choose block by block."""
+    document = ask(16 * GIB, 4 << 40, driver="virtio_mem", online="kernel")
+
+    assert "auto-movable" not in [one["name"] for one in document["policies"]]
+    expected = "auto-movable is not tried for more than 16384 memory blocks that are onlined one by one"
+    assert expected in document["assumptions"]
