@@ -91,7 +91,8 @@ class Kernel(SparseVmemmap):
 
     def flag(self, name: str) -> int:
         """Return the bit of an MHP flag by short or kernel name, 0 where this kernel does not have it."""
-        return self.profile.flags.get(self.profile.short_flags.get(name, name), 0)
+        name = self.profile.short_flags.get(name, name)
+        return self.profile.flags.get(name, 0) or self.profile.flag_masks.get(name, 0)
 
     def parse_flags(self, names: tuple[str, ...]) -> int:
         """Return the bits of MHP flags by short or kernel names.
@@ -99,7 +100,9 @@ class Kernel(SparseVmemmap):
         Raises:
             InputError: the profile does not have such a flag.
         """
-        known = [*self.profile.short_flags, *self.profile.flags]
+        profile = self.profile
+        named = (profile.short_flags, profile.short_flags.values(), profile.flags, profile.flag_masks)
+        known = list(dict.fromkeys(name for names in named for name in names))
         for name in names:
             if name not in known:
                 expected = f"an MHP flag of {self.profile.name}: {', '.join(known)}"

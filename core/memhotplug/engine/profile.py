@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,6 +36,7 @@ class KernelProfile:
         version: the kernel version that architectures and drivers go by.
         flags: bit of each MHP flag, by its kernel name.
         short_flags: kernel name of each short name that YAML accepts.
+        flag_masks: bits of each kernel name that stands for several flags.
         auto_online_types: what memhp_default_state and auto_online_blocks accept.
         event_names: the memory notifier events that this kernel has.
     """
@@ -43,6 +45,7 @@ class KernelProfile:
     version: tuple[int, int]
     flags: Mapping[str, int]
     short_flags: Mapping[str, str]
+    flag_masks: Mapping[str, int] = MappingProxyType({})
     auto_online_types: tuple[OnlineType, ...] = tuple(OnlineType)
     event_names: tuple[str, ...]
 

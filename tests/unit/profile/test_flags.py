@@ -28,7 +28,8 @@ def test_flag_bits_are_those_of_the_series(boot: Boot) -> None:
 
     assert [kernel.flag(name) for name in ("device", "MHP_MEMMAP_DEVICE")] == [1, 1]
     assert [kernel.flag(name) for name in ("memblock", "MHP_MEMMAP_MEMBLOCK")] == [2, 2]
-    assert kernel.flag("none") == 0
+    assert [kernel.flag(name) for name in ("none", "MHP_NONE")] == [0, 0]
+    assert kernel.parse_flags(("MHP_NONE",)) == 0
     assert kernel.parse_flags(("device", "memblock")) == 3
     assert kernel.profile.describe_flags(3) == "MHP_MEMMAP_DEVICE|MHP_MEMMAP_MEMBLOCK"
     assert kernel.profile.describe_flags(0) == "MHP_NONE"
@@ -64,6 +65,16 @@ def test_without_sparsemem_vmemmap_a_flag_warns_and_is_dropped(boot: Boot, flags
     assert memmap(machine) == (0, 512)
 
 
+def test_the_mask_of_both_flags_has_a_name_of_its_own(boot: Boot) -> None:
+    """MHP_VMEMMAP_FLAGS is both bits, and so the warning case."""
+    machine = boot()
+
+    machine.add_memory(driver="acpi", size="128M", mhp_flags="MHP_VMEMMAP_FLAGS")
+
+    assert machine.to_dict()["warnings"] == [BOTH]
+    assert memmap(machine) == (0, 512)
+
+
 def test_without_a_flag_nobody_is_warned(boot: Boot) -> None:
     """Not even without SPARSEMEM_VMEMMAP."""
     machine = boot(sparsemem_vmemmap=False)
@@ -94,6 +105,25 @@ def test_while_the_switch_is_off_flags_go_silently(boot: Boot, end: str) -> None
 
     assert memmap(machine) == (512, 512)
     assert machine.to_dict()["warnings"] == []
+
+
+def test_while_the_switch_is_off_nobody_checks_the_flags(boot: Boot) -> None:
+    """Both flags together are dropped without the warning: the switch is asked first."""
+    machine = boot()
+    machine.write(SWITCH, "disable")
+
+    machine.add_memory(driver="acpi", size="128M", mhp_flags=["device", "memblock"])
+
+    assert machine.to_dict()["warnings"] == []
+    assert memmap(machine) == (0, 512)
+
+
+def test_the_switch_comes_with_sparsemem_vmemmap(boot: Boot, refused: Refused) -> None:
+    """Without it there is no such file."""
+    machine = boot(sparsemem_vmemmap=False)
+
+    for problem in (refused(machine.read, SWITCH), refused(machine.write, SWITCH, "disable")):
+        assert str(problem) == "ENOENT: there is no /sys/devices/system/memory/vmemmap_hotplug"
 
 
 @pytest.mark.parametrize("value", ["enabled", "disabled", "1", "0", "", "\n", "Enable", " enable", "enable\n\n"])
@@ -144,6 +174,7 @@ def test_a_flag_of_another_kernel_is_an_input_error(boot: Boot) -> None:
         machine.add_memory(driver="acpi", size="1G", mhp_flags="on_memory")
 
     assert str(caught.value) == (
-        "got on_memory, expected an MHP flag of v2-2019: none, device, memblock, MHP_MEMMAP_DEVICE, MHP_MEMMAP_MEMBLOCK"
+        "got on_memory, expected an MHP flag of v2-2019: none, device, memblock, MHP_NONE, MHP_MEMMAP_DEVICE, "
+        "MHP_MEMMAP_MEMBLOCK, MHP_VMEMMAP_FLAGS"
     )
     assert machine.to_dict() == before

@@ -359,7 +359,8 @@ def test_a_policy_with_a_flag_that_the_profile_lacks_is_an_error(error_of: Error
 
     assert str(error_of(ADD, head=head)) == (
         "s.yaml:3:29: drivers.acpi.mhp_flags: got on_memory, expected an MHP flag of v2-2019: "
-        "none, device, memblock, MHP_MEMMAP_DEVICE, MHP_MEMMAP_MEMBLOCK"
+        "none, device, memblock, MHP_NONE, MHP_MEMMAP_DEVICE, MHP_MEMMAP_MEMBLOCK, "
+        "MHP_VMEMMAP_FLAGS"
     )
 
 
@@ -375,7 +376,8 @@ def test_a_flag_that_the_profile_lacks_is_an_error_before_anything_runs(error_of
 
     assert str(error) == (
         "s.yaml:5:55: steps[1].add.mhp_flags[1]: got on_memory, expected an MHP flag of v2-2019: "
-        "none, device, memblock, MHP_MEMMAP_DEVICE, MHP_MEMMAP_MEMBLOCK"
+        "none, device, memblock, MHP_NONE, MHP_MEMMAP_DEVICE, MHP_MEMMAP_MEMBLOCK, "
+        "MHP_VMEMMAP_FLAGS"
     )
     assert told == []
 

@@ -30,8 +30,11 @@ def filter_flags(kernel: Kernel, flags: int) -> int:
     """Return the vmemmap flags that count.
 
     Models: mhp_check_correct_flags(): both flags together, or one without SPARSEMEM_VMEMMAP, warn
-    and drop all flags; it is no error. While the user's switch is off, flags go silently.
+    and drop all flags; it is no error. While the user's switch is off nobody looks at them: they go
+    silently, whatever they are.
     """
+    if not state_of(kernel).enabled:
+        return 0
     if not flags & VMEMMAP_FLAGS:
         return flags
     if not kernel.sparsemem_vmemmap:
@@ -40,7 +43,7 @@ def filter_flags(kernel: Kernel, flags: int) -> int:
     if flags & VMEMMAP_FLAGS == VMEMMAP_FLAGS:
         kernel.warn("MHP_MEMMAP_DEVICE and MHP_MEMMAP_MEMBLOCK exclude each other; all flags are dropped")
         return 0
-    return flags if state_of(kernel).enabled else 0
+    return flags
 
 
 def add_memory_resource(kernel: Kernel, device: int, start: int, size: int, nid: int, flags: int) -> None:

@@ -25,7 +25,7 @@ from memhotplug.plugin import (
 )
 from memhotplug_profiles.v2_2019 import add, remove
 from memhotplug_profiles.v2_2019 import online as onlining
-from memhotplug_profiles.v2_2019.marks import DEVICE, MEMBLOCK, VMEMMAP_PAGE, V2State, state_of
+from memhotplug_profiles.v2_2019.marks import DEVICE, MEMBLOCK, VMEMMAP_FLAGS, VMEMMAP_PAGE, V2State, state_of
 
 __all__ = ["V2Profile"]
 
@@ -36,6 +36,7 @@ class V2Profile(KernelProfile):
     name = "v2-2019"
     version = (5, 2)
     flags: Mapping[str, int] = {"MHP_MEMMAP_DEVICE": DEVICE, "MHP_MEMMAP_MEMBLOCK": MEMBLOCK}
+    flag_masks: Mapping[str, int] = {"MHP_VMEMMAP_FLAGS": VMEMMAP_FLAGS}
     short_flags: Mapping[str, str] = {
         "none": "MHP_NONE",
         "device": "MHP_MEMMAP_DEVICE",
@@ -100,11 +101,14 @@ class V2Profile(KernelProfile):
         return removable
 
     def root_attributes(self, kernel: Kernel) -> Mapping[str, str]:
+        """The switch, which only a kernel with SPARSEMEM_VMEMMAP has (patch 5)."""
+        if not kernel.sparsemem_vmemmap:
+            return {}
         return {"vmemmap_hotplug": "enabled\n" if state_of(kernel).enabled else "disabled\n"}
 
     def write_root_attribute(self, kernel: Kernel, name: str, value: str, *, capable: bool) -> bool:
         """Write ``vmemmap_hotplug``. Models: drivers/base/memory.c:vmemmap_hotplug_store() (patch 5)."""
-        if name != "vmemmap_hotplug":
+        if name != "vmemmap_hotplug" or not kernel.sparsemem_vmemmap:
             return False
         if not capable:
             raise MemoryHotplugError(errno.EPERM, "vmemmap_hotplug needs CAP_SYS_ADMIN")
