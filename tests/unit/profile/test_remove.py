@@ -221,7 +221,13 @@ def test_the_leaked_deferral_swallows_the_next_removal(with_dimm: WithDimm) -> N
 
 
 def test_the_deferral_ends_with_the_last_section_it_counts(with_dimm: WithDimm) -> None:
-    """Seven swallowed sections later everything deferred is freed, and the eighth at once."""
+    """Seven swallowed sections later the memmap is freed backwards down to the head, and the eighth's at once.
+
+    ::
+
+        block    32 33 ... 39 40 ... 46 47    Expect all memmap from 46 back to 32 to be gone,
+        removed   1            2 ...  8  9    that of 33-39 too, which are still there.
+    """
     machine = with_dimm("device")
     machine.add_memory(driver="acpi", name="dimm1", size="1G", mhp_flags="none")
     machine.remove("block 32")
@@ -231,11 +237,43 @@ def test_the_deferral_ends_with_the_last_section_it_counts(with_dimm: WithDimm) 
 
     machine.remove("block 46")
     assert memmap(machine, "allocated_pages") == 512
-    assert mapped(machine) == [(1, 8), (15, 16)]
+    assert mapped(machine) == [(15, 16)]
     machine.remove("block 47")
 
     assert memmap(machine, "allocated_pages") == 0
+    assert machine.violations() == ["I11: 229376 pages of present sections have no memmap (first pfn 0x108000)"]
+
+
+def test_a_deferral_that_ends_below_its_head_frees_nothing(boot: Boot) -> None:
+    """The loop from the last section down to the head does not even begin; what was deferred is lost."""
+    machine = boot()
+    machine.add_memory(driver="acpi", name="low", size="1G", mhp_flags="none")
+    machine.add_memory(driver="acpi", name="high", size="1G", mhp_flags="device")
+    machine.remove("block 40")
+
+    machine.remove("block 32-38")
+
+    assert heads(machine) == [(8 * BLOCK, 0, 4096)]
+    assert memmap(machine, "allocated_pages") == 4096
+    assert mapped(machine) == [(0, 16)]
     assert not any(text.startswith("deferred") for text in machine.violations())
+    machine.remove("block 39")
+    assert memmap(machine, "allocated_pages") == 3584
+
+
+def test_a_count_that_has_passed_0_never_comes_back(boot: Boot) -> None:
+    """arm64 frees no memmap, so a range that is added again has its old head, whose sections are all gone."""
+    machine = boot(arch="arm64")
+    for _ in range(2):
+        machine.add_memory(driver="acpi", name="dimm0", size="2G", mhp_flags="device")
+        machine.remove("dimm0")
+
+    found: Any = machine.to_dict()["vmemmap"]
+    assert [(head["start_pfn"], head["refcount"]) for head in found] == [(0x140000, -2)]
+    assert machine.violations() == [
+        "deferred free under way between operations: the memmap of 524288 pages waits for a count that has passed 0 "
+        "(head pfn 0x140000)"
+    ]
 
 
 def test_marks_go_with_the_struct_pages_that_carry_them(with_dimm: WithDimm) -> None:

@@ -92,8 +92,9 @@ class V2State:
         heads: the heads of the marked runs.
         deferred: pfn runs whose memmap waits for the last section of a head; not empty between
             operations means that the series lost track.
-        deferred_head: pfn of the remembered page while something is deferred.
-        deferred_count: sections that have to go before the deferred memmap is freed.
+        deferred_head: pfn of the remembered page while something is deferred, else -1.
+        deferred_count: its count: sections that have to go before the deferred memmap is freed; below 0
+            if it was 0 from the start.
     """
 
     __slots__ = ("deferred", "deferred_count", "deferred_head", "enabled", "heads", "marked")

@@ -150,11 +150,14 @@ class V2Profile(KernelProfile):
 
     def violations(self, kernel: Kernel) -> Iterator[str]:
         v2 = state_of(kernel)
-        if v2.deferred_count:
+        if v2.deferred_head >= 0:
             pages = sum(high - low for low, high in v2.deferred)
+            missing = "a count that has passed 0"
+            if v2.deferred_count > 0:
+                missing = f"{v2.deferred_count} more sections"
             yield (
                 f"deferred free under way between operations: the memmap of {pages} pages waits for "
-                f"{v2.deferred_count} more sections (head pfn {v2.deferred_head:#x})"
+                f"{missing} (head pfn {v2.deferred_head:#x})"
             )
         marked = v2.marked.covered_many(v2.heads.start, v2.heads.start + v2.heads.private)
         for row in np.flatnonzero(marked != v2.heads.private).tolist():

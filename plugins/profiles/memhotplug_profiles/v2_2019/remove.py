@@ -11,8 +11,6 @@ import numpy as np
 from memhotplug.plugin import Array, ExtentSet, Kernel, MapRuns, shrink_zone_span
 from memhotplug_profiles.v2_2019.marks import state_of
 
-_NEVER = 1 << 62  # a count that was 0 already wraps and is never reached again
-
 __all__ = ["release_vmemmap", "remove", "remove_pages"]
 
 
@@ -56,7 +54,12 @@ def remove_pages(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
 
 
 def _freed_now(kernel: Kernel, start_pfn: int, end_pfn: int) -> list[tuple[int, int]]:
-    """Walk sections ascending; return the pfn runs whose memmap is freed before the walk ends."""
+    """Walk sections ascending; return the pfn runs whose memmap is freed before the walk ends.
+
+    free_deferred_vmemmap_range() goes backwards from the section that brought the count to 0 down to
+    the remembered one, whatever lies between them: sections that are still there lose their memmap,
+    and if the last one lies below, nothing is freed at all.
+    """
     v2 = state_of(kernel)
     section = kernel.geometry.pages_per_section
     first_pages = _marked_section_starts(v2.marked, start_pfn, end_pfn, section)
@@ -70,28 +73,29 @@ def _freed_now(kernel: Kernel, start_pfn: int, end_pfn: int) -> list[tuple[int, 
     finished: list[int] = []
     position = start_pfn
     while position < end_pfn:
-        if not v2.deferred_count:
+        if v2.deferred_head < 0:
             while upcoming and upcoming[-1][0] < position:
                 upcoming.pop()
             if not upcoming:
                 now.append((position, end_pfn))
                 break
             begin, count = upcoming.pop()
-            if begin > position:
-                now.append((position, begin))
+            now.append((position, begin))
             position = begin
-            v2.deferred_head, v2.deferred_count = begin, count if count > 0 else _NEVER
-            continue
-        reach = min(position + v2.deferred_count * section, end_pfn)
+            v2.deferred_head, v2.deferred_count = begin, count
+        sections = (end_pfn - position) // section
+        if v2.deferred_count > 0:  # one that was 0 already drops below and does not come back
+            sections = min(sections, v2.deferred_count)
+        reach = position + sections * section
         v2.deferred += ((position, reach),)
-        v2.deferred_count -= (reach - position) // section
+        v2.deferred_count -= sections
         position = reach
         if not v2.deferred_count:
-            now += v2.deferred
+            now.append((v2.deferred_head, reach))
             finished.append(v2.deferred_head)
-            v2.deferred = ()
+            v2.deferred, v2.deferred_head = (), -1
     _settle_refcounts(kernel, finished)
-    return now
+    return [(low, high) for low, high in now if low < high]
 
 
 def _marked_section_starts(marked: ExtentSet, start_pfn: int, end_pfn: int, section: int) -> Array:
@@ -109,11 +113,9 @@ def _settle_refcounts(kernel: Kernel, finished: list[int]) -> None:
     """Write the counts of the remembered pages back into those of them that are heads."""
     v2 = state_of(kernel)
     pfns, counts = finished, [0] * len(finished)
-    if v2.deferred:
+    if v2.deferred_head >= 0:
         pfns, counts = [*finished, v2.deferred_head], [*counts, v2.deferred_count]
         kernel.log("free_deferred", head_pfn=v2.deferred_head, sections_left=v2.deferred_count)
-    else:
-        v2.deferred_head = -1
     remembered = np.array(pfns, dtype=np.int64)
     rows = v2.heads.containing(remembered)
     is_head = rows >= 0
