@@ -153,6 +153,53 @@ def test_radix_device_add_in_2019(radix: Machine) -> None:
     assert heads(radix) == [(4 * _GIB >> 16, 256, 64)]
 
 
+def test_exhausted_altmap_is_enomem_in_2019(radix: Machine) -> None:
+    """The page allocator stands behind an altmap only since v5.4."""
+    with pytest.raises(MemoryHotplugError) as caught:
+        populate(radix, 4 * _GIB, 256 * _MIB, Altmap(4 * _GIB >> 16, 16))
+    assert caught.value.reason == "no 2M page (order 5) for the memmap of pfn 0x10000"
+
+
+def test_freeing_one_mapping_clears_the_marks_of_those_behind_it(radix: Machine) -> None:
+    """vmemmap_free() clears from the mapping's first page on until a page that is not vmemmap.
+
+    ::
+
+        pages  0      32      64      96     three leaves of 2 GiB each; blocks 24-31 are
+               [kept ][freed ][cleared]      described by the second one
+    """
+    radix.add_memory(driver="acpi", size="6G", mhp_flags="device")
+    base = 4 * _GIB >> 16
+
+    radix.remove("block 24-31")
+
+    assert [radix.page(base + page).head for page in (0, 31, 32, 63, 64, 95)] == [base, base, None, None, None, None]
+    assert radix.violations() == [
+        "head pfn 0x10000: 64 of its 96 vmemmap pages lost their marks when sections that they described were removed "
+        "by themselves"
+    ]
+
+
+def test_backward_freeing_keeps_the_mappings_of_sections_in_between(radix: Machine) -> None:
+    """vmemmap_populated() is asked about each mapping, so what a deferral runs over keeps its memmap here.
+
+    ::
+
+        block    16 ... 23 | 24 ... 31 | 32 ...    Expect the leaf of 24-31 to stay: nothing of it was
+        removed   1           (kept)      2        removed, though the freeing passes it.
+    """
+    radix.add_memory(driver="acpi", name="dimm0", size="4G", mhp_flags="device")
+    radix.add_memory(driver="acpi", name="dimm1", size="4G", mhp_flags="none")
+
+    radix.remove("block 16-23")
+    radix.remove("block 32-39")
+
+    per_block = radix.kernel.geometry.pages_per_block
+    assert radix.kernel.first_unmapped(24 * per_block, 8 * per_block) is None
+    assert radix.kernel.first_unmapped(16 * per_block, per_block) == 16 * per_block
+    assert radix.kernel.first_unmapped(32 * per_block, per_block) == 32 * per_block
+
+
 def test_radix_needs_an_order_5_page_in_2019(radix: Machine) -> None:
     """There is no fallback either, but the page is small."""
     shatter(radix, 4)

@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import errno
 
-import numpy as np
-
-from memhotplug.plugin import Altmap, Kernel, MemoryHotplugError, format_size, hookimpl, round_up
+from memhotplug.plugin import Altmap, ExtentSet, Kernel, MemoryHotplugError, format_size, hookimpl, round_up
 from memhotplug_powerpc.sizes import PowerpcGeometry
 
 __all__ = ["layout", "vmemmap_free", "vmemmap_populate"]
 
-_ALTMAP_BORDERS = (5, 4)  # altmap_cross_boundary()
+_ALTMAP_BORDERS = (5, 4)  # altmap_cross_boundary(), and the page allocator where the altmap has no more
 _RADIX_OF_ITS_OWN = (6, 6)  # radix__vmemmap_populate()
 
 
@@ -36,8 +34,8 @@ def vmemmap_populate(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, al
     """Back the memmap by mappings of mmu_vmemmap_psize; what is mapped already is left alone.
 
     Raises:
-        MemoryHotplugError: ENOMEM. Without an altmap there is no smaller page to fall back to,
-            except with radix since v6.6.
+        MemoryHotplugError: ENOMEM. There is no smaller page to fall back to, except with radix since
+            v6.6, and nothing behind an altmap before v5.4.
     """
     geometry = layout(kernel)
     if geometry.radix:
@@ -46,9 +44,11 @@ def vmemmap_populate(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, al
             _populate_radix(kernel, start_pfn, start_pfn + nr_pages, nid, altmap)
             return
     leaf = geometry.vmemmap_psize // geometry.page_size
-    if altmap is not None and not (kernel.version >= _ALTMAP_BORDERS and _crosses(kernel, altmap, leaf)):
+    falls_back = kernel.version >= _ALTMAP_BORDERS
+    if altmap is not None and not (falls_back and _crosses(kernel, altmap, leaf)):
         kernel.populate(start_pfn, nr_pages, leaf_pages=leaf, nid=nid, altmap=altmap)
-    kernel.populate(start_pfn, nr_pages, leaf_pages=leaf, nid=nid, altmap=None)
+    if altmap is None or falls_back:
+        kernel.populate(start_pfn, nr_pages, leaf_pages=leaf, nid=nid, altmap=None)
     missing = kernel.first_unmapped(start_pfn, nr_pages)
     if missing is not None:
         size, order = format_size(geometry.vmemmap_psize), leaf.bit_length() - 1
@@ -112,18 +112,18 @@ def vmemmap_free(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
 
     Models: vmemmap_populated(), which vmemmap_free() asks about each mapping.
     """
-    low, high = start_pfn, start_pfn + nr_pages
-    first, last = _leaf(kernel, low), _leaf(kernel, high - 1)
-    sections = kernel.state.sections
-    low = first[1] if sections.intersects(*first) else first[0]
-    high = last[0] if sections.intersects(*last) else last[1]
-    if low >= high:
+    low, high = _leaf(kernel, start_pfn)[0], _leaf(kernel, start_pfn + nr_pages - 1)[1]
+    unused = ExtentSet.of((low, high))
+    for first, end in ExtentSet(*kernel.state.sections.clip(low, high)):
+        unused.remove(_leaf(kernel, first)[0], _leaf(kernel, end - 1)[1])
+    if not unused.total:
         return
-    kernel.unmap(np.array([low]), np.array([high]))
+    kernel.unmap(unused.starts, unused.ends)
     if layout(kernel).radix:
         # PUD tables stay.
-        for kind in ("vmemmap-pte", "vmemmap-pmd"):
-            kernel.drop_unused_tables(kind, _windows(kernel)[kind], low, high, kernel.state.vmemmap.mapped)
+        for low, high in unused:
+            for kind in ("vmemmap-pte", "vmemmap-pmd"):
+                kernel.drop_unused_tables(kind, _windows(kernel)[kind], low, high, kernel.state.vmemmap.mapped)
 
 
 def _leaf(kernel: Kernel, pfn: int) -> tuple[int, int]:

@@ -132,9 +132,24 @@ def release_vmemmap(kernel: Kernel, runs: MapRuns) -> None:
     v2 = state_of(kernel)
     pages = kernel.state.vmemmap.backing(runs)
     lows, highs = v2.marked.clip_many(pages.starts, pages.ends)
-    v2.marked.remove_many(lows, highs)
+    v2.marked.remove_many(lows, _end_of_clearing(kernel, lows, highs))
     v2.marked.remove_many(runs.start, runs.end)
     if len(v2.heads):
         heads = v2.heads
         heads.keep(v2.marked.covered_many(heads.start, heads.start + heads.private) > 0)
     kernel.free_memmap(runs, spare=ExtentSet(lows, highs))
+
+
+def _end_of_clearing(kernel: Kernel, lows: Array, highs: Array) -> Array:
+    """Return where the clearing of marks ends that begins with each run of vmemmap pages.
+
+    On powerpc it does not end with the mapping, but with the first page that is not vmemmap, and so
+    takes the marks of mappings that are still there as well.
+
+    Models: arch/powerpc/mm/init_64.c:vmemmap_free(), arch/x86/mm/init_64.c:free_pagetable() (patch 4).
+    """
+    if kernel.arch != "powerpc":
+        return highs
+    marked = state_of(kernel).marked
+    ends: Array = marked.ends[np.searchsorted(marked.ends, lows, side="right")]
+    return ends
