@@ -85,7 +85,7 @@ def eject(kernel: Kernel, name: str) -> str | None:
     """
     index = kernel.state.device_index(name)
     if index is None:
-        raise MemoryHotplugError(errno.ENODEV, f"there is no device {name!r}")
+        raise MemoryHotplugError(errno.ENODEV, f"there is no memory of {name!r}")
     key = kernel.plugins.driver(kernel.state.devices[index].driver)
     if kernel.plugins.has(key, "driver_eject"):
         verdict: str | None = kernel.plugins.call(key, "driver_eject", kernel=kernel, name=name)

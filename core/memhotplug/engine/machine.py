@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 from memhotplug import __version__
 from memhotplug.contracts import AddRequest, MemoryEvent, PageFlag
 from memhotplug.engine import workload
@@ -21,16 +23,16 @@ from memhotplug.engine.invariants import violations
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.onlining import offline_blocks, online_blocks
 from memhotplug.engine.projection import Page, PageArray, project_pages
+from memhotplug.engine.ranges import block_ids, byte_ranges, check_name, device_of
 from memhotplug.engine.removal import check_removable, remove_memory
 from memhotplug.engine.result import describe_machine, describe_state
 from memhotplug.engine.sysfs import read_attribute, write_attribute
-from memhotplug.errors import InputError, MemoryHotplugError, errno_number, nearest
+from memhotplug.errors import MemoryHotplugError, errno_number
 from memhotplug.model.blocks import OnlineType
 from memhotplug.model.zones import ZoneKind
 
 if TYPE_CHECKING:
     from memhotplug.scenario.models import AddStep, AllocateStep, MachineSpec, OnlineStep, Veto
-    from memhotplug.scenario.ranges import RangeSpec
 
 __all__ = ["Machine", "Memory"]
 
@@ -205,6 +207,8 @@ class Machine:
 
     def _call(self, op: str, keywords: dict[str, object]) -> Any:
         step = _parsed(op, keywords)
+        if hasattr(step, "range"):
+            check_name(self.kernel, step.range)
         return self.operate(step.veto, lambda: self.apply(op, step))
 
     def operate(self, veto: Veto | None, operation: Callable[[], _T]) -> _T:
@@ -252,10 +256,7 @@ class Machine:
         Raises:
             MemoryHotplugError: ENODEV, there is no such device.
         """
-        index = self.kernel.state.device_index(name)
-        if index is None:
-            raise MemoryHotplugError(errno.ENODEV, f"there is no device {name!r}")
-        ranges = self.kernel.state.devices[index].ranges
+        ranges = self.kernel.state.devices[device_of(self.kernel, name)].ranges
         start = ranges[0][0]
         size = ranges[-1][0] + ranges[-1][1] - start
         return Memory(name, start, size, tuple(device_blocks(self.kernel, name)), driver_result)
@@ -268,13 +269,13 @@ class Machine:
         return f"{driver}{number}"
 
     def _online(self, step: OnlineStep) -> list[int]:
-        return online_blocks(self.kernel, self.resolve(step.range), _ONLINE_TYPES[step.zone])
+        return online_blocks(self.kernel, block_ids(self.kernel, step.range), _ONLINE_TYPES[step.zone])
 
     def _offline(self, step: Any) -> list[int]:
-        return offline_blocks(self.kernel, self.resolve(step.range))
+        return offline_blocks(self.kernel, block_ids(self.kernel, step.range))
 
     def _remove(self, step: Any) -> None:
-        ranges = self._byte_ranges(step.range)
+        ranges = byte_ranges(self.kernel, step.range)
         for start, size in ranges:
             check_removable(self.kernel, start, size)
         for start, size in ranges:
@@ -283,7 +284,6 @@ class Machine:
     def _eject(self, step: Any) -> str | None:
         if step.range.kind != "name":
             raise MemoryHotplugError(errno.ENODEV, f"eject takes a device's name, not {step.range}")
-        self._device(step.range.name)
         return eject(self.kernel, step.range.name)
 
     def _write(self, step: Any) -> None:
@@ -303,51 +303,6 @@ class Machine:
 
     def _release(self, step: Any) -> None:
         workload.release(self.kernel, step.name)
-
-    # ---- ranges ----
-
-    def resolve(self, spec: RangeSpec) -> list[int]:
-        """Return the ids of the blocks that a range means, ascending; they need not exist.
-
-        Raises:
-            MemoryHotplugError: EINVAL, a range of bytes that is not made of whole blocks.
-            InputError: there is no device of that name.
-        """
-        if spec.kind == "block":
-            return self._ids(spec.first or 0, spec.last or 0)
-        if spec.kind == "name":
-            self._device(spec.name or "")
-            return device_blocks(self.kernel, spec.name or "")
-        start, size = self._byte_ranges(spec)[0]
-        block_size = self.kernel.geometry.memory_block_size
-        if start % block_size or size % block_size:
-            raise MemoryHotplugError(
-                errno.EINVAL, f"{spec} is not made of whole memory blocks of {block_size:#x} bytes"
-            )
-        return self._ids(start // block_size, (start + size) // block_size - 1)
-
-    def _ids(self, first: int, last: int) -> list[int]:
-        """Return the ids from first to last; of those behind the last block that exists, only the first."""
-        ids = self.kernel.state.blocks.id
-        highest = int(ids[-1]) if len(ids) else -1
-        return list(range(first, min(last, max(first, highest + 1)) + 1))
-
-    def _byte_ranges(self, spec: RangeSpec) -> list[tuple[int, int]]:
-        block_size = self.kernel.geometry.memory_block_size
-        if spec.kind == "block":
-            first, last = spec.first or 0, spec.last or 0
-            return [(first * block_size, (last - first + 1) * block_size)]
-        if spec.kind == "bytes":
-            return [(spec.start or 0, spec.size or 0)]
-        return list(self.kernel.state.devices[self._device(spec.name or "")].ranges)
-
-    def _device(self, name: str) -> int:
-        index = self.kernel.state.device_index(name)
-        if index is None:
-            known = sorted({device.name for device in self.kernel.state.devices if device.ranges})
-            expected = f"the name of memory that was added ({', '.join(known) or 'there is none'})"
-            raise InputError(expected, got=name, nearest=nearest(name, known))
-        return index
 
     # ---- views ----
 
@@ -374,14 +329,22 @@ class Machine:
         )
 
     def memmap(self, range: str | Memory) -> PageArray:  # noqa: A002
-        """Return the struct pages of a range (of its first run, if a device has several).
+        """Return the struct pages of a range; those of a device with several ranges follow one another.
 
         Returns:
             Structured array of PAGE_DTYPE, shape (pages,), a fresh copy.
+
+        Raises:
+            ValueError: there can be no such pages.
         """
+        geometry = self.kernel.geometry
         spec = _parsed("remove", {"range": str(range)}).range
-        start, size = self._byte_ranges(spec)[0]
-        return project_pages(self.kernel, self.kernel.geometry.pfn(start), self.kernel.geometry.pfn(size))
+        check_name(self.kernel, spec)
+        ranges = byte_ranges(self.kernel, spec)
+        if ranges[-1][0] + ranges[-1][1] > 1 << geometry.physical_address_bits:
+            raise ValueError(f"{spec} is beyond {geometry.physical_address_bits} address bits")
+        parts = [project_pages(self.kernel, geometry.pfn(start), geometry.pfn(size)) for start, size in ranges]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def violations(self) -> list[str]:
         """Return the invariants that do not hold, one sentence each."""

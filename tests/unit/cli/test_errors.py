@@ -145,15 +145,15 @@ def test_with_json_the_error_is_also_an_object_on_stdout(mhp: Mhp, scenario: Wri
 
 def test_an_error_in_the_middle_of_a_run_is_only_the_error(mhp: Mhp, scenario: Write) -> None:
     """A half-finished result would be taken for a whole one."""
-    scenario(ADD, "remove: {range: dimm0}", "online: {range: dimm0}")
+    head = "schema: 1\nmachine: {arch: s390, kernel: v2-2019, memory: 4G}\nsteps:\n"
+    scenario("add: {driver: sclp, size: 1G}", "add: {driver: sclp, size: 1G, node: 1}", head=head)
 
     done = mhp("run", "s.yaml", "--json")
 
     assert done.status == 2
     assert list(json.loads(done.out)) == ["schema", "ok", "error"]
     assert done.err == (
-        "mhp: s.yaml:6:21: steps[2].online.range: "
-        "got dimm0, expected the name of memory that was added (there is none)\n"
+        "mhp: s.yaml:5:41: steps[1].add.node: got 1, expected node 0, the only one that sclp adds to\n"
     )
 
 

@@ -155,8 +155,9 @@ def test_a_dash_reads_stdin(mhp: Mhp, monkeypatch: pytest.MonkeyPatch) -> None:
 
     done = mhp("run", "-", "--json")
 
-    assert done.status == 2
-    assert done.err.startswith("mhp: <stdin>:6:21: steps[2].remove.range: got dimm0, expected ")
+    assert done.status == 1
+    assert json.loads(done.out)["scenario"] == "<stdin>"
+    assert done.err == "mhp: <stdin>:6:5: steps[2].remove: ENODEV: there is no memory of 'dimm0'\n"
 
 
 def test_stdin_that_is_no_text_is_bad_input(mhp: Mhp, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,6 +101,30 @@ def test_an_unknown_name_is_an_input_error(machine: Machine) -> None:
     assert str(caught.value) == "got dim0, expected the name of memory that was added (dimm0); did you mean 'dimm0'?"
 
 
+def test_memory_that_is_gone_is_enodev(machine: Machine, refused: Refused) -> None:
+    """Its name was right once, so this is a refusal and no mistake in the input."""
+    machine.remove("dimm0")
+
+    for operation in (machine.online, machine.offline, machine.remove, machine.eject, machine.memmap):
+        assert str(refused(operation, "dimm0")) == "ENODEV: there is no memory of 'dimm0'"
+
+
+def test_the_memmap_of_a_device_is_that_of_all_its_ranges(machine: Machine) -> None:
+    """One after the other, however many add_memory() calls it took."""
+    twins = machine.add_memory(driver="acpi", name="twins", resources=["128M", "256M"])
+
+    pages = machine.memmap(twins)
+
+    assert len(pages) == 3 * 32768
+    assert pages["private"][[0, 32768]].tolist() == [512, 1024]
+
+
+def test_a_memmap_ends_with_the_address_space(machine: Machine) -> None:
+    """No array is made for pages that there can never be."""
+    with pytest.raises(ValueError, match="^0x0\\+8P is beyond 52 address bits$"):
+        machine.memmap("0x0+8P")
+
+
 def test_names_are_made_up_where_none_is_given(machine: Machine) -> None:
     """The driver's name and the first free number."""
     assert machine.add_memory(driver="acpi", size="128M").name == "acpi0"

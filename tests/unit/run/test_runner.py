@@ -392,13 +392,18 @@ def test_a_veto_of_an_event_that_the_profile_lacks_is_an_error(error_of: ErrorOf
     )
 
 
-def test_the_name_of_memory_that_is_gone_is_an_error(error_of: ErrorOf) -> None:
-    """Nothing the kernel could be asked."""
-    error = error_of(ADD, "remove: {range: dimm0}", "online: {range: dimm0}")
-
-    assert str(error) == (
-        "s.yaml:6:21: steps[2].online.range: got dimm0, expected the name of memory that was added (there is none)"
+@pytest.mark.parametrize("op", ["online", "offline", "remove", "eject"])
+def test_memory_that_is_gone_or_never_came_is_enodev(run: Run, op: str) -> None:
+    """The scenario may know that, so it is a refusal like any other and no bad input."""
+    gone = run(ADD, "remove: {range: dimm0}", f"{op}: {{range: dimm0}}")
+    failed = run(
+        "add: {driver: acpi, name: dimm0, size: 100M, fails: EINVAL}",
+        f"{op}: {{range: dimm0, fails: ENODEV}}",
     )
+
+    assert gone.failure == f"s.yaml:6:5: steps[2].{op}: ENODEV: there is no memory of 'dimm0'"
+    assert gone.to_dict()["steps"][2]["blocks"] == []
+    assert failed.failure is None
 
 
 def test_policies_are_applied(run: Run) -> None:
