@@ -68,7 +68,7 @@ def _subject(args: Action, record: StepRecord) -> Iterator[str]:
     """Yield what a step is about, in columns."""
     op = record["op"]
     if isinstance(args, AddStep):
-        yield f"{op} {record['name'] or '(unnamed)'}"
+        yield f"{op} {record['name']}"
         yield args.driver
         where = "" if record["start"] is None else f" at {_where(record)}"
         yield format_size(record["size"] or 0) + where

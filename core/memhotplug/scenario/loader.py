@@ -75,12 +75,24 @@ class _Names:
 
     added: dict[str, None] = field(default_factory=dict)
     allocated: dict[str, None] = field(default_factory=dict)
+    numbers: dict[str, int] = field(default_factory=dict)
 
-    def learn(self, args: Action) -> None:
-        if isinstance(args, AddStep) and args.name is not None:
-            self.added[args.name] = None
-        elif isinstance(args, AllocateStep):
+    def learn(self, args: Action) -> Action:
+        """Remember the name that a step gives, and return the step with a name where it gives none."""
+        if isinstance(args, AddStep):
+            name = args.name or self._fresh(args.driver)
+            self.added[name] = None
+            return args if args.name else args.model_copy(update={"name": name})
+        if isinstance(args, AllocateStep):
             self.allocated[args.name] = None
+        return args
+
+    def _fresh(self, driver: str) -> str:
+        number = self.numbers.get(driver, 0)
+        while f"{driver}{number}" in self.added:
+            number += 1
+        self.numbers[driver] = number + 1
+        return f"{driver}{number}"
 
     def unknown(self, args: Action) -> Iterator[Problem]:
         if isinstance(args, (OnlineStep, OfflineStep, RemoveStep, EjectStep, ExpectStep)):
@@ -184,7 +196,7 @@ class _Reader:
             problems.extend(names.unknown(args))
         self._first(problems, (*where, op))
         assert args is not None  # without problems there is a record
-        names.learn(args)
+        args = names.learn(args)
         line, column = node.key_places[op]
         return Step(index=index, op=op, args=args, line=line, column=column)
 

@@ -152,9 +152,7 @@ def test_an_error_in_the_middle_of_a_run_is_only_the_error(mhp: Mhp, scenario: W
 
     assert done.status == 2
     assert list(json.loads(done.out)) == ["schema", "ok", "error"]
-    assert done.err == (
-        "mhp: s.yaml:5:41: steps[1].add.node: got 1, expected node 0, the only one that sclp adds to\n"
-    )
+    assert done.err == ("mhp: s.yaml:5:41: steps[1].add.node: got 1, expected node 0, the only one that sclp adds to\n")
 
 
 @pytest.mark.parametrize(("path", "problem"), [("nowhere.yaml", "No such file or directory"), (".", "Is a directory")])

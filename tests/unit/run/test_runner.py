@@ -402,7 +402,7 @@ def test_memory_that_is_gone_or_never_came_is_enodev(run: Run, op: str) -> None:
     )
 
     assert gone.failure == f"s.yaml:6:5: steps[2].{op}: ENODEV: there is no memory of 'dimm0'"
-    assert gone.to_dict()["steps"][2]["blocks"] == []
+    assert gone.steps[2]["blocks"] == []
     assert failed.failure is None
 
 

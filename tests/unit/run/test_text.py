@@ -71,7 +71,7 @@ def lines(run: Run, load: Load) -> Callable[..., list[str]]:
         ),
         (
             ["add: {driver: acpi, size: 100M, fails: EINVAL}"],
-            "add (unnamed)  acpi  100M  ok (EINVAL as expected: "
+            "add acpi0  acpi  100M  ok (EINVAL as expected: "
             "Block size [0x8000000] unaligned hotplug range: start 0x100000000, size 0x6400000)",
         ),
     ],

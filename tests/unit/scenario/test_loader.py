@@ -305,6 +305,20 @@ def test_names_are_known_from_the_step_that_gives_them(load: Load, error_of: Err
     )
 
 
+def test_memory_without_a_name_is_called_by_its_driver(load: Load, error_of: ErrorOf) -> None:
+    """With the first free number, so that later steps can be about it."""
+    add, named = "  - add: {driver: acpi, size: 1G}\n", "  - add: {driver: acpi, name: acpi1, size: 1G}\n"
+    head = f"schema: 1\n{OK_MACHINE}steps:\n"
+
+    steps = load(head + add + named + add + "  - online: {range: acpi2}\n").steps
+
+    assert [getattr(step.args, "name", None) for step in steps] == ["acpi0", "acpi1", "acpi2", None]
+    assert str(error_of(head + add + "  - online: {range: acpi1}\n")) == (
+        "s.yaml:5:21: steps[1].online.range: got acpi1, expected the name of an earlier add step: acpi0; "
+        "did you mean 'acpi0'?"
+    )
+
+
 def test_a_file_is_named_in_its_errors(tmp_path: Path, catalog: Any) -> None:
     """As it was given."""
     path = tmp_path / "hot.yaml"

@@ -42,30 +42,34 @@ PATH = "an attribute below /sys/devices/system, such as memory/auto_online_block
 @pytest.mark.parametrize(
     ("text", "args"),
     [
-        ("add: {driver: acpi, size: 1G}", AddStep(driver="acpi", size=1 << 30)),
+        ("add: {driver: acpi, size: 1G}", AddStep(driver="acpi", name="acpi0", size=1 << 30)),
         (
             "add: {driver: sclp, name: s, size: '0x8000000', address: 0x100000000, node: 1, mhp_flags: memblock}",
             AddStep(driver="sclp", name="s", size=1 << 27, address=1 << 32, node=1, mhp_flags=("memblock",)),
         ),
-        ("add: {driver: acpi, size: 1, address: 0}", AddStep(driver="acpi", size=1, address=0)),
-        ("add: {driver: acpi, size: 1, address: 4G}", AddStep(driver="acpi", size=1, address=1 << 32)),
+        ("add: {driver: acpi, size: 1, address: 0}", AddStep(driver="acpi", name="acpi0", size=1, address=0)),
+        ("add: {driver: acpi, size: 1, address: 4G}", AddStep(driver="acpi", name="acpi0", size=1, address=1 << 32)),
         (
             "add: {driver: acpi, size: 1, mhp_flags: [device, MHP_MEMMAP_MEMBLOCK]}",
-            AddStep(driver="acpi", size=1, mhp_flags=("device", "MHP_MEMMAP_MEMBLOCK")),
+            AddStep(driver="acpi", name="acpi0", size=1, mhp_flags=("device", "MHP_MEMMAP_MEMBLOCK")),
         ),
-        ("add: {driver: acpi, size: 1, mhp_flags: none}", AddStep(driver="acpi", size=1, mhp_flags=("none",))),
+        (
+            "add: {driver: acpi, size: 1, mhp_flags: none}",
+            AddStep(driver="acpi", name="acpi0", size=1, mhp_flags=("none",)),
+        ),
         (
             "add: {driver: acpi, size: 1, proximity_domain: 0x10}",
-            AddStep(driver="acpi", size=1, options={"proximity_domain": 16}),
+            AddStep(driver="acpi", name="acpi0", size=1, options={"proximity_domain": 16}),
         ),
         (
             "add: {driver: acpi, resources: [1G, 512M]}",
-            AddStep(driver="acpi", size=1536 << 20, options={"resources": (1 << 30, 512 << 20)}),
+            AddStep(driver="acpi", name="acpi0", size=1536 << 20, options={"resources": (1 << 30, 512 << 20)}),
         ),
         (
             "add: {driver: hv_balloon, size: 1G, backed: 0, pressure: true, agent: udev, label: 010, tag: on}",
             AddStep(
                 driver="hv_balloon",
+                name="hv_balloon0",
                 size=1 << 30,
                 options={"backed": 0, "pressure": True, "agent": "udev", "label": "010", "tag": "on"},
             ),
