@@ -53,7 +53,7 @@ def read_attribute(kernel: Kernel, path: str) -> str:
     own = {f"memory/{name}": text for name, text in kernel.profile.root_attributes(kernel).items()}
     if relative in own:
         return own[relative]
-    raise MemoryHotplugError(errno.ENOENT, f"there is no {_ROOT}{relative}")
+    raise MemoryHotplugError(errno.ENOENT, f"there is no {path if path.startswith('/') else _ROOT + path}")
 
 
 def write_attribute(kernel: Kernel, path: str, value: str, *, capable: bool = True) -> None:

@@ -163,3 +163,10 @@ def test_has_memory_follows_present_pages(boot: Boot) -> None:
     machine.online("dimm0")
 
     assert machine.read("node/has_memory") == "0,2\n"
+
+
+@pytest.mark.parametrize("path", ["/sys/kernel/mm/hugepages", "/sys/devices/system/memory/none"])
+def test_a_missing_file_is_named_as_it_was_asked_for(machine: Machine, refused: Refused, path: str) -> None:
+    """Below /sys as well, where the model has next to nothing."""
+    for problem in (refused(machine.read, path), refused(machine.write, path, "1")):
+        assert str(problem) == f"ENOENT: there is no {path}"
