@@ -33,11 +33,10 @@ from memhotplug.scenario.fields import (
 )
 from memhotplug.scenario.ranges import RangeSpec
 from memhotplug.scenario.refusal import RefusedError, suggest
-from memhotplug.scenario.values import EXPECTED_SIZE, read_text, read_word
+from memhotplug.scenario.values import EXPECTED_SIZE, read_text
 from memhotplug.scenario.yamltree import ScalarNode
 
 __all__ = [
-    "EVENTS",
     "VETOABLE_EVENTS",
     "Action",
     "AddStep",
@@ -59,14 +58,6 @@ __all__ = [
 ]
 
 VETOABLE_EVENTS: Final = ("MEM_PREPARE_ONLINE", "MEM_GOING_ONLINE", "MEM_GOING_OFFLINE")
-EVENTS: Final = (
-    *VETOABLE_EVENTS,
-    "MEM_ONLINE",
-    "MEM_CANCEL_ONLINE",
-    "MEM_OFFLINE",
-    "MEM_CANCEL_OFFLINE",
-    "MEM_FINISH_OFFLINE",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +88,7 @@ class Record(BaseModel):
 
 def _read_event(value: object) -> str:
     expected = f"an event that can be vetoed, one of: {', '.join(VETOABLE_EVENTS)}"
-    event = read_word(value, EVENTS, expected)
+    event = read_text(value, empty=False, expected=expected)
     if event in VETOABLE_EVENTS:
         return event
     raise RefusedError(expected, nearest=suggest(event.replace("CANCEL", "GOING"), VETOABLE_EVENTS))

@@ -167,12 +167,12 @@ def read_bool(value: object) -> bool:
     raise RefusedError("true or false")
 
 
-def read_word(value: object, choices: Sequence[str], expected: str = "") -> str:
+def read_word(value: object, choices: Sequence[str]) -> str:
     """Return one of ``choices``, exactly as it is written there."""
     text = _text_of(value)
     if text in choices and text is not None:
         return str(text)
-    raise RefusedError(expected or one_of(choices), nearest=None if text is None else suggest(text, choices))
+    raise RefusedError(one_of(choices), nearest=None if text is None else suggest(text, choices))
 
 
 def read_text(value: object, *, empty: bool = True, expected: str = EXPECTED_TEXT) -> str:

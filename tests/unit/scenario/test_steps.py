@@ -23,7 +23,7 @@ from memhotplug.scenario import (
     Veto,
     WriteStep,
 )
-from memhotplug.scenario.models import EVENTS, VETOABLE_EVENTS, Action
+from memhotplug.scenario.models import VETOABLE_EVENTS, Action
 
 ErrorOf: TypeAlias = Callable[[str], InputError]
 Load: TypeAlias = Callable[[str], Scenario]
@@ -129,9 +129,11 @@ def test_any_step_may_fail_or_be_vetoed(load_step: Load, op: str, event: str) ->
     assert (args.fails, args.veto) == ("ENOMEM", Veto(event=event, errno="EAGAIN"))
 
 
-@pytest.mark.parametrize("event", sorted(set(EVENTS) - set(VETOABLE_EVENTS)))
+@pytest.mark.parametrize(
+    "event", ["MEM_ONLINE", "MEM_CANCEL_ONLINE", "MEM_OFFLINE", "MEM_CANCEL_OFFLINE", "MEM_FINISH_OFFLINE", "MEM_GOING"]
+)
 def test_events_that_only_report_cannot_be_vetoed(step_error: ErrorOf, event: str) -> None:
-    """The kernel ignores what a notifier answers to them."""
+    """The kernel ignores what a notifier answers to them; the nearest that can be is suggested."""
     error = step_error(f"online: {{range: dimm0, veto: {{event: {event}, errno: EAGAIN}}}}")
     assert (error.expected, error.path, error.got) == (EVENT, "steps[2].online.veto.event", event)
     assert error.nearest in VETOABLE_EVENTS
