@@ -7,7 +7,7 @@ the help texts are all made from that one declaration.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 __all__ = ["KeyKind", "KeySpec"]
 
@@ -36,6 +36,8 @@ class KeySpec:
     replaces_size: bool = False
 
     def __post_init__(self) -> None:
+        if self.kind not in get_args(KeyKind):
+            raise ValueError(f"kind is one of {', '.join(get_args(KeyKind))}, not {self.kind!r}")
         if self.choices and self.kind != "word":
             raise ValueError(f"choices belong to a key of kind word, not {self.kind}")
         if self.replaces_size and self.kind not in ("size", "size_list"):

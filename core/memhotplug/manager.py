@@ -259,6 +259,8 @@ def driver_keys(name: str) -> Mapping[str, KeySpec]:
         keys = manager.hook.driver_keys()
     except (Exception, SystemExit) as problem:
         raise PluginError(str(candidate), f"hook driver_keys raised {type(problem).__name__}: {problem}") from problem
-    if not isinstance(keys, Mapping) or not all(isinstance(spec, KeySpec) for spec in keys.values()):
+    if not isinstance(keys, Mapping) or not all(
+        isinstance(key, str) and isinstance(spec, KeySpec) for key, spec in keys.items()
+    ):
         raise PluginError(str(candidate), f"hook driver_keys answered {keys!r}, which is no mapping of KeySpec")
     return keys

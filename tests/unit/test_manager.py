@@ -182,6 +182,14 @@ def test_driver_keys_must_be_a_mapping_of_key_specs(install: Install) -> None:
         manager.driver_keys("keys")
 
     assert str(caught.value).endswith("hook driver_keys answered {'a': 1}, which is no mapping of KeySpec")
+    for name, answer, problem in (
+        ("numbers", "{1: api.KeySpec('int', 'help')}", "which is no mapping of KeySpec"),
+        ("kinds", "{'a': api.KeySpec('float', 'help')}", "not 'float'"),
+    ):
+        install(name, f"import memhotplug.plugin as api\n{GOOD.replace('return {}', f'return {answer}')}")
+        with pytest.raises(PluginError) as caught:
+            manager.driver_keys(name)
+        assert str(caught.value).endswith(problem)
 
 
 def test_listeners_are_those_with_memory_notify_by_name(install: Install) -> None:

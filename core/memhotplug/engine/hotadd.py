@@ -30,7 +30,7 @@ def hot_add(kernel: Kernel, request: AddRequest) -> str | None:
         answer = kernel.plugins.ask(key, "driver_ranges", Sequence, kernel=kernel, request=request)
         ranges = _checked(kernel, key, answer)
         if kernel.plugins.has(key, "driver_add"):
-            verdict = kernel.plugins.call(key, "driver_add", kernel=kernel, request=request, ranges=ranges)
+            verdict = _verdict(kernel, key, "driver_add", request=request, ranges=ranges)
         else:
             for phys_range in ranges:
                 kernel.add_range(request, phys_range)
@@ -46,15 +46,35 @@ def hot_add(kernel: Kernel, request: AddRequest) -> str | None:
     return verdict
 
 
+def _verdict(kernel: Kernel, key: str, hook: str, **arguments: object) -> str | None:
+    """Call a hook that answers with what the driver made of it, in words, or with None.
+
+    Raises:
+        PluginError: as ``Plugins.call()``, or the answer is something else.
+    """
+    answer: object = kernel.plugins.call(key, hook, kernel=kernel, **arguments)
+    if answer is None or isinstance(answer, str):
+        return answer
+    raise kernel.plugins.blame(key, f"hook {hook} answered {answer!r}, which is no text")
+
+
 def _checked(kernel: Kernel, key: str, ranges: Sequence[object]) -> list[PhysRange]:
     found: list[PhysRange] = []
     for item in ranges:
-        if not isinstance(item, PhysRange) or not isinstance(item.start, int) or not isinstance(item.size, int):
+        if not isinstance(item, PhysRange) or not _of_numbers(item):
             raise kernel.plugins.blame(key, f"hook driver_ranges answered {item!r}, which is no PhysRange")
         if item.start < 0 or item.size < 0:
             raise kernel.plugins.blame(key, f"hook driver_ranges answered a negative range: {item!r}")
+        if not (0 <= item.withheld <= item.size and 0 <= (item.backed or 0) <= item.size):
+            raise kernel.plugins.blame(key, f"hook driver_ranges answered more or less than a whole range: {item!r}")
         found.append(item)
     return found
+
+
+def _of_numbers(item: PhysRange) -> bool:
+    needed = (item.start, item.size, item.withheld)
+    optional = tuple(value for value in (item.nid, item.backed) if value is not None)
+    return all(isinstance(value, int) and not isinstance(value, bool) for value in needed + optional)
 
 
 def _close(kernel: Kernel, request: AddRequest) -> None:
@@ -88,8 +108,7 @@ def eject(kernel: Kernel, name: str) -> str | None:
         raise MemoryHotplugError(errno.ENODEV, f"there is no memory of {name!r}")
     key = kernel.plugins.driver(kernel.state.devices[index].driver)
     if kernel.plugins.has(key, "driver_eject"):
-        verdict: str | None = kernel.plugins.call(key, "driver_eject", kernel=kernel, name=name)
-        return verdict
+        return _verdict(kernel, key, "driver_eject", name=name)
     _offline_in_two_passes(kernel, name)
     for start, size in kernel.state.devices[index].ranges:
         remove_memory(kernel, start, size)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NoReturn
 
+from memhotplug.errors import PluginError
 from memhotplug.scenario.catalog import Catalog, CatalogCache
 from memhotplug.scenario.check import OPERATIONS, check_drivers, check_machine, check_step
 from memhotplug.scenario.document import Scenario, Step
@@ -191,7 +192,7 @@ class _Reader:
             hint = f"; are the keys of {op} indented?" if _is_null(node[op]) else ""
             self._raise(Problem((*where, others[0]), f"one operation in a step{hint}", "key"))
         problems: list[Problem] = []
-        args = check_step(op, node[op], self._catalog, problems)
+        args = self._check_step(op, node[op], where, problems)
         if args is not None:
             problems.extend(names.unknown(args))
         self._first(problems, (*where, op))
@@ -199,6 +200,14 @@ class _Reader:
         args = names.learn(args)
         line, column = node.key_places[op]
         return Step(index=index, op=op, args=args, line=line, column=column)
+
+    def _check_step(self, op: str, node: Node, where: Where, problems: list[Problem]) -> Action | None:
+        try:
+            return check_step(op, node, self._catalog, problems)
+        except PluginError as error:  # the driver cannot even say which keys it has
+            place = error_at(self._tree, Problem((*where, op, "driver"), ""), file=self._file)
+            error.file, error.line, error.column, error.path = place.file, place.line, place.column, place.path
+            raise
 
 
 def _is_null(node: Node) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -146,3 +147,18 @@ def test_the_schema_leaves_a_broken_driver_out_and_says_so(process: Mhp) -> None
         "mhp: left out: plugin broken (acme 1.0, memhotplug.drivers = acme_0): "
         "cannot be loaded: ImportError: no such library"
     ) in done.err.splitlines()
+
+
+def test_a_driver_that_cannot_be_loaded_is_refused_where_it_is_named(process: Mhp, tmp_path: Path) -> None:
+    """Beside plugin and distribution, the place in the scenario."""
+    (tmp_path / "s.yaml").write_text(
+        "schema: 1\nmachine: {arch: x86_64, kernel: v2-2019, memory: 4G}\nsteps:\n  - add: {driver: broken, size: 1G}\n"
+    )
+
+    done = process("run", "s.yaml", plugins={"drivers.broken": BROKEN})
+
+    assert done.status == 2
+    assert done.err == (
+        "mhp: s.yaml:4:19: steps[0].add.driver: plugin broken (acme 1.0, memhotplug.drivers = acme_0): "
+        "cannot be loaded: ImportError: no such library\n"
+    )

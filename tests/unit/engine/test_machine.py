@@ -121,7 +121,7 @@ def test_the_memmap_of_a_device_is_that_of_all_its_ranges(machine: Machine) -> N
 
 def test_a_memmap_ends_with_the_address_space(machine: Machine) -> None:
     """No array is made for pages that there can never be."""
-    with pytest.raises(ValueError, match="^0x0\\+8P is beyond 52 address bits$"):
+    with pytest.raises(ValueError, match=r"^0x0\+8P is beyond 52 address bits$"):
         machine.memmap("0x0+8P")
 
 

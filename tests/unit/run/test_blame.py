@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from memhotplug.errors import InputError, PluginError
-from memhotplug.plugin import hookimpl
+from memhotplug.plugin import PhysRange, hookimpl
 from memhotplug.run.blame import located, plugin_at_fault
 from memhotplug.run.runner import RunResult
 from memhotplug.scenario import Scenario
@@ -146,6 +146,56 @@ def test_a_hook_that_answers_nonsense_is_an_error_that_names_the_plugin(
     monkeypatch.setattr(memhotplug_drivers.acpi, "driver_ranges", driver_ranges)
 
     assert error_of(ADD).problem == "hook driver_ranges answered 17, which is no Sequence"
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"nid": "x"}, "which is no PhysRange"),
+        ({"start": True}, "which is no PhysRange"),
+        ({"size": 1.5}, "which is no PhysRange"),
+        ({"backed": "1"}, "which is no PhysRange"),
+        ({"start": -1}, "a negative range"),
+        ({"backed": -1}, "more or less than a whole range"),
+        ({"backed": 1 << 40}, "more or less than a whole range"),
+        ({"withheld": -1}, "more or less than a whole range"),
+        ({"withheld": 1 << 40}, "more or less than a whole range"),
+    ],
+)
+def test_a_range_with_nonsense_in_it_is_the_driver_s_fault(
+    error_of: ErrorOf, monkeypatch: pytest.MonkeyPatch, fields: Any, problem: str
+) -> None:
+    """Before any of it reaches the kernel."""
+    import memhotplug_drivers.acpi
+
+    @hookimpl
+    def driver_ranges(kernel: object, request: object) -> list[PhysRange]:
+        return [PhysRange(**{"start": 1 << 32, "size": 1 << 27, **fields})]
+
+    monkeypatch.setattr(memhotplug_drivers.acpi, "driver_ranges", driver_ranges)
+
+    error = error_of(ADD)
+
+    assert error.problem.startswith("hook driver_ranges answered ")
+    assert problem in error.problem
+
+
+@pytest.mark.parametrize(("hook", "step"), [("driver_add", ""), ("driver_eject", "eject: {range: dimm0}")])
+def test_a_verdict_that_is_no_text_is_the_driver_s_fault(
+    error_of: ErrorOf, monkeypatch: pytest.MonkeyPatch, hook: str, step: str
+) -> None:
+    """None is: the driver had nothing to say."""
+    import memhotplug_drivers.dax
+
+    @hookimpl
+    def five() -> int:
+        return 5
+
+    monkeypatch.setattr(memhotplug_drivers.dax, hook, five)
+
+    error = error_of("add: {driver: dax, name: dimm0, size: 1G}", *([step] if step else []))
+
+    assert error.problem == f"hook {hook} answered 5, which is no text"
 
 
 def test_a_hook_that_ends_the_program_is_an_error_too(error_of: ErrorOf, monkeypatch: pytest.MonkeyPatch) -> None:
