@@ -46,13 +46,14 @@ def located(scenario: Scenario, prefix: Where, error: InputError) -> InputError:
     """Return ``error`` with the place in the scenario that it is about.
 
     The path that the error names decides; without one, the value below ``prefix`` that reads as what
-    the error got; without that, ``prefix`` itself. An error that knows its file is left alone.
+    the error got; without that, ``prefix`` itself. An error about a place in another file is left
+    alone; one about another file as a whole belongs where the scenario names that file.
 
     Args:
         prefix: the way to the part of the scenario that was being used.
     """
     if error.file is not None:
-        return error
+        return error if error.line is not None or error.path is not None else _about_snapshot(scenario, error)
     where = _parse_path(error.path) if error.path is not None else prefix
     if where[: len(prefix)] != prefix:
         where = prefix
@@ -67,6 +68,19 @@ def located(scenario: Scenario, prefix: Where, error: InputError) -> InputError:
     return InputError(
         error.expected,
         got=error.got,
+        file=place.file,
+        line=place.line,
+        column=place.column,
+        path=place.path,
+        nearest=error.nearest,
+    )
+
+
+def _about_snapshot(scenario: Scenario, error: InputError) -> InputError:
+    place = scenario.error(("machine", "snapshot"), error.expected)
+    return InputError(
+        error.expected,
+        got=": ".join(text for text in (error.file, error.got) if text is not None),
         file=place.file,
         line=place.line,
         column=place.column,

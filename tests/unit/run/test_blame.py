@@ -10,7 +10,7 @@ import pytest
 from memhotplug.errors import InputError, PluginError
 from memhotplug.plugin import PhysRange, hookimpl
 from memhotplug.run.blame import located, plugin_at_fault
-from memhotplug.run.runner import RunResult
+from memhotplug.run.runner import RunResult, boot_scenario
 from memhotplug.scenario import Scenario
 
 Load = Callable[..., Scenario]
@@ -60,6 +60,19 @@ def test_an_error_that_knows_its_file_is_left_alone(load: Load) -> None:
     error = InputError("numbers", got="x", file="proc/zoneinfo", line=7)
 
     assert located(load(ADD), ("machine",), error) is error
+
+
+def test_a_snapshot_that_cannot_be_read_is_refused_where_it_is_named(load: Load) -> None:
+    """Beside its own name, which is relative to the scenario."""
+    head = "schema: 1\nmachine: {arch: x86_64, kernel: v2-2019, snapshot: nowhere}\nsteps: []\n"
+
+    with pytest.raises(InputError) as caught:
+        boot_scenario(load(head=head))
+
+    assert str(caught.value) == (
+        "s.yaml:2:52: machine.snapshot: got nowhere: no such file, "
+        "expected a snapshot directory, a tar archive or a recording"
+    )
 
 
 def test_a_plugin_error_stays_what_it_is_and_learns_its_place(load: Load) -> None:
