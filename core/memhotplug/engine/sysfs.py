@@ -22,6 +22,7 @@ __all__ = ["read_attribute", "valid_zones", "write_attribute"]
 
 _ROOT = "/sys/devices/system/"
 _PARAMETERS = "/sys/module/memory_hotplug/parameters/"
+_LONGEST = 80
 _BLOCK = re.compile(r"memory/memory(0|[1-9][0-9]*)/([a-z_]+)\Z")
 _TRUE, _FALSE = ("1", "y", "t", "on"), ("0", "n", "f", "of")
 
@@ -60,11 +61,14 @@ def write_attribute(kernel: Kernel, path: str, value: str, *, capable: bool = Tr
     """Write an attribute.
 
     Args:
+        value: text; cut where no attribute would take so much, so that messages stay short.
         capable: whether the writer has CAP_SYS_ADMIN.
 
     Raises:
         MemoryHotplugError: as the kernel answers; ENOENT no such file, EACCES it is read-only.
     """
+    if len(value) > _LONGEST:
+        value = value[: _LONGEST - 1] + "…"  # no attribute takes so much, whatever it is
     if path.startswith(_PARAMETERS):
         kernel.profile.write_module_parameter(kernel, path.removeprefix(_PARAMETERS), value)
         return

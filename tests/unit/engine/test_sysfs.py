@@ -170,3 +170,14 @@ def test_a_missing_file_is_named_as_it_was_asked_for(machine: Machine, refused: 
     """Below /sys as well, where the model has next to nothing."""
     for problem in (refused(machine.read, path), refused(machine.write, path, "1")):
         assert str(problem) == f"ENOENT: there is no {path}"
+
+
+@pytest.mark.parametrize("path", ["memory/probe", "memory/memory0/state", "memory/vmemmap_hotplug"])
+def test_a_message_repeats_only_the_beginning_of_what_was_written(
+    machine: Machine, refused: Refused, path: str
+) -> None:
+    """Megabytes of it help nobody."""
+    problem = refused(machine.write, path, "9" * 100_000)
+
+    assert problem.name == "EINVAL"
+    assert len(problem.reason) < 200
