@@ -110,10 +110,11 @@ def _entry_points() -> tuple[Candidate, ...]:
     kinds = {group: kind for kind, group in GROUPS.items()}
     found = set()
     for distribution in distributions():
-        for entry in _entries(distribution):
-            if entry.group in kinds:
-                name = distribution.metadata["Name"] or "unknown"
-                found.add(Candidate(kinds[entry.group], entry.name, name, distribution.version or "?", entry.value))
+        entries = [entry for entry in _entries(distribution) if entry.group in kinds]
+        if entries:
+            metadata = distribution.metadata  # parsed anew each time that it is asked for
+            name, version = metadata["Name"] or "unknown", metadata["Version"] or "?"
+            found |= {Candidate(kinds[entry.group], entry.name, name, version, entry.value) for entry in entries}
     return tuple(sorted(found, key=_order))
 
 

@@ -121,7 +121,7 @@ def memmap_totals(kernel: Kernel) -> dict[str, object]:
     starts, ends = state.block_bounds(slice(None))
     backing = state.vmemmap.backing(runs)
     held_by_block = backing.covered_many(starts, ends)
-    for nid in np.unique(state.blocks.nid[held_by_block > 0]).tolist():
+    for nid in sorted(set(state.blocks.nid[held_by_block > 0].tolist())):
         by_node[nid] = int(held_by_block[state.blocks.nid == nid].sum())
     return {
         "self_hosted_pages": int(pages[runs.source == Source.ALTMAP].sum()),

@@ -13,7 +13,7 @@ from memhotplug.engine.page_tables import PageTables
 from memhotplug.errors import MemoryHotplugError
 from memhotplug.model.allocator import alloc_pages, free_pages
 from memhotplug.model.altmap import Altmap
-from memhotplug.model.extents import Array, ExtentSet
+from memhotplug.model.extents import Array, ExtentSet, distinct
 from memhotplug.model.vmemmap import MapRuns, Source
 
 __all__ = ["SparseVmemmap", "pair_runs"]
@@ -109,7 +109,7 @@ def pair_runs(
     have = np.cumsum(high - low)
     if not len(have) or not len(need):
         return starts[:0], ends[:0], low[:0]
-    cuts = np.unique(np.concatenate(([0], need, have)))
+    cuts = distinct(np.concatenate(([0], need, have)))
     cuts = cuts[cuts <= min(int(need[-1]), int(have[-1]))]
     first, pages = cuts[:-1], np.diff(cuts)
     in_need = np.searchsorted(need, first, side="right")

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["EMPTY", "Array", "ExtentSet", "intersect", "merge"]
+__all__ = ["EMPTY", "Array", "ExtentSet", "distinct", "intersect", "merge"]
 
 Array: TypeAlias = npt.NDArray[np.int64]
 
@@ -43,6 +43,12 @@ def merge(starts: Array, ends: Array) -> tuple[Array, Array]:
     heads = np.flatnonzero(first)
     last = np.append(heads[1:], len(starts)) - 1
     return starts[heads], reach[last]
+
+
+def distinct(values: Array) -> Array:
+    """Return the different values, ascending; as np.unique(), which imports numpy.ma for it."""
+    ordered = np.sort(values)
+    return ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))] if len(ordered) else ordered
 
 
 def intersect(a_starts: Array, a_ends: Array, b_starts: Array, b_ends: Array) -> tuple[Array, Array, Array, Array]:

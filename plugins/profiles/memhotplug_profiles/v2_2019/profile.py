@@ -171,5 +171,5 @@ class V2Profile(KernelProfile):
             memmap = kernel.state.vmemmap.backing_from(Source.ALTMAP)
             lows, highs = unbacked.clip_many(memmap.starts, memmap.ends)
             if len(lows):
-                ids = np.unique(lows // kernel.geometry.pages_per_block).tolist()
+                ids = sorted(set((lows // kernel.geometry.pages_per_block).tolist()))
                 yield f"memmap on unbacked memory: {int((highs - lows).sum())} pages in blocks {format_blocks(ids)}"
