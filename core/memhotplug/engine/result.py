@@ -53,14 +53,16 @@ def _blocks(kernel: Kernel) -> list[dict[str, object]]:
     withheld = (state.withheld_by_block() + kept).tolist()
     names = [device.name for device in state.devices]
     zones = _valid_zones_by_row(kernel)
+    state_labels = {int(word): word.label for word in BlockState}
+    zone_labels = {int(kind): kind.label for kind in ZoneKind}
     columns = (blocks.id, blocks.state, blocks.nid, blocks.zone, blocks.device)
     rows = zip(*(column.tolist() for column in columns), zones, memmap, withheld, strict=True)
     return [
         {
             "id": block,
-            "state": BlockState(number).label,
+            "state": state_labels[number],
             "node": nid,
-            "zone": ZoneKind(zone).label if zone >= 0 else None,
+            "zone": zone_labels.get(zone),
             "valid_zones": valid,
             "start": block * size,
             "size": size,
