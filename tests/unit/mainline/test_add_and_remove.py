@@ -159,3 +159,20 @@ def test_ranges_of_powerpc_share_leaves_by_the_order_in_which_they_come(boot: Bo
 
     assert allocated(8192, 8448) == [32, 32]
     assert allocated(8448, 8192) == [4, 8]
+
+
+def test_a_failed_add_leaves_alone_what_an_earlier_one_leaked(boot: Boot, refused: Refused) -> None:
+    """Sections that are there already are EEXIST; only the blocks of this call are taken out again."""
+    machine = boot(kernel="linux-6.12", cmdline=ON)
+    kernel = machine.kernel
+    kernel.state.fail_allocation = 7
+    leaks = refused(machine.add_memory, driver="acpi", size="1G", address="8G", mhp_flags="none").leaks
+    kernel.state.fail_allocation = None
+    sections = kernel.state.sections.copy()
+    assert leaks == ("7 sections from pfn 0x200000 on with 14M of memmap",)
+    problem = refused(machine.add_memory, driver="acpi", size="1G", address=(8 << 30) - (512 << 20))
+
+    assert str(problem) == "EEXIST: the section at pfn 0x200000 is there already"
+    assert problem.leaks == ()
+    assert kernel.state.sections == sections
+    assert machine.violations() == []

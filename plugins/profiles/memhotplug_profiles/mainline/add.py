@@ -74,25 +74,25 @@ def _altmap(kernel: Kernel, rules: Rules, start: int, size: int, flags: int) -> 
 def _add_sections_of(kernel: Kernel, start: int, size: int, nid: int, altmap: Altmap | None) -> None:
     """Add the sections; with altmaps, a failure removes the whole blocks that were complete already."""
     start_pfn, nr_pages = kernel.geometry.pfn(start), kernel.geometry.pfn(size)
+    had = kernel.state.sections.covered(start_pfn, start_pfn + nr_pages)
     try:
         arch_add_memory(kernel, start_pfn, nr_pages, nid, Restrictions(altmap=altmap))
     except MemoryHotplugError as problem:
         if altmap is not None:
-            _remove_whole_blocks(kernel, start_pfn, nr_pages)
-            left = kernel.state.sections.covered(start_pfn, start_pfn + nr_pages)
-            sections = left // kernel.geometry.pages_per_section
-            problem.leaks = (f"{sections} sections of the block that failed, which host their memmap",) if left else ()
+            added = kernel.state.sections.covered(start_pfn, start_pfn + nr_pages) - had
+            left = _remove_whole_blocks(kernel, start_pfn, added) // kernel.geometry.pages_per_section
+            problem.leaks = (f"{left} sections of the block that failed, which host their memmap",) if left else ()
         raise
 
 
-def _remove_whole_blocks(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
-    starts, ends = kernel.state.sections.clip(start_pfn, start_pfn + nr_pages)
-    added = int((ends - starts).sum())
-    whole = added // kernel.geometry.pages_per_block * kernel.geometry.pages_per_block
-    if whole:
+def _remove_whole_blocks(kernel: Kernel, start_pfn: int, added: int) -> int:
+    """Remove the complete blocks among the pages that were added; return how many pages are left of them."""
+    left = added % kernel.geometry.pages_per_block
+    if added > left:
         kernel.plugins.call(
-            kernel.plugins.arch, "arch_remove_memory", kernel=kernel, start_pfn=start_pfn, nr_pages=whole
+            kernel.plugins.arch, "arch_remove_memory", kernel=kernel, start_pfn=start_pfn, nr_pages=added - left
         )  # fmt: skip
+    return left
 
 
 def add_pages(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, restrictions: Restrictions) -> None:
