@@ -5,7 +5,8 @@ has is EBUSY before add_memory() is called. What add_memory() then puts inside t
 what this model shows in iomem: ``System RAM``, since 5.8 ``System RAM (kmem)``.
 
 Models: drivers/dax/kmem.c:dev_dax_kmem_probe(), dev_dax_kmem_remove() (v5.2 to v6.12); removal as of
-v5.3, which the 2019 series sits right below. Simplified: the reservation itself is not kept as a parent.
+v5.3, which the 2019 series sits right below. Simplified: the reservation itself is not kept as a parent,
+and the attribute is set before the device is bound (while it is bound, a write is EBUSY).
 """
 
 from __future__ import annotations
@@ -30,13 +31,20 @@ from memhotplug.plugin import (
 
 __all__ = ["driver_add", "driver_eject", "driver_keys", "driver_ranges", "mhp_flags"]
 
+_ATTRIBUTE = (6, 8)  # memmap_on_memory of a dax device (drivers/dax/bus.c)
+_GROUPS = (5, 15)
+_REGIONS = ("cxl", "hmem", "pmem", "dynamic")
+
 
 @hookimpl
 def driver_keys() -> Mapping[str, KeySpec]:
     """An instance may have several ranges, and since 6.8 says itself whether it hosts its memmap."""
     return {
         "ranges": KeySpec("size_list", "sizes of the device's ranges, one after the other", replaces_size=True),
-        "memmap_on_memory": KeySpec("bool", "the device's attribute memmap_on_memory (Linux 6.8 and later)"),
+        "memmap_on_memory": KeySpec(
+            "bool", "the device's attribute memmap_on_memory (Linux 6.8 and later); default true for a CXL region"
+        ),
+        "region": KeySpec("word", "what the device's region is; default dynamic", choices=_REGIONS),
     }
 
 
@@ -71,7 +79,7 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
 def _check_attribute(kernel: Kernel, request: AddRequest) -> None:
     """Refuse what a write to the device's attribute refuses. Models: drivers/dax/bus.c:memmap_on_memory_store()."""
     wanted = request.options.get("memmap_on_memory")
-    if wanted is not None and kernel.version < (6, 8):
+    if wanted is not None and kernel.version < _ATTRIBUTE:
         raise MemoryHotplugError(errno.ENOENT, "a dax device has no attribute memmap_on_memory before Linux 6.8")
     rule = kernel.profile.memmap_on_memory_refusal(kernel) if wanted else None
     if rule is not None:
@@ -91,9 +99,15 @@ def _untrimmed(kernel: Kernel, request: AddRequest) -> list[tuple[int, int]]:
 
 @hookimpl
 def mhp_flags(kernel: Kernel, request: AddRequest) -> int:
-    """None in the 2019 series; MHP_NID_IS_MGID since 5.15, MHP_MEMMAP_ON_MEMORY since 6.8 if the attribute says so."""
-    flags = kernel.flag("on_memory") if request.options.get("memmap_on_memory") else 0
-    if kernel.version >= (5, 15):
+    """None in the 2019 series; MHP_NID_IS_MGID since 5.15, MHP_MEMMAP_ON_MEMORY since 6.8 if the attribute says so.
+
+    The attribute is set for CXL regions to begin with, whether or not the kernel supports it then.
+    """
+    hosts = request.options.get("memmap_on_memory")
+    if hosts is None:
+        hosts = request.options.get("region") == "cxl" and kernel.version >= _ATTRIBUTE
+    flags = kernel.flag("on_memory") if hosts else 0
+    if kernel.version >= _GROUPS:
         flags |= kernel.flag("MHP_NID_IS_MGID")
     return flags
 
@@ -108,7 +122,7 @@ def driver_add(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange])
     notes = []
     _forget(kernel, request.name)
     lost = _stranded(kernel, request, ranges)
-    if kernel.version >= (5, 15):
+    if kernel.version >= _GROUPS:
         _register_group(kernel, request, ranges)
     mapped = 0
     for phys_range in ranges:

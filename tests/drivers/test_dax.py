@@ -172,3 +172,29 @@ def test_a_new_device_of_an_unbound_ones_name_is_bound(machine: Machine, refused
     machine.remove("pmem")
     machine.add_memory(driver="dax", name="pmem", size="128M")
     assert machine.eject("pmem") is None
+
+
+@pytest.mark.parametrize(
+    ("kernel", "keys", "hosting"),
+    [
+        ("linux-6.12", {"region": "cxl"}, 512), ("linux-6.12", {"region": "cxl", "memmap_on_memory": False}, 0),
+        ("linux-6.12", {"region": "hmem"}, 0), ("linux-6.12", {"region": "pmem", "memmap_on_memory": True}, 512),
+        ("linux-6.12", {}, 0), ("linux-6.6", {"region": "cxl"}, 0),
+    ],
+)  # fmt: skip
+def test_a_cxl_region_hosts_its_memmap_unless_told_otherwise(
+    boot: Boot, kernel: str, keys: dict[str, object], hosting: int
+) -> None:
+    """The attribute of other regions is off to begin with; before 6.8 there is none."""
+    machine = boot(kernel=kernel, cmdline="memory_hotplug.memmap_on_memory=1")
+    machine.add_memory(driver="dax", size="256M", **keys)
+
+    assert machine.kernel.state.blocks.altmap_pages[-2:].tolist() == [hosting, hosting]
+
+
+def test_a_cxl_region_is_added_plainly_where_nothing_can_self_host(boot: Boot) -> None:
+    """Nobody wrote the attribute, so nobody was refused."""
+    machine = boot(kernel="linux-6.12")
+    machine.add_memory(driver="dax", size="256M", region="cxl")
+
+    assert machine.kernel.state.blocks.altmap_pages[-2:].tolist() == [0, 0]
