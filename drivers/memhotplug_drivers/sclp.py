@@ -46,7 +46,11 @@ _CONFIGURED = (6, 19)
 @hookimpl
 def driver_keys() -> Mapping[str, KeySpec]:
     """The increment is a property of the machine (``rzm``), not of an add."""
-    return {}
+    return {
+        "memmap_on_memory": KeySpec(
+            "bool", "the blocks' attribute memmap_on_memory (Linux 6.19 and later); default true where a block can"
+        )
+    }
 
 
 @hookimpl
@@ -54,11 +58,14 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
     """The standby memory, merged and trimmed to whole blocks, block by block, on node 0.
 
     Raises:
-        MemoryHotplugError: ENODEV not s390, EINVAL nothing is left after trimming.
+        MemoryHotplugError: ENODEV not s390, EINVAL nothing is left after trimming, ENOENT the kernel
+            has no attribute memmap_on_memory.
         InputError: another node than 0.
     """
     if kernel.arch != "s390":
         raise MemoryHotplugError(errno.ENODEV, f"sclp is the service processor of s390; {kernel.arch} has none")
+    if "memmap_on_memory" in request.options and kernel.version < _CONFIGURED:
+        raise MemoryHotplugError(errno.ENOENT, "there is no /sys/firmware/memory/*/memmap_on_memory before Linux 6.19")
     if request.nid:
         raise InputError("node 0, the only one that sclp adds to", got=request.nid)
     block_size = kernel.geometry.memory_block_size
@@ -73,9 +80,12 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
 
 
 @hookimpl
-def mhp_flags(kernel: Kernel) -> int:
-    """None before 6.8; then MHP_MEMMAP_ON_MEMORY, with MHP_OFFLINE_INACCESSIBLE while there was one."""
-    if kernel.version < (6, 8):
+def mhp_flags(kernel: Kernel, request: AddRequest) -> int:
+    """None before 6.8; then MHP_MEMMAP_ON_MEMORY, with MHP_OFFLINE_INACCESSIBLE up to 6.18; then as the block says.
+
+    Models: drivers/s390/char/sclp_mem.c:sclp_config_mem_store() (v6.19).
+    """
+    if kernel.version < (6, 8) or not request.options.get("memmap_on_memory", True):
         return 0
     if kernel.version >= _CONFIGURED:
         return kernel.flag("on_memory")
@@ -172,14 +182,20 @@ def driver_eject(kernel: Kernel, name: str) -> str | None:
     """Refuse before 6.19; from then on deconfigure block by block, all of which must be offline.
 
     Raises:
-        MemoryHotplugError: EOPNOTSUPP, or EBUSY some block is online.
+        MemoryHotplugError: EOPNOTSUPP, or EBUSY a block is online; those before it are gone.
     """
     if kernel.version < _CONFIGURED:
         raise MemoryHotplugError(
             errno.EOPNOTSUPP, "standby memory cannot be taken out before Linux 6.19; offline it to give it back"
         )
     index = kernel.state.device_index(name)
+    done: list[int] = []
     for start, size in kernel.state.devices[index].ranges if index is not None else ():
-        remove_memory(kernel, start, size)
+        try:
+            remove_memory(kernel, start, size)
+        except MemoryHotplugError as problem:
+            problem.blocks_done = tuple(done)
+            raise
         _unassign(kernel, kernel.geometry.pfn(start), kernel.geometry.pfn(start + size))
+        done.append(start // kernel.geometry.memory_block_size)
     return None

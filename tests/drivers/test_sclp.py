@@ -171,3 +171,27 @@ def test_7_2_configures_and_deconfigures(boot: Boot, refused: Refused, events: E
     assert brief(machine) == []
     first = standby.start // 4096
     assert _log(events(machine, "sclp_")) == [("sclp_assign", first, pages), ("sclp_unassign", first, pages)]
+
+
+def test_blocks_say_themselves_whether_they_host_their_memmap_since_6_19(boot: Boot, refused: Refused) -> None:
+    """/sys/firmware/memory/memoryX/memmap_on_memory, written before the block is configured."""
+    cmdline = "memory_hotplug.memmap_on_memory=1"
+    machine = boot(arch="s390", kernel="linux-6.19", cmdline=cmdline)
+    for name, keys in (("a", {}), ("b", {"memmap_on_memory": False}), ("c", {"memmap_on_memory": True})):
+        machine.add_memory(driver="sclp", name=name, size="128M", **keys)
+    assert machine.kernel.state.blocks.altmap_pages[-3:].tolist() == [512, 0, 512]
+
+    machine = boot(arch="s390", kernel="linux-6.14", cmdline=cmdline)
+    problem = refused(machine.add_memory, driver="sclp", size="128M", memmap_on_memory=True)
+    assert str(problem) == "ENOENT: there is no /sys/firmware/memory/*/memmap_on_memory before Linux 6.19"
+
+
+def test_deconfiguring_ends_at_the_first_block_that_is_online(boot: Boot, refused: Refused) -> None:
+    """One write of 0 to config a block; those before it are gone."""
+    machine = boot(arch="s390", kernel="linux-6.19")
+    first, second, _ = machine.add_memory(driver="sclp", name="standby", size="384M").blocks
+    machine.online(f"block {second}")
+    problem = refused(machine.eject, "standby")
+
+    assert (problem.name, problem.blocks_done) == ("EBUSY", (first,))
+    assert machine.memory("standby").blocks == (second, second + 1)
