@@ -110,10 +110,12 @@ class Restrictions:
     Attributes:
         flags: the MHP flags that are left after filtering.
         altmap: where the memmap comes from, None for the page allocator.
+        step: pages that this kernel adds at once where it goes through the range in steps; 0 for all.
     """
 
     flags: int = 0
     altmap: Altmap | None = None
+    step: int = 0
 
 
 class MemoryEvent(IntFlag):

@@ -81,7 +81,7 @@ def vmemmap_free(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
 @hookimpl
 def arch_add_memory(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, restrictions: Restrictions) -> None:
     """Map the range, then add its pages; since v5.7 a failure takes the direct map down again."""
-    create_mapping(kernel, start_pfn, nr_pages, nid)
+    _map(kernel, start_pfn, nr_pages, nid, restrictions.step)
     try:
         kernel.add_pages(start_pfn, nr_pages, nid, restrictions)
     except MemoryHotplugError:
@@ -92,20 +92,25 @@ def arch_add_memory(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, res
 @hookimpl
 def create_mapping(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int) -> None:
     """Make the direct map's tables. Models: arch/arm64/mm/mmu.c:__create_pgd_mapping()."""
+    _map(kernel, start_pfn, nr_pages, nid, 0)
+
+
+def _map(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, step: int) -> None:
+    """Map a range at once, or in steps of ``step`` pages."""
     end_pfn = start_pfn + nr_pages
     entries = _entries(kernel.geometry)
     kernel.ensure_tables("direct-pud", start_pfn // entries**3, -(-end_pfn // entries**3), nid=nid)
-    for low, high in _needs_pmd_table(kernel, start_pfn, end_pfn):
+    for low, high in _needs_pmd_table(kernel, start_pfn, end_pfn, step):
         kernel.ensure_tables("direct-pmd", low, high, nid=nid)
     if kernel.params.get("rodata") == "full":
         kernel.ensure_tables("direct-pte", start_pfn // entries, -(-end_pfn // entries), nid=nid)
 
 
-def _needs_pmd_table(kernel: Kernel, start_pfn: int, end_pfn: int) -> list[tuple[int, int]]:
-    """Return the windows of PMD tables that a range needs: with 4K pages a whole GiB is one leaf."""
+def _needs_pmd_table(kernel: Kernel, start_pfn: int, end_pfn: int, step: int) -> list[tuple[int, int]]:
+    """Return the windows of PMD tables that a range needs: with 4K pages a GiB mapped at once is one leaf."""
     window = _entries(kernel.geometry) ** 2
     low, high = start_pfn // window, -(-end_pfn // window)
-    if kernel.geometry.page_size != 4 << 10 or kernel.params.get("rodata") == "full":
+    if kernel.geometry.page_size != 4 << 10 or step % window or kernel.params.get("rodata") == "full":
         return [(low, high)]
     ragged = [(low, low + 1)] if start_pfn % window else []
     if end_pfn % window and (not ragged or high - 1 > low):

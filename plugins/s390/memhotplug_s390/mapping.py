@@ -84,7 +84,7 @@ def arch_add_memory(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, res
             kernel.warn("s390 cannot use an altmap: the memory is accessible only when it is online")
             raise MemoryHotplugError(errno.EINVAL, "s390 takes no altmap")
         restrictions = Restrictions()
-    create_mapping(kernel, start_pfn, nr_pages, nid)
+    _map(kernel, start_pfn, nr_pages, nid, restrictions.step)
     try:
         kernel.add_pages(start_pfn, nr_pages, nid, restrictions)
     except MemoryHotplugError:
@@ -95,11 +95,17 @@ def arch_add_memory(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, res
 @hookimpl
 def create_mapping(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int) -> None:
     """Make the tables of the identity mapping: a segment table for each 2 GiB that is not wholly mapped."""
+    _map(kernel, start_pfn, nr_pages, nid, 0)
+
+
+def _map(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, step: int) -> None:
+    """Map a range at once, or in steps of ``step`` pages."""
     end_pfn = start_pfn + nr_pages
     _tables(kernel, "direct-region3", _DIRECT_PFNS_PER_REGION3_TABLE, start_pfn, end_pfn, nid)
     window = _DIRECT_PFNS_PER_SEGMENT_TABLE
     low, high = -(-start_pfn // window) * window, end_pfn // window * window
-    runs = ((start_pfn, low), (high, end_pfn)) if low < high else ((start_pfn, end_pfn),)
+    whole = low < high and not step % window
+    runs = ((start_pfn, low), (high, end_pfn)) if whole else ((start_pfn, end_pfn),)
     for first, end in runs:
         if first < end:
             _tables(kernel, "direct-segment", window, first, end, nid)

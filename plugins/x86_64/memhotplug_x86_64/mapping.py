@@ -69,7 +69,7 @@ def _has_five_levels(kernel: Kernel) -> bool:
 @hookimpl
 def arch_add_memory(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, restrictions: Restrictions) -> None:
     """Map the range, then add its pages; a failure leaves the direct map in place, as the kernel does."""
-    create_mapping(kernel, start_pfn, nr_pages, nid)
+    _map(kernel, start_pfn, nr_pages, nid, restrictions.step)
     kernel.add_pages(start_pfn, nr_pages, nid, restrictions)
 
 
@@ -79,10 +79,17 @@ def create_mapping(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int) -> N
 
     Models: arch/x86/mm/init.c:init_memory_mapping().
     """
+    _map(kernel, start_pfn, nr_pages, nid, 0)
+
+
+def _map(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, step: int) -> None:
+    """Map a range at once, or in steps of ``step`` pages, which are no leaf of 1 GiB if they are smaller."""
     end_pfn = start_pfn + nr_pages
     window = _DIRECT_PFNS_PER_PUD_TABLE
     kernel.ensure_tables("direct-pud", start_pfn // window, -(-end_pfn // window), nid=nid)
-    for low, high in _ragged_gib(start_pfn, end_pfn):
+    whole = not step % _PFNS_PER_GIB
+    every = (start_pfn // _PFNS_PER_GIB, -(-end_pfn // _PFNS_PER_GIB))
+    for low, high in _ragged_gib(start_pfn, end_pfn) if whole else [every]:
         kernel.ensure_tables("direct-pmd", low, high, nid=nid)
 
 

@@ -176,3 +176,28 @@ def test_a_failed_add_leaves_alone_what_an_earlier_one_leaked(boot: Boot, refuse
     assert problem.leaks == ()
     assert kernel.state.sections == sections
     assert machine.violations() == []
+
+
+@pytest.mark.parametrize(
+    ("arch", "cmdline", "keys", "size", "tables"),
+    [
+        ("x86_64", "", {}, "3G", 0), ("x86_64", ON, {}, "3G", 3), ("x86_64", ON, {"memory_block_size": "1G"}, "3G", 0),
+        ("arm64", "", {}, "2G", 0), ("arm64", ON, {}, "2G", 2), ("s390", ON, {}, "4G", 2),
+    ],
+)  # fmt: skip
+def test_what_is_added_block_by_block_is_mapped_block_by_block(
+    boot: Boot, arch: str, cmdline: str, keys: dict[str, str], size: str, tables: int
+) -> None:
+    """A leaf of the direct map is never larger than what arch_add_memory() is called for."""
+    machine = boot(arch=arch, kernel="linux-6.12", cmdline=cmdline, **keys)
+    kind = "direct-segment" if arch == "s390" else "direct-pmd"
+
+    def count() -> int:
+        windows = machine.kernel.state.page_tables.get(kind)
+        return windows.total if windows is not None else 0
+
+    before = count()
+    machine.add_memory(driver="sclp" if arch == "s390" else "acpi", name="d", size=size, address="64G")
+    assert count() - before == tables
+    machine.remove("d")
+    assert count() == before

@@ -76,7 +76,8 @@ def _add_sections_of(kernel: Kernel, start: int, size: int, nid: int, altmap: Al
     start_pfn, nr_pages = kernel.geometry.pfn(start), kernel.geometry.pfn(size)
     had = kernel.state.sections.covered(start_pfn, start_pfn + nr_pages)
     try:
-        arch_add_memory(kernel, start_pfn, nr_pages, nid, Restrictions(altmap=altmap))
+        step = altmap.window_pages if altmap is not None else 0
+        arch_add_memory(kernel, start_pfn, nr_pages, nid, Restrictions(altmap=altmap, step=step))
     except MemoryHotplugError as problem:
         if altmap is not None:
             added = kernel.state.sections.covered(start_pfn, start_pfn + nr_pages) - had
