@@ -19,14 +19,16 @@ def block_ids(kernel: Kernel, spec: RangeSpec) -> list[int]:
     """Return the ids of the blocks that a range means, ascending; they need not exist.
 
     Raises:
-        MemoryHotplugError: EINVAL, a range of bytes that is not made of whole blocks; ENODEV, the
-            memory of that name is gone or never came.
+        MemoryHotplugError: EINVAL, a range of bytes that is not made of whole blocks; ENOENT, the
+            memory of that name is gone or never came, and with it the ``state`` files of its blocks.
     """
     if spec.kind == "block":
         return _ids(kernel, spec.first or 0, spec.last or 0)
     if spec.kind == "name":
-        device_of(kernel, spec.name or "")
-        return device_blocks(kernel, spec.name or "")
+        found = device_blocks(kernel, spec.name or "")
+        if not found:
+            raise MemoryHotplugError(errno.ENOENT, f"there is no memory block of {spec.name!r}")
+        return found
     start, size = byte_ranges(kernel, spec)[0]
     block_size = kernel.geometry.memory_block_size
     if start % block_size or size % block_size:

@@ -101,11 +101,13 @@ def test_an_unknown_name_is_an_input_error(machine: Machine) -> None:
     assert str(caught.value) == "got dim0, expected the name of memory that was added (dimm0); did you mean 'dimm0'?"
 
 
-def test_memory_that_is_gone_is_enodev(machine: Machine, refused: Refused) -> None:
-    """Its name was right once, so this is a refusal and no mistake in the input."""
+def test_memory_that_is_gone_is_refused(machine: Machine, refused: Refused) -> None:
+    """Its name was right once, so this is no mistake in the input: the device is gone, and so are the state files."""
     machine.remove("dimm0")
 
-    for operation in (machine.online, machine.offline, machine.remove, machine.eject, machine.memmap):
+    for write_state in (machine.online, machine.offline):
+        assert str(refused(write_state, "dimm0")) == "ENOENT: there is no memory block of 'dimm0'"
+    for operation in (machine.remove, machine.eject, machine.memmap):
         assert str(refused(operation, "dimm0")) == "ENODEV: there is no memory of 'dimm0'"
 
 
