@@ -159,6 +159,7 @@ class PageFlag(IntFlag):
     SLAB = 1 << 7
     BUDDY = 1 << 10
     ANON = 1 << 12
+    HWPOISON = 1 << 19
     NOPAGE = 1 << 20
     OFFLINE = 1 << 23
     PGTABLE = 1 << 26

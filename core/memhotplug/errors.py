@@ -17,8 +17,10 @@ import difflib
 import errno as _errno
 import os
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 __all__ = [
+    "EHWPOISON",
     "InputError",
     "MemoryHotplugError",
     "PluginError",
@@ -28,8 +30,13 @@ __all__ = [
 ]
 
 
-_KERNEL_NAMES = {_errno.EOPNOTSUPP: "EOPNOTSUPP", _errno.EDEADLK: "EDEADLK", _errno.EAGAIN: "EAGAIN"}
-"""Where one number has several names: the one that the kernel prints."""
+EHWPOISON: Final = 133
+"""Memory page has hardware error; Python's errno lacks it."""
+
+_KERNEL_NAMES = {
+    _errno.EOPNOTSUPP: "EOPNOTSUPP", _errno.EDEADLK: "EDEADLK", _errno.EAGAIN: "EAGAIN", EHWPOISON: "EHWPOISON",
+}  # fmt: skip
+"""Where one number has several names, or none in Python: the one that the kernel prints."""
 
 
 def errno_name(number: int) -> str:
@@ -44,6 +51,8 @@ def errno_number(name: str) -> int:
         ValueError: there is no such errno.
     """
     number = getattr(_errno, name, None) if name.startswith("E") else None
+    if name == _KERNEL_NAMES[EHWPOISON]:
+        number = EHWPOISON
     if not isinstance(number, int):
         raise ValueError(f"an errno name such as EBUSY, not {name!r}")
     return number

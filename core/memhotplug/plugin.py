@@ -30,7 +30,7 @@ from memhotplug.engine.sections import (
 )
 from memhotplug.engine.spans import shrink_zone_span
 from memhotplug.engine.zone_choice import zone_for_run
-from memhotplug.errors import InputError, MemoryHotplugError, PluginError
+from memhotplug.errors import EHWPOISON, InputError, MemoryHotplugError, PluginError
 from memhotplug.hookspecs import hookimpl
 from memhotplug.keyspec import KeySpec
 from memhotplug.model.allocator import free_pages
@@ -54,6 +54,7 @@ from memhotplug.units import (
 )
 
 __all__ = [
+    "EHWPOISON",
     "NO_ZONE",
     "AddRequest",
     "Altmap",

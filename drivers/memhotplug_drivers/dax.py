@@ -144,8 +144,7 @@ def _register_group(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRa
     pages = sum(kernel.geometry.pfn(phys_range.size) for phys_range in ranges)
     nid = ranges[0].nid
     if nid is not None:
-        group = kernel.profile.register_group(kernel, nid, max_pages=pages)
-        kernel.state.put_device(kernel.open_device(request), group=group)
+        kernel.register_group(request, nid, max_pages=pages)
 
 
 def _add(kernel: Kernel, request: AddRequest, phys_range: PhysRange) -> None:

@@ -84,6 +84,7 @@ def _allocator(kernel: Kernel) -> Iterator[str]:
                 yield f"I11: {_label(zone)}: {shared} free pages hold memmap that is in use"
         used = _common(zone.linked, allocated)
         used += sum(_common(zone.linked, held.pages) for held in state.allocations.values())
+        used += _common(zone.linked, state.poisoned)
         if zone.nr_free + used != zone.managed:
             yield f"I3: {_label(zone)}: {zone.managed} pages managed, {zone.nr_free} free and {used} allocated"
 

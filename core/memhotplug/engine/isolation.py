@@ -23,11 +23,11 @@ __all__ = ["isolate", "migrate", "unisolate", "unmovable_pages"]
 
 
 def unmovable_pages(kernel: Kernel, zone: Zone, pages: ExtentSet) -> int:
-    """Return how many of the pages are neither free nor movable."""
+    """Return how many of the pages are neither free nor movable nor given up as broken."""
     state = kernel.state
     usable = sum(_overlap(pages, part) for part in (zone.free, zone.pcp))
     movable = sum(_overlap(pages, held.pages) for held in state.allocations.values() if held.movable)
-    return pages.total - usable - movable
+    return pages.total - usable - movable - _overlap(pages, state.poisoned)
 
 
 def _overlap(pages: ExtentSet, other: ExtentSet) -> int:

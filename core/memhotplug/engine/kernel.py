@@ -319,6 +319,8 @@ class Kernel(SparseVmemmap):
     def link_to_zone(self, zone: Zone, start_pfn: int, end_pfn: int) -> None:
         """Let the struct pages of a range name a zone, and the zone's span cover the range.
 
+        They are initialised anew, so that a page that was given up as broken is forgotten to be.
+
         Models: mm/memory_hotplug.c:move_pfn_range_to_zone().
         """
         zone.grow_span(start_pfn, end_pfn)
@@ -326,6 +328,7 @@ class Kernel(SparseVmemmap):
             if other is not zone:
                 other.linked.remove(start_pfn, end_pfn)
         zone.linked.add(start_pfn, end_pfn)
+        self.state.poisoned.remove(start_pfn, end_pfn)
 
     def describe(self, start: int, size: int) -> str:
         """Return a range of bytes for a message."""

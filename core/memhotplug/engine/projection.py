@@ -137,6 +137,7 @@ def _owners(kernel: Kernel, pages: PageArray, start_pfn: int, online: ExtentSet)
     _mark(pages, start_pfn, state.reserved, PageFlag.RESERVED, online)
     _mark(pages, start_pfn, state.vmemmap.backing_from(Source.BOOT), PageFlag.RESERVED, online)
     _mark(pages, start_pfn, state.withheld, PageFlag.OFFLINE, online)
+    _mark(pages, start_pfn, state.poisoned, PageFlag.HWPOISON, online)
     for held in state.allocations.values():
         if held.movable:
             _mark(pages, start_pfn, held.pages, PageFlag.LRU | PageFlag.ANON, online)

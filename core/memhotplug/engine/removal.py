@@ -49,6 +49,7 @@ def remove_memory(kernel: Kernel, start: int, size: int) -> None:
     pages = kernel.geometry.pfn(start), kernel.geometry.pfn(start + size)
     kernel.state.withheld.remove(*pages)
     kernel.state.unbacked.remove(*pages)
+    kernel.state.poisoned.remove(*pages)
     for index, device in enumerate(kernel.state.devices):
         kept = _without(device.ranges, start, start + size)
         if kept != device.ranges:

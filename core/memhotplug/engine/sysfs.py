@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from memhotplug.contracts import AddRequest
+from memhotplug.engine import hwpoison
 from memhotplug.engine.hotadd import hot_add
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.onlining import offline_blocks, online_blocks
@@ -46,6 +47,7 @@ def read_attribute(kernel: Kernel, path: str) -> str:
         "memory/block_size_bytes": lambda: f"{kernel.geometry.memory_block_size:x}\n",
         "memory/auto_online_blocks": lambda: kernel.state.auto_online.label + "\n",
         "memory/probe": _write_only,
+        **{f"memory/{name}": _write_only for name in hwpoison.FILES},
         "node/online": lambda: _id_list(nid for nid, node in kernel.state.nodes.items() if node.online),
         "node/has_memory": lambda: _id_list(nid for nid, node in kernel.state.nodes.items() if node.present),
     }
@@ -80,6 +82,8 @@ def write_attribute(kernel: Kernel, path: str, value: str, *, capable: bool = Tr
         _write_auto_online(kernel, value)
     elif relative == "memory/probe":
         _write_probe(kernel, value)
+    elif relative.removeprefix("memory/") in hwpoison.FILES:
+        hwpoison.offline_page(kernel, relative.removeprefix("memory/"), value, capable=capable)
     elif not _write_own(kernel, relative, value, capable=capable):
         read_attribute(kernel, path)
         raise MemoryHotplugError(errno.EACCES, f"{_ROOT}{relative} is read-only")

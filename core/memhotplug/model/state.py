@@ -75,7 +75,8 @@ class Device:
 
 
 _COPIED = (
-    "blocks", "sections", "early", "vmemmap", "resources", "reserved", "holes", "withheld", "unbacked", "profile",
+    "blocks", "sections", "early", "vmemmap", "resources", "reserved", "holes", "withheld", "unbacked", "poisoned",
+    "profile",
 )  # fmt: skip
 
 
@@ -102,6 +103,7 @@ class MachineState:
         holes: pfns inside boot blocks where there is no memory.
         auto_online: what happens to blocks right after they were added.
         withheld: present pfns that a driver keeps from the page allocator (PG_offline).
+        poisoned: pfns of pages that were given up as broken.
         unbacked: pfns of hot-added ranges behind which the hypervisor has put no memory.
         boot_pages: pages that the page allocator managed when boot had finished.
         fail_allocation: fault injection: the number of allocations that still succeed, None for all.
@@ -110,8 +112,8 @@ class MachineState:
 
     __slots__ = (
         "allocations", "auto_online", "blocks", "boot_pages", "devices", "driver_state", "early", "fail_allocation",
-        "geometry", "holes", "nodes", "page_tables", "profile", "reserved", "resources", "sections", "unbacked",
-        "vmemmap", "withheld",
+        "geometry", "holes", "nodes", "page_tables", "poisoned", "profile", "reserved", "resources", "sections",
+        "unbacked", "vmemmap", "withheld",
     )  # fmt: skip
 
     def __init__(self, geometry: Geometry, profile: ProfileState) -> None:
@@ -131,6 +133,7 @@ class MachineState:
         self.auto_online = OnlineType.OFFLINE
         self.withheld = ExtentSet()
         self.unbacked = ExtentSet()
+        self.poisoned = ExtentSet()
         self.boot_pages = 0
         self.fail_allocation: int | None = None
         self.profile = profile

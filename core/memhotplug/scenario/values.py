@@ -42,7 +42,7 @@ __all__ = [
 EXPECTED_SIZE: Final = "a size such as 128M, 1GiB or 0x8000000"
 EXPECTED_ERRNO: Final = "an errno name such as EBUSY"
 EXPECTED_TEXT: Final = "text"
-ERRNO_NAMES: Final = tuple(name for name in dir(errno) if name.startswith("E"))  # dir() sorts
+ERRNO_NAMES: Final = tuple(sorted({*(name for name in dir(errno) if name.startswith("E")), "EHWPOISON"}))
 EXPECTED_PATH: Final = "an attribute below /sys/devices/system, such as memory/auto_online_blocks, or a path from /sys/"
 
 _INT: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,24})\Z|0[xX][0-9a-fA-F]{1,20}\Z")

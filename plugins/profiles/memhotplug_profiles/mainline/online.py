@@ -7,6 +7,7 @@ drivers/base/memory.c:memory_block_online() (v5.13 to v6.12).
 from __future__ import annotations
 
 from memhotplug.plugin import (
+    EHWPOISON,
     BlockState,
     Kernel,
     MemoryEvent,
@@ -27,12 +28,18 @@ def online(kernel: Kernel, rules: Rules, rows: slice, zone: Zone) -> None:
 
     present and spanned count whole blocks; managed leaves out the pages that each block reserves
     for its memmap. A veto takes the blocks out of the zone again.
+
+    Raises:
+        MemoryHotplugError: EHWPOISON pages of the blocks are given up as broken, or a veto.
     """
     state = kernel.state
     starts, ends = state.block_bounds(rows)
     reserved = state.blocks.altmap_pages[rows]
     start_pfn, end_pfn = int(starts[0]), int(ends[-1])
     altmap_pages = int(reserved.sum())
+    broken = state.poisoned.covered(start_pfn, end_pfn)
+    if broken and rules.counts_poison:
+        raise MemoryHotplugError(EHWPOISON, f"{broken} pages are given up as broken")
     if rules.prepare_online:
         kernel.notify(MemoryEvent.MEM_PREPARE_ONLINE, start_pfn, end_pfn - start_pfn, altmap_pages)
     kernel.link_to_zone(zone, start_pfn, end_pfn)

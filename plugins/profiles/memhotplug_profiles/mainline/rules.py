@@ -16,6 +16,7 @@ class Rules:
         auto_movable: memory groups (MHP_NID_IS_MGID), online_policy, auto_movable_ratio and
             auto_movable_numa_aware exist (e83a437faa62, 3fcebf90209a, v5.15); before, a plain online
             goes by contig-zones.
+        counts_poison: a block counts its broken pages and does not go online with them (v6.2).
         force: memory_hotplug.memmap_on_memory also takes ``force``, which pads the reserved pages
             to whole pageblocks, and a range that cannot self-host is added plainly
             (2d1f649c7c08, v6.6); before, add_memory() refused with EINVAL.
@@ -30,6 +31,7 @@ class Rules:
 
     version: tuple[int, int]
     auto_movable: bool = False
+    counts_poison: bool = False
     force: bool = False
     split: bool = False
     prepare_online: bool = False
