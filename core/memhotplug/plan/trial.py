@@ -37,6 +37,10 @@ _ONLINE_TYPES: Final = {
 }
 
 
+_BLOCK_BY_BLOCK: Final = (*WAITING, "pseries")
+"""Drivers that add a block and have it onlined before they add the next."""
+
+
 class NoPageLeftError(MemoryHotplugError):
     """An allocation that is too small to fail found nothing: the OOM killer runs instead."""
 
@@ -113,6 +117,31 @@ def free_pages(machine: Machine, *, movable: bool = True) -> int:
     return sum(zone.nr_free for zone in zones if movable or zone.kind is not ZoneKind.MOVABLE)
 
 
+@dataclass(frozen=True, slots=True)
+class _Books:
+    """Pages that are free and pages that are managed, of all zones or of kernel zones only."""
+
+    movable: bool
+    free: int
+    managed: int
+
+    @classmethod
+    def of(cls, machine: Machine, *, movable: bool) -> _Books:
+        zones = [zone for zone in machine.kernel.state.zones() if movable or zone.kind is not ZoneKind.MOVABLE]
+        return cls(movable, sum(zone.nr_free for zone in zones), sum(zone.managed for zone in zones))
+
+    def lowest(self, machine: Machine, steps: int) -> int:
+        """Return the free pages at the lowest point on the way to what the machine is now.
+
+        Each of so many equal steps first takes its share of the cost, then brings its share of what comes online:
+        the lowest point is in the first step or in the last.
+        """
+        now, steps = _Books.of(machine, movable=self.movable), max(steps, 1)
+        gained = now.managed - self.managed
+        cost = self.free + gained - now.free
+        return min(self.free - cost // steps, now.free - gained // steps)
+
+
 def high_marks(machine: Machine) -> int:
     """Return the pages that the high watermarks of all kernel zones ask for."""
     return sum(zone.wmark[2] for zone in machine.kernel.state.zones() if zone.kind is not ZoneKind.MOVABLE)
@@ -122,18 +151,19 @@ def attempt(machine: Machine, question: Question, sizes: Sequence[int] | None = 
     """Play a question on a copy of a machine; ``sizes`` overrides the question's."""
     trial = machine.copy()
     events = len(trial.kernel.events)
-    lowest = [free_pages(machine)]
-    kernel_lowest = [free_pages(machine, movable=False)]
+    lowest, kernel_lowest = [free_pages(machine)], [free_pages(machine, movable=False)]
     _online_along(trial.kernel, question)
     problem: MemoryHotplugError | None = None
     verdict: str | None = None
     for number, size in enumerate(question.sizes if sizes is None else sizes):
+        books = [_Books.of(trial, movable=movable) for movable in (True, False)]
         try:
             verdict = _add(trial.kernel, question, number, size)
         except MemoryHotplugError as refused:
             problem, verdict = refused, refused.driver_result
-        lowest.append(free_pages(trial))
-        kernel_lowest.append(free_pages(trial, movable=False))
+        steps = len(_ids_of(trial.kernel, f"plan{number}")) if question.driver in _BLOCK_BY_BLOCK else 1
+        for found, old in zip((lowest, kernel_lowest), books, strict=True):
+            found.append(old.lowest(trial, steps))
         problem = problem or _online(trial.kernel, f"plan{number}", question.online)
         if problem is not None:
             break

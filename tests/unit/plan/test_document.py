@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from tests.unit.plan.conftest import Ask, Document, Plan
 
 GIB = 1 << 30
+MIB = 1 << 20
 
 KEYS = [
     "schema", "verdict", "reason", "risks", "machine", "question", "memmap", "free", "largest_single_add", "safe_steps",
@@ -165,3 +167,24 @@ def test_a_new_node_is_an_event_and_takes_memmap_from_the_old_one(ask: Ask) -> N
     assert document["uevents"]["node"] == 1
     assert document["memmap"]["by_zone"] == {"0 DMA32": 16 << 20}
     assert document["zones"][-1]["node"] == 1
+
+
+@pytest.mark.parametrize(
+    ("question", "lowest"),
+    [
+        ({}, 951 * MIB - 128 * MIB - 96 * 4096),
+        ({"online": "none"}, 951 * MIB - 128 * MIB - 96 * 4096),
+        ({"cmdline": "memhp_default_state=online"}, 951 * MIB - 128 * MIB - 96 * 4096),
+        ({"driver": "virtio_mem", "online": "kernel"}, 951 * MIB - 2 * MIB - 4096),
+        ({"driver": "virtio_mem", "online": "movable"}, 951 * MIB - 128 * MIB - (96 + 8) * 4096),
+    ],
+    ids=["online", "offline", "kernel onlines", "block by block", "block by block, movable"],
+)
+def test_the_lowest_point_comes_before_the_new_memory_is_online(
+    question: dict[str, Any], lowest: int, ask: Ask
+) -> None:
+    """Whoever brings it online, and also where each block comes online before the next is added."""
+    free = ask(GIB, 8 * GIB, **question)["free"]
+
+    assert free["kernel_before_bytes"] == 951 * MIB
+    assert free["kernel_lowest_bytes"] == lowest
