@@ -53,9 +53,9 @@ def plan(capsys: pytest.CaptureFixture[str]) -> Plan:
 
 
 @cache
-def capacity_table() -> list[dict[str, Any]]:
-    """Return the recorded capacity experiments."""
-    with lzma.open(CAPACITY) as handle:
+def capacity_table(name: str = CAPACITY.name) -> list[dict[str, Any]]:
+    """Return the recorded capacity experiments of one file."""
+    with lzma.open(CAPACITY.with_name(name)) as handle:
         table: list[dict[str, Any]] = json.load(handle)["table"]
     return table
 
