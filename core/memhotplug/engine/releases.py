@@ -7,7 +7,7 @@ import re
 from memhotplug.errors import InputError
 from memhotplug.manager import names
 
-__all__ = ["choose_profile"]
+__all__ = ["choose_profile", "oldest_profile"]
 
 
 def choose_profile(release: str | None) -> str:
@@ -16,12 +16,22 @@ def choose_profile(release: str | None) -> str:
     Raises:
         InputError: there is none, or the release cannot be read.
     """
-    wanted = _version(release or "")
-    profiles = {_version(name.removeprefix("linux-")): name for name in names("profiles") if name.startswith("linux-")}
+    wanted, profiles = _version(release or ""), _mainline()
     usable = [version for version in profiles if version and wanted and version <= wanted]
     if not usable:
         raise InputError(f"a kernel release that a profile covers ({', '.join(profiles.values())})", got=release)
     return profiles[max(usable)]
+
+
+def oldest_profile(release: str) -> str | None:
+    """Return the oldest mainline profile if a kernel release is older than that, else None."""
+    wanted, profiles = _version(release), _mainline()
+    oldest = min((version for version in profiles if version), default=None)
+    return profiles[oldest] if wanted and oldest and wanted < oldest else None
+
+
+def _mainline() -> dict[tuple[int, int] | None, str]:
+    return {_version(name.removeprefix("linux-")): name for name in names("profiles") if name.startswith("linux-")}
 
 
 def _version(text: str) -> tuple[int, int] | None:

@@ -111,7 +111,7 @@ def _auto_movable(subject: Subject, plain: Machine) -> Machine | None:
 def _memmap_policies(subject: Subject, question: Question, plain: Machine) -> Iterator[tuple[str, Machine]]:
     """Yield a machine for each way in which this kernel can place the memmap."""
     if _MODE in _parameters(plain):
-        for mode in ("N", "Y", "force"):
+        for mode in ("N", "Y", "force") if subject.self_hosts else ("N",):
             machine = _booted(subject, f"memory_hotplug.{_MODE}={mode}")
             name = f"{_MODE}={mode}"
             if machine is not None and _current_mode(machine) == name:  # before v6.6 force was taken for a false

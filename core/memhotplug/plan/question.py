@@ -57,6 +57,7 @@ class Subject:
         boot_bytes: boot memory of a fresh guest. resized: boots it with that much instead.
         other: the same question's machine under another assumption, by its name; for comparison only.
         possible_nodes: ids of the nodes that may come; empty if that is not known.
+        self_hosts: whether its kernel can place a memmap in the memory that it describes.
     """
 
     boot: Callable[[str], Machine]
@@ -68,3 +69,4 @@ class Subject:
     boot_bytes: int = 0
     resized: Callable[[int], Machine] | None = None
     possible_nodes: tuple[int, ...] = ()
+    self_hosts: bool = True

@@ -34,6 +34,7 @@ DEFAULT_KERNEL: Final = "linux-6.12"
 """The profile that a plan assumes when nothing says which kernel it is."""
 
 _QUIET: Final = "nothing else allocates or frees memory meanwhile, and nothing is reclaimed or compacted"
+_NOT_SELF_HOSTED: Final = "memory_hotplug.memmap_on_memory=N"
 _X86_DMA_END: Final = 16 << 20
 _X86_HOLE: Final = (0xA0000, 0x100000)  # video memory and ROMs: no RAM on any PC
 
@@ -154,8 +155,11 @@ def from_recorded(
     if which is None:
         raise InputError("--arch, since nothing recorded tells the architecture", file=machine.file)
     check_name("arch", "--arch", which)
-    chosen = profile_of(kernel) if kernel else _recorded_profile(machine)
+    older = None if kernel else _older(machine)
+    chosen = profile_of(kernel) if kernel else older or _recorded_profile(machine)
     line = _recorded_line(machine) if cmdline is None else cmdline
+    if older:
+        line += f" {_NOT_SELF_HOSTED}"
 
     def boot(extra: str) -> Machine:
         try:
@@ -166,7 +170,7 @@ def from_recorded(
     return Subject(
         boot=boot, arch=which, kernel=chosen,
         assumptions=tuple(_recorded_assumptions(machine, kernel, chosen, None if arch or machine.arch else which)),
-        source=source, possible_nodes=machine.possible_nodes,
+        source=source, possible_nodes=machine.possible_nodes, self_hosts=older is None,
     )  # fmt: skip
 
 
@@ -186,6 +190,13 @@ def _arch_by_zones(machine: RecordedMachine) -> str | None:
         return None
     end = (dma.start_pfn + dma.spanned) * machine.page_size
     return "x86_64" if end == _X86_DMA_END else None
+
+
+def _older(machine: RecordedMachine) -> str | None:
+    """Return the profile that stands for a kernel that is older than all of them, None if it is not."""
+    from memhotplug.engine.releases import oldest_profile
+
+    return oldest_profile(machine.kernel_release) if machine.kernel_release else None
 
 
 def _recorded_profile(machine: RecordedMachine) -> str:
@@ -208,7 +219,9 @@ def _recorded_assumptions(
         yield f"architecture {guessed_arch}, since the DMA zone ends at 16 MiB; nothing else tells"
     if kernel is None:
         release = machine.kernel_release
-        yield f"kernel {chosen}: {f'the recorded kernel is {release}' if release else 'none was recorded'}"
+        older = ", which is older than that and never hosts a memmap in the memory it describes"
+        told = f"the recorded kernel is {release}{older if _older(machine) else ''}" if release else "none was recorded"
+        yield f"kernel {chosen}: {told}"
     yield "which pages are free or hold the memmap is inferred; how many is as recorded"
     for note in machine.notes:
         yield f"{note.kind}: {note.text}"

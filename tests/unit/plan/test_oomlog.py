@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.plan.conftest import Plan
 
 from memhotplug.engine.machine import Machine
 from memhotplug.engine.recorded import kernel_from_machine
@@ -224,6 +226,22 @@ def test_nodes_and_movable_zones_follow_one_another() -> None:
         (1, True, True),
     ]
     assert {block.node for block in machine.blocks if block.id >= 32} == {1}
+
+
+@pytest.mark.parametrize("release", ["4.1.51", "4.18.0-553.el8.x86_64", "5.4.77", "5.10.0-28-amd64"])
+def test_a_kernel_older_than_every_profile_has_a_stand_in(release: str, tmp_path: Path, plan: Plan) -> None:
+    """Most who ever reported such a failure had one; none of them can host a memmap where it is."""
+    log = tmp_path / "log"
+    log.write_text(LARGE.read_text().replace("6.12.107+deb13-amd64", release))
+    arguments = ("--oom-log", log, "--add", "4G", "--json", "--cmdline", "memory_hotplug.memmap_on_memory=1")
+
+    status, out, _ = plan(*arguments)
+    document = json.loads(out)
+
+    assert (status, document["memmap"]["self_hosted_bytes"]) == (4, 0)
+    assert [one["name"] for one in document["policies"] if one["kind"] == "memmap"] == ["memmap_on_memory=N"]
+    expected = f"the recorded kernel is {release}, which is older than that and never hosts a memmap in the memory it"
+    assert f"kernel linux-5.13: {expected} describes" in document["assumptions"]
 
 
 def test_without_a_failure_there_is_still_a_machine() -> None:
