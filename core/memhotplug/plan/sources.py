@@ -147,10 +147,15 @@ def from_recorded(
     """Return a machine that was recorded.
 
     Raises:
-        InputError: it does not say its architecture and nobody else does, or there is no such plugin.
+        InputError: it contradicts itself, or does not say its architecture and nobody else does, or there is no
+            such plugin.
     """
     from memhotplug.engine.recorded import kernel_from_machine
+    from memhotplug.snapshot.disagree import contradictions
 
+    wrong = "; ".join(contradictions(machine))
+    if wrong:
+        raise InputError(f"zones whose numbers agree ({wrong})", got="a contradiction", file=machine.file)
     which = arch or machine.arch or _arch_by_zones(machine)
     if which is None:
         raise InputError("--arch, since nothing recorded tells the architecture", file=machine.file)

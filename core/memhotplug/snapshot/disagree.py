@@ -1,6 +1,7 @@
 """Where the files of one snapshot contradict each other.
 
-This is reported and never fatal: the files of a live machine are read one after the other.
+As a rule this is reported and not fatal: the files of a live machine are read one after the other. What
+no moment between two reads explains is a contradiction, and whoever plans on such numbers plans on nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from memhotplug.snapshot.records import RecordedMachine, RecordedZone
 from memhotplug.snapshot.source import Note
 from memhotplug.units import format_blocks
 
-__all__ = ["disagreements"]
+__all__ = ["contradictions", "disagreements"]
+
+_MOVING = (16, 1024)  # free pages may differ by one part in so many of a zone, or so many pages
 
 
 def disagreements(machine: RecordedMachine) -> tuple[Note, ...]:
@@ -28,24 +31,54 @@ def disagreements(machine: RecordedMachine) -> tuple[Note, ...]:
     return tuple(Note(kind="inconsistent", text=text) for text in texts)
 
 
+def contradictions(machine: RecordedMachine) -> tuple[str, ...]:
+    """Return those disagreements about zones that cannot come from reading one file after the other."""
+    share, least = _MOVING
+    found: list[str] = []
+    for zone in machine.zones:
+        slack = max(zone.managed // share, least)
+        if abs(zone.free - zone.buddy_pages) > slack:
+            found.append(_free_of(zone))
+        found += _bounds(zone)
+        if _most_free(zone) > zone.managed + slack:
+            found.append(_beyond_managed(zone))
+    return tuple(found)
+
+
 def _free(machine: RecordedMachine) -> Iterator[str]:
     for zone in machine.zones:
         if zone.free != zone.buddy_pages:
-            yield (
-                f"{zone.title}: zoneinfo shows {zone.free} free pages, buddyinfo {zone.buddy_pages} "
-                f"(difference {zone.free - zone.buddy_pages:+d})"
-            )
+            yield _free_of(zone)
+
+
+def _free_of(zone: RecordedZone) -> str:
+    return (
+        f"{zone.title}: zoneinfo shows {zone.free} free pages, buddyinfo {zone.buddy_pages} "
+        f"(difference {zone.free - zone.buddy_pages:+d})"
+    )
 
 
 def _sizes(machine: RecordedMachine) -> Iterator[str]:
     for zone in machine.zones:
-        if zone.managed > zone.present:
-            yield f"{zone.title}: {zone.managed} managed pages are more than the {zone.present} present"
-        if zone.present > zone.spanned:
-            yield f"{zone.title}: {zone.present} present pages are more than the {zone.spanned} spanned"
-        free = max(zone.free, zone.buddy_pages) + zone.pcp_pages
-        if free > zone.managed:
-            yield f"{zone.title}: {free} free pages (per-cpu lists included) are more than the {zone.managed} managed"
+        yield from _bounds(zone)
+        if _most_free(zone) > zone.managed:
+            yield _beyond_managed(zone)
+
+
+def _bounds(zone: RecordedZone) -> Iterator[str]:
+    if zone.managed > zone.present:
+        yield f"{zone.title}: {zone.managed} managed pages are more than the {zone.present} present"
+    if zone.present > zone.spanned:
+        yield f"{zone.title}: {zone.present} present pages are more than the {zone.spanned} spanned"
+
+
+def _most_free(zone: RecordedZone) -> int:
+    return max(zone.free, zone.buddy_pages) + zone.pcp_pages
+
+
+def _beyond_managed(zone: RecordedZone) -> str:
+    free = _most_free(zone)
+    return f"{zone.title}: {free} free pages (per-cpu lists included) are more than the {zone.managed} managed"
 
 
 def _present(machine: RecordedMachine) -> Iterator[str]:
