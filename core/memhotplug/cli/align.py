@@ -95,7 +95,7 @@ def command(
         return _status(entries[0])
     from memhotplug.plan.strandtext import align_lines
 
-    for line in align_lines(entries, chosen, paint_for(sys.stdout)):
+    for line in align_lines(entries, chosen, kernel, paint_for(sys.stdout)):
         print(line)
     return _status(entries[0])
 

@@ -7,7 +7,7 @@ takes them whole), the kernel's own check says EINVAL; only the distances are co
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from memhotplug.contracts import AddRequest, PhysRange
@@ -31,6 +31,7 @@ __all__ = [
     "windows_of",
 ]
 
+_OLDER: Final = "v2-2019"
 BLOCK_SIZES: Final = tuple(128 << (20 + shift) for shift in range(5))
 """The memory block sizes that are compared unless others are asked for, in bytes."""
 
@@ -106,9 +107,13 @@ class BlockMemmap:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BySize:
-    """All windows with one memory block size; ``memmap`` is None where the kernel has no such policy."""
+    """All windows with one memory block size; ``memmap`` is None where the kernel has no such policy.
+
+    ``kernel`` is the profile that has such blocks: the one that was asked for, or an older one.
+    """
 
     block_size: int
+    kernel: str
     fits: tuple[Fit, ...]
     memmap: BlockMemmap | None
 
@@ -164,10 +169,27 @@ def survey(
         chosen = [own, *(size for size in BLOCK_SIZES if size != own and _possible(choice, size))]
     found = []
     for size in chosen:
-        machine = choice.boot(size)
+        having = _with_blocks(choice, size)
+        machine = having.boot(size)
         fits = tuple(fit(machine.kernel, window, driver) for window in windows)
-        found.append(BySize(block_size=size, fits=fits, memmap=_memmap(choice, machine)))
+        found.append(BySize(block_size=size, kernel=having.kernel, fits=fits, memmap=_memmap(having, machine)))
     return tuple(found)
+
+
+def _with_blocks(choice: MachineChoice, size: int) -> MachineChoice:
+    """Return the choice, or one with an older kernel if only that has blocks of a size (arm64: 1G before 5.12).
+
+    Raises:
+        InputError: neither has.
+    """
+    try:
+        choice.boot(size)
+    except InputError:
+        older = replace(choice, kernel=_OLDER)
+        if not _possible(older, size):
+            raise
+        return older
+    return choice
 
 
 def _possible(choice: MachineChoice, size: int) -> bool:

@@ -20,6 +20,7 @@ def to_document(entries: Sequence[BySize], *, arch: str, kernel: str, driver: st
 
     Args:
         entries: what ``survey`` returned; the verdict is about the first.
+        kernel: the profile that was asked for.
     """
     verdict, choice = entries[0], best(entries)
     return {
@@ -44,6 +45,7 @@ def _ascending(entries: Sequence[BySize]) -> list[BySize]:
 def _by_size(entry: BySize) -> dict[str, object]:
     return {
         "block_size": entry.block_size,
+        "kernel": entry.kernel,
         "usable_bytes": entry.usable_bytes,
         "stranded_bytes": entry.stranded_bytes,
         "ranges": [_fit(fit) for fit in entry.fits],
@@ -85,14 +87,16 @@ def _memmap(memmap: BlockMemmap | None) -> dict[str, object] | None:
     }
 
 
-def align_lines(entries: Sequence[BySize], driver: str, paint: Paint = plain) -> Iterator[str]:
+def align_lines(entries: Sequence[BySize], driver: str, kernel: str, paint: Paint = plain) -> Iterator[str]:
     """Yield the answer for people.
 
     Args:
         entries: what ``survey`` returned; the verdict is about the first.
+        kernel: the profile that was asked for.
     """
     verdict = entries[0]
-    yield f"{driver}, memory blocks of {_exact(verdict.block_size)}:"
+    older = "" if verdict.kernel == kernel else f" (as under {verdict.kernel}, not under {kernel})"
+    yield f"{driver}, memory blocks of {_exact(verdict.block_size)}{older}:"
     for fit in verdict.fits:
         yield from _window_lines(fit, paint)
     if len(verdict.fits) > 1:
@@ -121,6 +125,11 @@ def _blocks(fit: Fit) -> str:
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in fit.blocks)
 
 
+def _counted(fit: Fit) -> str:
+    one = len(fit.blocks) == 1 and fit.blocks[0][0] == fit.blocks[0][1]
+    return f"{'block' if one else 'blocks'} {_blocks(fit)}"
+
+
 def _title(fit: Fit) -> str:
     name = f" {fit.window.name}" if fit.window.name else ""
     return f"{format_range(fit.window.start, fit.window.size)}{name} ({_exact(fit.window.size)})"
@@ -134,12 +143,11 @@ def _window_lines(fit: Fit, paint: Paint) -> Iterator[str]:
             more = _exact(fit.rounded - fit.window.size)
             yield f"    next legal size {_exact(fit.rounded)}, {more} more"
         return
-    blocks = _blocks(fit)
     if not fit.stranded_bytes:
-        yield f"  {_title(fit)}: {paint('aligned', 'green')}, blocks {blocks}"
+        yield f"  {_title(fit)}: {paint('aligned', 'green')}, {_counted(fit)}"
         return
     lost = paint(f"{_exact(fit.stranded_bytes)} stranded", "yellow")
-    yield f"  {_title(fit)}: blocks {blocks} ({_exact(fit.usable_bytes)}), {lost}"
+    yield f"  {_title(fit)}: {_counted(fit)} ({_exact(fit.usable_bytes)}), {lost}"
     yield f"    {_exact(fit.head)} in front of {fit.usable[0].start:#x}, {_exact(fit.tail)} behind"
 
 

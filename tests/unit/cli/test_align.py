@@ -204,3 +204,23 @@ def test_errors_are_objects_with_json(mhp: Mhp) -> None:
 
     assert done.status == 2
     assert json.loads(done.out)["error"]["path"] == "--range"
+
+
+def test_blocks_that_only_an_older_kernel_has_are_answered_under_that(mhp: Mhp) -> None:
+    """arm64 had sections, and so blocks, of 1 GiB before 5.12; a report from then asks with that size."""
+    done = mhp("align", "--range", "0xc8000000+1G", "--arch", "arm64", "--block-size", "1G")
+
+    assert done.status == 4
+    assert done.out.splitlines()[:3] == [
+        "acpi, memory blocks of 1G (as under v2-2019, not under linux-6.12):",
+        "  0x00000000c8000000-0x0000000107ffffff (1G): EINVAL: Block size [0x40000000] unaligned hotplug range: "
+        "start 0xc8000000, size 0x40000000",
+        "    next legal start 0x100000000, a gap of 896M",
+    ]
+
+
+def test_a_single_block_is_one_block(mhp: Mhp) -> None:
+    """Not blocks 33."""
+    done = mhp("align", "--range", "0x100600000+250M", "--driver", "dax")
+
+    assert "  0x0000000100600000-0x000000010fffffff (250M): block 33 (128M), 122M stranded" in done.out.splitlines()
