@@ -63,9 +63,12 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str | 
     if value is None:
         return None
     try:
-        return int(value, 16 if value.lower().startswith("0x") else 10)
+        address = int(value, 16 if value.lower().startswith("0x") else 10)
     except ValueError:
-        raise click.BadParameter(f"got {value!r}, expected an address such as 0x100000000") from None
+        address = -1
+    if address < 0:
+        raise click.BadParameter(f"got {value!r}, expected an address such as 0x100000000")
+    return address
 
 
 @click.command(help=_HELP, short_help="Say whether a hot-add fits and what it costs.")

@@ -36,7 +36,7 @@ class Answer:
         policies: the same question under other policies.
         rules: what rules of thumb would have said.
         flip_boot: for a fresh guest, the least boot memory with which it would fit, if it does not.
-        flips_under: name of the other boot assumption, if the verdict is another under it.
+        flips_under: name of the other boot assumption, if the verdict is another under it. flips_to: that verdict.
         assumptions: those of the machine, and those of this question.
     """
 
@@ -53,6 +53,7 @@ class Answer:
     policies: tuple[Mapping[str, object], ...]
     rules: tuple[RuleOfThumb, ...]
     flips_under: str | None
+    flips_to: str | None
     flip_boot: int | None
     assumptions: tuple[str, ...]
 
@@ -73,6 +74,7 @@ def answer(subject: Subject, question: Question) -> Answer:
     geometry = machine.kernel.geometry
     boot = sum(zone.present for zone in machine.kernel.state.zones()) * geometry.page_size
     free = free_pages(machine, movable=False) * geometry.page_size
+    flips_under, flips_to = _flip(subject, question, verdict)
     return Answer(
         subject=subject,
         question=question,
@@ -86,7 +88,8 @@ def answer(subject: Subject, question: Question) -> Answer:
         steps=steps,
         policies=tuple(policies(subject, question, trial, clean, steps)),
         rules=tuple(rules_of_thumb(boot, free, geometry.page_size // geometry.struct_page_size)),
-        flips_under=_flip(subject, question, verdict),
+        flips_under=flips_under,
+        flips_to=flips_to,
         flip_boot=_flip_boot(subject, question, verdict),
         assumptions=(*subject.assumptions, *_warned(subject, machine), *_assumed(machine, question)),
     )
@@ -121,15 +124,16 @@ def _with_fallback(machine: Machine, question: Question, clean: Largest, trial: 
     return largest_add(machine, question, lambda tried: tried.present, known=trial, least=clean.size)
 
 
-def _flip(subject: Subject, question: Question, verdict: str) -> str | None:
+def _flip(subject: Subject, question: Question, verdict: str) -> tuple[str, str] | tuple[None, None]:
+    """Return the other boot assumption and the verdict under it; nothing where that is the same."""
     if subject.other is None:
-        return None
+        return None, None
     name, boot = subject.other
     try:
         other = verdict_of(boot(""), question)
     except InputError:  # too small for that assumption
         other = "does-not-fit"
-    return name if other != verdict else None
+    return (name, other) if other != verdict else (None, None)
 
 
 def _flip_boot(subject: Subject, question: Question, verdict: str) -> int | None:

@@ -45,6 +45,7 @@ def to_document(found: Answer) -> dict[str, object]:
         "policies": [dict(policy) for policy in found.policies],
         "rules_of_thumb": [rule.to_dict() for rule in found.rules],
         "flips_under": found.flips_under,
+        "flips_to": found.flips_to,
         "fits_from_boot_bytes": found.flip_boot,
         "driver_result": trial.driver_result,
         "warnings": trial.machine.kernel.warnings[len(trial.before.kernel.warnings) :],

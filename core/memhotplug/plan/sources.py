@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,6 +13,7 @@ from memhotplug.engine.boot import RESERVES, BootConfig, Reserve, boot_kernel
 from memhotplug.engine.machine import Machine
 from memhotplug.errors import InputError, nearest
 from memhotplug.manager import names
+from memhotplug.plan.bootline import crash_kernel, not_counted
 from memhotplug.plan.question import Subject
 from memhotplug.units import format_size, parse_size
 
@@ -87,7 +89,8 @@ def from_boot(
 
     def boot(reserve: Reserve, boot_size: int, extra: str) -> Machine:
         line = f"{cmdline} {extra}".strip()
-        booted = boot_kernel(config(memory=((0, boot_size),), cmdline=line, reserve=reserve))
+        taken = replace(reserve, image=reserve.image + crash_kernel(cmdline, boot_size))
+        booted = boot_kernel(config(memory=((0, boot_size),), cmdline=line, reserve=taken))
         if arch == "x86_64":
             _without_hole(booted, *_X86_HOLE)
         return Machine(booted)
@@ -96,22 +99,28 @@ def from_boot(
     other = next(one for one in RESERVES.values() if one is not reserve)
     return Subject(
         boot=partial(boot, reserve, size), arch=arch, kernel=chosen,
-        assumptions=tuple(_boot_assumptions(reserve, arch, None if kernel else chosen)),
+        assumptions=tuple(_boot_assumptions(reserve, arch, None if kernel else chosen, cmdline, size)),
         other=(other.name, partial(boot, other, size)), source=f"a fresh {format_size(size)} guest ({profile})",
         boot_bytes=size, resized=lambda boot_size: boot(reserve, boot_size, ""),
     )  # fmt: skip
 
 
-def _boot_assumptions(reserve: Reserve, arch: str, assumed_kernel: str | None) -> Iterator[str]:
+def _boot_assumptions(
+    reserve: Reserve, arch: str, assumed_kernel: str | None, cmdline: str, size: int
+) -> Iterator[str]:
     early = f"{format_size(reserve.early)} and " if reserve.early else ""
     yield (
         f"boot profile {reserve.name}: the kernel keeps {format_size(reserve.image)} and the memmap of boot memory "
         f"for itself, and has allocated {early}1/{reserve.early_share} of memory when boot is over"
     )
+    crash = crash_kernel(cmdline, size)
+    kept = f"no SWIOTLB, {f'{format_size(crash)} for a crash kernel' if crash else 'no crashkernel'}"
     if arch == "x86_64":
-        yield "boot memory has no holes but the one of every PC, from 640K to 1M; no SWIOTLB, no crashkernel"
+        yield f"boot memory has no holes but the one of every PC, from 640K to 1M; {kept}"
     else:
-        yield "boot memory has no holes; no SWIOTLB, no crashkernel"
+        yield f"boot memory has no holes; {kept}"
+    for parameter in not_counted(cmdline):
+        yield f"what {parameter} takes of boot memory is not counted"
     if assumed_kernel:
         yield f"kernel {assumed_kernel}, since none was named"
     yield _QUIET

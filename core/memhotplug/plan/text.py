@@ -68,7 +68,8 @@ def _ticket(document: dict[str, Any], paint: Paint) -> Iterator[str]:
     for warning in document["warnings"]:
         yield from _prose(f"warning: {warning}", indent="  ")
     if document["flips_under"]:
-        yield f"  Under the boot profile {document['flips_under']} the verdict is another one."
+        other, _ = _VERDICTS[document["flips_to"]]
+        yield f"  Under the boot profile {document['flips_under']} the verdict is another one: {other}."
     if document["fits_from_boot_bytes"]:
         yield f"  It would fit from {format_size(document['fits_from_boot_bytes'])} of boot memory on."
 

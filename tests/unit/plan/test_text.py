@@ -19,7 +19,7 @@ def test_the_whole_answer(ask: Ask) -> None:
     assert lines[:19] == [
         "12G by acpi on a fresh 256M guest (lean), x86_64, linux-6.12: fits",
         "  every block appears; kernel zones keep 8.4M at the lowest point",
-        "  Under the boot profile distro the verdict is another one.",
+        "  Under the boot profile distro the verdict is another one: does not fit.",
         "",
         "memmap         192M in 96 chunks of order 9, 10M from DMA of node 0, 182M from DMA32 of node 0",
         "besides        page tables 0 pages (0 memmap, 0 direct map), block devices 144 pages",
