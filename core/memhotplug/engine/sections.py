@@ -1,7 +1,7 @@
 """Adding sections: what every kernel does between the range check and the block devices.
 
 Models: mm/memory_hotplug.c:check_hotplug_memory_range(), __try_online_node(), __add_pages();
-mm/sparse.c:sparse_add_section(), section_activate() (v5.2 to v6.12).
+mm/sparse.c:sparse_add_section(), section_activate() (v5.3 to v6.12).
 """
 
 from __future__ import annotations

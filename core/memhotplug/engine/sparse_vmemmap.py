@@ -45,9 +45,7 @@ class SparseVmemmap(PageTables):
         starts, ends = starts[kept], ends[kept]
         if not len(starts):
             return
-        source = altmap or self.boot_altmap
-        if self.boot_altmap is not None:
-            source = self.boot_altmap
+        source = altmap if self.boot_altmap is None else self.boot_altmap
         if source is None:
             count = int((ends - starts).sum()) // span
             order = leaf_pages.bit_length() - 1

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from memhotplug import InputError, Machine, MemoryHotplugError
+from memhotplug.plugin import Altmap
+from memhotplug_profiles.v2_2019.marks import mark_vmemmap_pages
 
 Boot = Callable[..., Machine]
 Refused = Callable[..., MemoryHotplugError]
@@ -178,3 +180,17 @@ def test_a_flag_of_another_kernel_is_an_input_error(boot: Boot) -> None:
         "MHP_MEMMAP_MEMBLOCK, MHP_VMEMMAP_FLAGS"
     )
     assert machine.to_dict() == before
+
+
+def test_padding_in_an_altmap_warns_when_it_is_marked(boot: Boot) -> None:
+    """Hot-add only ever asks for equal sizes, so there should be none."""
+    machine = boot()
+    altmap = Altmap(1 << 20, 32768)
+    for pages in (1, 512):
+        altmap.alloc_block_buf(pages)
+
+    mark_vmemmap_pages(machine.kernel, altmap, 1, 32768)
+
+    assert machine.to_dict()["warnings"] == [
+        "altmap align is 511 pages: hot-add allocates equal sizes, so it should be 0"
+    ]

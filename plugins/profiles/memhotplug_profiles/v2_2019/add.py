@@ -1,7 +1,7 @@
 """Adding memory: flags, altmap, sections, blocks.
 
 Models: mm/memory_hotplug.c:add_memory_resource(), __add_pages(), mhp_check_correct_flags();
-mm/sparse.c:sparse_add_section() (v5.2 with the series).
+mm/sparse.c:sparse_add_section() (what became v5.3, with the series).
 """
 
 from __future__ import annotations

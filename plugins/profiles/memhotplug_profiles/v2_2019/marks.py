@@ -146,6 +146,10 @@ def mark_vmemmap_pages(kernel: Kernel, altmap: Altmap, windows: int, pages_per_w
     index = np.flatnonzero(altmap.alloc[:windows] > 0)
     if not len(index):
         return
+    if altmap.align[index].any():
+        kernel.warn(
+            f"altmap align is {int(altmap.align[index].sum())} pages: hot-add allocates equal sizes, so it should be 0"
+        )
     v2 = state_of(kernel)
     base = altmap.base_pfn + index * altmap.window_pages
     first, count = base + altmap.reserve, altmap.alloc[index]

@@ -1,14 +1,14 @@
 """Removing memory: sections go ascending, and memmap that sections still need goes last.
 
 Models: mm/memory_hotplug.c:try_remove_memory(), __remove_pages(), __remove_zone();
-mm/sparse.c:sparse_remove_section() with the series' deferred, backward vmemmap_free().
+mm/sparse.c:depopulate_section_memmap(), deferred_vmemmap_free() (what became v5.3, with the series).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from memhotplug.plugin import Array, ExtentSet, Kernel, MapRuns, shrink_zone_span
+from memhotplug.plugin import Array, ExtentSet, Kernel, MapRuns, shrink_zone_span, try_offline_node
 from memhotplug_profiles.v2_2019.marks import state_of
 
 __all__ = ["release_vmemmap", "remove", "remove_pages"]
@@ -25,9 +25,7 @@ def remove(kernel: Kernel, start: int, size: int) -> None:
         kernel=kernel, start_pfn=kernel.geometry.pfn(start), nr_pages=kernel.geometry.pfn(size),
     )  # fmt: skip
     kernel.state.resources.release(start, size)
-    if not (kernel.state.blocks.nid == nid).any() and not kernel.state.nodes[nid].has_cpu:
-        del kernel.state.nodes[nid]
-        kernel.log("node_offline", node=nid)
+    try_offline_node(kernel, nid)
 
 
 def remove_pages(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
