@@ -110,6 +110,21 @@ def _memmap(kernel: Kernel) -> Iterator[str]:
             yield f"I11: the memmap of blocks {format_blocks(ids)} lies in removed memory ({gone.total} pages)"
 
 
+def _left_behind(kernel: Kernel) -> Iterator[str]:
+    """What a failed add left behind may host its memmap in memory that no block device ever had."""
+    state = kernel.state
+    starts, ends = state.block_bounds(slice(None))
+    lonely = state.sections.copy()
+    lonely.remove_many(starts, ends)
+    if not lonely.total:
+        return
+    memmap = state.vmemmap.backing_from(Source.ALTMAP)
+    pages = ExtentSet(*lonely.clip_many(memmap.starts, memmap.ends))
+    if pages.total:
+        first = int(pages.starts[0])
+        yield f"I11: {pages.total} pages of memmap lie in memory that was never added (first pfn {first:#x})"
+
+
 def _described_by(kernel: Kernel, start: int, backing: int, pages: ExtentSet) -> ExtentSet:
     per_page = kernel.geometry.described_per_page
     return ExtentSet(start + (pages.starts - backing) * per_page, start + (pages.ends - backing) * per_page)
@@ -137,4 +152,11 @@ def _blocks(kernel: Kernel) -> Iterator[str]:
             yield f"I14: the resource at {entry.start:#x} has no blocks"
 
 
-_CHECKS: tuple[Callable[[Kernel], Iterator[str]], ...] = (_counters, _present, _allocator, _memmap, _blocks)
+_CHECKS: tuple[Callable[[Kernel], Iterator[str]], ...] = (
+    _counters,
+    _present,
+    _allocator,
+    _memmap,
+    _left_behind,
+    _blocks,
+)

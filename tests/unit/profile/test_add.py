@@ -175,6 +175,7 @@ def test_device_marks_its_pages_also_after_a_failure_in_the_middle(boot: Boot, r
     assert [(head["start_pfn"], head["refcount"], head["private"], head["device"]) for head in heads] == [
         (BASE, 8, 2048, None)
     ]
+    assert machine.violations() == ["I11: 2048 pages of memmap lie in memory that was never added (first pfn 0x100000)"]
 
 
 def test_memblock_marks_whole_blocks_only(boot: Boot, refused: Refused) -> None:
