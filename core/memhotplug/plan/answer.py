@@ -72,7 +72,7 @@ def answer(subject: Subject, question: Question) -> Answer:
     fallback = _with_fallback(machine, question, clean, trial)
     steps = safe_steps(machine, question, trial)
     geometry = machine.kernel.geometry
-    boot = sum(zone.present for zone in machine.kernel.state.zones()) * geometry.page_size
+    present = sum(zone.present for zone in machine.kernel.state.zones()) * geometry.page_size
     free = free_pages(machine, movable=False) * geometry.page_size
     flips_under, flips_to = _flip(subject, question, verdict)
     return Answer(
@@ -87,7 +87,11 @@ def answer(subject: Subject, question: Question) -> Answer:
         limit=limit_of(question, clean),
         steps=steps,
         policies=tuple(policies(subject, question, trial, clean, steps)),
-        rules=tuple(rules_of_thumb(boot, free, geometry.page_size // geometry.struct_page_size)),
+        rules=tuple(
+            rules_of_thumb(
+                subject.boot_bytes or present, present, free, geometry.page_size // geometry.struct_page_size
+            )
+        ),
         flips_under=flips_under,
         flips_to=flips_to,
         flip_boot=_flip_boot(subject, question, verdict),
@@ -174,6 +178,11 @@ def _assumed(machine: Machine, question: Question) -> tuple[str, ...]:
         found.append(
             f"the kernel itself brings new blocks online as soon as they are added ({automatic.label}), so "
             f"--online {question.online} comes too late for them"
+        )
+    elif question.driver == "pseries" and question.online != "auto":
+        found.append(
+            "pseries itself brings each block online before it adds the next, so "
+            f"--online {question.online} comes too late"
         )
     elif question.driver in WAITING and question.online != "none":
         found.append(f"each chunk of {question.driver} is onlined before the next one is added, as the driver expects")

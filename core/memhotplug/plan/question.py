@@ -54,7 +54,8 @@ class Subject:
         arch, kernel: architecture and profile.
         assumptions: what is taken for granted, one sentence each.
         source: where the machine comes from, in words.
-        boot_bytes: boot memory of a fresh guest. resized: boots it with that much instead.
+        boot_bytes: boot memory as the guest was given it, 0 if that is not known.
+        resized: boots a fresh guest with that much instead.
         other: the same question's machine under another assumption, by its name; for comparison only.
         possible_nodes: ids of the nodes that may come; empty if that is not known.
         self_hosts: whether its kernel can place a memmap in the memory that it describes.

@@ -185,6 +185,7 @@ def from_recorded(
         boot=boot, arch=which, kernel=chosen,
         assumptions=tuple(_recorded_assumptions(machine, kernel, chosen, None if arch or machine.arch else which)),
         source=source, possible_nodes=machine.possible_nodes, self_hosts=older is None,
+        boot_bytes=machine.boot_memory or 0,
     )  # fmt: skip
 
 

@@ -71,7 +71,7 @@ def _ticket(document: dict[str, Any], paint: Paint) -> Iterator[str]:
         other, _ = _VERDICTS[document["flips_to"]]
         yield f"  Under the boot profile {document['flips_under']} the verdict is another one: {other}."
     if document["fits_from_boot_bytes"]:
-        yield f"  It would fit from {format_size(document['fits_from_boot_bytes'])} of boot memory on."
+        yield f"  It would fit from {exact_size(document['fits_from_boot_bytes'])} of boot memory on."
 
 
 def _sizes(sizes: Sequence[int]) -> str:
@@ -101,8 +101,8 @@ def _costs(document: dict[str, Any]) -> Iterator[str]:
     tables = memmap["page_tables"]
     yield from _row(
         "besides",
-        f"page tables {memmap['page_table_pages']} pages ({tables['vmemmap_pages']} memmap, "
-        f"{tables['direct_map_pages']} direct map), block devices {memmap['block_object_pages']} pages",
+        f"page tables {_pages(memmap['page_table_pages'])} ({tables['vmemmap_pages']} memmap, "
+        f"{tables['direct_map_pages']} direct map), block devices {_pages(memmap['block_object_pages'])}",
     )
     for label, key in (("free memory", ""), ("kernel zones", "kernel_")):
         before, lowest, after = (exact_size(free[f"{key}{name}_bytes"]) for name in ("before", "lowest", "after"))
@@ -121,6 +121,10 @@ def _row(label: str, text: str) -> list[str]:
 
 def _counted(count: int, one: str, many: str) -> str:
     return f"{count} {one if count == 1 else many}"
+
+
+def _pages(count: int) -> str:
+    return _counted(count, "page", "pages")
 
 
 def _origin(memmap: dict[str, Any]) -> str:

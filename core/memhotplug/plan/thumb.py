@@ -28,11 +28,11 @@ class RuleOfThumb:
         return {"name": self.name, "source": self.source, "kind": self.kind, "allows_bytes": self.allows_bytes}
 
 
-def rules_of_thumb(boot: int, free: int, described: int) -> list[RuleOfThumb]:
+def rules_of_thumb(boot: int, present: int, free: int, described: int) -> list[RuleOfThumb]:
     """Return all rules, the most careful first.
 
     Args:
-        boot: bytes of boot memory.
+        boot: bytes of boot memory, as the guest was given it. present: those of them that are memory.
         free: bytes that are free now.
         described: bytes of memory that one byte of memmap describes.
     """
@@ -43,7 +43,7 @@ def rules_of_thumb(boot: int, free: int, described: int) -> list[RuleOfThumb]:
         ),
         RuleOfThumb(
             name="auto_movable_ratio 301", source="Linux, mm/memory_hotplug.c (v5.15)",
-            kind="zone balance, then kernel zones", allows_bytes=boot * 301 // 100,
+            kind="zone balance, then kernel zones", allows_bytes=present * 301 // 100,
         ),
         RuleOfThumb(name="total <= 10x", source="Qubes OS", kind="metadata made at boot", allows_bytes=9 * boot),
         RuleOfThumb(

@@ -112,11 +112,11 @@ def test_policies_of_each_kernel(ask: Ask) -> None:
 def test_rules_of_thumb_name_their_sources(ask: Ask) -> None:
     """Seven rules, the most careful first."""
     document = ask(GIB, GIB)
-    boot, free = document["machine"]["boot_bytes"], document["free"]["kernel_before_bytes"]
+    boot, present, free = GIB, document["machine"]["boot_bytes"], document["free"]["kernel_before_bytes"]
 
     assert [(one["name"], one["source"], one["allows_bytes"]) for one in document["rules_of_thumb"]] == [
         ("maxMemory = 4x", "oVirt", 3 * boot),
-        ("auto_movable_ratio 301", "Linux, mm/memory_hotplug.c (v5.15)", boot * 301 // 100),
+        ("auto_movable_ratio 301", "Linux, mm/memory_hotplug.c (v5.15)", present * 301 // 100),
         ("3 to 4x if all movable", "virtio-mem user guide", 4 * boot),
         ("total <= 10x", "Qubes OS", 9 * boot),
         ("32x free", "openEuler KVM guide", 32 * free),
@@ -188,3 +188,23 @@ def test_the_lowest_point_comes_before_the_new_memory_is_online(
 
     assert free["kernel_before_bytes"] == 951 * MIB
     assert free["kernel_lowest_bytes"] == lowest
+
+
+@pytest.mark.parametrize(
+    ("boot", "rule", "allows"), [(256, "48x boot", 12), (1024, "total <= 10x", 9), (1024, "48x boot", 48)]
+)
+def test_rules_of_thumb_count_the_memory_that_a_guest_was_given(boot: int, rule: str, allows: int, ask: Ask) -> None:
+    """Holes do not matter to who configures a guest; 48 times 256 MiB are 12 GiB."""
+    rules = {one["name"]: one["allows_bytes"] for one in ask(boot * MIB, GIB)["rules_of_thumb"]}
+
+    assert rules[rule] == allows * GIB
+    assert rules["auto_movable_ratio 301"] < boot * MIB * 301 // 100
+
+
+def test_pseries_onlines_by_itself_and_that_is_said(ask: Ask) -> None:
+    """What was asked for comes too late."""
+    document = ask(2 * GIB, GIB, arch="powerpc", driver="pseries", online="movable")
+
+    expected = "pseries itself brings each block online before it adds the next, so --online movable comes too late"
+    assert expected in document["assumptions"]
+    assert [zone["zone"] for zone in document["zones"] if zone["gained_bytes"]] == ["Normal"]
