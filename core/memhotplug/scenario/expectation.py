@@ -64,7 +64,7 @@ class ExpectStep(Action):
         None
     )
     node: Annotated[int | None, NODE.says("The node of that zone, default 0; of a block: its node.")] = None
-    block: Annotated[int | None, integer(0, None, "a memory block id").says("The memory block.")] = None
+    block: Annotated[int | None, integer(0, 10**15 - 1, "a memory block id").says("The memory block.")] = None
     range: Annotated[RangeSpec | None, RANGE.says("Several memory blocks.")] = None
     head: Annotated[int | None, _PFN.says("First pfn of a self-hosted memmap.")] = None
 

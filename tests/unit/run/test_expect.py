@@ -155,3 +155,9 @@ def test_broken_invariants_can_be_named(run: Run) -> None:
     assert names
     assert judge(machine, parse_args("expect", {"violations": names}, Installed())).problems == ()
     assert judge(machine, parse_args("expect", {"violations": names[1:]}, Installed())).problems != ()
+
+
+def test_a_block_that_there_can_never_be_is_absent(run: Run) -> None:
+    """Whatever its number is, as long as it is one that a range may have."""
+    assert run("expect: {block: 999999999999999, state: absent}").failure is None
+    assert run("expect: {range: block 0-999999999999999, node: 0}").failure is not None

@@ -127,7 +127,7 @@ BAD = {
     ),
     "block as a range": (
         "{block: 32-35, state: online}",
-        "21: steps[2].expect.block: got 32-35, expected a memory block id, at least 0",
+        "21: steps[2].expect.block: got 32-35, expected a memory block id from 0 to 999999999999999",
     ),
     "attribute without block": (
         "{state: online}",
