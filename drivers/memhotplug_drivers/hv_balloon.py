@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 from memhotplug.plugin import (
     AddRequest,
@@ -71,23 +72,44 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
 
     Raises:
         MemoryHotplugError: ENODEV no 4 KiB pages, EINVAL no whole number of pages, EOPNOTSUPP an
-            earlier EEXIST has switched hot-add off.
+            earlier EEXIST has switched hot-add off, E2BIG the host asks for more than can be addressed.
     """
     _check(kernel, request)
-    plan, chunk = _plan(kernel, request), _chunk(kernel)
-    ranges = []
-    for start in range(plan.region[0], plan.region[1], chunk):
-        backed = min(max(plan.backed_end - start, 0), chunk)
-        ranges.append(
-            PhysRange(
-                start=start,
-                size=chunk,
-                nid=request.nid,
-                backed=backed if backed < chunk else None,
-                withheld=chunk - backed,
-            )
+    plan = _plan(kernel, request)
+    kernel.check_reach(plan.start, request.size)
+    return _Chunks(plan, _chunk(kernel), request.nid)
+
+
+class _Chunks(Sequence[PhysRange]):
+    """The chunks of a region, made one by one: the host may ask for millions."""
+
+    def __init__(self, plan: _Plan, size: int, nid: int | None) -> None:
+        self._plan = plan
+        self._size = size
+        self._nid = nid
+        self._starts = range(plan.region[0], plan.region[1], size)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    @overload
+    def __getitem__(self, index: int) -> PhysRange: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[PhysRange]: ...
+    def __getitem__(self, index: int | slice) -> PhysRange | list[PhysRange]:
+        if isinstance(index, slice):
+            return [self._chunk(start) for start in self._starts[index]]
+        return self._chunk(self._starts[index])
+
+    def _chunk(self, start: int) -> PhysRange:
+        backed = min(max(self._plan.backed_end - start, 0), self._size)
+        return PhysRange(
+            start=start,
+            size=self._size,
+            nid=self._nid,
+            backed=backed if backed < self._size else None,
+            withheld=self._size - backed,
         )
-    return ranges
 
 
 def _check(kernel: Kernel, request: AddRequest) -> None:

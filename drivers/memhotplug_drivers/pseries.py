@@ -44,7 +44,8 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
     """One range for each LMB, ascending, on the node of its associativity.
 
     Raises:
-        MemoryHotplugError: ENODEV not powerpc, EINVAL no whole LMBs or some that are assigned already.
+        MemoryHotplugError: ENODEV not powerpc, EINVAL no whole LMBs or some that are assigned already,
+            E2BIG some that cannot be addressed.
     """
     if kernel.arch != "powerpc":
         raise MemoryHotplugError(errno.ENODEV, f"pseries is a platform of powerpc, not of {kernel.arch}")
@@ -53,6 +54,7 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
     if request.size % size or start % size:
         where = f"{start:#x}+{request.size:#x}"
         raise MemoryHotplugError(errno.EINVAL, f"{where} is not made of whole LMBs of {size:#x} bytes")
+    kernel.check_reach(start, request.size)
     blocks = kernel.state.blocks
     taken = blocks.id[blocks.rows(start // size, (start + request.size) // size - 1)].tolist()
     if taken:

@@ -58,8 +58,8 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
     """The standby memory, merged and trimmed to whole blocks, block by block, on node 0.
 
     Raises:
-        MemoryHotplugError: ENODEV not s390, EINVAL nothing is left after trimming, ENOENT the kernel
-            has no attribute memmap_on_memory.
+        MemoryHotplugError: ENODEV not s390, EINVAL nothing is left after trimming, E2BIG it cannot be
+            addressed, ENOENT the kernel has no attribute memmap_on_memory.
         InputError: another node than 0.
     """
     if kernel.arch != "s390":
@@ -70,6 +70,7 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
         raise InputError("node 0, the only one that sclp adds to", got=request.nid)
     block_size = kernel.geometry.memory_block_size
     start = kernel.state.first_free_address() if request.address is None else request.address
+    kernel.check_reach(start, request.size)
     low, high = round_up(start, block_size), round_down(start + request.size, block_size)
     if low >= high:
         raise MemoryHotplugError(

@@ -260,3 +260,12 @@ def test_policy_of_the_scenario_replaces_the_drivers(machine: Machine, brief: Vi
     machine.add_memory(driver="hv_balloon", size="128M")
     machine.add_memory(driver="hv_balloon", size="128M", mhp_flags="none")
     assert brief(machine) == [(32, "offline", 32256, 512), (33, "offline", 32768, 0)]
+
+
+@pytest.mark.parametrize(("size", "error"), [("8P", "E2BIG"), ("1P", "ENOMEM")])
+def test_a_request_of_petabytes_is_refused_at_once(size: str, error: str) -> None:
+    """Eight million chunks are not made before the first is added."""
+    machine = Machine.boot(arch="x86_64", kernel="v2-2019", memory="4G")
+    with pytest.raises(MemoryHotplugError) as caught:
+        machine.add_memory(driver="hv_balloon", size=size, mhp_flags="none")
+    assert caught.value.name == error

@@ -252,3 +252,11 @@ def test_keys_of_other_drivers_are_refused(lpar: Machine) -> None:
     """DLPAR knows LMBs only."""
     with pytest.raises(InputError):
         lpar.add_memory(driver="pseries", size="256M", device_size="1G")
+
+
+def test_lmbs_beyond_the_address_bits_are_e2big() -> None:
+    """Before they are counted out."""
+    machine = Machine.boot(arch="powerpc", kernel="v2-2019", memory="4G")
+    with pytest.raises(MemoryHotplugError) as caught:
+        machine.add_memory(driver="pseries", size="8P")
+    assert str(caught.value) == "E2BIG: 8P at 0x100000000 ends beyond 51 physical address bits (2P)"

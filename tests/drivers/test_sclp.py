@@ -195,3 +195,13 @@ def test_deconfiguring_ends_at_the_first_block_that_is_online(boot: Boot, refuse
 
     assert (problem.name, problem.blocks_done) == ("EBUSY", (first,))
     assert machine.memory("standby").blocks == (second, second + 1)
+
+
+def test_standby_memory_beyond_the_address_bits_is_e2big() -> None:
+    """Before it is cut into blocks."""
+    machine = Machine.boot(arch="s390", kernel="v2-2019", memory="4G")
+    before = machine.to_dict()
+    with pytest.raises(MemoryHotplugError) as caught:
+        machine.add_memory(driver="sclp", size="8P")
+    assert str(caught.value) == "E2BIG: 8P at 0x100000000 ends beyond 46 physical address bits (64T)"
+    assert machine.to_dict() == before
