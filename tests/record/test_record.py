@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("qemu.qmp", reason="the library qemu.qmp is not installed (extra: record)")
 
 from tools.record.__main__ import main
+from tools.record.arch import ARCHITECTURES
 from tools.record.errors import RecordError
 from tools.record.scenario import parse
 from tools.record.session import Host, record, write_recording
@@ -104,6 +105,21 @@ def test_meta_says_how_it_was_made(host: Host) -> None:
         "auto_online_blocks": "offline",
         "recorded_on": "2026-11-23",
     }
+
+
+@pytest.mark.parametrize(
+    ("arch", "page_size", "release", "size"),
+    [
+        ("s390x", 4096, "6.12.107+deb13-s390x", 256 * MIB),
+        ("s390x", 4096, "6.14.0-s390x", 128 * MIB),
+        ("s390x", 4096, "7.2.13-s390x", 128 * MIB),
+        ("arm64", 65536, "6.12.1", 512 * MIB),
+        ("x86_64", 65536, "6.12.1", None),
+    ],
+)
+def test_section_size_is_that_of_the_release(arch: str, page_size: int, release: str, size: int | None) -> None:
+    """No file of the kernel tells it; s390 halved it in 6.14."""
+    assert ARCHITECTURES[arch].section_bytes(page_size, release) == size
 
 
 def test_step_holds_the_log_the_events_and_the_page_flags_of_its_own(host: Host) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from memhotplug.units import parse_size
@@ -20,6 +21,7 @@ class GuestArch:
         serial: QEMU's options that connect that console with standard input and output.
         compiler: the Debian cross compiler that links the guest's init.
         section_size: the kernel's SECTION_SIZE by page size, in bytes.
+        later_section_size: (major, minor) of the release from which on it is another one, and that one.
         has_dimms: whether pc-dimm devices can be added; else only boot memory changes state.
         add_is_acknowledged: whether QEMU reports that the guest is through with an add (ACPI_DEVICE_OST).
     """
@@ -33,8 +35,22 @@ class GuestArch:
     vga: bool = True
     compiler: str
     section_size: dict[int, int]
+    later_section_size: tuple[tuple[int, int], int] | None = None
     has_dimms: bool
     add_is_acknowledged: bool = False
+
+    def section_bytes(self, page_size: int, release: str) -> int | None:
+        """Return the section size of a kernel, None if it is not known.
+
+        >>> ARCHITECTURES["s390x"].section_bytes(4096, "6.12.107-s390x") >> 20
+        256
+        """
+        version = re.match(r"(\d+)\.(\d+)", release)
+        if self.later_section_size is not None and version is not None:
+            since, size = self.later_section_size
+            if (int(version[1]), int(version[2])) >= since:
+                return size
+        return self.section_size.get(page_size)
 
 
 _4K, _16K, _64K = 1 << 12, 1 << 14, 1 << 16
@@ -82,6 +98,7 @@ ARCHITECTURES = {
             vga=False,
             compiler="s390x-linux-gnu-gcc",
             section_size={_4K: parse_size("256M")},
+            later_section_size=((6, 14), parse_size("128M")),
             has_dimms=False,
         ),
     )

@@ -109,8 +109,8 @@ def _meta(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
     files = recorder.steps[0]["files"]
     assert isinstance(files, dict)
     page_size = int(facts["page_size"])
-    sections = ARCHITECTURES[scenario.arch].section_size
-    if page_size not in sections:
+    section_size = ARCHITECTURES[scenario.arch].section_bytes(page_size, facts["release"])
+    if section_size is None:
         raise RecordError(f"the section size of {scenario.arch} with pages of {page_size} bytes is not known")
     return {
         "scenario": scenario.name,
@@ -120,7 +120,7 @@ def _meta(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
         "kernel_version": facts["version"],
         "machine": facts["machine"],
         "page_size": page_size,
-        "section_size_bytes": sections[page_size],
+        "section_size_bytes": section_size,
         "memory_block_size_bytes": int(files[f"{MEMORY}/block_size_bytes"], 16),
         "cmdline": kernel_cmdline(scenario),
         "boot_memory_bytes": scenario.memory,
