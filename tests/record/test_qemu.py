@@ -69,6 +69,21 @@ def test_nodes_get_memory_and_processors_of_their_own() -> None:
     )
 
 
+def test_sizes_of_nodes_are_exact() -> None:
+    """A size for people is rounded, and QEMU refuses nodes that do not add up to the memory."""
+    nodes = [{"memory": "2304M", "cpus": 1}, {"memory": "768M"}]
+
+    shown = _shown(_scenario(memory="3G", numa=nodes))
+
+    assert "id=n0,size=2304M " in shown
+    assert "id=n1,size=768M " in shown
+
+
+def test_processor_of_the_scenario_is_used() -> None:
+    """arm64 kernels with pages of 16K do not start on the one that is used otherwise."""
+    assert "-cpu neoverse-n1 " in _shown(_scenario("arm64", cpu="neoverse-n1"))
+
+
 def _run(program: Path, cmdline: str = "") -> tuple[Qemu, int]:
     """Start a fake QEMU, plug a DIMM in and out, and return what is left of it."""
 

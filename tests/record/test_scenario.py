@@ -85,12 +85,14 @@ def test_nodes_bring_their_processors() -> None:
         (_document(cmdline="a\nb"), "cmdline: got 'a\\nb', expected one line of text"),
         (_document(memory=-1), "memory: got -1, expected a size such as 256M"),
         (_document(memory="lots"), "memory: got 'lots', expected a size such as 128M, 1GiB or 0x8000000"),
+        (_document(memory="1000K"), "memory: got 1024000 bytes, expected whole MiB"),
+        (_document(cpu="max -m 9"), "cpu: got 'max -m 9', expected a model of QEMU's, such as neoverse-n1"),
         (_document(cpus=True), "cpus: got True, expected a number"),
         (_document(steps={}), "steps: got dict, expected a list"),
         (
             _document(step=[]),
-            "got 'step', expected one of name, what, arch, memory, maxmem, cpus, cmdline, numa, watch_boot_blocks, "
-            "timeout, steps; did you mean 'steps'?",
+            "got 'step', expected one of name, what, arch, memory, maxmem, cpu, cpus, cmdline, numa, "
+            "watch_boot_blocks, timeout, steps; did you mean 'steps'?",
         ),
         (_document(numa=[{"memory": "2G"}]), "numa: got other sizes, expected nodes whose memory adds up to memory"),
         (

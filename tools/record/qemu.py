@@ -22,8 +22,6 @@ from tools.record.arch import ARCHITECTURES
 from tools.record.errors import RecordError
 from tools.record.scenario import Scenario
 
-from memhotplug.units import format_size
-
 __all__ = [
     "EVENTS",
     "Dimm",
@@ -40,7 +38,7 @@ __all__ = [
 EVENTS = ("ACPI_DEVICE_OST", "DEVICE_DELETED", "DEVICE_UNPLUG_GUEST_ERROR", "MEM_UNPLUG_ERROR")
 _SLOTS = 16
 _STOP_SECONDS = 5.0
-_MIB = 1 << 20
+_MIB, _GIB = 1 << 20, 1 << 30
 
 Event = dict[str, object]
 
@@ -60,12 +58,18 @@ def command_line(scenario: Scenario, *, binary: str, kernel: str, initrd: str) -
     arch = ARCHITECTURES[scenario.arch]
     limit = f",slots={_SLOTS},maxmem={scenario.maxmem // _MIB}M" if arch.has_dimms else ""
     command = [binary, "-machine", arch.machine, "-accel", "tcg"]
-    command += ["-cpu", arch.cpu] if arch.cpu else []
+    cpu = scenario.cpu or arch.cpu
+    command += ["-cpu", cpu] if cpu else []
     command += ["-m", f"{scenario.memory // _MIB}M{limit}", "-smp", str(scenario.cpus)]
     command += ["-kernel", kernel, "-initrd", initrd, "-append", kernel_cmdline(scenario)]
     command += ["-display", "none", *(["-vga", "none"] if arch.vga else [])]
     command += ["-nodefaults", "-no-reboot", "-monitor", "none", *arch.serial]
     return command + _numa(scenario)
+
+
+def _size(size: int) -> str:
+    """Return a size exactly, as QEMU reads it; boot memory comes in whole MiB."""
+    return f"{size // _MIB}M" if size % _GIB else f"{size // _GIB}G"
 
 
 def _numa(scenario: Scenario) -> list[str]:
@@ -75,7 +79,7 @@ def _numa(scenario: Scenario) -> list[str]:
     for number, node in enumerate(scenario.numa):
         option = f"node,nodeid={number}"
         if node.memory:
-            objects += ["-object", f"memory-backend-ram,id=n{number},size={format_size(node.memory)}"]
+            objects += ["-object", f"memory-backend-ram,id=n{number},size={_size(node.memory)}"]
             option += f",memdev=n{number}"
         if node.cpus:
             option += f",cpus={cpu}" + (f"-{cpu + node.cpus - 1}" if node.cpus > 1 else "")

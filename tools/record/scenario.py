@@ -29,9 +29,24 @@ from memhotplug.units import parse_size
 
 __all__ = ["Add", "BlockRef", "Change", "NumaNode", "Remove", "Scenario", "Step", "Write", "load", "parse"]
 
-_KEYS = ("name", "what", "arch", "memory", "maxmem", "cpus", "cmdline", "numa", "watch_boot_blocks", "timeout", "steps")
+_KEYS = (
+    "name",
+    "what",
+    "arch",
+    "memory",
+    "maxmem",
+    "cpu",
+    "cpus",
+    "cmdline",
+    "numa",
+    "watch_boot_blocks",
+    "timeout",
+    "steps",
+)
 _ONLINE_TYPES = ("online", "online_kernel", "online_movable")
+_MIB = 1 << 20
 _REF = re.compile(r"([A-Za-z][\w-]*)(?:\[(-?\d{1,6})\])?")
+_CPU = re.compile(r"[A-Za-z0-9][\w.,=+-]{0,80}")
 _NAME = re.compile(r"[A-Za-z][\w-]{0,30}")
 
 
@@ -97,7 +112,8 @@ class Scenario:
     """One recording to be made.
 
     Attributes:
-        memory, maxmem: boot memory and the limit with DIMMs, in bytes.
+        memory, maxmem: boot memory and the limit with DIMMs, in bytes; whole MiB.
+        cpu: QEMU's ``-cpu``, None for the one that this architecture is recorded with.
         cmdline: the kernel's, without console, panic and loglevel.
         numa: nodes at boot; empty for one node without NUMA.
         watch_boot_blocks: how many of the highest boot blocks have their page flags recorded.
@@ -109,6 +125,7 @@ class Scenario:
     arch: str
     memory: int
     maxmem: int = 1 << 36
+    cpu: str | None = None
     cpus: int = 1
     cmdline: str = ""
     numa: tuple[NumaNode, ...] = ()
@@ -155,6 +172,7 @@ def parse(document: object, file: str | None = None) -> Scenario:
         arch=arch,
         memory=top.size("memory"),
         maxmem=top.size("maxmem", 1 << 36),
+        cpu=top.cpu_model("cpu") if "cpu" in top.value else None,
         cpus=top.count("cpus", max(1, sum(node.cpus for node in numa))),
         cmdline=top.text("cmdline", ""),
         numa=numa,
@@ -236,6 +254,12 @@ def _check(scenario: Scenario, file: str | None) -> None:
                 problem = (f"{place}.blocks", "boot or a DIMM added before", repr(unknown[0]))
         if problem:
             raise InputError(problem[1], got=problem[2], path=problem[0], file=file)
+    for path, size in (
+        ("memory", scenario.memory),
+        *((f"numa[{i}]", node.memory) for i, node in enumerate(scenario.numa)),
+    ):
+        if size % _MIB:
+            raise InputError("whole MiB", got=f"{size} bytes", path=path, file=file)
     if scenario.numa and sum(node.memory for node in scenario.numa) != scenario.memory:
         raise InputError("nodes whose memory adds up to memory", got="other sizes", path="numa", file=file)
     if scenario.numa and sum(node.cpus for node in scenario.numa) != scenario.cpus:
@@ -270,6 +294,12 @@ class _Mapping:
         value = self.text(key)
         if not _NAME.fullmatch(value) or value == "boot":
             raise self.error(key, "a name such as d0", repr(value)[:60])
+        return value
+
+    def cpu_model(self, key: str) -> str:
+        value = self.text(key)
+        if not _CPU.fullmatch(value):
+            raise self.error(key, "a model of QEMU's, such as neoverse-n1", repr(value)[:60])
         return value
 
     def path_of_guest(self, key: str) -> str:
