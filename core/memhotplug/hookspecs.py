@@ -112,7 +112,9 @@ class ArchSpec:
 
     @hookspec(firstresult=True)
     def supports_memmap_on_memory(self, kernel: Kernel, memmap_bytes: int) -> bool:
-        """Return whether a block whose memmap has ``memmap_bytes`` bytes may host it.
+        """Return whether a block whose memmap has ``memmap_bytes`` bytes may host it; of 0, whether any ever may.
+
+        With 0 bytes the question is whether the architecture's kernel has the parameter memmap_on_memory at all.
 
         Models: arch_supports_memmap_on_memory() (v6.6); before it, the PMD rule of
         mm/memory_hotplug.c:mhp_supports_memmap_on_memory() (v5.13).

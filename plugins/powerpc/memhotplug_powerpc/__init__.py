@@ -45,8 +45,10 @@ def supports_memmap_on_memory(kernel: Kernel, memmap_bytes: int) -> bool:
     """Return whether a block may host its memmap: never with the hash MMU, always with 64K pages.
 
     Models: arch/powerpc/include/asm/pgtable.h:arch_supports_memmap_on_memory() (v6.6); from v5.13 to
-    v6.5 the architecture did not take part at all.
+    v6.5 the architecture did not take part at all. The MMU is only known at boot, the parameter is built in.
     """
-    if not layout(kernel).radix or (5, 13) <= kernel.version < (6, 6):
+    if (5, 13) <= kernel.version < (6, 6):
         return False
+    if not layout(kernel).radix:
+        return memmap_bytes == 0
     return kernel.geometry.page_size != 4 << 10 or memmap_bytes % kernel.geometry.pmd_size == 0

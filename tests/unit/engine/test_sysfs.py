@@ -181,3 +181,24 @@ def test_a_message_repeats_only_the_beginning_of_what_was_written(
 
     assert problem.name == "EINVAL"
     assert len(problem.reason) < 200
+
+
+@pytest.mark.parametrize(
+    ("arch", "kernel", "cmdline", "name"),
+    [
+        ("s390", "linux-6.1", "", "ENOENT"),
+        ("s390", "linux-6.12", "", "EACCES"),
+        ("powerpc", "linux-6.1", "", "ENOENT"),
+        ("powerpc", "linux-6.6", "disable_radix", "EACCES"),
+        ("arm64", "linux-6.1", "", "EACCES"),
+        ("x86_64", "linux-5.13", "", "EACCES"),
+        ("x86_64", "v2-2019", "", "ENOENT"),
+    ],
+)
+def test_memmap_on_memory_is_a_file_only_where_the_architecture_takes_part(
+    refused: Refused, arch: str, kernel: str, cmdline: str, name: str
+) -> None:
+    """Its mode is 0444; where it is not built in, there is no file that could be opened."""
+    machine = Machine.boot(arch=arch, kernel=kernel, memory="2G", cmdline=cmdline)
+
+    assert refused(machine.write, "/sys/module/memory_hotplug/parameters/memmap_on_memory", "1").name == name

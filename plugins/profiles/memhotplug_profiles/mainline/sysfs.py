@@ -34,7 +34,7 @@ def write_parameter(kernel: Kernel, rules: Rules, name: str, value: str) -> None
     """
     state = state_of(kernel)
     word = value.removesuffix("\n")
-    if name not in parameters(kernel, rules):
+    if name not in parameters(kernel, rules) or (name == "memmap_on_memory" and not _is_built_in(kernel)):
         raise MemoryHotplugError(errno.ENOENT, f"there is no parameter {name!r}")
     if name == "memmap_on_memory":
         raise MemoryHotplugError(errno.EACCES, "memmap_on_memory can only be set at boot")
@@ -52,3 +52,9 @@ def write_parameter(kernel: Kernel, rules: Rules, name: str, value: str) -> None
         if wanted is None:
             raise MemoryHotplugError(errno.EINVAL, f"auto_movable_numa_aware takes Y or N, not {word!r}")
         state.numa_aware = wanted
+
+
+def _is_built_in(kernel: Kernel) -> bool:
+    """Return whether the architecture's kernel has memmap_on_memory at all. Models: mm/Kconfig:MHP_MEMMAP_ON_MEMORY."""
+    plugins = kernel.plugins
+    return bool(plugins.ask(plugins.arch, "supports_memmap_on_memory", bool, kernel=kernel, memmap_bytes=0))
