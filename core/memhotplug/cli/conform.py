@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from memhotplug.cli.exits import ExitCode
+from memhotplug.cli.exits import ExitCode, say
 from memhotplug.cli.terminal import paint_for
 
 __all__ = ["command"]
@@ -44,7 +44,7 @@ A step of which only the operation was recorded is predicted rather than compare
 Exit status:
   0  every observation matches
   1  some differ
-  2  wrong usage, or a recording that cannot be used
+  2  wrong usage, or a recording that cannot be used; the others are replayed all the same
 """
 _STYLES: Final = {"-": "red", "+": "green", "@": "cyan", "?": "yellow"}
 
@@ -56,19 +56,29 @@ def command(recordings: tuple[str, ...], as_json: bool) -> int:
     """Replay recordings and return the exit status."""
     from memhotplug.conform.replay import replay_file
     from memhotplug.conform.report import file_lines, total_line, totals_to_dict
+    from memhotplug.errors import InputError, PluginError
 
     paint = paint_for(sys.stdout)
-    results = []
+    results, refused = [], []
     for path in recordings:
-        results.append(replay_file(path))
+        try:
+            results.append(replay_file(path))
+        except PluginError:
+            raise  # the installation is broken, and every file would say so
+        except InputError as problem:
+            refused.append(problem)
+            say(str(problem))
+            continue
         for line in file_lines(results[-1]) if not as_json else ():
             style = _STYLES.get(line[0])
             print(paint(line, style) if style else line)
     if as_json:
         from memhotplug.run.jsontext import render
 
-        sys.stdout.write(render(totals_to_dict(results)))
-    else:
-        print(total_line(results))
+        sys.stdout.write(render(totals_to_dict(results, refused)))
+    elif results:
+        print(total_line(results, len(refused)))
+    if refused:
+        return ExitCode.USAGE
     same = all(result.matched == len(result.observations) for result in results)
     return ExitCode.OK if same else ExitCode.FAILURE

@@ -8,16 +8,24 @@ from collections.abc import Iterator, Sequence
 from memhotplug.conform.observation import Observation, Reason
 from memhotplug.conform.predict import Prediction
 from memhotplug.conform.replay import FileResult
+from memhotplug.errors import InputError
 from memhotplug.snapshot import RecordedOp
 from memhotplug.units import format_blocks, format_size
 
 __all__ = ["describe_op", "file_lines", "total_line", "totals_to_dict"]
 
 
-def totals_to_dict(files: Sequence[FileResult]) -> dict[str, object]:
-    """Return the JSON object of ``mhp conform --json``."""
+def totals_to_dict(files: Sequence[FileResult], refused: Sequence[InputError] = ()) -> dict[str, object]:
+    """Return the JSON object of ``mhp conform --json``.
+
+    Args:
+        refused: recordings that cannot be used; the first is the ``error`` of every command, ``errors`` has all.
+    """
+    errors = [problem.to_dict() for problem in refused]
+    head: dict[str, object] = {"ok": False, "error": errors[0], "errors": errors} if errors else {}
     return {
         "schema": 1,
+        **head,
         "files": [_file(result) for result in files],
         "observations": sum(len(result.observations) for result in files),
         "matched": sum(result.matched for result in files),
@@ -127,11 +135,12 @@ def _summary(result: FileResult, mismatches: Sequence[Observation]) -> str:
     return text + ": " + ", ".join(f"{counts[reason]} {reason.value}" for reason in Reason if counts[reason])
 
 
-def total_line(files: Sequence[FileResult]) -> str:
-    """Return the line below all files."""
+def total_line(files: Sequence[FileResult], refused: int = 0) -> str:
+    """Return the line below all files; ``refused`` is how many recordings could not be used."""
     observations = sum(len(result.observations) for result in files)
     matched = sum(result.matched for result in files)
-    return f"{_count(len(files), 'file')}: {matched} of {observations} observations match"
+    text = f"{_count(len(files), 'file')}: {matched} of {observations} observations match"
+    return text + (f"; {_count(refused, 'file')} cannot be used" if refused else "")
 
 
 def _count(number: int, word: str) -> str:

@@ -104,6 +104,31 @@ def test_a_bad_recording_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixt
     assert json.loads(capsys.readouterr().out)["error"]["file"] == str(path)
 
 
+def test_a_bad_recording_does_not_hide_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every good one is replayed, every bad one has its line, and the exit status is that of bad input."""
+    good, bad, absent = recording("s390x-6.12-movablecore"), tmp_path / "other.json", tmp_path / "absent.json"
+    bad.write_text('{"a": 1}')
+    lines = [
+        f"{bad}: got another JSON document, expected a recording: an object with 'meta' and 'steps'",
+        f"{absent}: got No such file or directory, expected a readable file",
+    ]
+
+    assert main(["conform", str(bad), good, str(absent)]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == (
+        f"{good}: 255 of 255 observations match (linux-6.12 on s390, 7 steps)\n"
+        "1 file: 255 of 255 observations match; 2 files cannot be used\n"
+    )
+    assert shown.err == "".join(f"mhp: {line}\n" for line in lines)
+
+    assert main(["conform", str(bad), good, str(absent), "--json"]) == 2
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["ok"], answer["error"]) == (False, answer["errors"][0])
+    assert [error["file"] for error in answer["errors"]] == [str(bad), str(absent)]
+    assert [one["file"] for one in answer["files"]] == [good]
+    assert answer["observations"] == answer["matched"] == 255
+
+
 def test_no_recording_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     """There is nothing to replay."""
     assert main(["conform"]) == 2
