@@ -90,7 +90,7 @@ def kernel_from_machine(
         InputError: the recorded counts contradict one another so that no machine can have them.
     """
     plugins = Plugins(arch, profile)
-    kernel = Kernel(plugins, _geometry(plugins, machine, cmdline), parse_cmdline(cmdline))
+    kernel = _kernel(plugins, machine, cmdline)
     for note in machine.notes:
         kernel.warn(f"{note.kind}: {note.text}")
     kernel.warn("inferred: which pages are free, hold memmap or are in use; how many is as recorded")
@@ -112,6 +112,37 @@ def kernel_from_machine(
         _owners(kernel, kernel.state.zone(key), pages, known)
     kernel.state.boot_pages = kernel.state.total_managed()
     return kernel
+
+
+def _kernel(plugins: Plugins, machine: RecordedMachine, cmdline: str) -> Kernel:
+    """Return a kernel without memory yet; of what it was booted with, it ignores the values that it refuses.
+
+    Models: kernel/params.c:parse_args() (v5.2 to v6.12).
+
+    Raises:
+        InputError: it refuses a value that is not on the recorded command line.
+    """
+    geometry = _geometry(plugins, machine, cmdline)
+    try:
+        return Kernel(plugins, geometry, parse_cmdline(cmdline))
+    except InputError:
+        recorded = set((machine.cmdline or "").split())
+        words = cmdline.split()
+        refused = [word for word in sorted(recorded) if _is_refused(plugins, geometry, word)]
+        if not refused:
+            raise
+    kernel = Kernel(plugins, geometry, parse_cmdline(" ".join(word for word in words if word not in refused)))
+    for word in refused:
+        kernel.warn(f"ignored, as by the recorded kernel: {word}")
+    return kernel
+
+
+def _is_refused(plugins: Plugins, geometry: Geometry, word: str) -> bool:
+    try:
+        Kernel(plugins, geometry, parse_cmdline(word))
+    except InputError:
+        return True
+    return False
 
 
 def _geometry(plugins: Plugins, machine: RecordedMachine, cmdline: str) -> Geometry:

@@ -12,9 +12,12 @@ import pytest
 from memhotplug.conform.observation import Reason
 from memhotplug.conform.observe import block_attributes
 from memhotplug.conform.outcome import model_class
-from memhotplug.conform.replay import Replay, replay_file
+from memhotplug.conform.replay import FileResult, Replay, replay_file
 from memhotplug.engine.sysfs import read_attribute
 from memhotplug.snapshot import read_recording
+
+Load = Callable[[str], dict[str, Any]]
+ReplayDocument = Callable[[dict[str, Any]], FileResult]
 
 RECORDINGS = sorted((Path(__file__).parents[2] / "data" / "recordings").glob("*.json.xz"))
 OBSERVATIONS = {
@@ -120,3 +123,21 @@ def test_attributes_are_what_sysfs_reads() -> None:
         for block, files in block_attributes(replay.machine).items():
             for name, value in files.items():
                 assert read_attribute(replay.machine.kernel, f"memory/memory{block}/{name}") == value + "\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "memory_hotplug.memmap_on_memory=maybe memory_hotplug.online_policy=bogus",
+        "memory_hotplug.auto_movable_ratio=abc memhp_default_state=bogus memory_hotplug.auto_movable_numa_aware=so",
+        "memory_hotplug.nonsense=1 movablecore=some mem=x",
+    ],
+)
+def test_values_that_the_recorded_kernel_refused_count_for_nothing(
+    words: str, load: Load, replay: ReplayDocument
+) -> None:
+    """It says so and boots without them; an earlier value of the same parameter holds."""
+    document = load("x86_64-6.12-mom-1-b")
+    document["meta"]["cmdline"] = f"{document['meta']['cmdline']} {words}"
+
+    assert replay(document).mismatches == []

@@ -181,10 +181,6 @@ BROKEN: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda document: document["steps"][1]["op"].update(blocks=[7]),
         "steps[1].op.blocks: got [7], expected blocks 32-32 of the device",
     ),
-    "a bad command line": (
-        lambda document: document["meta"].update(cmdline="memory_hotplug.memmap_on_memory=perhaps"),
-        "steps[0].machine.cmdline: got perhaps, expected Y, N or force for memory_hotplug.memmap_on_memory",
-    ),
 }
 
 
