@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -30,6 +30,15 @@ IomemLine = tuple[int, int, str]
 """First byte, last byte and name."""
 
 _BLOCK_FOLDER = "sys/devices/system/memory/memory"
+
+
+@lru_cache(maxsize=1 << 16)
+def _block_file(path: str) -> tuple[int, str]:
+    """Return the block that a path is about, and its file, no name for any other path; every step has the same."""
+    block, _, name = path.removeprefix(_BLOCK_FOLDER).partition("/")
+    if not path.startswith(_BLOCK_FOLDER) or not name or not block.isdecimal():
+        return -1, ""
+    return int(block), name
 
 
 class Flags:
@@ -144,10 +153,9 @@ class StepFacts:
         """The files of each memory block, stripped, by id and name; None if none was recorded."""
         found: dict[int, dict[str, str]] = {}
         for path, text in self.files.items():
-            if path.startswith(_BLOCK_FOLDER):
-                block, _, name = path[len(_BLOCK_FOLDER) :].partition("/")
-                if name and block.isdecimal():
-                    found.setdefault(int(block), {})[name] = text.strip()
+            block, name = _block_file(path)
+            if name:
+                found.setdefault(block, {})[name] = text.strip()
         return {block: found[block] for block in sorted(found)} or None
 
     @cached_property

@@ -90,15 +90,16 @@ def block_attributes(machine: Machine) -> dict[int, dict[str, str]]:
     """Return what the compared files of every block read, stripped, by block id and file."""
     kernel = machine.kernel
     blocks = kernel.state.blocks
-    rows = zip(blocks.id.tolist(), blocks.state.tolist(), blocks.nid.tolist(), strict=True)
+    removable = kernel.profile.removable(kernel, slice(0, len(blocks.id)))
+    rows = zip(blocks.id.tolist(), blocks.state.tolist(), blocks.nid.tolist(), removable.tolist(), strict=True)
     return {
         block: {
             "state": _STATES[state],
             "valid_zones": " ".join(valid_zones(kernel, row)) or "none",
-            "removable": str(int(kernel.profile.removable(kernel, slice(row, row + 1))[0])),
+            "removable": "1" if may_go else "0",
             "node": str(node),
         }
-        for row, (block, state, node) in enumerate(rows)
+        for row, (block, state, node, may_go) in enumerate(rows)
     }
 
 

@@ -23,7 +23,10 @@ class ZoneKind(IntEnum):
     @property
     def label(self) -> str:
         """The name as /proc/zoneinfo and valid_zones print it."""
-        return self.name.capitalize() if self >= ZoneKind.NORMAL else self.name
+        return _LABELS[self]
+
+
+_LABELS = ("DMA", "DMA32", "Normal", "Movable")
 
 
 ZoneKey = tuple[int, ZoneKind]

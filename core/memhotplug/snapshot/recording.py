@@ -18,6 +18,7 @@ __all__ = ["KPageFlags", "RecordedOp", "RecordedStep", "Recording", "read_record
 
 _KINDS = ("boot", "add", "online", "offline", "remove", "write")
 _ONLINE_TYPES = ("online", "online_kernel", "online_movable")
+_FLAGS = re.compile(r"0x[0-9a-fA-F]{1,16}")
 _MAX_PFN = 1 << 52
 
 Ranges = tuple[tuple[int, int], ...]
@@ -305,11 +306,11 @@ def _kpageflags(step: JsonObject) -> KPageFlags:
     last = 0
     place = flags.source.key("ranges")
     for index, item in enumerate(flags.array("ranges")):
-        run = as_array(item, place.key(index))
+        run = item if isinstance(item, list) else as_array(item, place.key(index))
         word = run[2] if len(run) == 3 else None
-        if not isinstance(word, str) or not re.fullmatch(r"0x[0-9a-fA-F]{1,16}", word):
+        if not isinstance(word, str) or not _FLAGS.fullmatch(word):
             raise place.key(index).error("[start_pfn, end_pfn, '0x...']", got=str(item)[:60])
-        start, end = _range(run[:2], place.key(index), last)
+        start, end = _range(run[:2], place, index, last)
         ranges.append((start, end, int(word, 16)))
         last = end
     return KPageFlags(
@@ -323,17 +324,21 @@ def _ranges(flags: JsonObject, key: str) -> Ranges:
     place = flags.source.key(key)
     found: list[tuple[int, int]] = []
     for index, item in enumerate(flags.array(key)):
-        found.append(_range(as_array(item, place.key(index)), place.key(index), found[-1][1] if found else 0))
+        found.append(_range(as_array(item, place.key(index)), place, index, found[-1][1] if found else 0))
     return tuple(found)
 
 
-def _range(pair: list[object], source: Source, last: int) -> tuple[int, int]:
+def _range(pair: list[object], place: Source, index: int, last: int) -> tuple[int, int]:
+    if len(pair) == 2:
+        start, end = pair
+        if type(start) is int and type(end) is int and last <= start < end < _MAX_PFN:
+            return start, end
+    # A place of its own for each of the many runs would cost more than reading it.
+    source = place.key(index)
     if len(pair) != 2:
         raise source.error("[start_pfn, end_pfn]", got=str(pair)[:60])
     start, end = as_count(pair[0], source), as_count(pair[1], source)
-    if not last <= start < end < _MAX_PFN:
-        raise source.error(f"an ascending range of pfns from {last} on", got=f"[{start}, {end}]")
-    return start, end
+    raise source.error(f"an ascending range of pfns from {last} on", got=f"[{start}, {end}]")
 
 
 def _same_block_size(snapshot: SnapshotFiles) -> None:
