@@ -29,6 +29,8 @@ ARCHITECTURES = ("arm64", "x86_64")
 
 _FALLBACK = (6, 6)  # from here on the kernel falls back to a plain add by itself
 _GROUPS = (5, 15)
+_RESCAN = (6, 9)
+_MAINLINE = (5, 13)
 
 
 @hookimpl
@@ -91,19 +93,59 @@ def driver_add(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange])
     """Add every resource that can be added; the device works if one of them does.
 
     Memory that is there already (EEXIST) counts as enabled: firmware describes boot memory as
-    devices too.
+    devices too. Since 6.9 the news of a device has the whole bus scanned again, and so every device that failed
+    before is tried once more, if it is still plugged in: so it is in a recorded machine, while a
+    scenario's step that fails takes its device back (``driver_state["acpi"]["failed devices stay"]``).
+
+    Models: drivers/acpi/scan.c:acpi_scan_device_check(), acpi_scan_rescan_bus() (v6.9).
     """
+    if kernel.version >= _RESCAN:
+        _try_again(kernel)
+    return _enable(kernel, request, ranges)
+
+
+def _enable(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange]) -> str | None:
     if kernel.version >= _GROUPS:
         _register_group(kernel, request, ranges)
     present: list[str] = []
     failed: list[str] = []
+    leftovers: list[tuple[int, int]] = []
     for number, phys_range in enumerate(ranges):
         try:
             kernel.add_range(request, phys_range)
         except MemoryHotplugError as problem:
             told = f"resource {number} ({format_size(phys_range.size)}): {problem.name}"
             (present if problem.errno == errno.EEXIST else failed).append(told)
+            if problem.errno == errno.EEXIST and kernel.version >= _MAINLINE and not _has_blocks(kernel, phys_range):
+                leftovers.append((phys_range.start, phys_range.size))
+    stays = kernel.state.driver_state.get("acpi", {}).get("failed devices stay", False)
+    waits = stays and kernel.version >= _RESCAN and len(failed) == len(ranges)
+    waiting = tuple((phys_range.start, phys_range.size) for phys_range in ranges) if waits else ()
+    if waiting or leftovers:
+        device, nid = kernel.open_device(request), ranges[0].nid or 0
+        kernel.state.put_device(device, nid=nid, enabled=tuple(leftovers), waiting=waiting)
     return _verdict(len(ranges), present, failed)
+
+
+def _has_blocks(kernel: Kernel, phys_range: PhysRange) -> bool:
+    size = kernel.geometry.memory_block_size
+    first, last = phys_range.start // size, (phys_range.start + phys_range.size - 1) // size
+    return bool(((kernel.state.blocks.id >= first) & (kernel.state.blocks.id <= last)).any())
+
+
+def _try_again(kernel: Kernel) -> None:
+    """Enable every device that waits; what becomes of it is not the result of the device that is new."""
+    for index, device in enumerate(tuple(kernel.state.devices)):
+        if device.driver != "acpi" or not device.waiting:
+            continue
+        start, size = device.waiting[0][0], sum(length for _, length in device.waiting)
+        request = AddRequest(
+            driver=device.driver, name=device.name, size=size, address=start, nid=device.nid, options=device.options
+        )
+        kernel.state.put_device(index, waiting=(), closed=False)
+        _enable(kernel, request, [PhysRange(start=low, size=length, nid=device.nid) for low, length in device.waiting])
+        kernel.state.put_device(index, closed=True)
+        kernel.add_errors.clear()
 
 
 def _register_group(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange]) -> None:

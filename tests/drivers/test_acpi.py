@@ -143,3 +143,65 @@ def test_acpi_no_memhotplug_switches_the_driver_off(boot: Boot, refused: Refused
         machine = boot(kernel=kernel, cmdline="acpi_no_memhotplug")
         problem = refused(machine.add_memory, driver="acpi", size="1G")
         assert str(problem) == "ENODEV: acpi_no_memhotplug: the driver takes no memory device"
+
+
+def _after_a_failed_add(boot: Boot, refused: Refused, kernel: str) -> Machine:
+    """256 MiB cannot describe 24 GiB; the sections that were described until then stay."""
+    machine = boot(kernel=kernel, memory="256M", cmdline="memhp_default_state=offline")
+    machine.kernel.state.driver_state["acpi"] = {"failed devices stay": True}
+    assert refused(machine.add_memory, driver="acpi", name="big", size="24G", address="4G").name == "ENOMEM"
+    assert _allocated(machine) > 64 * 512
+    return machine
+
+
+def _allocated(machine: Machine) -> int:
+    memmap: Any = machine.to_dict()["memmap"]
+    return int(memmap["allocated_pages"])
+
+
+def test_next_device_has_the_one_that_failed_tried_again(boot: Boot, refused: Refused) -> None:
+    """It finds its own leftovers (EEXIST), counts as enabled, and takes them along when it goes."""
+    machine = _after_a_failed_add(boot, refused, "linux-6.12")
+
+    assert refused(machine.add_memory, driver="acpi", name="next", size="128M", address="64G").name == "ENOMEM"
+    machine.eject("big")
+
+    assert _allocated(machine) == 0
+    assert machine.add_memory(driver="acpi", name="again", size="128M", address="4G").blocks == (32,)
+
+
+def test_device_that_failed_is_tried_again_when_there_is_room(boot: Boot, refused: Refused) -> None:
+    """Its blocks appear with those of the next device, whose own result they do not change."""
+    machine = _after_a_failed_add(boot, refused, "linux-6.12")
+    assert refused(machine.add_memory, driver="acpi", name="late", size="128M", address="64G").name == "ENOMEM"
+    machine.eject("big")
+
+    assert machine.add_memory(driver="acpi", name="next", size="128M", address="32G").blocks == (256,)
+
+    blocks: Any = machine.to_dict()["blocks"]
+    assert [(block["id"], block["device"]) for block in blocks[2:]] == [(256, "next"), (512, "late")]
+    machine.eject("late")
+    assert len(machine.to_dict()["blocks"]) == 3  # type: ignore[arg-type]
+
+
+def test_step_that_fails_takes_its_device_back(boot: Boot, refused: Refused) -> None:
+    """Nothing of it turns up in a later step."""
+    machine = boot(kernel="linux-6.12", memory="256M", cmdline="memhp_default_state=offline")
+    assert refused(machine.add_memory, driver="acpi", name="big", size="24G", address="4G").name == "ENOMEM"
+
+    assert [device.name for device in machine.kernel.state.devices] == []
+
+
+def test_before_6_9_nobody_looks_at_a_device_that_failed(boot: Boot, refused: Refused) -> None:
+    """The scan handler is not attached to it, so what it left behind stays; whoever comes into it takes it along."""
+    machine = _after_a_failed_add(boot, refused, "linux-6.1")
+    assert refused(machine.add_memory, driver="acpi", name="next", size="128M", address="64G").name == "ENOMEM"
+    left = _allocated(machine)
+    with pytest.raises(ValueError, match="big"):
+        machine.eject("big")
+
+    assert refused(machine.add_memory, driver="acpi", name="again", size="128M", address="4G").name == "EEXIST"
+    machine.eject("again")
+
+    assert _allocated(machine) == left - 512
+    assert machine.add_memory(driver="acpi", name="third", size="128M", address="4G").blocks == (32,)

@@ -133,7 +133,9 @@ class Replay:
         if lost:
             raise InputError("memory blocks of online nodes", got=f"blocks of node {lost[0]}, which is not online")
         known = known_pages(self._facts[0], boot)
-        return Machine(kernel_from_machine(boot, self.arch, self.profile, boot.cmdline or "", known))
+        machine = Machine(kernel_from_machine(boot, self.arch, self.profile, boot.cmdline or "", known))
+        machine.kernel.state.driver_state["acpi"] = {"failed devices stay": True}
+        return machine
 
     def _located(self, problem: InputError, step: int) -> InputError:
         """Return bad input with the file and the step that it is about."""
@@ -234,8 +236,8 @@ class Replay:
             self.baseline.note_added({*op.blocks, *device_blocks(kernel, name)})
 
     def _eject(self, op: RecordedOp) -> None:
-        """Take a device out; one of which nothing was ever added is gone at once."""
-        if device_blocks(self.machine.kernel, op.device or ""):
+        """Take a device out; one that no driver holds is gone at once."""
+        if self.machine.kernel.state.plugged_index(op.device or "") is not None:
             eject(self.machine.kernel, op.device or "")
 
     def _present(self, op: RecordedOp) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from typing import overload
 from memhotplug.contracts import AddRequest, PhysRange
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.onlining import offline_blocks, online_blocks
-from memhotplug.engine.removal import remove_memory
+from memhotplug.engine.removal import remove_leftovers, remove_memory
 from memhotplug.errors import MemoryHotplugError, PluginError
 from memhotplug.model.blocks import BlockState, OnlineType
 from memhotplug.units import format_blocks
@@ -102,7 +102,7 @@ def _close(kernel: Kernel, request: AddRequest) -> None:
     devices = kernel.state.devices
     if not devices or devices[-1].name != request.name or devices[-1].closed:
         return
-    if devices[-1].ranges:
+    if devices[-1].ranges or devices[-1].enabled or devices[-1].waiting:
         kernel.state.put_device(len(devices) - 1, closed=True)
     else:
         devices.pop()
@@ -124,15 +124,19 @@ def eject(kernel: Kernel, name: str) -> str | None:
     Raises:
         MemoryHotplugError: EBUSY as a rule; what was offlined comes back by a plain online.
     """
-    index = kernel.state.device_index(name)
+    index = kernel.state.plugged_index(name)
     if index is None:
         raise MemoryHotplugError(errno.ENODEV, f"there is no memory of {name!r}")
     key = kernel.plugins.driver(kernel.state.devices[index].driver)
     if kernel.plugins.has(key, "driver_eject"):
         return _verdict(kernel, key, "driver_eject", name=name)
     _offline_in_two_passes(kernel, name)
-    for start, size in kernel.state.devices[index].ranges:
+    device = kernel.state.devices[index]
+    for start, size in device.ranges:
         remove_memory(kernel, start, size)
+    for start, size in device.enabled:
+        remove_leftovers(kernel, start, size)
+    kernel.state.put_device(index, enabled=(), waiting=())
     return None
 
 

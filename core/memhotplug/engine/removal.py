@@ -13,7 +13,7 @@ from memhotplug.errors import MemoryHotplugError
 from memhotplug.model.blocks import BlockState
 from memhotplug.units import format_blocks, format_range
 
-__all__ = ["check_removable", "remove_memory", "try_offline_node"]
+__all__ = ["check_removable", "remove_leftovers", "remove_memory", "try_offline_node"]
 
 
 def check_removable(kernel: Kernel, start: int, size: int) -> None:
@@ -54,6 +54,20 @@ def remove_memory(kernel: Kernel, start: int, size: int) -> None:
         kept = _without(device.ranges, start, start + size)
         if kept != device.ranges:
             kernel.state.put_device(index, ranges=kept)
+    kernel.log("removed", start=start, size=size)
+
+
+def remove_leftovers(kernel: Kernel, start: int, size: int) -> None:
+    """Remove a range of ``size`` bytes without memory blocks: the sections that a failed add left there.
+
+    Models: mm/memory_hotplug.c:try_remove_memory(): only blocks that exist have to be offline, and
+    there is none (v5.13 to v6.12).
+    """
+    starts, ends = kernel.state.sections.clip(kernel.geometry.pfn(start), kernel.geometry.pfn(start + size))
+    for low, high in zip(starts.tolist(), ends.tolist(), strict=True):
+        kernel.plugins.call(
+            kernel.plugins.arch, "arch_remove_memory", kernel=kernel, start_pfn=low, nr_pages=high - low
+        )  # fmt: skip
     kernel.log("removed", start=start, size=size)
 
 

@@ -55,6 +55,8 @@ class Device:
         driver: the driver's plugin name.
         nid: node id of its memory.
         ranges: what it added and still has: (first byte, bytes), ascending.
+        enabled: what its driver takes for added because there are sections already, left by an add that failed.
+        waiting: what its driver could not add, and tries again as soon as it looks.
         group: id of its memory group, -1 for none.
         options: the driver's own keys of the add.
         closed: whether the step that brought it is over.
@@ -64,6 +66,8 @@ class Device:
     driver: str
     nid: int = 0
     ranges: tuple[tuple[int, int], ...] = ()
+    enabled: tuple[tuple[int, int], ...] = ()
+    waiting: tuple[tuple[int, int], ...] = ()
     group: int = -1
     options: Mapping[str, object] = field(default_factory=dict)
     closed: bool = False
@@ -194,6 +198,14 @@ class MachineState:
         """Return the index of the youngest device of that name which still has memory, or None."""
         for index in range(len(self.devices) - 1, -1, -1):
             if self.devices[index].name == name and self.devices[index].ranges:
+                return index
+        return None
+
+    def plugged_index(self, name: str) -> int | None:
+        """Return the index of the youngest device of that name that its driver holds, if without memory, or None."""
+        for index in range(len(self.devices) - 1, -1, -1):
+            device = self.devices[index]
+            if device.name == name and (device.ranges or device.enabled or device.waiting):
                 return index
         return None
 
