@@ -24,7 +24,7 @@ from memhotplug.manager import Plugins
 from memhotplug.model.altmap import Altmap
 from memhotplug.model.blocks import NO_ZONE, BlockState, OnlineType
 from memhotplug.model.buddy import free_by_order
-from memhotplug.model.extents import EMPTY, Array, ExtentSet
+from memhotplug.model.extents import EMPTY, Array, ExtentSet, merge
 from memhotplug.model.geometry import Geometry
 from memhotplug.model.resources import SYSTEM_RAM, Resource, ResourceTable
 from memhotplug.model.state import Allocation
@@ -106,8 +106,8 @@ def kernel_from_machine(
             zone = kernel.state.nodes[recorded.node].zones[_KINDS[recorded.name]]
             used[zone.key] = _zone(kernel, machine, recorded, zone, known)
     _holes(kernel)
-    mapped = _page_tables(kernel)
-    _memmap(kernel, mapped, [kernel.state.zone(key) for key in used], known)
+    mappings = _page_tables(kernel)
+    _memmap(kernel, mappings, [kernel.state.zone(key) for key in used], known)
     for key, pages in used.items():
         _owners(kernel, kernel.state.zone(key), pages, known)
     kernel.state.boot_pages = kernel.state.total_managed()
@@ -294,11 +294,13 @@ def _holes(kernel: Kernel) -> None:
         state.holes.remove_many(zone.linked.starts, zone.linked.ends)
 
 
-def _memmap(kernel: Kernel, need: ExtentSet, zones: list[Zone], known: KnownPages | None) -> None:
+def _memmap(kernel: Kernel, mappings: MapRuns, zones: list[Zone], known: KnownPages | None) -> None:
     """Back the memmap by pages in use, reserved ones first, from the top of memory down.
 
+    The pages behind a leaf may lie apart: where they are is not known, how far a leaf reaches is.
+
     Args:
-        need: the pfns whose memmap is mapped: all sections, and what shares a leaf with them.
+        mappings: what describes all sections, and what shares a leaf with them.
     """
     state = kernel.state
     reserved, allocated = [], []
@@ -311,14 +313,20 @@ def _memmap(kernel: Kernel, need: ExtentSet, zones: list[Zone], known: KnownPage
         used.remove_many(budget.starts, budget.ends)
         allocated.append(used)
     for source, pools in ((Source.BOOT, reserved), (Source.ALLOCATOR, allocated)):
-        missing = need.copy()
-        missing.remove_many(*_runs(state.vmemmap.mapped))
-        low = np.concatenate([pool.starts for pool in pools] or [EMPTY])
-        high = np.concatenate([pool.ends for pool in pools] or [EMPTY])
-        runs = pair_runs(*_runs(missing), low, high, state.vmemmap.described_per_page)
-        if len(runs[0]):
-            state.vmemmap.insert(MapRuns.make(*runs, 1, source))
-    if state.vmemmap.mapped.total < need.total:
+        for leaf in sorted(set(mappings.leaf.tolist()), reverse=True):
+            chosen = mappings[mappings.leaf == leaf]
+            missing = ExtentSet(*merge(chosen.start, chosen.end))
+            missing.remove_many(*_runs(state.vmemmap.mapped))
+            backing = state.vmemmap.backing()
+            room = [pool.copy() for pool in pools]
+            for pool in room:
+                pool.remove_many(*_runs(backing))
+            low = np.concatenate([pool.starts for pool in room] or [EMPTY])
+            high = np.concatenate([pool.ends for pool in room] or [EMPTY])
+            runs = pair_runs(*_runs(missing), low, high, state.vmemmap.described_per_page)
+            if len(runs[0]):
+                state.vmemmap.insert(MapRuns.make(*runs, leaf if source is Source.BOOT else 1, source))
+    if state.vmemmap.mapped.total < int((mappings.end - mappings.start).sum()):
         raise InputError("at least as many pages in use as the memmap of the recorded blocks takes", got="fewer")
 
 
@@ -363,8 +371,8 @@ def _runs(pages: ExtentSet) -> tuple[Array, Array]:
     return pages.starts, pages.ends
 
 
-def _page_tables(kernel: Kernel) -> ExtentSet:
-    """Note which page tables the recorded memory has, by populating it on a copy; return what that maps."""
+def _page_tables(kernel: Kernel) -> MapRuns:
+    """Note which page tables the recorded memory has, by populating it on a copy; return the mappings of its memmap."""
     trial = kernel.copy()
     trial.state.vmemmap = type(kernel.state.vmemmap)(kernel.geometry.described_per_page)
     trial.boot_altmap = Altmap(0, kernel.geometry.end_pfn)
@@ -377,4 +385,4 @@ def _page_tables(kernel: Kernel) -> ExtentSet:
                 trial.plugins.arch, "create_mapping", kernel=trial, start_pfn=low, nr_pages=high - low, nid=nid
             )  # fmt: skip
     kernel.state.page_tables = trial.state.page_tables
-    return trial.state.vmemmap.mapped
+    return trial.state.vmemmap.runs
