@@ -7,12 +7,13 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
+from memhotplug.errors import InputError
 from memhotplug.model.extents import Array, ExtentSet
 from memhotplug.model.zones import ZoneKind
 from memhotplug.snapshot import KPageFlags, RecordedOp, RecordedStep
 from memhotplug.snapshot.attributes import parse_meminfo
 from memhotplug.snapshot.buddyinfo import parse_buddyinfo
-from memhotplug.snapshot.iomem import is_hidden, parse_iomem
+from memhotplug.snapshot.iomem import IomemEntry, is_hidden, parse_iomem
 from memhotplug.snapshot.source import Source
 from memhotplug.snapshot.zoneinfo import ZoneInfo, parse_zoneinfo
 
@@ -39,6 +40,15 @@ def _block_file(path: str) -> tuple[int, str]:
     if not path.startswith(_BLOCK_FOLDER) or not name or not block.isdecimal():
         return -1, ""
     return int(block), name
+
+
+@lru_cache(maxsize=64)
+def _iomem(text: str) -> tuple[IomemEntry, ...] | None:
+    """Return what a good file lists, None of any other; most steps have the file of the step before."""
+    try:
+        return parse_iomem(text, Source(file=""))
+    except InputError:
+        return None
 
 
 class Flags:
@@ -137,7 +147,9 @@ class StepFacts:
         text = self.files.get("proc/iomem")
         if text is None:
             return None
-        entries = parse_iomem(text, self._source("proc/iomem"))
+        entries = _iomem(text)
+        if entries is None:
+            entries = parse_iomem(text, self._source("proc/iomem"))  # says what is wrong, and where
         if is_hidden(entries):
             return None
         return [(entry.start, entry.end, entry.name) for entry in entries if entry.name.startswith("System RAM")]

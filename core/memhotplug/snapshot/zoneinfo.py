@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
+from memhotplug.errors import InputError
 from memhotplug.snapshot.source import Source
 
 __all__ = ["Pageset", "ZoneInfo", "parse_zoneinfo"]
 
-_HEADER = re.compile(r"Node\s+(\d+), zone\s+(\S+)")
+_HEADER = re.compile(r"Node\s+([0-9]{1,9}), zone\s+(\S+)")
+_ZONE_HEADER = re.compile(r"^[ \t]*Node\s+[0-9]{1,9}, zone\s+\S+[ \t]*$", re.MULTILINE)
 _COUNT = re.compile(r"(?:pages )?(free|boost|min|low|high|promo|spanned|present|managed|cma)\s+(\S+)")
 _PAGESET = re.compile(r"(cpu|count|high|batch):\s*(\S+)")
 _PROTECTION = re.compile(r"protection: \(([^)]*)\)")
@@ -67,6 +71,9 @@ def parse_zoneinfo(text: str, source: Source) -> tuple[ZoneInfo, ...]:
     Raises:
         InputError: not a zoneinfo, cut off, a negative or unreadable number, or a zone twice.
     """
+    known = _known_zones(text)
+    if known is not None:
+        return known
     readers: list[_ZoneReader] = []
     seen: set[tuple[int, str]] = set()
     number, last = 1, 0
@@ -86,6 +93,33 @@ def parse_zoneinfo(text: str, source: Source) -> tuple[ZoneInfo, ...]:
     if not readers:
         raise source.error("zones, each after a line such as 'Node 0, zone   Normal'", got="none")
     return tuple(reader.zone() for reader in readers)
+
+
+def _known_zones(text: str) -> tuple[ZoneInfo, ...] | None:
+    """Return the zones of a good file, most of which the file of the step before had too; None of any other file."""
+    starts = [match.start() for match in _ZONE_HEADER.finditer(text)]
+    found = [_known_zone(text[first:end]) for first, end in itertools.pairwise([*starts, len(text)])]
+    zones = tuple(zone for zone in found if zone is not None)
+    if not zones or len({(zone.node, zone.name) for zone in zones}) < len(found):
+        return None
+    return zones
+
+
+@lru_cache(maxsize=256)
+def _known_zone(text: str) -> ZoneInfo | None:
+    """Return the one zone of some lines, None if anything is wrong with them."""
+    reader: _ZoneReader | None = None
+    try:
+        for wanted in _WANTED.finditer(text):
+            line = wanted[1].rstrip()
+            header = _HEADER.fullmatch(line) if reader is None else None
+            if header is not None:
+                reader = _ZoneReader((int(header[1]), header[2]), 1, Source(file=""))
+            elif reader is not None:
+                reader.line(line, 1)
+        return reader.zone() if reader is not None else None
+    except InputError:
+        return None
 
 
 class _ZoneReader:
