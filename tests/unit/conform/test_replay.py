@@ -22,6 +22,11 @@ ReplayDocument = Callable[[dict[str, Any]], FileResult]
 RECORDINGS = sorted((Path(__file__).parents[2] / "data" / "recordings").glob("*.json.xz"))
 OBSERVATIONS = {
     "arm64-6.1-boot-blocks": 497,
+    "arm64-6.12-16k-boot-blocks": 426,
+    "ppc64el-6.12-64k-mix": 403,
+    "s390x-7.2-kernelcore": 850,
+    "x86_64-6.12-failed-add": 265,
+    "x86_64-7.2-policy-switch": 1491,
     "ppc64el-6.1-add-again": 454,
     "s390x-6.1-boot-blocks": 232,
     "x86_64-6.1-manual-ratio-150": 2982,
