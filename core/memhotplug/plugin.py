@@ -49,6 +49,7 @@ from memhotplug.units import (
     is_aligned,
     is_power_of_two,
     kstrtou,
+    parse_size,
     round_down,
     round_up,
 )
@@ -103,6 +104,7 @@ __all__ = [
     "migrate",
     "offline_blocks",
     "online_blocks",
+    "parse_size",
     "remove_memory",
     "round_down",
     "round_up",

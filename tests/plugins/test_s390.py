@@ -158,3 +158,20 @@ def test_memmap_on_memory_came_with_6_8(
     plugins = machine.kernel.plugins
     answer = plugins.call(plugins.arch, "supports_memmap_on_memory", kernel=machine.kernel, memmap_bytes=4 << 20)
     assert answer is supported
+
+
+@pytest.mark.parametrize(("cmdline", "errnos"), [("", [None, None]), ("crashkernel=1G", ["EPERM", None])])
+def test_what_a_crash_kernel_needs_stays_online(
+    boot: Callable[..., Machine], cmdline: str, errnos: list[str | None]
+) -> None:
+    """The first GiB, if the crash kernel has one: blocks 3 and 4 of 256 MiB are its neighbours."""
+    machine = boot(arch="s390", kernel="linux-6.12", cmdline=cmdline)
+    found: list[str | None] = []
+    for block in (3, 4):
+        try:
+            machine.offline(f"block {block}")
+            found.append(None)
+        except MemoryHotplugError as refused:
+            found.append(refused.name)
+
+    assert found == errnos

@@ -118,3 +118,9 @@ def test_emptied_tables_are_freed_but_for_the_top(machine: Machine) -> None:
     assert page_table_pages(machine) == 2
     machine.remove(dimm)
     assert page_table_pages(machine) == 0
+
+
+def test_the_block_size_goes_by_the_memory_that_is_used(boot: Callable[..., Machine]) -> None:
+    """mem= cuts off what would make blocks larger."""
+    assert boot(kernel="linux-6.12", memory="128G").kernel.geometry.memory_block_size == 2 << 30
+    assert boot(kernel="linux-6.12", memory="128G", cmdline="mem=32G").kernel.geometry.memory_block_size == 128 << 20

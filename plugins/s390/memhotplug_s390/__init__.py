@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 
-from memhotplug.plugin import Geometry, Kernel, SizingRequest, ZoneKind, ZoneLimit, hookimpl
+from memhotplug.plugin import (
+    Geometry,
+    Kernel,
+    MemoryEvent,
+    MemoryHotplugError,
+    MemoryNotify,
+    SizingRequest,
+    ZoneKind,
+    ZoneLimit,
+    hookimpl,
+    parse_size,
+)
 from memhotplug_s390.mapping import (
     ALTMAP_SINCE,
     arch_add_memory,
@@ -20,6 +32,7 @@ __all__ = [
     "arch_remove_memory",
     "boot_base",
     "create_mapping",
+    "memory_notify",
     "page_sizing",
     "supports_memmap_on_memory",
     "vmemmap_free",
@@ -56,3 +69,20 @@ def supports_memmap_on_memory(kernel: Kernel, memmap_bytes: int) -> bool:
     Models: mm/memory_hotplug.c:arch_supports_memmap_on_memory() (v6.8).
     """
     return kernel.version >= ALTMAP_SINCE and memmap_bytes % SEGMENT_SIZE == 0
+
+
+@hookimpl
+def memory_notify(kernel: Kernel, notify: MemoryNotify) -> None:
+    """Refuse to offline what a crash kernel is swapped with: as much memory from 0 on as it has.
+
+    Models: arch/s390/kernel/setup.c:kdump_mem_notifier() (v5.2 to v6.12): NOTIFY_BAD is EPERM. Simplified:
+    only crashkernel=SIZE, whose own memory is not set aside.
+    """
+    if notify.event is not MemoryEvent.MEM_GOING_OFFLINE or "crashkernel" not in kernel.params:
+        return
+    try:
+        size = parse_size(kernel.params["crashkernel"].partition("@")[0])
+    except ValueError:
+        return
+    if notify.start_pfn < kernel.geometry.pfn(size):
+        raise MemoryHotplugError(errno.EPERM, "the range is kept for a crash kernel")

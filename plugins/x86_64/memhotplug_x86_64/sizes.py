@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memhotplug.plugin import Geometry, InputError, SizingRequest, format_size, is_power_of_two
+from memhotplug.plugin import Geometry, InputError, SizingRequest, format_size, is_power_of_two, parse_size
 
 __all__ = ["geometry_for", "probe_memory_block_size"]
 
@@ -40,11 +40,19 @@ def geometry_for(request: SizingRequest) -> Geometry:
 def _memory_block_size(request: SizingRequest) -> int:
     forced = request.memory_block_size
     if forced is None:
-        end = sum(size for _, size in request.memory)
+        end = min(sum(size for _, size in request.memory), _memory_limit(request))
         return probe_memory_block_size(end, request.version, hypervisor=request.hypervisor)
     if not is_power_of_two(forced) or not _SECTION_SIZE <= forced <= _LARGEST_FORCED:
         raise InputError("a power of two from 128M to 64G", got=format_size(forced), path="machine.memory_block_size")
     return forced
+
+
+def _memory_limit(request: SizingRequest) -> int:
+    """Return where mem= makes boot memory end; a word that is no size is refused elsewhere."""
+    try:
+        return parse_size(request.cmdline.get("mem", ""))
+    except ValueError:
+        return 1 << _ADDRESS_BITS
 
 
 def probe_memory_block_size(boot_end: int, version: tuple[int, int], *, hypervisor: bool) -> int:
