@@ -258,7 +258,8 @@ class Life(RuleBasedStateMachine):
             [
                 ("memory/auto_online_blocks", "online"), ("memory/auto_online_blocks", "offline"),
                 ("memory/auto_online_blocks", "online_movable"), ("memory/probe", "0x200000000"),
-                ("memory/vmemmap_hotplug", "disable"),
+                ("memory/vmemmap_hotplug", "disable"), ("memory/soft_offline_page", "0x108000000"),
+                ("memory/hard_offline_page", "0x100200000"), ("memory/hard_offline_page", "0x80000000"),
                 ("/sys/module/memory_hotplug/parameters/online_policy", "auto-movable"),
                 ("/sys/module/memory_hotplug/parameters/auto_movable_ratio", "40"),
             ]

@@ -77,6 +77,8 @@ def _allocator(kernel: Kernel) -> Iterator[str]:
     state = kernel.state
     memmap = state.vmemmap.backing()
     allocated = state.vmemmap.backing_from(Source.ALLOCATOR)
+    online = _online(kernel)
+    broken = ExtentSet(*state.poisoned.clip_many(online.starts, online.ends))
     for zone in state.zones():
         for free in (zone.free, zone.pcp):
             shared = _common(free, memmap)
@@ -84,7 +86,7 @@ def _allocator(kernel: Kernel) -> Iterator[str]:
                 yield f"I11: {_label(zone)}: {shared} free pages hold memmap that is in use"
         used = _common(zone.linked, allocated)
         used += sum(_common(zone.linked, held.pages) for held in state.allocations.values())
-        used += _common(zone.linked, state.poisoned)
+        used += _common(zone.linked, broken)
         if zone.nr_free + used != zone.managed:
             yield f"I3: {_label(zone)}: {zone.managed} pages managed, {zone.nr_free} free and {used} allocated"
 
