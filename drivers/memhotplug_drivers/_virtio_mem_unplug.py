@@ -134,6 +134,8 @@ def _fake_offline(kernel: Kernel, block: int, low: int, high: int) -> bool:
 
     Models: mm/page_alloc.c:alloc_contig_range(), adjust_managed_page_count().
     """
+    if kernel.state.poisoned.intersects(low, high):
+        return False  # only offlining passes over broken pages
     row = kernel.state.blocks.row(block)
     assert row is not None
     kind = zone_kind(kernel, row)

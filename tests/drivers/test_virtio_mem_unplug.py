@@ -257,3 +257,16 @@ def test_foreign_blocks_in_the_region_stay_offline(guest: Machine, refused: Refu
     assert str(refused(guest.online, "dimm")) == "EPERM: vm0: memory block onlining denied"
     guest.online("vm0")
     assert guest.violations() == []
+
+
+def test_a_broken_page_keeps_its_subblock_plugged(boot: Callable[..., Machine]) -> None:
+    """alloc_contig_range() does not pass over it; the rest of its block leaves."""
+    machine = boot(kernel="linux-6.12")
+    machine.add_memory(driver="virtio_mem", name="v", size="128M")
+    machine.online("v", zone="movable")
+    machine.write("memory/hard_offline_page", "0x100300000")
+    with pytest.raises(MemoryHotplugError) as caught:
+        machine.eject("v")
+
+    assert str(caught.value) == "EBUSY: v: 2M are busy and stay plugged"
+    assert machine.violations() == []
