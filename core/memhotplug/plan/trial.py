@@ -190,9 +190,29 @@ def _add(kernel: Kernel, question: Question, number: int, size: int) -> str | No
         address=question.address if number == 0 else None,
         nid=question.node,
     )
-    verdict = add_device(kernel, request)
-    _block_devices(kernel, len(_ids_of(kernel, request.name)))
+    automatic = kernel.state.auto_online
+    if question.driver not in _BLOCK_BY_BLOCK:
+        kernel.state.auto_online = OnlineType.OFFLINE  # the kernel makes the objects first, then brings blocks online
+    try:
+        verdict = add_device(kernel, request)
+    finally:
+        kernel.state.auto_online = automatic
+    ids = _ids_of(kernel, request.name)
+    _block_devices(kernel, len(ids))
+    if question.driver not in _BLOCK_BY_BLOCK and automatic is not OnlineType.OFFLINE:
+        _online_by_itself(kernel, ids, automatic)
     return verdict
+
+
+def _online_by_itself(kernel: Kernel, ids: Array, online_type: OnlineType) -> None:
+    """Bring new blocks online as the kernel does at the end of an add: the first that fails ends it, without an error.
+
+    Models: mm/memory_hotplug.c:add_memory_resource() (v5.2 to v6.12).
+    """
+    try:
+        online_runs(kernel, ids, online_type)
+    except MemoryHotplugError as problem:
+        kernel.warn(f"auto-onlining stopped: {problem}")
 
 
 def _ids_of(kernel: Kernel, name: str) -> Array:

@@ -150,3 +150,12 @@ def test_auto_movable_is_left_out_where_it_would_choose_for_very_many_blocks(ask
     assert "auto-movable" not in [one["name"] for one in document["policies"]]
     expected = "auto-movable is not tried for more than 16384 memory blocks that are onlined one by one"
     assert expected in document["assumptions"]
+
+
+@pytest.mark.parametrize("word", ["online", "online_movable"])
+def test_memory_that_comes_online_by_itself_does_not_pay_for_its_own_objects(word: str, ask: Ask) -> None:
+    """The kernel makes the devices of all new blocks before it brings the first of them online."""
+    later, itself = (ask(GIB, GIB, cmdline=line) for line in ("quiet", f"memhp_default_state={word}"))
+
+    assert itself["sizes"]["online_bytes"] == GIB
+    assert itself["largest_single_add"] == later["largest_single_add"]
