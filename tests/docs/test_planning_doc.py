@@ -37,7 +37,7 @@ def test_the_margins_of_the_ladder_are_those_of_the_model() -> None:
     ladder = rows("The ladder")
     assert len(ladder) == 8
     for boot, added, reported, margin, _ in ladder:
-        machine = from_boot(parse_size(boot), arch="x86_64", kernel=None, profile="lean", cmdline="").boot("")
+        machine = from_boot(parse_size(boot), arch="x86_64", kernel=None, profile="lean", cmdline="").boot()
         sizes = re.findall(r"\d+G", added)
         count = int(added.split(" x ")[0]) if " x " in added else 1
         memmap = count * parse_size(sizes[-1]) // 64
@@ -53,7 +53,7 @@ def test_the_measured_limits_are_recorded_and_predicted(tmp_path: Path) -> None:
     for row in sorted(tables, key=lambda one: int(one["boot_memory_bytes"])):
         if "capped_at_gib" not in row:
             root = write_snapshot(tmp_path / str(row["boot_memory_bytes"]), row)
-            machine = from_snapshot(root, step=None, arch=None, kernel=None, cmdline=None).boot("")
+            machine = from_snapshot(root, step=None, arch=None, kernel=None, cmdline=None).boot()
             predicted = largest_add(machine, Question(sizes=(GIB,)), lambda tried: tried.clean).size // GIB
             found.append((row["boot_memory_bytes"], row["largest_clean_gib"], predicted))
 

@@ -64,7 +64,7 @@ def answer(subject: Subject, question: Question) -> Answer:
     Raises:
         InputError: the machine or the question is not possible.
     """
-    machine = subject.boot("")
+    machine = subject.boot()
     check_question(subject, machine, question)
     trial = attempt(machine, question)
     verdict, reason, risks = judge(question, trial)
@@ -134,7 +134,7 @@ def _flip(subject: Subject, question: Question, verdict: str) -> tuple[str, str]
         return None, None
     name, boot = subject.other
     try:
-        other = verdict_of(boot(""), question)
+        other = verdict_of(boot(), question)
     except InputError:  # too small for that assumption
         other = "does-not-fit"
     return (name, other) if other != verdict else (None, None)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
+from memhotplug.engine.boot import parse_cmdline
 from memhotplug.engine.machine import Machine
 from memhotplug.engine.result import memmap_totals
 from memhotplug.errors import InputError
@@ -43,7 +44,7 @@ def policies(
             largest = largest_add(trial.before, asked, lambda one: one.clean, known=tried)
         entry = _entry("online", way, asked, tried, largest, current=own)
         yield {**entry, "safe_steps": list(found)}
-    automatic = _auto_movable(subject, trial.before)
+    automatic = _auto_movable(trial.before)
     if automatic is not None and left_out(trial.before, question) is None:
         yield _by_ratio(automatic, replace(question, online="auto"), clean)
 
@@ -100,19 +101,19 @@ def _current_mode(machine: Machine) -> str | None:
     return None if mode is None else f"{_MODE}={str(mode).strip()}"
 
 
-def _auto_movable(subject: Subject, plain: Machine) -> Machine | None:
+def _auto_movable(plain: Machine) -> Machine | None:
     """Return the machine under online_policy=auto-movable, None if its kernel has none or it is so already."""
     policy = _parameters(plain).get("online_policy")
     if policy is None or str(policy).strip() == "auto-movable":
         return None
-    return _booted(subject, "memory_hotplug.online_policy=auto-movable")
+    return _under(plain, "memory_hotplug.online_policy=auto-movable")
 
 
 def _memmap_policies(subject: Subject, question: Question, plain: Machine) -> Iterator[tuple[str, Machine]]:
     """Yield a machine for each way in which this kernel can place the memmap."""
     if _MODE in _parameters(plain):
         for mode in ("N", "Y", "force") if subject.self_hosts else ("N",):
-            machine = _booted(subject, f"memory_hotplug.{_MODE}={mode}")
+            machine = _under(plain, f"memory_hotplug.{_MODE}={mode}")
             name = f"{_MODE}={mode}"
             if machine is not None and _current_mode(machine) == name:  # before v6.6 force was taken for a false
                 yield name, machine
@@ -125,12 +126,19 @@ def _memmap_policies(subject: Subject, question: Question, plain: Machine) -> It
         yield f"mhp_flags={name}", machine
 
 
-def _booted(subject: Subject, extra: str) -> Machine | None:
-    """Boot with more on the command line; None if this kernel refuses that."""
+def _under(plain: Machine, parameter: str) -> Machine | None:
+    """Return a copy whose kernel was booted with one more parameter of its module; None if it refuses that.
+
+    Such parameters change nothing of what is there when boot is over.
+    """
+    machine = plain.copy()
+    kernel = machine.kernel
+    kernel.params = {**kernel.params, **parse_cmdline(parameter)}
     try:
-        return subject.boot(extra)
+        kernel.state.profile = kernel.profile.new_state(kernel)
     except InputError:
         return None
+    return machine
 
 
 def _entry(

@@ -47,10 +47,10 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subject:
-    """A machine that can be booted again with more on its command line.
+    """A machine to ask about.
 
     Attributes:
-        boot: boots it; the argument is appended to the command line.
+        boot: boots it.
         arch, kernel: architecture and profile.
         assumptions: what is taken for granted, one sentence each.
         source: where the machine comes from, in words.
@@ -61,11 +61,11 @@ class Subject:
         self_hosts: whether its kernel can place a memmap in the memory that it describes.
     """
 
-    boot: Callable[[str], Machine]
+    boot: Callable[[], Machine]
     arch: str
     kernel: str
     assumptions: tuple[str, ...] = ()
-    other: tuple[str, Callable[[str], Machine]] | None = None
+    other: tuple[str, Callable[[], Machine]] | None = None
     source: str = ""
     boot_bytes: int = 0
     resized: Callable[[int], Machine] | None = None

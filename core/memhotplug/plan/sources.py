@@ -87,10 +87,9 @@ def from_boot(
     chosen = profile_of(kernel) if kernel else DEFAULT_KERNEL
     config = partial(BootConfig, arch=arch, profile=chosen, memory_block_size=block_size, page_size=page_size)
 
-    def boot(reserve: Reserve, boot_size: int, extra: str) -> Machine:
-        line = f"{cmdline} {extra}".strip()
+    def boot(reserve: Reserve, boot_size: int) -> Machine:
         taken = replace(reserve, image=reserve.image + crash_kernel(cmdline, boot_size))
-        booted = boot_kernel(config(memory=((0, boot_size),), cmdline=line, reserve=taken))
+        booted = boot_kernel(config(memory=((0, boot_size),), cmdline=cmdline, reserve=taken))
         if arch == "x86_64":
             _without_hole(booted, *_X86_HOLE)
         return Machine(booted)
@@ -101,7 +100,7 @@ def from_boot(
         boot=partial(boot, reserve, size), arch=arch, kernel=chosen,
         assumptions=tuple(_boot_assumptions(reserve, arch, None if kernel else chosen, cmdline, size)),
         other=(other.name, partial(boot, other, size)), source=f"a fresh {format_size(size)} guest ({profile})",
-        boot_bytes=size, resized=lambda boot_size: boot(reserve, boot_size, ""),
+        boot_bytes=size, resized=partial(boot, reserve),
     )  # fmt: skip
 
 
@@ -175,9 +174,9 @@ def from_recorded(
     if older:
         line += f" {_NOT_SELF_HOSTED}"
 
-    def boot(extra: str) -> Machine:
+    def boot() -> Machine:
         try:
-            return Machine(kernel_from_machine(machine, which, chosen, f"{line} {extra}".strip()))
+            return Machine(kernel_from_machine(machine, which, chosen, line))
         except InputError as problem:
             raise _impossible(machine, problem) from None
 

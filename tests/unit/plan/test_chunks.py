@@ -22,7 +22,7 @@ GIB = 1 << 30
 
 def boot(arch: str, size: int) -> Machine:
     """Boot a lean guest."""
-    return from_boot(size, arch=arch, kernel="linux-6.12", profile="lean", cmdline="").boot("")
+    return from_boot(size, arch=arch, kernel="linux-6.12", profile="lean", cmdline="").boot()
 
 
 def state(machine: Machine) -> dict[str, Any]:

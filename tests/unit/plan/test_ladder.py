@@ -16,7 +16,7 @@ MIB = 1 << 20
 def play(boot: int, *sizes: int, driver: str = "acpi", online: str = "auto") -> Trial:
     """Ask a lean guest."""
     subject = from_boot(boot, arch="x86_64", kernel="linux-6.12", profile="lean", cmdline="")
-    return attempt(subject.boot(""), Question(sizes=sizes, driver=driver, online=online))  # type: ignore[arg-type]
+    return attempt(subject.boot(), Question(sizes=sizes, driver=driver, online=online))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_the_lean_guest_leaves_what_the_reports_allow(boot: int, low: int, high:
     """Between what the largest working add took and what the smallest failing one would have taken."""
     subject = from_boot(boot * MIB, arch="x86_64", kernel=None, profile="lean", cmdline="")
 
-    assert low <= usable_pages(subject.boot("")) * 4096 / MIB < high
+    assert low <= usable_pages(subject.boot()) * 4096 / MIB < high
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_the_margins_that_the_documentation_prints(boot: int, added: int, margin
     """Kernel memory above the min watermarks less the memmap, in MiB."""
     subject = from_boot(boot * MIB, arch="x86_64", kernel=None, profile="lean", cmdline="")
 
-    assert round(usable_pages(subject.boot("")) * 4096 / MIB - added * 16, 1) == margin
+    assert round(usable_pages(subject.boot()) * 4096 / MIB - added * 16, 1) == margin
 
 
 def test_the_sixtieth_gib_is_not_the_first_to_fail() -> None:

@@ -28,7 +28,7 @@ def clean(trial: Trial) -> bool:
 @cache
 def largest(boot: int, profile: str = "lean", start: int = GIB) -> Largest:
     """Return the largest clean add of a fresh guest, searched for from a question of some size."""
-    machine = from_boot(boot, arch="x86_64", kernel="linux-6.12", profile=profile, cmdline="").boot("")
+    machine = from_boot(boot, arch="x86_64", kernel="linux-6.12", profile=profile, cmdline="").boot()
     question = Question(sizes=(start,))
     return largest_add(machine, question, clean, known=attempt(machine, question))
 
@@ -48,7 +48,7 @@ def test_more_boot_memory_never_lowers_the_largest_add(boot: int, more: int, pro
 def test_everything_below_the_largest_clean_add_is_clean(boot: int, share: float) -> None:
     """And the next block is not: the search's answer is the border."""
     found = largest(boot)
-    machine = from_boot(boot, arch="x86_64", kernel="linux-6.12", profile="lean", cmdline="").boot("")
+    machine = from_boot(boot, arch="x86_64", kernel="linux-6.12", profile="lean", cmdline="").boot()
     size = max(int(found.size * share) // BLOCK, 1) * BLOCK
 
     assert attempt(machine, Question(sizes=(size,), online="none")).clean
@@ -80,7 +80,7 @@ def test_verdict_and_largest_add_agree(boot: int, added: int) -> None:
 @settings(max_examples=15)
 def test_safe_steps_are_safe_when_they_are_taken(boot: int, added: int) -> None:
     """Played as a sequence, they leave the kernel above its watermarks all the way."""
-    machine = from_boot(boot, arch="x86_64", kernel="linux-6.12", profile="lean", cmdline="").boot("")
+    machine = from_boot(boot, arch="x86_64", kernel="linux-6.12", profile="lean", cmdline="").boot()
     question = Question(sizes=(added,), online="kernel")
     steps = safe_steps(machine, question)
 
