@@ -141,7 +141,7 @@ def test_granularity(
         ({"arch": "s390"}, "ENODEV: virtio-mem came to s390 with Linux 6.14, this kernel is 6.12"),
         ({"arch": "powerpc"}, "ENODEV: there is no virtio-mem driver for powerpc"),
     ],
-)  # fmt: skip
+)
 def test_kernels_without_virtio_mem(boot: Boot, refused: Refused, machine_keys: dict[str, Any], message: str) -> None:
     """The reason names the version from which on there is one."""
     machine = boot(**{"kernel": "linux-6.12", **machine_keys})

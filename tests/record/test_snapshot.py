@@ -39,7 +39,7 @@ def test_files_are_those_of_the_format(talk: Talk) -> None:
         "sys/devices/system/memory/block_size_bytes",
         "sys/devices/system/memory/auto_online_blocks",
         *(f"{MEMORY}/memory{block}/{name}" for block in (0, 9, 10) for name in ("state", "valid_zones", "node")),
-    ]  # fmt: skip
+    ]
 
 
 def test_texts_are_kept_as_they_are_but_vmstat(talk: Talk) -> None:

@@ -152,9 +152,7 @@ class Kernel(SparseVmemmap):
 
     def vmemmap_free(self, start_pfn: int, nr_pages: int) -> None:
         """Have the architecture take down a range's memmap."""
-        self.plugins.call(
-            self.plugins.arch, "vmemmap_free", kernel=self, start_pfn=start_pfn, nr_pages=nr_pages
-        )  # fmt: skip
+        self.plugins.call(self.plugins.arch, "vmemmap_free", kernel=self, start_pfn=start_pfn, nr_pages=nr_pages)
 
     def add_pages(self, start_pfn: int, nr_pages: int, nid: int, restrictions: Restrictions) -> None:
         """Give the sections of a range their memmap; for ``arch_add_memory``."""

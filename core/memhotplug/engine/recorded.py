@@ -383,6 +383,6 @@ def _page_tables(kernel: Kernel) -> MapRuns:
         if trial.plugins.has(trial.plugins.arch, "create_mapping"):
             trial.plugins.call(
                 trial.plugins.arch, "create_mapping", kernel=trial, start_pfn=low, nr_pages=high - low, nid=nid
-            )  # fmt: skip
+            )
     kernel.state.page_tables = trial.state.page_tables
     return trial.state.vmemmap.runs

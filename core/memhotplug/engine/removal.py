@@ -67,7 +67,7 @@ def remove_leftovers(kernel: Kernel, start: int, size: int) -> None:
     for low, high in zip(starts.tolist(), ends.tolist(), strict=True):
         kernel.plugins.call(
             kernel.plugins.arch, "arch_remove_memory", kernel=kernel, start_pfn=low, nr_pages=high - low
-        )  # fmt: skip
+        )
     kernel.log("removed", start=start, size=size)
 
 

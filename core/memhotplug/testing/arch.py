@@ -181,8 +181,6 @@ class ArchContract(Contract):
         """Whoever sees a broken hook learns whose it is."""
         plugins = machine.kernel.plugins
         with pytest.raises((PluginError, MemoryHotplugError)) as caught:
-            plugins.call(
-                plugins.arch, "vmemmap_populate", kernel=None, start_pfn=0, nr_pages=1, nid=0, altmap=None
-            )  # fmt: skip
+            plugins.call(plugins.arch, "vmemmap_populate", kernel=None, start_pfn=0, nr_pages=1, nid=0, altmap=None)
         assert f"{self.name} (" in str(caught.value)
         assert "vmemmap_populate" in str(caught.value)

@@ -95,9 +95,7 @@ def test_json_has_the_verdict_and_every_block_size(mhp: Mhp) -> None:
 
 def test_wasted_memmap_is_told_where_there_is_some(mhp: Mhp) -> None:
     """powerpc with 64 KiB pages: 32 of 4096 pages, of which 4 are needed."""
-    done = mhp(
-        "align", "--arch", "powerpc", "--page-size", "64K", "--range", "0x200000000+1G", "--block-size", "256M"
-    )  # fmt: skip
+    done = mhp("align", "--arch", "powerpc", "--page-size", "64K", "--range", "0x200000000+1G", "--block-size", "256M")
 
     assert done.status == 0
     assert done.out.splitlines()[-2:] == [

@@ -20,7 +20,7 @@ def test_a_table_with_a_column_for_each_combination(mhp: Mhp, scenario: Write) -
     path = scenario(*STEPS)
     done = mhp(
         "compare", path, "--vary", "drivers.acpi.mhp_flags=none,device", "--vary", "machine.kernel=v2-2019,linux-6.12"
-    )  # fmt: skip
+    )
     lines = done.out.splitlines()
 
     assert (done.status, done.err) == (0, "")

@@ -92,7 +92,7 @@ def _remove_whole_blocks(kernel: Kernel, start_pfn: int, added: int) -> int:
     if added > left:
         kernel.plugins.call(
             kernel.plugins.arch, "arch_remove_memory", kernel=kernel, start_pfn=start_pfn, nr_pages=added - left
-        )  # fmt: skip
+        )
     return left
 
 

@@ -54,7 +54,7 @@ def _arch_supports(kernel: Kernel, memmap_bytes: int) -> bool:
     plugins = kernel.plugins
     answer: bool = plugins.ask(
         plugins.arch, "supports_memmap_on_memory", bool, kernel=kernel, memmap_bytes=memmap_bytes
-    )  # fmt: skip
+    )
     return answer
 
 
