@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from memhotplug.cli.exits import ExitCode
-from memhotplug.cli.terminal import has_colour
+from memhotplug.cli.terminal import paint_for
 
 if TYPE_CHECKING:
     from memhotplug.plan.question import Question, Subject
-    from memhotplug.plan.text import Paint
 
 __all__ = ["command"]
 
@@ -118,14 +117,9 @@ def command(**options: Any) -> int:
 
 
 def _print(document: dict[str, object]) -> None:
-    from memhotplug.plan.text import answer_lines, plain
+    from memhotplug.plan.text import answer_lines
 
-    paint: Paint = plain
-    if has_colour(sys.stdout):
-        from memhotplug.cli.terminal import paint_for
-
-        paint = paint_for(sys.stdout)
-    for line in answer_lines(document, paint):
+    for line in answer_lines(document, paint_for(sys.stdout)):
         print(line)
 
 

@@ -55,7 +55,7 @@ def command(as_json: bool, no_load: bool, plugin_timeout: float) -> int:
 
         sys.stdout.write(render({"schema": 1, "plugins": entries}))
         return ExitCode.OK
-    from memhotplug.run.text import table
+    from memhotplug.run.tables import table
 
     rows = [
         [str(entry[key]) for key in ("kind", "name", "distribution", "version")] + [_state(entry)] for entry in entries

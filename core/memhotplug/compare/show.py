@@ -10,7 +10,7 @@ from typing import Final
 from memhotplug.compare.compared import Compared
 from memhotplug.compare.granularity import Removable
 from memhotplug.compare.measure import Measures, ZoneMeasure
-from memhotplug.run.text import Paint, plain, table
+from memhotplug.run.tables import Paint, plain, table
 from memhotplug.scenario.refusal import cut
 from memhotplug.units import format_size, parse_size
 

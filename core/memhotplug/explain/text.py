@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from memhotplug.run.text import Paint, plain, table
+from memhotplug.run.tables import HEAD, Paint, plain, table
 from memhotplug.units import format_size
 
 __all__ = ["explain_lines"]
 
-_HEAD: Final = "bold"
 _SETTINGS: Final = ("N", "Y", "force")
 _SERIES_WORDS: Final = frozenset({"device", "memblock", "default"})
 _FOOTER: Final = (
@@ -54,12 +53,12 @@ def explain_lines(document: dict[str, Any], paint: Paint = plain, *, width: int 
     sources = _Sources()
     many = len(document["kernels"]) > 1
     if document["platforms"]:
-        yield paint(f"What a memory block supports under {document['kernels'][0]} (*: the usual block size):", _HEAD)
+        yield paint(f"What a memory block supports under {document['kernels'][0]} (*: the usual block size):", HEAD)
         yield from _platforms(document["platforms"], sources, paint, width)
         yield ""
     if document["drivers"]:
         title = "by kernel" if many else f"under {document['kernels'][0]}"
-        yield paint(f"Which driver's memory hosts its own memmap, {title}:", _HEAD)
+        yield paint(f"Which driver's memory hosts its own memmap, {title}:", HEAD)
         yield from _drivers(document["drivers"], sources, paint, width)
     else:
         yield "No such driver exists on such a machine."

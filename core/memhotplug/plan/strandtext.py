@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from memhotplug.plan.stranding import BlockMemmap, BySize, Fit, best
-from memhotplug.run.text import Paint, plain, table
+from memhotplug.run.tables import Paint, plain, table
 from memhotplug.units import format_range, format_size, parse_size
 
 __all__ = ["align_lines", "to_document"]

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 from memhotplug.plan.words import MOST_STEPS, exact_size
+from memhotplug.run.tables import HEAD, Paint, plain, table
 from memhotplug.units import format_size
 
-__all__ = ["Paint", "answer_lines", "plain"]
-
-Paint: TypeAlias = Callable[[str, str], str]
-"""Returns a text (first) in a style (second) of rich."""
+__all__ = ["answer_lines"]
 
 _WIDTH: Final = 100
 _LABEL: Final = 15
@@ -21,11 +19,6 @@ _VERDICTS: Final = {
     "risky": ("fits, at a risk", "yellow"),
     "does-not-fit": ("does not fit", "red"),
 }
-
-
-def plain(text: str, _style: str) -> str:
-    """Return the text as it is: no colour."""
-    return text
 
 
 def answer_lines(document: dict[str, Any], paint: Paint = plain) -> list[str]:
@@ -40,13 +33,13 @@ def _lines(document: dict[str, Any], paint: Paint) -> Iterator[str]:
     yield ""
     yield from _advice(document)
     yield ""
-    yield paint("The same question under each policy", "bold")
+    yield paint("The same question under each policy", HEAD)
     yield from _policies(document["policies"])
     yield ""
-    yield paint("Rules of thumb for the same machine", "bold")
+    yield paint("Rules of thumb for the same machine", HEAD)
     yield from _rules(document["rules_of_thumb"])
     yield ""
-    yield paint("Assumed", "bold")
+    yield paint("Assumed", HEAD)
     for sentence in document["assumptions"]:
         yield from textwrap.wrap(sentence, _WIDTH, initial_indent="- ", subsequent_indent="  ")
 
@@ -212,7 +205,7 @@ def _policies(policies: Sequence[dict[str, Any]]) -> Iterator[str]:
                 ", ".join(f"{zone} {format_size(size)}" for zone, size in policy["zones"].items()) or "-",
             )
         )
-    yield from _table(header, rows, ("POLICY", "VERDICT", "LANDS-IN"))
+    yield from table(header, rows, ("POLICY", "VERDICT", "LANDS-IN"))
     yield "* as asked; memmap in pages; LOWEST: free in kernel zones; LARGEST: clean single add, + at least"
 
 
@@ -224,12 +217,4 @@ def _largest(policy: dict[str, Any]) -> str:
 
 def _rules(rules: Sequence[dict[str, Any]]) -> Iterator[str]:
     rows = [(format_size(rule["allows_bytes"]), rule["name"], rule["source"], rule["kind"]) for rule in rules]
-    yield from _table(("ALLOWS", "RULE", "SOURCE", "LIMITS"), rows, ("RULE", "SOURCE", "LIMITS"))
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[str]) -> Iterator[str]:
-    """Yield aligned lines, the header first; ``left`` names the columns that are aligned to the left."""
-    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
-    for row in (header, *rows):
-        cells = zip(row, header, widths, strict=True)
-        yield " ".join(cell.ljust(width) if name in left else cell.rjust(width) for cell, name, width in cells).rstrip()
+    yield from table(("ALLOWS", "RULE", "SOURCE", "LIMITS"), rows, ("RULE", "SOURCE", "LIMITS"))

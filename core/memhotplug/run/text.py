@@ -7,12 +7,12 @@ as long as it is, so that a table survives a pipe.
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterator
+from typing import Any, Final
 
 from memhotplug.engine.machine import Machine
 from memhotplug.run.record import StepRecord
+from memhotplug.run.tables import HEAD, Paint, plain, table
 from memhotplug.scenario import (
     Action,
     AddStep,
@@ -27,18 +27,10 @@ from memhotplug.scenario.models import keys_of
 from memhotplug.scenario.refusal import cut
 from memhotplug.units import format_blocks, format_range, format_size
 
-__all__ = ["Paint", "plain", "state_lines", "step_lines", "table"]
-
-Paint: TypeAlias = Callable[[str, str], str]
-"""Returns a text (first) in a style (second) of rich."""
+__all__ = ["state_lines", "step_lines"]
 
 _LONGEST: Final = 400
-_GOOD, _EXPECTED, _BAD, _HEAD = "green", "yellow", "bold red", "bold"
-
-
-def plain(text: str, _style: str) -> str:
-    """Return the text as it is: no colour."""
-    return text
+_GOOD, _EXPECTED, _BAD = "green", "yellow", "bold red"
 
 
 # ---- steps ----
@@ -123,43 +115,6 @@ def state_lines(machine: Machine, state: dict[str, Any], paint: Paint = plain) -
     ]
 
 
-def table(
-    header: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    left: Sequence[str],
-    paint: Paint = plain,
-    *,
-    width: int | None = None,
-) -> list[str]:
-    """Return aligned lines, the header first.
-
-    Args:
-        left: the columns that are aligned to the left; all others are to the right, as lsmem does.
-        width: columns of the terminal, into which the last column is folded; None for lines as long as they are.
-    """
-    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
-
-    def line(row: Sequence[str]) -> str:
-        cells = zip(row, header, widths, strict=True)
-        return " ".join(cell.ljust(width) if name in left else cell.rjust(width) for cell, name, width in cells)
-
-    lines = [line(row).rstrip() for row in rows]
-    if width is not None:
-        lines = [part for whole in lines for part in _folded(whole, sum(widths[:-1]) + len(widths) - 1, width)]
-    return [paint(line(header).rstrip(), _HEAD), *lines]
-
-
-def _folded(line: str, indent: int, width: int) -> list[str]:
-    """Return a line whose text from column ``indent`` on is folded between words, where there is room for words."""
-    room = width - indent
-    if len(line) <= width or room < _NARROWEST:
-        return [line]
-    first, *others = textwrap.wrap(line[indent:], room, break_long_words=False, break_on_hyphens=False)
-    return [line[:indent] + first, *(" " * indent + other for other in others)]
-
-
-_NARROWEST: Final = 24
-"""Columns that a folded text needs at least; a narrower terminal folds whole lines itself."""
 _MEMORY_COLUMNS: Final = ("RANGE", "SIZE", "STATE", "REMOVABLE", "BLOCK", "ZONES", "NODE", "VMEMMAP", "DEVICE")
 
 
@@ -217,7 +172,7 @@ def _memory_row(run: list[dict[str, Any]], removable: str) -> list[str]:
 def _zones(state: dict[str, Any], paint: Paint) -> Iterator[str]:
     header = ("NODE", "ZONE", "START_PFN", "SPANNED", "PRESENT", "MANAGED", "FREE")
     keys = ("node", "zone", "start_pfn", "spanned", "present", "managed", "free")
-    yield paint("Zones, in pages:", _HEAD)
+    yield paint("Zones, in pages:", HEAD)
     yield from table(header, [[str(zone[key]) for key in keys] for zone in state["zones"]], ("ZONE",), paint)
 
 
@@ -229,7 +184,7 @@ def _memmap(machine: Machine, memmap: dict[str, Any], paint: Paint) -> Iterator[
         ("page tables", memmap["page_table_pages"]),
         *((f"memmap on node {node}", count) for node, count in memmap["by_node"].items()),
     ]
-    yield paint("Memmap of the hot-added memory:", _HEAD)
+    yield paint("Memmap of the hot-added memory:", HEAD)
     rows = [(label, str(count), format_size(count * page_size)) for label, count in counts]
     yield from table(("WHERE", "PAGES", "SIZE"), rows, ("WHERE",), paint)
 

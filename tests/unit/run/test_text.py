@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from memhotplug.run.runner import RunResult
-from memhotplug.run.text import plain, state_lines, step_lines, table
+from memhotplug.run.tables import plain
+from memhotplug.run.text import state_lines, step_lines
 from memhotplug.scenario import Scenario
 
 Run = Callable[..., RunResult]
@@ -102,32 +103,6 @@ def test_control_characters_never_reach_the_terminal(lines: Callable[..., list[s
 
     assert line.startswith("write memory/auto_online_blocks  \\x1b[2J\\n  ok (EINVAL as expected: ")
     assert "\x1b" not in line
-
-
-def test_a_table_is_aligned_as_lsmem_does_it() -> None:
-    """To the right, but for the columns that are named; no blanks at the end of a line."""
-    assert table(("A", "LONG", "Z"), [("1", "2", ""), ("333", "44444", "x")], ("A", "Z")) == [
-        "A    LONG Z",
-        "1       2",
-        "333 44444 x",
-    ]
-
-
-REASONS = (("NAME", "WHY"), [["a", "one two three four five six seven"], ["bb", "short"]], ("NAME", "WHY"))
-
-
-@pytest.mark.parametrize(
-    ("width", "rows"),
-    [
-        (None, ["a    one two three four five six seven", "bb   short"]),
-        (80, ["a    one two three four five six seven", "bb   short"]),
-        (30, ["a    one two three four five", "     six seven", "bb   short"]),
-        (20, ["a    one two three four five six seven", "bb   short"]),
-    ],
-)
-def test_a_terminal_gets_the_last_column_folded(width: int | None, rows: list[str]) -> None:
-    """Between words and under its header; not into a strip too narrow for words."""
-    assert table(*REASONS, width=width) == ["NAME WHY", *rows]
 
 
 def test_colour_only_adds_to_the_plain_text(run: Run) -> None:
