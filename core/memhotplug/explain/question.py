@@ -12,14 +12,13 @@ from memhotplug.errors import InputError, PluginError
 from memhotplug.manager import choose, names
 from memhotplug.units import format_size
 
-__all__ = ["Platform", "Question", "forget_machines", "kernels", "newest_kernel", "platforms", "settings_of"]
+__all__ = ["Platform", "Question", "forget_machines", "kernels", "newest_kernel", "platforms"]
 
 _PAGE_SIZES = (4 << 10, 16 << 10, 64 << 10)
 _BLOCK_SIZES = tuple(1 << shift for shift in range(24, 37))
 _FEW = (128 << 20, 256 << 20, 1 << 30, 2 << 30)
 _MMUS = {"radix": "", "hash": "disable_radix"}
 _BOOT_MEMORY = 4 << 30
-_PARAMETER = "memmap_on_memory"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,24 +73,6 @@ def newest_kernel() -> str:
 def kernels() -> list[str]:
     """Return the names of the installed profiles, oldest first, mainline behind the others."""
     return sorted(names("profiles"), key=lambda name: name.startswith("linux-"))
-
-
-def settings_of(kernel: Kernel) -> list[str]:
-    """Return what the user's switch may be set to, as words of the kernel's own; empty if it has no switch."""
-    if _PARAMETER not in kernel.profile.module_parameters(kernel):
-        return []
-    return ["N", "Y", *(["force"] if _accepts(kernel, "force") else [])]
-
-
-def _accepts(kernel: Kernel, word: str) -> bool:
-    """Return whether the switch takes a word, and takes it for what it says ("force" may just be a "false")."""
-    twin = kernel.copy()
-    twin.params = {**kernel.params, f"memory_hotplug.{_PARAMETER}": word}
-    try:
-        twin.state.profile = kernel.profile.new_state(twin)
-    except InputError:
-        return False
-    return kernel.profile.module_parameters(twin)[_PARAMETER].strip() == word
 
 
 def platforms(question: Question, kernel: str, *, defaults_only: bool = False) -> list[Platform]:

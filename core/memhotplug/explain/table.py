@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from memhotplug.engine.kernel import Kernel
+from memhotplug.engine.parameters import MEMMAP_ON_MEMORY, memmap_settings
 from memhotplug.errors import PluginError
 from memhotplug.explain.question import (
     Platform,
@@ -14,7 +15,6 @@ from memhotplug.explain.question import (
     kernels,
     newest_kernel,
     platforms,
-    settings_of,
 )
 from memhotplug.explain.trial import Trial, Verdict, add_by_driver, add_with_flags, hosting_flags, why_not
 from memhotplug.manager import choose, driver_keys, names
@@ -22,8 +22,6 @@ from memhotplug.manager import choose, driver_keys, names
 __all__ = ["Row", "explain"]
 
 Row: TypeAlias = dict[str, object]
-
-_ATTRIBUTE = "memmap_on_memory"
 
 
 def explain(question: Question) -> Row:
@@ -75,11 +73,11 @@ def _identity(platform: Platform) -> Row:
 def _booted(platform: Platform) -> Iterator[tuple[str, Kernel]]:
     """Yield the machine under each setting of the user's switch."""
     kernel = platform.boot()
-    settings = settings_of(kernel)
+    settings = memmap_settings(kernel)
     if not settings:
         yield "default", kernel
     for setting in settings:
-        yield setting, platform.boot(f"memory_hotplug.memmap_on_memory={setting}")
+        yield setting, platform.boot(f"memory_hotplug.{MEMMAP_ON_MEMORY}={setting}")
 
 
 def _platform(platform: Platform) -> Row:
@@ -144,12 +142,12 @@ def _driver(question: Question, driver: str, kernel: str) -> Iterator[Row]:
 
 def _options(driver: str, kernel: Kernel) -> list[Mapping[str, object]]:
     """Return what a device of the driver may say itself about self-hosting, as keys of an add."""
-    spec = driver_keys(driver).get(_ATTRIBUTE)
+    spec = driver_keys(driver).get(MEMMAP_ON_MEMORY)
     if spec is None or spec.kind != "bool":
         return [{}]
-    off: Mapping[str, object] = {_ATTRIBUTE: False}
+    off: Mapping[str, object] = {MEMMAP_ON_MEMORY: False}
     refused = add_by_driver(kernel, driver, kernel.geometry.memory_block_size, off).error
-    return [{}] if refused is not None else [off, {_ATTRIBUTE: True}]
+    return [{}] if refused is not None else [off, {MEMMAP_ON_MEMORY: True}]
 
 
 def _is_absent(driver: str, kernel: Kernel) -> bool:

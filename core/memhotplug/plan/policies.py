@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
-from memhotplug.engine.boot import parse_cmdline
 from memhotplug.engine.machine import Machine
+from memhotplug.engine.parameters import MEMMAP_ON_MEMORY, memmap_settings, under
 from memhotplug.engine.result import memmap_totals
 from memhotplug.errors import InputError
 from memhotplug.plan.judge import judge
@@ -17,7 +17,6 @@ from memhotplug.plan.trial import Trial, attempt
 
 __all__ = ["left_out", "policies", "zones_gained"]
 
-_MODE: Final = "memmap_on_memory"
 _MOST_BLOCKS: Final = 1 << 20  # that are played under other policies than the machine's own
 _MOST_ALONE: Final = 1 << 14  # for which auto-movable chooses block by block
 
@@ -97,8 +96,8 @@ def _parameters(machine: Machine) -> Mapping[str, object]:
 
 
 def _current_mode(machine: Machine) -> str | None:
-    mode = _parameters(machine).get(_MODE)
-    return None if mode is None else f"{_MODE}={str(mode).strip()}"
+    mode = _parameters(machine).get(MEMMAP_ON_MEMORY)
+    return None if mode is None else f"{MEMMAP_ON_MEMORY}={str(mode).strip()}"
 
 
 def _auto_movable(plain: Machine) -> Machine | None:
@@ -106,17 +105,18 @@ def _auto_movable(plain: Machine) -> Machine | None:
     policy = _parameters(plain).get("online_policy")
     if policy is None or str(policy).strip() == "auto-movable":
         return None
-    return _under(plain, "memory_hotplug.online_policy=auto-movable")
+    try:
+        return Machine(under(plain.kernel, "online_policy", "auto-movable"))
+    except InputError:
+        return None
 
 
 def _memmap_policies(subject: Subject, question: Question, plain: Machine) -> Iterator[tuple[str, Machine]]:
     """Yield a machine for each way in which this kernel can place the memmap."""
-    if _MODE in _parameters(plain):
-        for mode in ("N", "Y", "force") if subject.self_hosts else ("N",):
-            machine = _under(plain, f"memory_hotplug.{_MODE}={mode}")
-            name = f"{_MODE}={mode}"
-            if machine is not None and _current_mode(machine) == name:  # before v6.6 force was taken for a false
-                yield name, machine
+    settings = memmap_settings(plain.kernel)
+    for word in settings if subject.self_hosts else settings[:1]:
+        yield f"{MEMMAP_ON_MEMORY}={word}", Machine(under(plain.kernel, MEMMAP_ON_MEMORY, word))
+    if settings:
         return
     for name in plain.kernel.profile.short_flags:
         if name == "on_memory":
@@ -124,21 +124,6 @@ def _memmap_policies(subject: Subject, question: Question, plain: Machine) -> It
         machine = plain.copy()
         machine.kernel.flag_override[question.driver] = machine.kernel.parse_flags((name,))
         yield f"mhp_flags={name}", machine
-
-
-def _under(plain: Machine, parameter: str) -> Machine | None:
-    """Return a copy whose kernel was booted with one more parameter of its module; None if it refuses that.
-
-    Such parameters change nothing of what is there when boot is over.
-    """
-    machine = plain.copy()
-    kernel = machine.kernel
-    kernel.params = {**kernel.params, **parse_cmdline(parameter)}
-    try:
-        kernel.state.profile = kernel.profile.new_state(kernel)
-    except InputError:
-        return None
-    return machine
 
 
 def _entry(
