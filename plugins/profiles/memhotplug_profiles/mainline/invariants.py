@@ -81,9 +81,9 @@ def _self_hosted(kernel: Kernel) -> Iterator[str]:
     ends = starts + state.blocks.altmap_pages[hosting]
     if not all(is_aligned(int(pages), geometry.pageblock_pages) for pages in np.unique(ends - starts)):
         yield f"I8: blocks {_ids(kernel, hosting)}: the reserved pages are not whole pageblocks"
-    keys = list(zip(state.blocks.nid[hosting].tolist(), state.blocks.zone[hosting].tolist(), strict=True))
+    nids, kinds = state.blocks.nid[hosting], state.blocks.zone[hosting]
     for zone in state.zones():
-        own = np.array([key == (zone.nid, zone.kind) for key in keys], dtype=np.bool_)
+        own = (nids == zone.nid) & (kinds == zone.kind)
         inside = zone.linked.covered_many(starts, ends)
         if (inside != np.where(own, ends - starts, 0)).any():
             yield f"I8: {_label(zone)}: reserved pages of self-hosted blocks are in another zone than their block"
@@ -110,16 +110,10 @@ def _altmaps(kernel: Kernel) -> Iterator[str]:
     stray = backing.total - int(reserved.sum())
     if stray:
         yield f"I9: {stray} pages of memmap from altmaps are in pages that no block reserves"
-    _, _, needed = _expected(kernel)
+    needed = kernel.geometry.memmap_pages(per_block)
     short = (state.blocks.altmap_pages > 0) & (reserved != needed) & _takes_all(kernel)
     if short.any():
         yield f"I9: blocks {_ids(kernel, short)}: the altmap does not hold the {needed} pages of their memmap"
-
-
-def _expected(kernel: Kernel) -> tuple[int, int, int]:
-    """Return pages of a block, bytes of its memmap, and the whole pages that those take."""
-    pages = kernel.geometry.pages_per_block
-    return pages, pages * kernel.geometry.struct_page_size, kernel.geometry.memmap_pages(pages)
 
 
 def _takes_all(kernel: Kernel) -> bool:
@@ -147,8 +141,8 @@ def _states(kernel: Kernel) -> Iterator[str]:
 
 def _ratio(kernel: Kernel) -> Iterator[str]:
     """I20: an x86_64 block that hosts its memmap gives 63 of 64 pages to the page allocator."""
-    blocks, (pages, _, _) = kernel.state.blocks, _expected(kernel)
-    wrong = (blocks.altmap_pages > 0) & (blocks.altmap_pages * 64 != pages)
+    blocks = kernel.state.blocks
+    wrong = (blocks.altmap_pages > 0) & (blocks.altmap_pages * 64 != kernel.geometry.pages_per_block)
     if kernel.arch == "x86_64" and wrong.any():
         yield f"I20: blocks {_ids(kernel, wrong)}: not 1/64 of the block is reserved for its memmap"
 
