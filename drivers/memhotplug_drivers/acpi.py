@@ -21,6 +21,7 @@ from memhotplug.plugin import (
     format_size,
     hookimpl,
 )
+from memhotplug_drivers._groups import GROUPS, register_static_group
 
 __all__ = ["ARCHITECTURES", "driver_add", "driver_keys", "driver_ranges", "mhp_flags"]
 
@@ -28,7 +29,6 @@ ARCHITECTURES = ("arm64", "x86_64")
 """Where the firmware describes memory by ACPI."""
 
 _FALLBACK = (6, 6)  # from here on the kernel falls back to a plain add by itself
-_GROUPS = (5, 15)
 _RESCAN = (6, 9)
 _MAINLINE = (5, 13)
 
@@ -83,7 +83,7 @@ def mhp_flags(kernel: Kernel, phys_range: PhysRange) -> int:
     flags = kernel.flag("device")
     if kernel.version >= _FALLBACK or kernel.profile.memmap_on_memory_refusal(kernel, phys_range.size) is None:
         flags |= kernel.flag("on_memory")
-    if kernel.version >= _GROUPS:
+    if kernel.version >= GROUPS:
         flags |= kernel.flag("MHP_NID_IS_MGID")
     return flags
 
@@ -105,8 +105,7 @@ def driver_add(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange])
 
 
 def _enable(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange]) -> str | None:
-    if kernel.version >= _GROUPS:
-        _register_group(kernel, request, ranges)
+    register_static_group(kernel, request, ranges)
     present: list[str] = []
     failed: list[str] = []
     leftovers: list[tuple[int, int]] = []
@@ -146,14 +145,6 @@ def _try_again(kernel: Kernel) -> None:
         _enable(kernel, request, [PhysRange(start=low, size=length, nid=device.nid) for low, length in device.waiting])
         kernel.state.put_device(index, closed=True)
         kernel.add_errors.clear()
-
-
-def _register_group(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange]) -> None:
-    """Make the device one static memory group. Models: memory_group_register_static() (v5.15)."""
-    pages = sum(kernel.geometry.pfn(phys_range.size) for phys_range in ranges)
-    nid = ranges[0].nid
-    if nid is not None:
-        kernel.register_group(request, nid, max_pages=pages)
 
 
 def _verdict(total: int, present: list[str], failed: list[str]) -> str | None:

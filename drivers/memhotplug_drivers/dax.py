@@ -28,11 +28,11 @@ from memhotplug.plugin import (
     round_down,
     round_up,
 )
+from memhotplug_drivers._groups import GROUPS, register_static_group
 
 __all__ = ["driver_add", "driver_eject", "driver_keys", "driver_ranges", "mhp_flags"]
 
 _ATTRIBUTE = (6, 8)  # memmap_on_memory of a dax device (drivers/dax/bus.c)
-_GROUPS = (5, 15)
 _REGIONS = ("cxl", "hmem", "pmem", "dynamic")
 
 
@@ -107,7 +107,7 @@ def mhp_flags(kernel: Kernel, request: AddRequest) -> int:
     if hosts is None:
         hosts = request.options.get("region") == "cxl" and kernel.version >= _ATTRIBUTE
     flags = kernel.flag("on_memory") if hosts else 0
-    if kernel.version >= _GROUPS:
+    if kernel.version >= GROUPS:
         flags |= kernel.flag("MHP_NID_IS_MGID")
     return flags
 
@@ -122,8 +122,7 @@ def driver_add(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange])
     notes = []
     _forget(kernel, request.name)
     lost = _stranded(kernel, request, ranges)
-    if kernel.version >= _GROUPS:
-        _register_group(kernel, request, ranges)
+    register_static_group(kernel, request, ranges)
     mapped = 0
     for phys_range in ranges:
         try:
@@ -137,14 +136,6 @@ def driver_add(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange])
             continue
         mapped += 1
     return "; ".join([*([lost] if lost else []), *notes]) or None
-
-
-def _register_group(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange]) -> None:
-    """Make the device one static memory group. Models: memory_group_register_static() (v5.15)."""
-    pages = sum(kernel.geometry.pfn(phys_range.size) for phys_range in ranges)
-    nid = ranges[0].nid
-    if nid is not None:
-        kernel.register_group(request, nid, max_pages=pages)
 
 
 def _add(kernel: Kernel, request: AddRequest, phys_range: PhysRange) -> None:
