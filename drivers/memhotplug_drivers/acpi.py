@@ -95,7 +95,7 @@ def driver_add(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange])
     Memory that is there already (EEXIST) counts as enabled: firmware describes boot memory as
     devices too. Since 6.9 the news of a device has the whole bus scanned again, and so every device that failed
     before is tried once more, if it is still plugged in: so it is in a recorded machine, while a
-    scenario's step that fails takes its device back (``driver_state["acpi"]["failed devices stay"]``).
+    scenario's step that fails takes its device back (``failed_devices_stay``).
 
     Models: drivers/acpi/scan.c:acpi_scan_device_check(), acpi_scan_rescan_bus() (v6.9).
     """
@@ -117,8 +117,7 @@ def _enable(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange]) ->
             (present if problem.errno == errno.EEXIST else failed).append(told)
             if problem.errno == errno.EEXIST and kernel.version >= _MAINLINE and not _has_blocks(kernel, phys_range):
                 leftovers.append((phys_range.start, phys_range.size))
-    stays = kernel.state.driver_state.get("acpi", {}).get("failed devices stay", False)
-    waits = stays and kernel.version >= _RESCAN and len(failed) == len(ranges)
+    waits = kernel.state.failed_devices_stay and kernel.version >= _RESCAN and len(failed) == len(ranges)
     waiting = tuple((phys_range.start, phys_range.size) for phys_range in ranges) if waits else ()
     if waiting or leftovers:
         device, nid = kernel.open_device(request), ranges[0].nid or 0

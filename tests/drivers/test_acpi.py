@@ -148,7 +148,7 @@ def test_acpi_no_memhotplug_switches_the_driver_off(boot: Boot, refused: Refused
 def _after_a_failed_add(boot: Boot, refused: Refused, kernel: str) -> Machine:
     """256 MiB cannot describe 24 GiB; the sections that were described until then stay."""
     machine = boot(kernel=kernel, memory="256M", cmdline="memhp_default_state=offline")
-    machine.kernel.state.driver_state["acpi"] = {"failed devices stay": True}
+    machine.kernel.state.failed_devices_stay = True
     assert refused(machine.add_memory, driver="acpi", name="big", size="24G", address="4G").name == "ENOMEM"
     assert _allocated(machine) > 64 * 512
     return machine

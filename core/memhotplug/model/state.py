@@ -111,13 +111,15 @@ class MachineState:
         unbacked: pfns of hot-added ranges behind which the hypervisor has put no memory.
         boot_pages: pages that the page allocator managed when boot had finished.
         fail_allocation: fault injection: the number of allocations that still succeed, None for all.
+        failed_devices_stay: whether a device whose add failed stays plugged in, as in a recorded machine;
+            a scenario's step that fails takes its device back.
         profile: the profile's own memory.
     """
 
     __slots__ = (
         "allocations", "auto_online", "blocks", "boot_pages", "devices", "driver_state", "early", "fail_allocation",
-        "geometry", "holes", "nodes", "page_tables", "poisoned", "profile", "reserved", "resources", "sections",
-        "unbacked", "vmemmap", "withheld",
+        "failed_devices_stay", "geometry", "holes", "nodes", "page_tables", "poisoned", "profile", "reserved",
+        "resources", "sections", "unbacked", "vmemmap", "withheld",
     )  # fmt: skip
 
     def __init__(self, geometry: Geometry, profile: ProfileState) -> None:
@@ -140,6 +142,7 @@ class MachineState:
         self.poisoned = ExtentSet()
         self.boot_pages = 0
         self.fail_allocation: int | None = None
+        self.failed_devices_stay = False
         self.profile = profile
 
     def copy(self) -> MachineState:
