@@ -19,7 +19,7 @@ from memhotplug.errors import MemoryHotplugError
 from memhotplug.model.blocks import BlockState, OnlineType
 from memhotplug.model.extents import Array, ExtentSet, merge
 from memhotplug.model.state import Allocation
-from memhotplug.model.zones import ZoneKind
+from memhotplug.model.zones import Zone, ZoneKind
 from memhotplug.plan.chunks import add_device
 from memhotplug.plan.question import WAITING, OnlineWay, Question
 
@@ -113,8 +113,12 @@ class Trial:
 
 def free_pages(machine: Machine, *, movable: bool = True) -> int:
     """Return the free pages of all zones, per-cpu lists included, or of kernel zones only."""
-    zones = machine.kernel.state.zones()
-    return sum(zone.nr_free for zone in zones if movable or zone.kind is not ZoneKind.MOVABLE)
+    return sum(zone.nr_free for zone in _zones(machine, movable=movable))
+
+
+def _zones(machine: Machine, *, movable: bool) -> list[Zone]:
+    """Return all zones, or the kernel zones only."""
+    return [zone for zone in machine.kernel.state.zones() if movable or zone.kind is not ZoneKind.MOVABLE]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +131,8 @@ class _Books:
 
     @classmethod
     def of(cls, machine: Machine, *, movable: bool) -> _Books:
-        zones = [zone for zone in machine.kernel.state.zones() if movable or zone.kind is not ZoneKind.MOVABLE]
-        return cls(movable, sum(zone.nr_free for zone in zones), sum(zone.managed for zone in zones))
+        managed = sum(zone.managed for zone in _zones(machine, movable=movable))
+        return cls(movable, free_pages(machine, movable=movable), managed)
 
     def lowest(self, machine: Machine, steps: int) -> int:
         """Return the free pages at the lowest point on the way to what the machine is now.
@@ -144,7 +148,7 @@ class _Books:
 
 def high_marks(machine: Machine) -> int:
     """Return the pages that the high watermarks of all kernel zones ask for."""
-    return sum(zone.wmark[2] for zone in machine.kernel.state.zones() if zone.kind is not ZoneKind.MOVABLE)
+    return sum(zone.wmark[2] for zone in _zones(machine, movable=False))
 
 
 def attempt(machine: Machine, question: Question, sizes: Sequence[int] | None = None) -> Trial:
