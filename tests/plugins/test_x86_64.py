@@ -124,3 +124,18 @@ def test_the_block_size_goes_by_the_memory_that_is_used(boot: Callable[..., Mach
     """mem= cuts off what would make blocks larger."""
     assert boot(kernel="linux-6.12", memory="128G").kernel.geometry.memory_block_size == 2 << 30
     assert boot(kernel="linux-6.12", memory="128G", cmdline="mem=32G").kernel.geometry.memory_block_size == 128 << 20
+
+
+@pytest.mark.parametrize(("bits", "left"), [(None, 1), (46, 2)])
+def test_only_five_levels_give_an_empty_pud_table_back(bits: int | None, left: int) -> None:
+    """The boot memory's table, and one for 40 TiB of which nothing is left: with four levels it is never freed."""
+    sizes = {} if bits is None else {"physical_address_bits": bits}
+    machine = Machine.boot(arch="x86_64", kernel="linux-6.12", memory="4G", **sizes)
+    tables = machine.kernel.state.page_tables
+
+    machine.add_memory(driver="acpi", name="far", size="128M", address="40T", mhp_flags="none")
+    assert (tables["vmemmap-pud"].total, tables["direct-pud"].total) == (2, 2)
+    machine.remove("far")
+
+    tables = machine.kernel.state.page_tables
+    assert (tables["vmemmap-pud"].total, tables["direct-pud"].total) == (left, left)
