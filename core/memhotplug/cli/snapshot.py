@@ -37,7 +37,7 @@ _MANY: Final = 20
 
 @click.command(help=_HELP, short_help="Record this machine's memory.")
 @click.option("-o", "--output", metavar="DIR", default="mhp-snapshot", show_default=True,
-              help="Where to; a name with .tar.gz, .tgz or .tar becomes an archive.")  # fmt: skip
+              help="Where to; a name with .tar.gz, .tar.xz, .tgz or .tar becomes an archive.")  # fmt: skip
 @click.option("--root", metavar="DIR", default="/", show_default=True, help="The machine's root directory.")
 @click.option("--force", is_flag=True, help="Replace an earlier snapshot of that name.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import gzip
 import io
+import lzma
 import os
 import re
 import shutil
@@ -45,7 +46,7 @@ _NOT_OURS: Final = ("power", "hugepages", "uevent")
 _BLOCK: Final = re.compile(rf"{MEMORY}/memory\d+")
 _SUBFOLDER: Final = re.compile(r"(memory|node)\d+")
 _PIECE: Final = 1 << 16
-_ARCHIVES: Final = (".tar", ".tar.gz", ".tgz")
+_ARCHIVES: Final = (".tar", ".tar.gz", ".tgz", ".tar.xz")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,7 +165,7 @@ def write_snapshot(collected: Collected, output: str, *, force: bool = False, ro
     """Write a snapshot; it appears whole or not at all.
 
     Args:
-        output: a directory, or an archive by its name (``.tar``, ``.tar.gz``, ``.tgz``).
+        output: a directory, or an archive by its name (``.tar``, ``.tar.gz``, ``.tgz``, ``.tar.xz``).
         force: replace an earlier snapshot of that name. Nothing else is ever replaced.
         root: the machine that was read, which is never written into.
 
@@ -193,12 +194,18 @@ def _write_archive(files: Mapping[str, str], output: str, target: str, *, force:
     handle, partial = tempfile.mkstemp(prefix=".mhp-", dir=os.path.dirname(target))
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(gzip.compress(data, mtime=0) if output.endswith("gz") else data)
+            stream.write(_compressed(data, output))
         os.chmod(partial, 0o644)
         os.replace(partial, target)
     except BaseException:
         os.unlink(partial)
         raise
+
+
+def _compressed(data: bytes, name: str) -> bytes:
+    if name.endswith("xz"):
+        return lzma.compress(data)
+    return gzip.compress(data, mtime=0) if name.endswith("gz") else data
 
 
 def _archive(files: Mapping[str, str]) -> bytes:

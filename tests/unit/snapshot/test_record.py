@@ -58,13 +58,15 @@ def test_links_become_files_with_the_nodes_number(root: Path) -> None:
 
 def test_the_same_machine_gives_the_same_bytes(root: Path, tmp_path: Path) -> None:
     """In an archive too: no time, no owner, an order that does not depend on the disk."""
-    for name in ("a.tar.gz", "b.tar.gz", "c.tar"):
+    for name in ("a.tar.gz", "b.tar.gz", "c.tar", "d.tar.xz", "e.tar.xz"):
         write_snapshot(collect(root), str(tmp_path / name))
 
     assert (tmp_path / "a.tar.gz").read_bytes() == (tmp_path / "b.tar.gz").read_bytes()
     assert list(collect(root).files) == sorted(collect(root).files)
     assert read_machine(open_snapshot(tmp_path / "a.tar.gz")).zones == read_machine(open_snapshot(root)).zones
     assert read_machine(open_snapshot(tmp_path / "c.tar")).blocks == read_machine(open_snapshot(root)).blocks
+    assert (tmp_path / "d.tar.xz").read_bytes() == (tmp_path / "e.tar.xz").read_bytes()
+    assert read_machine(open_snapshot(tmp_path / "d.tar.xz")).blocks == read_machine(open_snapshot(root)).blocks
 
 
 def test_a_snapshot_of_a_snapshot_is_the_same(root: Path, tmp_path: Path) -> None:
@@ -247,6 +249,6 @@ def _makedirs_until_proc(path: str, exist_ok: bool = False) -> None:
 
 def test_names_tell_archives() -> None:
     """Everything else is a directory."""
-    assert [is_archive_name(name) for name in ("a.tar", "a.tar.gz", "a.tgz", "a.gz", "tar")] == [
-        True, True, True, False, False,
+    assert [is_archive_name(name) for name in ("a.tar", "a.tar.gz", "a.tgz", "a.tar.xz", "a.gz", "tar")] == [
+        True, True, True, True, False, False,
     ]  # fmt: skip
