@@ -129,7 +129,7 @@ def _usage(problem: click.ClickException, args: Sequence[str]) -> int:
 
         error = dict.fromkeys(("file", "line", "column", "path", "got", "expected", "nearest"))
         nearest = _nearest(problem)
-        error |= {"got": _got(problem), "expected": _expected(problem), "nearest": nearest}
+        error |= {"got": _got(problem), "expected": _expected(problem), "nearest": nearest, **_of_value(problem)}
         sys.stdout.write(render_line({"schema": 1, "ok": False, "error": error}))
     say(_usage_text(problem))
     return ExitCode.USAGE
@@ -142,6 +142,16 @@ def _nearest(problem: click.ClickException) -> str | None:
 
 def _got(problem: click.ClickException) -> str | None:
     return getattr(problem, "option_name", None) or getattr(problem, "command_name", None)
+
+
+def _of_value(problem: click.ClickException) -> dict[str, str]:
+    """Return which option has a value that cannot be, and what of our own words belongs to which key."""
+    parameter = getattr(problem, "param", None)
+    if not isinstance(problem, click.BadParameter) or parameter is None:
+        return {}
+    option = {"path": str(max(parameter.opts, key=len))}
+    got, found, expected = problem.message.partition("', expected ")
+    return option | {"got": got.removeprefix("got '"), "expected": expected} if found else option
 
 
 def _expected(problem: click.ClickException) -> str:

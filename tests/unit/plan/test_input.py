@@ -73,6 +73,23 @@ def test_with_json_the_error_is_an_object_too(plan: Plan) -> None:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "path", "got", "expected"),
+    [
+        ("--add 12", "--add", "12", "a size with a unit; did you mean 12M or 12G?"),
+        ("--add 1G --address zz", "--address", "zz", "an address such as 0x100000000"),
+        ("--add 1G --slots 0", "--slots", None, "invalid value for '--slots': 0 is not in the range x>=1"),
+    ],
+)
+def test_the_object_of_an_error_says_which_option_got_what(
+    arguments: str, path: str, got: str | None, expected: str, plan: Plan
+) -> None:
+    """A program that calls this need not take a sentence apart; words of the command line's parser stay whole."""
+    error = json.loads(plan("--boot", "1G", *arguments.split(), "--json")[1])["error"]
+
+    assert (error["path"], error["got"], error["expected"]) == (path, got, expected)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("1G\n12\n", ":2: got 12, expected a size with a unit; did you mean 12M or 12G?"),
