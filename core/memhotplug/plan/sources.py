@@ -182,7 +182,10 @@ def from_recorded(
 
     return Subject(
         boot=boot, arch=which, kernel=chosen,
-        assumptions=tuple(_recorded_assumptions(machine, kernel, chosen, None if arch or machine.arch else which)),
+        assumptions=(
+            *_recorded_assumptions(machine, kernel, chosen, None if arch or machine.arch else which),
+            *_default_parameters(machine, chosen, line),
+        ),
         source=source, possible_nodes=machine.possible_nodes, self_hosts=older is None,
         boot_bytes=machine.boot_memory or 0,
     )  # fmt: skip
@@ -239,6 +242,14 @@ def _recorded_assumptions(
     yield "which pages are free or hold the memmap is inferred; how many is as recorded"
     for note in machine.notes:
         yield f"{note.kind}: {note.text}"
+
+
+def _default_parameters(machine: RecordedMachine, chosen: str, line: str) -> Iterator[str]:
+    """Yield what the module's parameters are taken to be where neither their files nor a command line tell."""
+    if machine.parameters or "memory_hotplug." in line or not chosen.startswith("linux-"):
+        return
+    told = "the recorded command line sets none" if machine.cmdline else "nothing recorded tells"
+    yield f"memory_hotplug.memmap_on_memory=N and its other parameters as a kernel has them by default: {told}"
 
 
 def from_oom_log(path: str, *, arch: str | None, kernel: str | None, cmdline: str | None) -> Subject:

@@ -170,6 +170,26 @@ def test_missing_files_are_named(tmp_path: Path, plan: Plan) -> None:
     assert plan("--from", root, "--add", "1G")[0] == 2
 
 
+def test_parameters_that_nothing_tells_are_an_assumption(tmp_path: Path, plan: Plan) -> None:
+    """Whether the memmap goes into the added memory decides more than all else."""
+    root = write_snapshot(tmp_path / "guest", capacity_table()[0], cmdline="quiet")
+    assumed = "memory_hotplug.memmap_on_memory=N and its other parameters as a kernel has them by default: "
+
+    def said(*options: str) -> list[str]:
+        out = plan("--from", root, "--add", "1G", *options, "--json")[1]
+        sentences = json.loads(out)["assumptions"]
+        return [sentence for sentence in sentences if sentence.startswith("memory_hotplug.memmap_on_memory")]
+
+    assert said() == [assumed + "the recorded command line sets none"]
+    assert said("--cmdline", "memory_hotplug.memmap_on_memory=1") == []
+    (root / "proc/cmdline").unlink()
+    assert said() == [assumed + "nothing recorded tells"]
+    parameters = root / "sys/module/memory_hotplug/parameters"
+    parameters.mkdir(parents=True)
+    (parameters / "memmap_on_memory").write_text("N\n")
+    assert said() == []
+
+
 def test_an_sos_report_answers_like_the_directory_and_half_of_it_is_refused(tmp_path: Path, plan: Plan) -> None:
     """A tar with one leading directory; a truncated one is not guessed at."""
     root = write_snapshot(tmp_path / "guest", capacity_table()[0])
