@@ -82,6 +82,16 @@ def test_a_misaligned_request_is_told_the_next_legal_one(ask: Ask) -> None:
     )
 
 
+def test_a_device_with_a_unit_of_its_own_is_not_told_that_of_memory_blocks(ask: Ask) -> None:
+    """130 MiB would do for 129, not only 256: virtio-mem plugs parts of blocks, and says in what unit."""
+    reason = ask(GIB, 129 * MIB, driver="virtio_mem")["reason"]
+
+    assert (reason["rule"], reason["text"]) == (
+        "alignment",
+        "EINVAL: requested size 0x8100000 is not a multiple of the device block size 0x200000",
+    )
+
+
 def test_colour_goes_to_the_verdict_only_through_paint(ask: Ask) -> None:
     """Plain text has none."""
     lines = answer_lines(ask(GIB, GIB), lambda text, style: f"<{style}>{text}</>")
