@@ -15,7 +15,7 @@ from memhotplug.model.zones import ZoneKind
 from memhotplug.plan.question import Question
 from memhotplug.plan.trial import Trial
 
-__all__ = ["gigantic_pages", "memmap_cost", "removable_blocks", "uevents"]
+__all__ = ["gigantic_pages", "memmap_cost", "removable_blocks", "uevents", "waste"]
 
 _GIGANTIC: Final = 1 << 30
 _TABLES: Final = "page tables "
@@ -48,6 +48,20 @@ def memmap_cost(question: Question, trial: Trial) -> dict[str, object]:
         "by_zone": _by_zone(trial, runs),
         "by_node": memmap_totals(trial.machine.kernel)["by_node"],
     }
+
+
+def waste(trial: Trial) -> list[str]:
+    """Return what the kernel says of pages that its blocks keep for their memmap and that hold none.
+
+    Models: mm/memory_hotplug.c:set_memmap_mode() (v6.6)
+    """
+    kernel = trial.machine.kernel
+    kept = kernel.state.blocks.altmap_pages
+    if "memmap_on_memory" not in kernel.profile.module_parameters(kernel) or not kept.any():
+        return []
+    geometry = kernel.geometry
+    more = int(kept.max()) - geometry.memmap_pages(geometry.pages_per_block)
+    return [f"Memory hotplug will waste {more} pages in each memory block"] if more > 0 else []
 
 
 def _new_runs(trial: Trial) -> MapRuns:

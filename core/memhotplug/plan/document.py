@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from memhotplug.plan.answer import Answer
-from memhotplug.plan.cost import gigantic_pages, memmap_cost, removable_blocks, uevents
+from memhotplug.plan.cost import gigantic_pages, memmap_cost, removable_blocks, uevents, waste
 from memhotplug.plan.policies import zones_gained
 from memhotplug.plan.search import reach_of
 from memhotplug.plan.trial import free_pages, movable_ratio
@@ -48,7 +48,7 @@ def to_document(found: Answer) -> dict[str, object]:
         "flips_to": found.flips_to,
         "fits_from_boot_bytes": found.flip_boot,
         "driver_result": trial.driver_result,
-        "warnings": trial.machine.kernel.warnings[len(trial.before.kernel.warnings) :],
+        "warnings": [*waste(trial), *trial.machine.kernel.warnings[len(trial.before.kernel.warnings) :]],
         "assumptions": list(found.assumptions),
     }
 

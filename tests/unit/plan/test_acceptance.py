@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.plan.conftest import Ask, Plan
+from tests.unit.plan.conftest import Ask, Document, Plan
+
+from memhotplug.plan.answer import answer
+from memhotplug.plan.document import to_document
+from memhotplug.plan.question import Question
+from memhotplug.plan.sources import from_boot
 
 GIB = 1 << 30
 MIB = 1 << 20
@@ -24,6 +29,29 @@ def test_24_dimms_of_1_gib_at_300_percent_leave_one_in_the_kernel_zone(ask: Ask)
     document = ask(8 * GIB, *(GIB,) * 24, cmdline=f"{AUTO_MOVABLE}300")
 
     assert document["policies"][0]["zones"] == {"0 Normal": GIB, "0 Movable": 23 * GIB}
+
+
+@pytest.mark.parametrize(
+    ("mode", "warnings", "lost_pages"),
+    [("force", ["Memory hotplug will waste 28 pages in each memory block"], 32), ("Y", [], 0)],
+)
+def test_a_memmap_that_fills_no_pageblock_wastes_pages_and_the_kernel_says_so(
+    mode: str, warnings: list[str], lost_pages: int
+) -> None:
+    """powerpc with 64K pages and blocks of 256 MiB: 4 pages of memmap in each, 32 kept, and Y refuses that."""
+    line = f"memory_hotplug.memmap_on_memory={mode}"
+    subject = from_boot(4 * GIB, arch="powerpc", kernel="linux-6.12", profile="lean", cmdline=line, block_size=GIB // 4)
+    document: Document = to_document(answer(subject, Question(sizes=(GIB,), driver="pseries")))
+
+    assert document["warnings"] == warnings
+    assert document["sizes"]["usable_bytes"] == GIB - 4 * lost_pages * 65536
+
+
+def test_a_memmap_that_fills_its_pageblocks_wastes_nothing(ask: Ask) -> None:
+    """x86_64 with blocks of 128 MiB: 512 pages are one pageblock."""
+    document = ask(4 * GIB, GIB, cmdline="memory_hotplug.memmap_on_memory=force")
+
+    assert (document["warnings"], document["sizes"]["usable_bytes"]) == ([], GIB - 16 * MIB)
 
 
 def test_128_gib_emit_1024_add_events(ask: Ask) -> None:
