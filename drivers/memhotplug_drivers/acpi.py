@@ -147,11 +147,15 @@ def _try_again(kernel: Kernel) -> None:
 
 
 def _verdict(total: int, present: list[str], failed: list[str]) -> str | None:
+    """What becomes of the device. The firmware hears of success even where no driver took it.
+
+    Models: drivers/acpi/scan.c:acpi_device_hotplug(), acpi_scan_device_check() (v5.2 to v6.12).
+    """
     if not present and not failed:
         return None
     if len(failed) == total:
         reasons = ", ".join(failed)
-        return f"no resource enabled, so the device fails with EINVAL and the firmware is told failure: {reasons}"
+        return f"no resource enabled, so the device fails with EINVAL, yet the firmware is told success: {reasons}"
     notes = [f"{total - len(failed)} of {total} resources enabled; the firmware is told success"]
     if present:
         notes.append(f"counted as enabled because memory is there already: {', '.join(present)}")

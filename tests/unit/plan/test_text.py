@@ -58,7 +58,7 @@ def test_what_does_not_fit_says_from_where_on_it_would(ask: Ask) -> None:
         "  the memmap of 15G takes 240M, kernel zones can give 198.5M above their min watermarks; 0 of 120",
         "  blocks appear (ENOMEM: vmemmap alloc failure: order:0, for pfn 0x41a000; left behind: 99 sections",
         "  from pfn 0x100000 on with 198M of memmap)",
-        "  driver: no resource enabled, so the device fails with EINVAL and the firmware is told failure:",
+        "  driver: no resource enabled, so the device fails with EINVAL, yet the firmware is told success:",
         "  resource 0 (15G): ENOMEM",
         "  It would fit from 384M of boot memory on.",
     ]
