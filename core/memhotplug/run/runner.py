@@ -271,7 +271,9 @@ class _Run:
 
     def _note_success(self, step: Step, record: StepRecord, outcome: object) -> None:
         if isinstance(outcome, Memory):
-            record["name"], record["start"], record["size"] = outcome.name, outcome.start, outcome.size
+            record["name"] = outcome.name
+            if outcome.blocks:  # else, as after a resize, nothing came that would begin anywhere
+                record["start"], record["size"] = outcome.start, outcome.size
             record["blocks"] = list(outcome.blocks)
             record["blocks_done"] = list(outcome.blocks)
             record["driver_result"] = _text(outcome.driver_result)

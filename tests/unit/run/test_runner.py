@@ -174,6 +174,17 @@ def test_what_a_driver_added_before_an_error_is_recorded(run: Run) -> None:
     assert str(record["driver_result"]).startswith("1 of 2 resources enabled; the firmware is told success")
 
 
+def test_an_add_that_makes_no_device_is_recorded_with_what_was_asked_for(run: Run) -> None:
+    """A resize has no range of its own: it begins nowhere, not at address 0, and its size is the requested one."""
+    device = "add: {driver: virtio_mem, name: vm0, size: 512M, device_size: 1G}"
+    shrink = "add: {driver: virtio_mem, name: less, size: 384M, resize: vm0}"
+    head = "schema: 1\nmachine: {arch: x86_64, kernel: linux-6.12, memory: 4G}\nsteps:\n"
+    record = run(device, shrink, head=head).steps[1]
+
+    assert (record["name"], record["start"], record["size"]) == ("less", None, 384 << 20)
+    assert record["blocks"] == record["blocks_done"] == []
+
+
 def test_two_runs_of_one_scenario_are_the_same(run: Run) -> None:
     """No clock, no chance."""
     first, second = run(ADD, ONLINE), run(ADD, ONLINE)
