@@ -31,6 +31,7 @@ from memhotplug.model.state import Allocation
 from memhotplug.model.vmemmap import MapRuns, Source
 from memhotplug.model.zones import Node, Zone, ZoneKind
 from memhotplug.snapshot import RecordedMachine, RecordedZone, open_snapshot, read_machine
+from memhotplug.snapshot.infer import blocks_of_zones
 from memhotplug.snapshot.iomem import IomemEntry
 from memhotplug.snapshot.placement import place_free
 
@@ -201,7 +202,11 @@ def _tree(entries: tuple[IomemEntry, ...], depth: int) -> Iterator[Resource]:
 def _blocks(kernel: Kernel, machine: RecordedMachine) -> None:
     state = kernel.state
     first = min(state.nodes)
-    for block in machine.blocks:
+    blocks = machine.blocks
+    if not blocks:
+        blocks = blocks_of_zones(machine.zones, kernel.geometry.pages_per_block, machine.file)
+        kernel.warn("inferred: memory blocks online wherever zones have pages: none recorded")
+    for block in blocks:
         zone = _KINDS.get(block.zone or "", NO_ZONE)
         node = first if block.node is None else block.node
         state.blocks.insert(block.id, 1, state=_STATES[block.state], zone=zone, nid=node, early=1)

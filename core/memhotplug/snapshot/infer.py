@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from memhotplug.errors import InputError
 from memhotplug.snapshot.buddyinfo import FreeCounts
 from memhotplug.snapshot.extents import Extents, intersect, merge, size
-from memhotplug.snapshot.records import RecordedBlock
+from memhotplug.snapshot.records import RecordedBlock, RecordedZone
 from memhotplug.snapshot.source import Note, Source
 from memhotplug.snapshot.zoneinfo import ZoneInfo
 from memhotplug.units import format_size
 
 __all__ = [
     "DEFAULT_MAX_ORDER",
+    "blocks_of_zones",
     "blocks_over",
     "estimate_free",
     "infer_block_size",
@@ -87,6 +89,20 @@ def blocks_over(memory: Extents, pages: int, node: int | None, source: Source) -
         )
         for block in ids
     )
+
+
+def blocks_of_zones(zones: Sequence[RecordedZone], pages: int, file: str) -> tuple[RecordedBlock, ...]:
+    """Return online blocks of ``pages`` pages where zones have pages; one in two zones is in none, as after boot.
+
+    Raises:
+        InputError: there would be absurdly many.
+    """
+    found: dict[int, RecordedBlock] = {}
+    for zone in zones:
+        for block in blocks_over(zone.extents, pages, zone.node, Source(file=file)):
+            first = found.get(block.id)
+            found[block.id] = replace(block, zone=zone.name) if first is None else replace(first, zone=None)
+    return tuple(found[block] for block in sorted(found))
 
 
 def _touched(memory: Extents, pages: int, at_most: int) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import lzma
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,21 @@ def test_a_scenario_and_a_plan_can_use_it(mhp: Mhp, root: Path) -> None:
 
     assert mhp("run", "s.yaml").status == 0
     assert mhp("plan", "--from", "out", "--add", "1G").status == 0
+
+
+def test_blocks_that_were_not_recorded_are_inferred_at_the_size_of_the_architecture(mhp: Mhp, root: Path) -> None:
+    """Nothing below sys/devices/system/memory: the machine has blocks all the same, and no broken invariant."""
+    shutil.rmtree(root / "sys" / "devices" / "system" / "memory")
+    Path("s.yaml").write_text(
+        "schema: 1\nmachine: {arch: x86_64, kernel: linux-6.12, snapshot: root}\nsteps: [expect: {violations: 0}]\n"
+    )
+    result = json.loads(mhp("run", "s.yaml", "--json").out)
+
+    assert result["violations"] == []
+    assert [(block["id"], block["state"], block["zone"]) for block in result["blocks"]] == [
+        (0, "online", None), *((block, "online", "DMA32") for block in range(1, 8)),
+    ]  # fmt: skip
+    assert "inferred: memory blocks online wherever zones have pages: none recorded" in result["warnings"]
 
 
 def test_the_default_name_and_force(mhp: Mhp, root: Path) -> None:
