@@ -31,7 +31,7 @@ __all__ = [
 
 
 EHWPOISON: Final = 133
-"""Memory page has hardware error; Python's errno lacks it."""
+"""The errno of a page that is given up as broken; Python has a name for it from 3.14 on only."""
 
 _KERNEL_NAMES = {
     _errno.EOPNOTSUPP: "EOPNOTSUPP", _errno.EDEADLK: "EDEADLK", _errno.EAGAIN: "EAGAIN", EHWPOISON: "EHWPOISON",

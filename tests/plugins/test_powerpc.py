@@ -212,3 +212,20 @@ def test_hash_takes_no_page_tables() -> None:
     )
     machine.add_memory(driver="acpi", size="256M", address="64G", mhp_flags="none")
     assert page_table_pages(machine) == 0
+
+
+@pytest.mark.parametrize(
+    ("kernel", "cmdline", "name"),
+    [
+        ("linux-6.2", "", "ENOENT"),
+        ("linux-6.2", "disable_radix", "ENOENT"),
+        ("linux-6.6", "", "EACCES"),
+        ("linux-6.6", "disable_radix", "EACCES"),
+    ],
+)
+def test_the_parameter_is_built_in_whatever_the_mmu(kernel: str, cmdline: str, name: str) -> None:
+    """Since 6.6 there is memmap_on_memory, which cannot be written, also where the hash MMU never lets it work."""
+    machine = Machine.boot(arch="powerpc", kernel=kernel, memory="4G", cmdline=cmdline)
+    with pytest.raises(MemoryHotplugError) as caught:
+        machine.write("/sys/module/memory_hotplug/parameters/memmap_on_memory", "Y")
+    assert caught.value.name == name

@@ -93,7 +93,7 @@ def _self_hosted(kernel: Kernel) -> Iterator[str]:
 
 
 def _altmaps(kernel: Kernel) -> Iterator[str]:
-    """I9, I10, I15: memmap from an altmap lies in the block that it describes, within what that block reserves."""
+    """I9, I10: memmap from an altmap lies in the block that it describes, within what that block reserves."""
     state, per_block = kernel.state, kernel.geometry.pages_per_block
     runs = state.vmemmap.runs
     runs = runs[runs.source == Source.ALTMAP]
