@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntFlag
+from typing import Generic, TypeVar, overload
 
 from memhotplug.model.altmap import Altmap
 from memhotplug.model.zones import ZoneKind
@@ -12,6 +13,7 @@ from memhotplug.model.zones import ZoneKind
 __all__ = [
     "AddRequest",
     "BootRange",
+    "LazyRanges",
     "MemoryEvent",
     "MemoryNotify",
     "PageFlag",
@@ -78,6 +80,34 @@ class PhysRange:
     nid: int | None = None
     backed: int | None = None
     withheld: int = 0
+
+
+_S = TypeVar("_S")
+
+
+class LazyRanges(Sequence[PhysRange], Generic[_S]):
+    """Ranges that are made when their turn comes: a driver may add millions of chunks.
+
+    Args:
+        source: what the ranges are made from, such as a ``range`` of addresses.
+        make: returns the range for one item of it.
+    """
+
+    def __init__(self, source: Sequence[_S], make: Callable[[_S], PhysRange]) -> None:
+        self._source = source
+        self._make = make
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    @overload
+    def __getitem__(self, index: int) -> PhysRange: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[PhysRange]: ...
+    def __getitem__(self, index: int | slice) -> PhysRange | list[PhysRange]:
+        if isinstance(index, slice):
+            return [self._make(item) for item in self._source[index]]
+        return self._make(self._source[index])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,6 +7,7 @@ a driver or a profile.
 from memhotplug.contracts import (
     AddRequest,
     BootRange,
+    LazyRanges,
     MemoryEvent,
     MemoryNotify,
     PageFlag,
@@ -69,6 +70,7 @@ __all__ = [
     "Kernel",
     "KernelProfile",
     "KeySpec",
+    "LazyRanges",
     "MachineState",
     "MapRuns",
     "MemoryEvent",

@@ -15,13 +15,14 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import overload
+from functools import partial
 
 from memhotplug.plugin import (
     AddRequest,
     BlockState,
     Kernel,
     KeySpec,
+    LazyRanges,
     MemoryHotplugError,
     PhysRange,
     format_blocks,
@@ -77,39 +78,14 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
     _check(kernel, request)
     plan = _plan(kernel, request)
     kernel.check_reach(plan.start, request.size)
-    return _Chunks(plan, _chunk(kernel), request.nid)
+    size = _chunk(kernel)
+    return LazyRanges(range(*plan.region, size), partial(_phys_range, plan, size, request.nid))
 
 
-class _Chunks(Sequence[PhysRange]):
-    """The chunks of a region, made one by one: the host may ask for millions."""
-
-    def __init__(self, plan: _Plan, size: int, nid: int | None) -> None:
-        self._plan = plan
-        self._size = size
-        self._nid = nid
-        self._starts = range(plan.region[0], plan.region[1], size)
-
-    def __len__(self) -> int:
-        return len(self._starts)
-
-    @overload
-    def __getitem__(self, index: int) -> PhysRange: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[PhysRange]: ...
-    def __getitem__(self, index: int | slice) -> PhysRange | list[PhysRange]:
-        if isinstance(index, slice):
-            return [self._chunk(start) for start in self._starts[index]]
-        return self._chunk(self._starts[index])
-
-    def _chunk(self, start: int) -> PhysRange:
-        backed = min(max(self._plan.backed_end - start, 0), self._size)
-        return PhysRange(
-            start=start,
-            size=self._size,
-            nid=self._nid,
-            backed=backed if backed < self._size else None,
-            withheld=self._size - backed,
-        )
+def _phys_range(plan: _Plan, size: int, nid: int | None, start: int) -> PhysRange:
+    """Return the chunk of ``size`` bytes at a start, with what the host has put behind it."""
+    backed = min(max(plan.backed_end - start, 0), size)
+    return PhysRange(start=start, size=size, nid=nid, backed=backed if backed < size else None, withheld=size - backed)
 
 
 def _check(kernel: Kernel, request: AddRequest) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
-from typing import overload
+from functools import partial
 
-from memhotplug.contracts import AddRequest, PhysRange
+from memhotplug.contracts import AddRequest, LazyRanges, PhysRange
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.onlining import offline_blocks, online_blocks
 from memhotplug.engine.removal import remove_leftovers, remove_memory
-from memhotplug.errors import MemoryHotplugError, PluginError
+from memhotplug.errors import MemoryHotplugError
 from memhotplug.model.blocks import BlockState, OnlineType
 from memhotplug.units import format_blocks
 
@@ -29,7 +29,7 @@ def hot_add(kernel: Kernel, request: AddRequest) -> str | None:
     verdict: str | None = None
     try:
         answer = kernel.plugins.ask(key, "driver_ranges", Sequence, kernel=kernel, request=request)
-        ranges = _Ranges(kernel, key, answer)
+        ranges = LazyRanges(answer, partial(_checked, kernel, key))
         if kernel.plugins.has(key, "driver_add"):
             verdict = _verdict(kernel, key, "driver_add", request=request, ranges=ranges)
         else:
@@ -59,37 +59,22 @@ def _verdict(kernel: Kernel, key: str, hook: str, **arguments: object) -> str | 
     raise kernel.plugins.blame(key, f"hook {hook} answered {answer!r}, which is no text")
 
 
-class _Ranges(Sequence[PhysRange]):
-    """What ``driver_ranges`` answered, each range checked when its turn comes: there may be millions."""
+def _checked(kernel: Kernel, key: str, item: object) -> PhysRange:
+    """Return one range that ``driver_ranges`` answered.
 
-    def __init__(self, kernel: Kernel, key: str, answer: Sequence[object]) -> None:
-        self._kernel = kernel
-        self._key = key
-        self._answer = answer
-
-    def __len__(self) -> int:
-        return len(self._answer)
-
-    @overload
-    def __getitem__(self, index: int) -> PhysRange: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[PhysRange]: ...
-    def __getitem__(self, index: int | slice) -> PhysRange | list[PhysRange]:
-        if isinstance(index, slice):
-            return [self._checked(item) for item in self._answer[index]]
-        return self._checked(self._answer[index])
-
-    def _checked(self, item: object) -> PhysRange:
-        if not isinstance(item, PhysRange) or not _of_numbers(item):
-            raise self._nonsense(f"{item!r}, which is no PhysRange")
-        if item.start < 0 or item.size < 0:
-            raise self._nonsense(f"a negative range: {item!r}")
-        if not (0 <= item.withheld <= item.size and 0 <= (item.backed or 0) <= item.size):
-            raise self._nonsense(f"more or less than a whole range: {item!r}")
+    Raises:
+        PluginError: it is none, or not one that can be.
+    """
+    wrong = None
+    if not isinstance(item, PhysRange) or not _of_numbers(item):
+        wrong = f"{item!r}, which is no PhysRange"
+    elif item.start < 0 or item.size < 0:
+        wrong = f"a negative range: {item!r}"
+    elif not (0 <= item.withheld <= item.size and 0 <= (item.backed or 0) <= item.size):
+        wrong = f"more or less than a whole range: {item!r}"
+    else:
         return item
-
-    def _nonsense(self, what: str) -> PluginError:
-        return self._kernel.plugins.blame(self._key, f"hook driver_ranges answered {what}")
+    raise kernel.plugins.blame(key, f"hook driver_ranges answered {wrong}")
 
 
 def _of_numbers(item: PhysRange) -> bool:
