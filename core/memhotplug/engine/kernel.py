@@ -258,9 +258,9 @@ class Kernel(SparseVmemmap):
 
     def open_device(self, request: AddRequest) -> int:
         """Return the index of the request's device, which comes to be with its first range."""
-        for index in range(len(self.state.devices) - 1, -1, -1):
-            if self.state.devices[index].name == request.name and not self.state.devices[index].closed:
-                return index
+        index = self.state.youngest(request.name, lambda device: not device.closed)
+        if index is not None:
+            return index
         self.state.devices.append(Device(name=request.name, driver=request.driver, options=request.options))
         return len(self.state.devices) - 1
 

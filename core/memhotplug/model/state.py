@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -199,16 +199,16 @@ class MachineState:
 
     def device_index(self, name: str) -> int | None:
         """Return the index of the youngest device of that name which still has memory, or None."""
-        for index in range(len(self.devices) - 1, -1, -1):
-            if self.devices[index].name == name and self.devices[index].ranges:
-                return index
-        return None
+        return self.youngest(name, lambda device: bool(device.ranges))
 
     def plugged_index(self, name: str) -> int | None:
         """Return the index of the youngest device of that name that its driver holds, if without memory, or None."""
+        return self.youngest(name, lambda device: bool(device.ranges or device.enabled or device.waiting))
+
+    def youngest(self, name: str, counts: Callable[[Device], bool]) -> int | None:
+        """Return the index of the youngest device of that name which counts, or None."""
         for index in range(len(self.devices) - 1, -1, -1):
-            device = self.devices[index]
-            if device.name == name and (device.ranges or device.enabled or device.waiting):
+            if self.devices[index].name == name and counts(self.devices[index]):
                 return index
         return None
 
