@@ -13,7 +13,6 @@ from memhotplug.engine.kernel import Kernel
 from memhotplug.model.blocks import BlockState
 from memhotplug.model.extents import ExtentSet, intersect
 from memhotplug.model.vmemmap import Source
-from memhotplug.model.zones import Zone
 from memhotplug.units import format_blocks
 
 __all__ = ["violations"]
@@ -38,15 +37,11 @@ def _common(a: ExtentSet, b: ExtentSet) -> int:
     return int((ends - starts).sum())
 
 
-def _label(zone: Zone) -> str:
-    return f"node {zone.nid} zone {zone.kind.label}"
-
-
 def _counters(kernel: Kernel) -> Iterator[str]:
     for zone in kernel.state.zones():
         chain = (zone.spanned, zone.present, zone.managed, zone.nr_free)
         if list(chain) != sorted(chain, reverse=True) or zone.cma > zone.managed or min(chain) < 0:
-            yield f"I1: {_label(zone)}: spanned, present, managed, free do not descend: {', '.join(map(str, chain))}"
+            yield f"I1: {zone.title}: spanned, present, managed, free do not descend: {', '.join(map(str, chain))}"
     for node in kernel.state.nodes.values():
         low, high = node.span
         spans = [(zone.start_pfn, zone.end_pfn) for zone in node.zones.values() if zone.spanned]
@@ -67,10 +62,10 @@ def _present(kernel: Kernel) -> Iterator[str]:
     for zone in state.zones():
         there = ExtentSet(*zone.linked.clip_many(online.starts, online.ends))
         if there.total != zone.present:
-            yield f"I4: {_label(zone)}: {zone.present} pages present, {there.total} in online blocks"
+            yield f"I4: {zone.title}: {zone.present} pages present, {there.total} in online blocks"
         managed = there.total - _common(there, withheld)
         if managed != zone.managed:
-            yield f"I5: {_label(zone)}: {zone.managed} pages managed, {managed} expected"
+            yield f"I5: {zone.title}: {zone.managed} pages managed, {managed} expected"
 
 
 def _allocator(kernel: Kernel) -> Iterator[str]:
@@ -83,12 +78,12 @@ def _allocator(kernel: Kernel) -> Iterator[str]:
         for free in (zone.free, zone.pcp):
             shared = _common(free, memmap)
             if shared:
-                yield f"I11: {_label(zone)}: {shared} free pages hold memmap that is in use"
+                yield f"I11: {zone.title}: {shared} free pages hold memmap that is in use"
         used = _common(zone.linked, allocated)
         used += sum(_common(zone.linked, held.pages) for held in state.allocations.values())
         used += _common(zone.linked, broken)
         if zone.nr_free + used != zone.managed:
-            yield f"I3: {_label(zone)}: {zone.managed} pages managed, {zone.nr_free} free and {used} allocated"
+            yield f"I3: {zone.title}: {zone.managed} pages managed, {zone.nr_free} free and {used} allocated"
 
 
 def _memmap(kernel: Kernel) -> Iterator[str]:

@@ -50,11 +50,10 @@ def _zones(before: Kernel, after: Kernel) -> Iterator[str]:
         was = old.get(zone.key)
         if was is None:
             continue  # a node that stays without memory
-        label = f"node {zone.nid} zone {zone.kind.label}"
         if (was.present, was.managed, was.present_early) != (zone.present, zone.managed, zone.present_early):
-            yield f"I17: {label}: present and managed are not as before the failed operation"
+            yield f"I17: {zone.title}: present and managed are not as before the failed operation"
         if spans and (was.start_pfn, was.spanned) != (zone.start_pfn, zone.spanned):
-            yield f"I17: {label}: its span is not as before the failed operation"
+            yield f"I17: {zone.title}: its span is not as before the failed operation"
 
 
 def _memmap(before: Kernel, after: Kernel) -> Iterator[str]:

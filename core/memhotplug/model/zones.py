@@ -74,6 +74,11 @@ class Zone:
         return self.nid, self.kind
 
     @property
+    def title(self) -> str:
+        """The zone as messages call it."""
+        return f"node {self.nid} zone {self.kind.label}"
+
+    @property
     def end_pfn(self) -> int:
         """First pfn behind the span."""
         return self.start_pfn + self.spanned

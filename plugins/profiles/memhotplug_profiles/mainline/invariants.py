@@ -17,7 +17,6 @@ from memhotplug.plugin import (
     ExtentSet,
     Kernel,
     Source,
-    Zone,
     ZoneKind,
     format_blocks,
     is_aligned,
@@ -31,10 +30,6 @@ def violations(kernel: Kernel) -> Iterator[str]:
     """Yield every broken invariant, in a fixed order."""
     for check in _CHECKS:
         yield from check(kernel)
-
-
-def _label(zone: Zone) -> str:
-    return f"node {zone.nid} zone {zone.kind.label}"
 
 
 def _ids(kernel: Kernel, rows: Array | npt.NDArray[np.bool_]) -> str:
@@ -52,7 +47,7 @@ def _early(kernel: Kernel) -> Iterator[str]:
     for zone in state.zones():
         early = int(zone.linked.covered_many(boot.starts, boot.ends).sum())
         if early != zone.present_early:
-            yield f"I6: {_label(zone)}: present_early is {zone.present_early}, {early} of its pages are boot memory"
+            yield f"I6: {zone.title}: present_early is {zone.present_early}, {early} of its pages are boot memory"
 
 
 def _groups(kernel: Kernel) -> Iterator[str]:
@@ -86,10 +81,10 @@ def _self_hosted(kernel: Kernel) -> Iterator[str]:
         own = (nids == zone.nid) & (kinds == zone.kind)
         inside = zone.linked.covered_many(starts, ends)
         if (inside != np.where(own, ends - starts, 0)).any():
-            yield f"I8: {_label(zone)}: reserved pages of self-hosted blocks are in another zone than their block"
+            yield f"I8: {zone.title}: reserved pages of self-hosted blocks are in another zone than their block"
         free = int((zone.free.covered_many(starts, ends) + zone.pcp.covered_many(starts, ends)).sum())
         if free:
-            yield f"I8: {_label(zone)}: {free} reserved pages of self-hosted blocks are free"
+            yield f"I8: {zone.title}: {free} reserved pages of self-hosted blocks are free"
 
 
 def _altmaps(kernel: Kernel) -> Iterator[str]:
@@ -136,7 +131,7 @@ def _states(kernel: Kernel) -> Iterator[str]:
     for zone in state.zones():
         held = zone.linked.covered_many(starts[~online], ends[~online])
         if held.any():
-            yield f"I12: {_label(zone)}: holds {int(held.sum())} pages of offline blocks"
+            yield f"I12: {zone.title}: holds {int(held.sum())} pages of offline blocks"
 
 
 def _ratio(kernel: Kernel) -> Iterator[str]:
@@ -165,7 +160,7 @@ def _movable_spans(kernel: Kernel) -> Iterator[str]:
             continue
         edges = ((zone.start_pfn, zone.start_pfn + 1), (zone.end_pfn - 1, zone.end_pfn))
         if not all(zone.linked.intersects(low, high) for low, high in edges):
-            yield f"I23: {_label(zone)}: the span {zone.start_pfn:#x}-{zone.end_pfn:#x} has an edge that is not its own"
+            yield f"I23: {zone.title}: the span {zone.start_pfn:#x}-{zone.end_pfn:#x} has an edge that is not its own"
 
 
 _CHECKS: tuple[Callable[[Kernel], Iterator[str]], ...] = (
