@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from memhotplug.engine.machine import Machine
+from memhotplug.engine.parameters import MEMMAP_ON_MEMORY
 from memhotplug.engine.result import memmap_totals
 from memhotplug.model.blocks import BlockState
 from memhotplug.model.extents import ExtentSet
@@ -57,7 +58,7 @@ def waste(trial: Trial) -> list[str]:
     """
     kernel = trial.machine.kernel
     kept = kernel.state.blocks.altmap_pages
-    if "memmap_on_memory" not in kernel.profile.module_parameters(kernel) or not kept.any():
+    if MEMMAP_ON_MEMORY not in kernel.profile.module_parameters(kernel) or not kept.any():
         return []
     geometry = kernel.geometry
     more = int(kept.max()) - geometry.memmap_pages(geometry.pages_per_block)

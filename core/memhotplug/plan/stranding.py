@@ -13,6 +13,7 @@ from typing import Final
 from memhotplug.contracts import AddRequest, PhysRange
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.machine import Machine
+from memhotplug.engine.parameters import MEMMAP_ON_MEMORY
 from memhotplug.engine.sections import check_hotplug_memory_range
 from memhotplug.errors import InputError, MemoryHotplugError
 from memhotplug.snapshot.iomem import IomemEntry
@@ -169,27 +170,28 @@ def survey(
         chosen = [own, *(size for size in BLOCK_SIZES if size != own and _possible(choice, size))]
     found = []
     for size in chosen:
-        having = _with_blocks(choice, size)
-        machine = having.boot(size)
+        having, machine = _with_blocks(choice, size)
         fits = tuple(fit(machine.kernel, window, driver) for window in windows)
         found.append(BySize(block_size=size, kernel=having.kernel, fits=fits, memmap=_memmap(having, machine)))
     return tuple(found)
 
 
-def _with_blocks(choice: MachineChoice, size: int) -> MachineChoice:
+def _with_blocks(choice: MachineChoice, size: int) -> tuple[MachineChoice, Machine]:
     """Return the choice, or one with an older kernel if only that has blocks of a size (arm64: 1G before 5.12).
 
+    Returns:
+        The choice that has such blocks, and its machine.
+
     Raises:
-        InputError: neither has.
+        InputError: neither has; what the one that was asked for says.
     """
     try:
-        choice.boot(size)
+        return choice, choice.boot(size)
     except InputError:
         older = replace(choice, kernel=_OLDER)
         if not _possible(older, size):
             raise
-        return older
-    return choice
+    return older, older.boot(size)
 
 
 def _possible(choice: MachineChoice, size: int) -> bool:
@@ -251,7 +253,7 @@ def _accepted(kernel: Kernel, window: Window, driver: str) -> tuple[PhysRange, .
 def _memmap(choice: MachineChoice, machine: Machine) -> BlockMemmap | None:
     """Return what one self-hosting block costs, by adding one."""
     kernel = machine.kernel
-    if "memmap_on_memory" not in kernel.profile.module_parameters(kernel):
+    if MEMMAP_ON_MEMORY not in kernel.profile.module_parameters(kernel):
         return None
     geometry = kernel.geometry
     yes = choice.boot(geometry.memory_block_size, "memory_hotplug.memmap_on_memory=Y")
