@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from memhotplug.contracts import PageFlag
-    from memhotplug.engine.machine import Machine, Memory
-    from memhotplug.engine.projection import PAGE_DTYPE, Page
+    from memhotplug.engine.views.struct_page import PAGE_DTYPE, Page
     from memhotplug.errors import InputError, MemoryHotplugError, PluginError
+    from memhotplug.machine import Machine, Memory
 
 __all__ = [
     "PAGE_DTYPE",
@@ -35,11 +35,11 @@ __version__: Final = "0.1.0"
 
 _HOMES: Final = {
     "InputError": "memhotplug.errors",
-    "Machine": "memhotplug.engine.machine",
-    "Memory": "memhotplug.engine.machine",
+    "Machine": "memhotplug.machine",
+    "Memory": "memhotplug.machine",
     "MemoryHotplugError": "memhotplug.errors",
-    "PAGE_DTYPE": "memhotplug.engine.projection",
-    "Page": "memhotplug.engine.projection",
+    "PAGE_DTYPE": "memhotplug.engine.views.struct_page",
+    "Page": "memhotplug.engine.views.struct_page",
     "PageFlag": "memhotplug.contracts",
     "PluginError": "memhotplug.errors",
 }

@@ -16,21 +16,21 @@ from memhotplug.contracts import (
     SizingRequest,
     ZoneLimit,
 )
-from memhotplug.engine.isolation import isolate, migrate, unisolate, unmovable_pages
 from memhotplug.engine.kernel import Kernel
-from memhotplug.engine.onlining import offline_blocks, online_blocks, zone_of_rows
-from memhotplug.engine.profile import KernelProfile
-from memhotplug.engine.projection import PageArray
-from memhotplug.engine.removal import remove_memory, try_offline_node
-from memhotplug.engine.sections import (
+from memhotplug.engine.memory_hotplug.online import offline_blocks, online_blocks, zone_of_rows
+from memhotplug.engine.memory_hotplug.remove import remove_memory, try_offline_node
+from memhotplug.engine.memory_hotplug.sections import (
     add_sections,
     arch_add_memory,
     auto_online,
     check_hotplug_memory_range,
     try_online_node,
 )
-from memhotplug.engine.spans import shrink_zone_span
-from memhotplug.engine.zone_choice import zone_for_run
+from memhotplug.engine.memory_hotplug.spans import shrink_zone_span
+from memhotplug.engine.memory_hotplug.zone import zone_for_run
+from memhotplug.engine.page_isolation import isolate, migrate, unisolate, unmovable_pages
+from memhotplug.engine.profile import KernelProfile
+from memhotplug.engine.views.struct_page import PageArray
 from memhotplug.errors import EHWPOISON, InputError, MemoryHotplugError, PluginError
 from memhotplug.hookspecs import hookimpl
 from memhotplug.keyspec import KeySpec

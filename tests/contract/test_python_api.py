@@ -13,8 +13,8 @@ import pytest
 
 import memhotplug
 from memhotplug import PAGE_DTYPE, InputError, Machine, Memory, MemoryHotplugError, PageFlag, PluginError
-from memhotplug.engine.catalog import Installed
-from memhotplug.scenario.schema import scenario_schema
+from memhotplug.catalog import Installed
+from memhotplug.formats.scenario.schema import scenario_schema
 
 FIRST = 1 << 20  # the first pfn above 4 GiB
 

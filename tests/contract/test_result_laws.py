@@ -15,9 +15,9 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from memhotplug.engine.catalog import Installed
-from memhotplug.run.runner import boot_scenario, run_scenario
-from memhotplug.scenario import load_scenario
+from memhotplug.catalog import Installed
+from memhotplug.commands.run.runner import boot_scenario, run_scenario
+from memhotplug.formats.scenario import load_scenario
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 FILES = sorted(SCENARIOS.glob("*.yaml"))

@@ -22,10 +22,10 @@ from tests.docs.examples import (
     write_files,
 )
 
+from memhotplug.catalog import Installed
 from memhotplug.cli.group import COMMANDS
-from memhotplug.engine.catalog import Installed
-from memhotplug.scenario import OPERATIONS, loads_scenario
-from memhotplug.scenario.models import Action, BootMemory, DriverPolicy, MachineSpec, SnapshotRef, keys_of
+from memhotplug.formats.scenario import OPERATIONS, loads_scenario
+from memhotplug.formats.scenario.models import Action, BootMemory, DriverPolicy, MachineSpec, SnapshotRef, keys_of
 
 SCENARIOS_DOC = (ROOT / "docs" / "scenarios.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -7,7 +7,8 @@ import re
 from importlib import import_module
 from pathlib import Path
 
-from memhotplug.engine import boot, invariants, undone
+from memhotplug.engine.boot import sizes as boot
+from memhotplug.engine.views import invariants, undone
 from memhotplug.manager import candidates
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "model.md").read_text(encoding="utf-8")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.unit.plan.conftest import ask, capacity_table, write_snapshot
+from tests.unit.commands.plan.conftest import ask, capacity_table, write_snapshot
 
-from memhotplug.plan.question import Question
-from memhotplug.plan.search import largest_add, usable_pages
-from memhotplug.plan.sources import from_boot, from_snapshot
+from memhotplug.commands.plan.question import Question
+from memhotplug.commands.plan.search import largest_add, usable_pages
+from memhotplug.commands.plan.sources import from_boot, from_snapshot
 from memhotplug.units import parse_size
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "planning.md").read_text(encoding="utf-8")

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from memhotplug.engine.catalog import Installed
+from memhotplug.catalog import Installed
+from memhotplug.commands.run.runner import RunResult, run_scenario
+from memhotplug.formats.scenario import load_scenario, loads_scenario
 from memhotplug.manager import candidates
-from memhotplug.run.runner import RunResult, run_scenario
-from memhotplug.scenario import load_scenario, loads_scenario
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "scenarios"

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from tests.kernels import MAINLINE
 
 from memhotplug import InputError, Machine, MemoryHotplugError
-from memhotplug.engine.undone import left_behind
+from memhotplug.engine.views.undone import left_behind
 
 EXAMPLES = int(os.environ.get("MHP_EXAMPLES", "2"))
 """Lives of each platform; MHP_EXAMPLES=100 takes the better part of an hour and finds more."""

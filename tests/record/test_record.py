@@ -18,7 +18,7 @@ from tools.record.errors import RecordError
 from tools.record.scenario import parse
 from tools.record.session import Host, record, write_recording
 
-from memhotplug.snapshot.recording import read_recording
+from memhotplug.formats.snapshot.recording import read_recording
 
 MIB = 1 << 20
 STEPS = [

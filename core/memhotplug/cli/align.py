@@ -11,8 +11,8 @@ from memhotplug.cli.exits import ExitCode
 from memhotplug.cli.terminal import paint_for
 
 if TYPE_CHECKING:
+    from memhotplug.commands.align.answer import BySize, Window
     from memhotplug.errors import InputError
-    from memhotplug.plan.stranding import BySize, Window
 
 __all__ = ["command"]
 
@@ -73,8 +73,8 @@ def command(
     as_json: bool,
 ) -> int:
     """Answer and return the exit status."""
+    from memhotplug.commands.align.answer import MachineChoice, survey
     from memhotplug.errors import InputError
-    from memhotplug.plan.stranding import MachineChoice, survey
 
     windows = [*(_window(text) for text in ranges), *(_from_iomem(iomem) if iomem is not None else [])]
     if not windows:
@@ -88,12 +88,12 @@ def command(
     except InputError as problem:
         raise _by_option(problem) from None
     if as_json:
-        from memhotplug.plan.strandtext import to_document
-        from memhotplug.run.jsontext import render
+        from memhotplug.commands.align.text import to_document
+        from memhotplug.output.jsontext import render
 
         sys.stdout.write(render(to_document(entries, arch=arch, kernel=kernel, driver=chosen)))
         return _status(entries[0])
-    from memhotplug.plan.strandtext import align_lines
+    from memhotplug.commands.align.text import align_lines
 
     for line in align_lines(entries, chosen, kernel, paint_for(sys.stdout)):
         print(line)
@@ -134,10 +134,10 @@ def _size(text: str, option: str) -> int:
 
 def _window(text: str) -> Window:
     """Return the range that somebody typed; a size without a unit must be hexadecimal."""
+    from memhotplug.commands.align.answer import Window
     from memhotplug.errors import InputError
-    from memhotplug.plan.stranding import Window
-    from memhotplug.scenario.ranges import parse_range
-    from memhotplug.scenario.refusal import RefusedError, cut
+    from memhotplug.formats.scenario.ranges import parse_range
+    from memhotplug.formats.scenario.refusal import RefusedError, cut
 
     size_text = text.partition("+")[2]
     if size_text.isdecimal() and int(size_text):
@@ -154,10 +154,10 @@ def _window(text: str) -> Window:
 
 
 def _from_iomem(path: str) -> list[Window]:
-    from memhotplug.plan.stranding import windows_of
-    from memhotplug.plan.textfile import read_text
-    from memhotplug.snapshot.iomem import is_hidden, parse_iomem
-    from memhotplug.snapshot.source import Source
+    from memhotplug.commands.align.answer import windows_of
+    from memhotplug.commands.plan.textfile import read_text
+    from memhotplug.formats.snapshot.iomem import is_hidden, parse_iomem
+    from memhotplug.formats.snapshot.source import Source
 
     source = Source(file=path)
     entries = parse_iomem(read_text(source), source)

@@ -11,7 +11,7 @@ from memhotplug.cli.exits import ExitCode
 from memhotplug.cli.terminal import paint_for
 
 if TYPE_CHECKING:
-    from memhotplug.compare.vary import Variant
+    from memhotplug.commands.compare.question import Variant
 
 __all__ = ["command"]
 
@@ -53,22 +53,22 @@ Exit status:
 )
 def command(scenario: str, axes: tuple[str, ...], as_json: bool, as_csv: bool, plugin_timeout: float) -> int:
     """Compare and return the exit status."""
-    from memhotplug.compare.compared import compare
+    from memhotplug.commands.compare.answer import compare
 
     if as_json and as_csv:
         raise click.UsageError("give one of --json and --csv")
     done = compare(_variants(scenario, axes, plugin_timeout), plugin_timeout=plugin_timeout)
     if as_json:
-        from memhotplug.compare.show import to_document
-        from memhotplug.run.jsontext import render
+        from memhotplug.commands.compare.text import to_document
+        from memhotplug.output.jsontext import render
 
         sys.stdout.write(render(to_document(done, scenario=scenario)))
     elif as_csv:
-        from memhotplug.compare.show import to_csv
+        from memhotplug.commands.compare.text import to_csv
 
         sys.stdout.write(to_csv(done))
     else:
-        from memhotplug.compare.show import compare_lines
+        from memhotplug.commands.compare.text import compare_lines
 
         for line in compare_lines(done, paint_for(sys.stdout)):
             print(line)
@@ -76,9 +76,9 @@ def command(scenario: str, axes: tuple[str, ...], as_json: bool, as_csv: bool, p
 
 
 def _variants(path: str, axes: tuple[str, ...], plugin_timeout: float) -> list[Variant]:
-    from memhotplug.compare.vary import parse_axis, variants
-    from memhotplug.run.watchdog import WatchedCatalog
-    from memhotplug.scenario.yamltree import read_tree
+    from memhotplug.commands.compare.question import parse_axis, variants
+    from memhotplug.formats.scenario.yamltree import read_tree
+    from memhotplug.output.watchdog import WatchedCatalog
 
     parsed = [parse_axis(text) for text in axes]
     return variants(read_tree(path), parsed, catalog=WatchedCatalog(plugin_timeout), file=path)

@@ -54,8 +54,8 @@ _STYLES: Final = {"-": "red", "+": "green", "@": "cyan", "?": "yellow"}
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(recordings: tuple[str, ...], as_json: bool) -> int:
     """Replay recordings and return the exit status."""
-    from memhotplug.conform.replay import replay_file
-    from memhotplug.conform.report import file_lines, total_line, totals_to_dict
+    from memhotplug.commands.conform.replay import replay_file
+    from memhotplug.commands.conform.text import file_lines, total_line, totals_to_dict
     from memhotplug.errors import InputError, PluginError
 
     paint = paint_for(sys.stdout)
@@ -73,7 +73,7 @@ def command(recordings: tuple[str, ...], as_json: bool) -> int:
             style = _STYLES.get(line[0])
             print(paint(line, style) if style else line)
     if as_json:
-        from memhotplug.run.jsontext import render
+        from memhotplug.output.jsontext import render
 
         sys.stdout.write(render(totals_to_dict(results, refused)))
     elif results:

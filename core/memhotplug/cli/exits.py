@@ -110,7 +110,7 @@ def _refuse(error: InputError, args: Sequence[str]) -> None:
     from memhotplug.errors import PluginError
 
     if _wants(args, "--json"):
-        from memhotplug.run.jsontext import render_line
+        from memhotplug.output.jsontext import render_line
 
         sys.stdout.write(render_line({"schema": 1, "ok": False, "error": error.to_dict()}))
     text = str(error)
@@ -125,7 +125,7 @@ def _usage(problem: click.ClickException, args: Sequence[str]) -> int:
         print(problem.format_message(), file=sys.stderr)
         return ExitCode.USAGE
     if _wants(args, "--json"):
-        from memhotplug.run.jsontext import render_line
+        from memhotplug.output.jsontext import render_line
 
         error = dict.fromkeys(("file", "line", "column", "path", "got", "expected", "nearest"))
         nearest = _nearest(problem)

@@ -56,16 +56,16 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(as_json: bool, **options: Any) -> int:
     """Answer and return the exit status."""
-    from memhotplug.explain.question import Question
-    from memhotplug.explain.table import explain
+    from memhotplug.commands.explain.answer import explain
+    from memhotplug.commands.explain.question import Question
 
     document = explain(Question(**options))
     if as_json:
-        from memhotplug.run.jsontext import render
+        from memhotplug.output.jsontext import render
 
         sys.stdout.write(render(document))
         return ExitCode.OK
-    from memhotplug.explain.text import explain_lines
+    from memhotplug.commands.explain.text import explain_lines
 
     for line in explain_lines(document, paint_for(sys.stdout), width=width_of(sys.stdout)):
         print(line)

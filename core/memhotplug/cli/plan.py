@@ -11,7 +11,7 @@ from memhotplug.cli.exits import ExitCode
 from memhotplug.cli.terminal import paint_for
 
 if TYPE_CHECKING:
-    from memhotplug.plan.question import Question, Subject
+    from memhotplug.commands.plan.question import Question, Subject
 
 __all__ = ["command"]
 
@@ -103,12 +103,12 @@ def command(**options: Any) -> int:
     question = _question(options)
     subject = _subject(options)
     question = _with_driver(question, subject)
-    from memhotplug.plan.answer import answer
-    from memhotplug.plan.document import to_document
+    from memhotplug.commands.plan.answer import answer
+    from memhotplug.commands.plan.document import to_document
 
     document = to_document(answer(subject, question))
     if options["as_json"]:
-        from memhotplug.run.jsontext import render
+        from memhotplug.output.jsontext import render
 
         sys.stdout.write(render(document))
     else:
@@ -117,7 +117,7 @@ def command(**options: Any) -> int:
 
 
 def _print(document: dict[str, object]) -> None:
-    from memhotplug.plan.text import answer_lines
+    from memhotplug.commands.plan.text import answer_lines
 
     for line in answer_lines(document, paint_for(sys.stdout)):
         print(line)
@@ -128,7 +128,7 @@ def _subject(options: dict[str, Any]) -> Subject:
     if len(given) != 1:
         raise click.UsageError("give one of --boot, --from, --live and --oom-log")
     _check_company(options)
-    from memhotplug.plan import sources
+    from memhotplug.commands.plan import sources
 
     kernel, cmdline = options["kernel"], options["cmdline"]
     if options["boot"]:
@@ -151,11 +151,11 @@ def _check_company(options: dict[str, Any]) -> None:
 
 
 def _question(options: dict[str, Any]) -> Question:
-    from memhotplug.plan.question import Question
+    from memhotplug.commands.plan.question import Question
 
     sizes = list(options["sizes"])
     if options["steps"]:
-        from memhotplug.plan.sources import read_steps
+        from memhotplug.commands.plan.sources import read_steps
 
         sizes += read_steps(options["steps"])
     if not sizes:
@@ -170,8 +170,8 @@ def _with_driver(question: Question, subject: Subject) -> Question:
     """Fill in the architecture's usual driver, or check the one that was named."""
     from dataclasses import replace
 
-    from memhotplug.plan.question import DEFAULT_DRIVERS
-    from memhotplug.plan.sources import check_name
+    from memhotplug.commands.plan.question import DEFAULT_DRIVERS
+    from memhotplug.commands.plan.sources import check_name
 
     usual = DEFAULT_DRIVERS.get(subject.arch, "acpi")
     return replace(question, driver=check_name("drivers", "--driver", question.driver) if question.driver else usual)

@@ -51,11 +51,11 @@ def command(as_json: bool, no_load: bool, plugin_timeout: float) -> int:
 
     entries = [_describe(found, None if no_load else plugin_timeout) for found in candidates()]
     if as_json:
-        from memhotplug.run.jsontext import render
+        from memhotplug.output.jsontext import render
 
         sys.stdout.write(render({"schema": 1, "plugins": entries}))
         return ExitCode.OK
-    from memhotplug.run.tables import table
+    from memhotplug.output.tables import table
 
     rows = [
         [str(entry[key]) for key in ("kind", "name", "distribution", "version")] + [_state(entry)] for entry in entries
@@ -66,7 +66,7 @@ def command(as_json: bool, no_load: bool, plugin_timeout: float) -> int:
 
 
 def _state(entry: dict[str, str | None]) -> str:
-    from memhotplug.scenario.refusal import cut
+    from memhotplug.formats.scenario.refusal import cut
 
     return str(entry["state"]) if entry["problem"] is None else f"failed: {cut(entry['problem'], 400)}"
 
@@ -89,7 +89,7 @@ def _problem(candidate: Candidate, timeout: float) -> str | None:
     """Load a plugin and return what is wrong with it, None if nothing is."""
     from memhotplug.errors import PluginError
     from memhotplug.manager import choose
-    from memhotplug.run.watchdog import watchdog
+    from memhotplug.output.watchdog import watchdog
 
     try:
         choose(candidate.kind, candidate.name)

@@ -12,9 +12,9 @@ from memhotplug.cli.logs import Log
 from memhotplug.cli.terminal import paint_for
 
 if TYPE_CHECKING:
-    from memhotplug.run.record import StepRecord
-    from memhotplug.run.runner import RunResult
-    from memhotplug.scenario import Scenario, Step
+    from memhotplug.commands.run.runner import RunResult
+    from memhotplug.commands.run.step_record import StepRecord
+    from memhotplug.formats.scenario import Scenario, Step
 
 __all__ = ["command"]
 
@@ -76,8 +76,8 @@ def command(
     plugin_timeout: float,
 ) -> int:
     """Run a scenario and return the exit status."""
-    from memhotplug.run.files import make_folder, write_run
-    from memhotplug.run.runner import run_scenario
+    from memhotplug.commands.run.files import make_folder, write_run
+    from memhotplug.commands.run.runner import run_scenario
 
     folder = make_folder(output) if output is not None else None
     show = _Show(as_json=as_json)
@@ -98,8 +98,8 @@ def command(
 
 
 def _load(path: str, plugin_timeout: float) -> Scenario:
-    from memhotplug.run.watchdog import WatchedCatalog
-    from memhotplug.scenario import load_scenario, loads_scenario
+    from memhotplug.formats.scenario import load_scenario, loads_scenario
+    from memhotplug.output.watchdog import WatchedCatalog
 
     catalog = WatchedCatalog(plugin_timeout)
     if path != "-":
@@ -114,7 +114,7 @@ def _read_stdin() -> str:
         InputError: it is not UTF-8.
     """
     from memhotplug.errors import InputError
-    from memhotplug.scenario.yamltree import MAX_BYTES
+    from memhotplug.formats.scenario.yamltree import MAX_BYTES
 
     data = sys.stdin.buffer.read(MAX_BYTES + 1) if sys.stdin is not None else b""
     try:
@@ -135,7 +135,7 @@ class _Show:
         """Show one step that is over."""
         if self._as_json:
             return
-        from memhotplug.run.text import step_lines
+        from memhotplug.commands.run.text import step_lines
 
         for line in step_lines(step, record, self._paint):
             print(line)
@@ -144,11 +144,11 @@ class _Show:
         """Show the machine at the end, or everything as JSON."""
         state = result.to_dict()
         if self._as_json:
-            from memhotplug.run.jsontext import render
+            from memhotplug.output.jsontext import render
 
             sys.stdout.write(render(state))
             return
-        from memhotplug.run.text import state_lines
+        from memhotplug.commands.run.text import state_lines
 
         for line in state_lines(result.machine, state, self._paint):
             print(line)

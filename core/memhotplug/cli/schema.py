@@ -10,7 +10,7 @@ import click
 from memhotplug.cli.exits import ExitCode, say
 
 if TYPE_CHECKING:
-    from memhotplug.scenario import Catalog
+    from memhotplug.formats.scenario import Catalog
 
 __all__ = ["command"]
 
@@ -40,7 +40,7 @@ def command(kind: str, as_json: bool) -> int:
     del kind, as_json
     import json
 
-    from memhotplug.scenario.schema import scenario_schema
+    from memhotplug.formats.scenario.schema import scenario_schema
 
     sys.stdout.write(json.dumps(scenario_schema(_catalog()), indent=2) + "\n")
     return ExitCode.OK
@@ -48,7 +48,7 @@ def command(kind: str, as_json: bool) -> int:
 
 def _catalog() -> Catalog:
     """Return the installed plugins without the drivers that do not work."""
-    from memhotplug.engine.catalog import Installed
+    from memhotplug.catalog import Installed
     from memhotplug.errors import PluginError
 
     installed = Installed()

@@ -11,7 +11,7 @@ import click
 from memhotplug.cli.exits import ExitCode, say
 
 if TYPE_CHECKING:
-    from memhotplug.snapshot.record import Collected, Skipped
+    from memhotplug.formats.snapshot.capture import Collected, Skipped
 
 __all__ = ["command"]
 
@@ -43,13 +43,13 @@ _MANY: Final = 20
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(output: str, root: str, force: bool, as_json: bool) -> int:
     """Record and return the exit status."""
-    from memhotplug.snapshot.record import collect, is_archive_name, write_snapshot
+    from memhotplug.formats.snapshot.capture import collect, is_archive_name, write_snapshot
 
     collected = collect(root)
     write_snapshot(collected, output, force=force, root=root)
     problem, notes, machine = _read_back(output)
     if as_json:
-        from memhotplug.run.jsontext import render
+        from memhotplug.output.jsontext import render
 
         document: dict[str, Any] = {
             "schema": 1,
@@ -75,7 +75,7 @@ def command(output: str, root: str, force: bool, as_json: bool) -> int:
 def _read_back(output: str) -> tuple[str | None, list[str], dict[str, object] | None]:
     """Return what is wrong with the snapshot, what a reader notes of it, and what machine it shows."""
     from memhotplug.errors import InputError
-    from memhotplug.snapshot import open_snapshot, read_machine
+    from memhotplug.formats.snapshot import open_snapshot, read_machine
 
     try:
         machine = read_machine(open_snapshot(output))

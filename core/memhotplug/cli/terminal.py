@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from memhotplug.run.tables import Paint
+    from memhotplug.output.tables import Paint
 
 __all__ = ["Nowhere", "has_colour", "paint_for", "width_of"]
 
@@ -33,7 +33,7 @@ def has_colour(stream: TextIO) -> bool:
 
 def paint_for(stream: TextIO) -> Paint:
     """Return how to colour text for a stream; rich is only imported for a terminal."""
-    from memhotplug.run.tables import plain
+    from memhotplug.output.tables import plain
 
     if not has_colour(stream):
         return plain

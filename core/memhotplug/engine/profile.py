@@ -23,7 +23,7 @@ from memhotplug.model.zones import Zone
 
 if TYPE_CHECKING:
     from memhotplug.engine.kernel import Kernel
-    from memhotplug.engine.projection import PageArray
+    from memhotplug.engine.views.struct_page import PageArray
 
 __all__ = ["KernelProfile"]
 

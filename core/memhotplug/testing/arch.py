@@ -8,8 +8,8 @@ from typing import ClassVar
 
 import pytest
 
-from memhotplug.engine.machine import Machine, Memory
 from memhotplug.errors import MemoryHotplugError, PluginError
+from memhotplug.machine import Machine, Memory
 from memhotplug.model.altmap import Altmap
 from memhotplug.model.vmemmap import Source
 from memhotplug.model.zones import ZoneKind

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import ClassVar
 
+from memhotplug.catalog import Installed
 from memhotplug.contracts import AddRequest
-from memhotplug.engine.catalog import Installed
-from memhotplug.engine.machine import Machine
 from memhotplug.errors import MemoryHotplugError
+from memhotplug.formats.scenario.check import parse_args
 from memhotplug.keyspec import KeySpec
+from memhotplug.machine import Machine
 from memhotplug.manager import driver_keys
 from memhotplug.model.blocks import BlockState
-from memhotplug.scenario.check import parse_args
 from memhotplug.testing.support import Contract, balance, failure_points
 
 __all__ = ["DriverContract"]

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from memhotplug.engine.machine import Machine
-from memhotplug.engine.result import memmap_totals
+from memhotplug.engine.views.document import memmap_totals
+from memhotplug.machine import Machine
 from memhotplug.model.allocator import free_pages as give_back
 from memhotplug.model.altmap import Altmap
 from memhotplug.model.extents import ExtentSet

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from memhotplug.engine.machine import Machine
 from memhotplug.engine.profile import KernelProfile
 from memhotplug.errors import InputError, MemoryHotplugError
+from memhotplug.machine import Machine
 from memhotplug.testing.support import Contract, balance, boot
 
 __all__ = ["ProfileContract"]

@@ -8,8 +8,8 @@ from typing import ClassVar, Final
 
 import pytest
 
-from memhotplug.engine.machine import Machine, Memory
 from memhotplug.errors import MemoryHotplugError
+from memhotplug.machine import Machine, Memory
 from memhotplug.model.vmemmap import Source
 
 __all__ = ["BOTH_WAYS", "Balance", "Contract", "balance", "boot", "failure_points", "whole_cycle"]

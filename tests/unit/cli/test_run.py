@@ -209,7 +209,7 @@ def test_a_folder_that_cannot_be_written_is_said_before_anything_runs(mhp: Mhp, 
 
 def test_check_stops_at_a_broken_invariant(mhp: Mhp, scenario: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """Status 1 and its name; without --check it is only listed."""
-    from memhotplug.engine.machine import Machine
+    from memhotplug.machine import Machine
 
     real = Machine.apply
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from memhotplug.engine import sparse_vmemmap
-from memhotplug.engine.machine import Machine
+from memhotplug.machine import Machine
 from memhotplug.model.vmemmap import Source
 
 

@@ -1,0 +1,1 @@
+"""What each command does, without its command line: question, answer, document (JSON) and text (people)."""

@@ -1,0 +1,324 @@
+"""What alignment strands: for ranges that a driver would add, under each memory block size.
+
+Whether a range is taken is never decided here. The driver says which ranges it adds (dax trims inwards, acpi
+takes them whole), the kernel's own check says EINVAL; only the distances are computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from memhotplug.contracts import AddRequest, PhysRange
+from memhotplug.engine.boot.parameters import MEMMAP_ON_MEMORY
+from memhotplug.engine.kernel import Kernel
+from memhotplug.engine.memory_hotplug.sections import check_hotplug_memory_range
+from memhotplug.errors import InputError, MemoryHotplugError
+from memhotplug.formats.snapshot.iomem import IomemEntry
+from memhotplug.machine import Machine
+from memhotplug.units import round_up
+
+__all__ = [
+    "BLOCK_SIZES",
+    "BlockMemmap",
+    "BySize",
+    "Fit",
+    "MachineChoice",
+    "Window",
+    "best",
+    "fit",
+    "survey",
+    "windows_of",
+]
+
+_OLDER: Final = "v2-2019"
+BLOCK_SIZES: Final = tuple(128 << (20 + shift) for shift in range(5))
+"""The memory block sizes that are compared unless others are asked for, in bytes."""
+
+_WINDOWS: Final = ("CXL Window", "Persistent Memory")
+_FORCE: Final = "memory_hotplug.memmap_on_memory=force"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Window:
+    """One range that somebody wants to add: bytes; ``name`` if it has one, such as ``dax0.0``."""
+
+    start: int
+    size: int
+    name: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fit:
+    """What becomes of one window with one memory block size; all in bytes.
+
+    Attributes:
+        errno, message: why nothing of it can be added, None if something can.
+        usable: the ranges that become memory blocks.
+        head, tail: what is lost in front of them and behind them; all of it is head if nothing is usable.
+        next_start: the first legal address from the window's start on. gap: how far that is.
+        rounded: the window's size, rounded up to whole blocks.
+    """
+
+    window: Window
+    block_size: int
+    errno: str | None
+    message: str | None
+    usable: tuple[PhysRange, ...]
+    head: int
+    tail: int
+    next_start: int
+    gap: int
+    rounded: int
+
+    @property
+    def usable_bytes(self) -> int:
+        """Bytes that become memory blocks."""
+        return sum(part.size for part in self.usable)
+
+    @property
+    def stranded_bytes(self) -> int:
+        """Bytes that do not."""
+        return self.window.size - self.usable_bytes
+
+    @property
+    def blocks(self) -> list[tuple[int, int]]:
+        """First and last memory block id of each usable range."""
+        size = self.block_size
+        return [(part.start // size, (part.start + part.size) // size - 1) for part in self.usable]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BlockMemmap:
+    """What a block costs that hosts its own memmap; in pages.
+
+    Attributes:
+        block_pages: pages in the block.
+        needed: pages that its memmap fills.
+        reserved: pages that are kept for it with memmap_on_memory=force; None if it cannot be hosted at all.
+        refusal: why memmap_on_memory=Y does not host it, None if it does.
+    """
+
+    block_pages: int
+    needed: int
+    reserved: int | None
+    refusal: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BySize:
+    """All windows with one memory block size; ``memmap`` is None where the kernel has no such policy.
+
+    ``kernel`` is the profile that has such blocks: the one that was asked for, or an older one.
+    """
+
+    block_size: int
+    kernel: str
+    fits: tuple[Fit, ...]
+    memmap: BlockMemmap | None
+
+    @property
+    def usable_bytes(self) -> int:
+        """Bytes of all windows that become memory blocks."""
+        return sum(entry.usable_bytes for entry in self.fits)
+
+    @property
+    def stranded_bytes(self) -> int:
+        """Bytes of all windows that do not."""
+        return sum(entry.stranded_bytes for entry in self.fits)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MachineChoice:
+    """The machine whose rules count; its boot memory decides the default memory block size."""
+
+    arch: str = "x86_64"
+    kernel: str = "linux-6.12"
+    memory: str = "4G"
+    page_size: int | None = None
+    cmdline: str = ""
+
+    def boot(self, block_size: int | None = None, extra: str = "") -> Machine:
+        """Boot it.
+
+        Raises:
+            InputError: this architecture does not have such a block size.
+        """
+        return Machine.boot(
+            arch=self.arch, kernel=self.kernel, memory=self.memory, page_size=self.page_size,
+            memory_block_size=block_size, cmdline=f"{self.cmdline} {extra}".strip(),
+        )  # fmt: skip
+
+
+def survey(
+    choice: MachineChoice, windows: Sequence[Window], driver: str, sizes: Sequence[int] | None = None
+) -> tuple[BySize, ...]:
+    """Return what becomes of the windows under each memory block size.
+
+    Args:
+        sizes: memory block sizes in bytes, in this order; by default the architecture's own, then
+            those of 128M to 2G that it can have.
+
+    Raises:
+        InputError: a block size that was asked for and that the architecture does not have.
+    """
+    plain = choice.boot()
+    chosen = list(sizes or [])
+    if not chosen:
+        own = plain.kernel.geometry.memory_block_size
+        chosen = [own, *(size for size in BLOCK_SIZES if size != own and _possible(choice, size))]
+    found = []
+    for size in chosen:
+        having, machine = _with_blocks(choice, size)
+        fits = tuple(fit(machine.kernel, window, driver) for window in windows)
+        found.append(BySize(block_size=size, kernel=having.kernel, fits=fits, memmap=_memmap(having, machine)))
+    return tuple(found)
+
+
+def _with_blocks(choice: MachineChoice, size: int) -> tuple[MachineChoice, Machine]:
+    """Return the choice, or one with an older kernel if only that has blocks of a size (arm64: 1G before 5.12).
+
+    Returns:
+        The choice that has such blocks, and its machine.
+
+    Raises:
+        InputError: neither has; what the one that was asked for says.
+    """
+    try:
+        return choice, choice.boot(size)
+    except InputError:
+        older = replace(choice, kernel=_OLDER)
+        if not _possible(older, size):
+            raise
+    return older, older.boot(size)
+
+
+def _possible(choice: MachineChoice, size: int) -> bool:
+    try:
+        choice.boot(size)
+    except InputError:
+        return False
+    return True
+
+
+def best(entries: Sequence[BySize]) -> BySize | None:
+    """Return the block size that strands least, None if every one strands everything.
+
+    Of several, the largest: it makes the fewest blocks.
+    """
+    useful = [entry for entry in entries if entry.usable_bytes]
+    return min(useful, key=lambda entry: (entry.stranded_bytes, -entry.block_size), default=None)
+
+
+def fit(kernel: Kernel, window: Window, driver: str) -> Fit:
+    """Return what a driver and the kernel make of one window.
+
+    Raises:
+        PluginError: there is no such driver, or it is broken.
+    """
+    size = kernel.geometry.memory_block_size
+    problem: MemoryHotplugError | None = None
+    usable: tuple[PhysRange, ...] = ()
+    try:
+        usable = _accepted(kernel, window, driver)
+    except MemoryHotplugError as refused:
+        problem = refused
+    next_start = round_up(window.start, size)
+    head, tail = window.size, 0
+    if usable:
+        head = usable[0].start - window.start
+        tail = window.start + window.size - usable[-1].start - usable[-1].size
+    return Fit(
+        window=window, block_size=size, errno=problem.name if problem else None,
+        message=problem.reason if problem else None, usable=usable, head=head, tail=tail,
+        next_start=next_start, gap=next_start - window.start, rounded=round_up(window.size, size),
+    )  # fmt: skip
+
+
+def _accepted(kernel: Kernel, window: Window, driver: str) -> tuple[PhysRange, ...]:
+    """Return the ranges that the driver adds, each checked as add_memory() checks it.
+
+    Raises:
+        MemoryHotplugError: the driver's refusal, or the kernel's.
+    """
+    request = AddRequest(driver=driver, name=window.name or driver, size=window.size, address=window.start)
+    key = kernel.plugins.driver(driver)
+    ranges: Sequence[PhysRange] = kernel.plugins.ask(key, "driver_ranges", Sequence, kernel=kernel, request=request)
+    for part in ranges:
+        check_hotplug_memory_range(kernel, part.start, part.size)
+    return tuple(ranges)
+
+
+def _memmap(choice: MachineChoice, machine: Machine) -> BlockMemmap | None:
+    """Return what one self-hosting block costs, by adding one."""
+    kernel = machine.kernel
+    if MEMMAP_ON_MEMORY not in kernel.profile.module_parameters(kernel):
+        return None
+    geometry = kernel.geometry
+    yes = choice.boot(geometry.memory_block_size, "memory_hotplug.memmap_on_memory=Y")
+    return BlockMemmap(
+        block_pages=geometry.pages_per_block,
+        needed=geometry.memmap_pages(geometry.pages_per_block),
+        reserved=_reserved(choice.boot(geometry.memory_block_size, _FORCE)),
+        refusal=yes.kernel.profile.memmap_on_memory_refusal(yes.kernel, geometry.memory_block_size),
+    )
+
+
+def _reserved(machine: Machine) -> int | None:
+    """Return the pages that one added block keeps for its memmap, None if it does not host it."""
+    size = machine.kernel.geometry.memory_block_size
+    address = round_up(machine.kernel.state.first_free_address(), size)
+    try:
+        memory = machine.add_memory(driver="acpi", name="trial", size=size, address=address)
+    except MemoryHotplugError:
+        return None
+    blocks = machine.kernel.state.blocks
+    row = blocks.row(memory.blocks[0])
+    return int(blocks.altmap_pages[row]) or None if row is not None else None
+
+
+def windows_of(entries: Iterable[IomemEntry], error: Callable[[str, str], Exception]) -> list[Window]:
+    """Return what could become memory in /proc/iomem: dax devices, CXL windows and persistent memory without one.
+
+    Args:
+        error: makes the exception for what was expected and what was found.
+
+    Raises:
+        Exception: what ``error`` made, if there is no such range.
+    """
+    rows = list(entries)
+    found = []
+    for index, entry in enumerate(rows):
+        inner = _inside(rows, index)
+        if _is_dax(entry.name):
+            if not any(_is_dax(outer.name) for outer in _outside(rows, index)):
+                found.append(entry)
+        elif entry.name.startswith(_WINDOWS) and not any(_is_dax(e.name) or e.name.startswith(_WINDOWS) for e in inner):
+            found.append(entry)
+    if not found:
+        raise error("a CXL window, persistent memory or a dax device in it", "none")
+    return [Window(start=entry.start, size=entry.end + 1 - entry.start, name=entry.name) for entry in found]
+
+
+def _is_dax(name: str) -> bool:
+    number, dot, part = name.removeprefix("dax").partition(".")
+    return name.startswith("dax") and bool(dot) and number.isdigit() and part.isdigit()
+
+
+def _inside(rows: Sequence[IomemEntry], index: int) -> list[IomemEntry]:
+    inner = []
+    for entry in rows[index + 1 :]:
+        if entry.depth <= rows[index].depth:
+            break
+        inner.append(entry)
+    return inner
+
+
+def _outside(rows: Sequence[IomemEntry], index: int) -> list[IomemEntry]:
+    outer, depth = [], rows[index].depth
+    for entry in reversed(rows[:index]):
+        if entry.depth < depth:
+            outer.append(entry)
+            depth = entry.depth
+    return outer

@@ -1,0 +1,154 @@
+"""Running the variations of a scenario and measuring what comes of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from memhotplug.commands.compare.granularity import Removable, removable
+from memhotplug.commands.compare.measure import Measures, measure
+from memhotplug.commands.compare.question import Variant
+from memhotplug.commands.run.runner import RunResult, boot_scenario, run_scenario
+from memhotplug.commands.run.step_record import StepRecord
+from memhotplug.errors import InputError, PluginError
+from memhotplug.formats.scenario import ExpectStep, Scenario, Step
+from memhotplug.machine import Machine
+from memhotplug.model.blocks import BlockState
+from memhotplug.output.watchdog import DEFAULT_TIMEOUT
+
+__all__ = ["Compared", "Failure", "compare"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """A step that did not do what the scenario says; ``errno`` is None if it did not fail but should have."""
+
+    step: int
+    op: str
+    errno: str | None
+    message: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Compared:
+    """What came of one variation.
+
+    Attributes:
+        arch, kernel: what it ran under.
+        refused: why it could not be run at all: this kernel or machine lacks what the scenario asks
+            for. Then nothing else is there.
+        failures: the step that ended the run, if one did.
+        violations: invariants that do not hold at the end.
+        measured_after: the step after which the machine had most hot-added memory online, the last such
+            one, so that a scenario that takes its memory out again has something to show; None if none ran.
+        measures: of the machine at that moment.
+        removable: one entry for each device that there was then.
+    """
+
+    values: dict[str, str]
+    label: str
+    arch: str
+    kernel: str
+    refused: str | None
+    failures: tuple[Failure, ...]
+    violations: tuple[str, ...]
+    measured_after: tuple[int, str] | None
+    measures: Measures | None
+    removable: tuple[Removable, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every step did what the scenario says."""
+        return self.refused is None and not self.failures
+
+    @property
+    def outcome(self) -> str:
+        """The result in a word or two."""
+        if self.refused is not None:
+            return "refused"
+        if self.failures:
+            first = self.failures[0]
+            return f"{first.op} (step {first.step}): {first.errno or 'not as expected'}"
+        return "ok"
+
+
+def compare(found: Sequence[Variant], *, plugin_timeout: float = DEFAULT_TIMEOUT) -> list[Compared]:
+    """Run every variation; ``expect`` steps are left out, for they say what one of them should give.
+
+    Raises:
+        InputError: not a single one can be run; the error of the first.
+        PluginError: a plugin is missing, broken, or takes too long.
+    """
+    done = []
+    first: InputError | None = None
+    for variant in found:
+        try:
+            done.append(_run(variant, plugin_timeout))
+        except PluginError:
+            raise
+        except InputError as problem:
+            first = first or problem
+            done.append(_refused(variant, problem))
+    if first is not None and all(entry.refused is not None for entry in done):
+        raise first
+    return done
+
+
+def _without_expectations(scenario: Scenario) -> Scenario:
+    return replace(scenario, steps=tuple(step for step in scenario.steps if not isinstance(step.args, ExpectStep)))
+
+
+class _Fullest:
+    """Keeps the machine as it was when it had most hot-added memory: most of it online, then most of it there."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._running = machine
+        self._most = self._memory()
+        self.machine = machine.copy()
+        self.step: tuple[int, str] | None = None
+
+    def look(self, step: Step, record: StepRecord) -> None:
+        now = self._memory()
+        if now >= self._most:
+            self._most, self.machine, self.step = now, self._running.copy(), (step.index, step.op)
+
+    def _memory(self) -> tuple[int, int]:
+        blocks = self._running.kernel.state.blocks
+        return int(((blocks.state == BlockState.ONLINE) & ~blocks.early).sum()), int((~blocks.early).sum())
+
+
+def _run(variant: Variant, plugin_timeout: float) -> Compared:
+    scenario = _without_expectations(variant.scenario)
+    machine = boot_scenario(scenario, plugin_timeout=plugin_timeout)
+    fullest = _Fullest(machine)
+    result = run_scenario(scenario, machine=machine, plugin_timeout=plugin_timeout, on_step=fullest.look)
+    return Compared(
+        values=variant.values,
+        label=variant.label,
+        arch=variant.scenario.machine.arch,
+        kernel=variant.scenario.machine.kernel,
+        refused=None,
+        failures=tuple(_failures(result)),
+        violations=tuple(result.machine.violations()),
+        measured_after=fullest.step,
+        measures=measure(fullest.machine),
+        removable=tuple(removable(fullest.machine)),
+    )
+
+
+def _failures(result: RunResult) -> list[Failure]:
+    return [
+        Failure(step=record["index"], op=record["op"], errno=record["errno"], message=record["message"])
+        for record in result.steps
+        if not record["ok"]
+    ]
+
+
+def _refused(variant: Variant, problem: InputError) -> Compared:
+    """Return the entry of a variation that cannot be; a place in the file would be that of another value."""
+    text = str(InputError(problem.expected, got=problem.got, path=problem.path, nearest=problem.nearest))
+    return Compared(
+        values=variant.values, label=variant.label, arch=variant.scenario.machine.arch,
+        kernel=variant.scenario.machine.kernel, refused=text, failures=(), violations=(), measured_after=None,
+        measures=None, removable=(),
+    )  # fmt: skip

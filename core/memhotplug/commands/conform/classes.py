@@ -1,0 +1,143 @@
+"""Page classes of hot-added memory, as runs: what the recorded flags show, and what the model has.
+
+``offline`` is what is not online or not there. ``online`` is split into buddy and not buddy inside
+a Movable zone that exists only through hotplug, where nothing but the model's own rules decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from memhotplug.commands.conform.facts import Flags, StepFacts
+from memhotplug.commands.conform.guest import Baseline
+from memhotplug.contracts import PageFlag
+from memhotplug.machine import Machine
+from memhotplug.model.blocks import BlockState
+from memhotplug.model.extents import Array, ExtentSet
+from memhotplug.model.zones import ZoneKind
+
+__all__ = [
+    "BUDDY",
+    "NOT_BUDDY",
+    "OFFLINE",
+    "ONLINE",
+    "SELF_HOSTED",
+    "Runs",
+    "model_classes",
+    "recorded_classes",
+    "split_blocks",
+]
+
+OFFLINE = "offline"
+SELF_HOSTED = "self-hosted"
+ONLINE = "online"
+BUDDY = "online, buddy"
+NOT_BUDDY = "online, not buddy"
+
+Runs: TypeAlias = list[tuple[int, int, str]]
+"""(start_pfn, end_pfn, class), ascending, half-open."""
+
+_NOPAGE, _SELF, _BUDDY = int(PageFlag.NOPAGE), int(PageFlag.OWNER_PRIVATE), int(PageFlag.BUDDY)
+
+
+def recorded_classes(baseline: Baseline, facts: StepFacts, covered: ExtentSet, split: frozenset[int]) -> Runs:
+    """Return the classes that recorded flags show of some pfns.
+
+    Args:
+        split: ids of the blocks in which ``online`` is split into buddy and not buddy.
+    """
+    flags, blocks = facts.flags, facts.blocks or {}
+    if flags is None:
+        return []
+    runs: Runs = []
+    for block, low, high in _pieces(covered, baseline.pages_per_block):
+        # Without NOPAGE (v7.2) a page that shows no flag may be offline or in use; the block's state tells.
+        online = baseline.has_nopage or blocks.get(block, {}).get("state", OFFLINE) != BlockState.OFFLINE.label
+        runs += _classified(flags, low, high, online=online, split=block in split)
+        if flags.past_end.total:
+            runs += _named(flags.past_end.clip(low, high), OFFLINE)
+    return _joined(sorted(runs))
+
+
+def _classified(flags: Flags, low: int, high: int, *, online: bool, split: bool) -> Iterator[tuple[int, int, str]]:
+    for first, end, value in flags.between(low, high):
+        if value & _NOPAGE or not (value or online):
+            kind = OFFLINE
+        elif value & _SELF:
+            kind = SELF_HOSTED
+        elif split:
+            kind = BUDDY if value & _BUDDY else NOT_BUDDY
+        else:
+            kind = ONLINE
+        yield first, end, kind
+
+
+def split_blocks(machine: Machine, baseline: Baseline, facts: StepFacts | None = None) -> frozenset[int]:
+    """Return the online blocks of Movable zones that exist only through hotplug.
+
+    Where recording and model disagree on a block's zone, which is an observation of its own, it
+    is not among them.
+    """
+    blocks = machine.kernel.state.blocks
+    recorded = (facts.blocks if facts is not None else None) or {}
+    movable = ZoneKind.MOVABLE
+    return frozenset(
+        block
+        for block, node, kind in zip(blocks.id.tolist(), blocks.nid.tolist(), blocks.zone.tolist(), strict=True)
+        if kind == movable
+        and (node, movable) not in baseline.populated
+        and recorded.get(block, {}).get("valid_zones", movable.label) == movable.label
+    )
+
+
+def model_classes(machine: Machine, baseline: Baseline, covered: ExtentSet, split: frozenset[int]) -> Runs:
+    """Return the classes of some pfns in the model; ``split`` as in :func:`recorded_classes`."""
+    blocks = machine.kernel.state.blocks
+    rows = {
+        block: (node, kind, altmap)
+        for block, state, node, kind, altmap in zip(
+            blocks.id.tolist(), blocks.state.tolist(), blocks.nid.tolist(), blocks.zone.tolist(),
+            blocks.altmap_pages.tolist(), strict=True,
+        )
+        if state == BlockState.ONLINE
+    }  # fmt: skip
+    per_block = baseline.pages_per_block
+    runs: Runs = []
+    for block, low, high in _pieces(covered, per_block):
+        if block not in rows:
+            runs.append((low, high, OFFLINE))
+            continue
+        node, kind, altmap = rows[block]
+        hosted = min(max(block * per_block + altmap, low), high)
+        runs.append((low, hosted, SELF_HOSTED))
+        if block not in split:
+            runs.append((hosted, high, ONLINE))
+            continue
+        free = machine.kernel.state.zone((node, ZoneKind(kind))).free
+        runs += _named(free.clip(hosted, high), BUDDY)
+        runs += _named(free.gaps(hosted, high), NOT_BUDDY)
+    return _joined(sorted(runs))
+
+
+def _named(runs: tuple[Array, Array], kind: str) -> Runs:
+    return [(first, end, kind) for first, end in zip(runs[0].tolist(), runs[1].tolist(), strict=True)]
+
+
+def _pieces(covered: ExtentSet, per_block: int) -> Iterator[tuple[int, int, int]]:
+    """Yield the parts of some pfns in each block: block id, start_pfn, end_pfn."""
+    for low, high in covered:
+        for block in range(low // per_block, -(-high // per_block)):
+            yield block, max(low, block * per_block), min(high, (block + 1) * per_block)
+
+
+def _joined(runs: Runs) -> Runs:
+    joined: Runs = []
+    for low, high, kind in runs:
+        if high <= low:
+            continue
+        if joined and joined[-1][1] == low and joined[-1][2] == kind:
+            joined[-1] = (joined[-1][0], high, kind)
+        else:
+            joined.append((low, high, kind))
+    return joined

@@ -1,0 +1,202 @@
+"""What is compared after each step, and how it is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
+
+import numpy as np
+
+from memhotplug.commands.conform.classes import model_classes, recorded_classes, split_blocks
+from memhotplug.commands.conform.facts import ATTRIBUTES, KINDS, IomemLine, StepFacts
+from memhotplug.commands.conform.guest import Baseline
+from memhotplug.commands.conform.observation import Observation, Reason
+from memhotplug.commands.conform.outcome import Outcome, model_class, recorded_class
+from memhotplug.engine.base_memory import valid_zones
+from memhotplug.formats.snapshot.zoneinfo import ZoneInfo
+from memhotplug.machine import Machine
+from memhotplug.model.blocks import BlockState
+from memhotplug.model.buddy import free_by_order
+from memhotplug.model.extents import ExtentSet
+from memhotplug.model.resources import Resource
+from memhotplug.model.vmemmap import Source as MemmapSource
+from memhotplug.model.zones import Zone
+
+__all__ = ["COUNTERS", "block_attributes", "compare_step", "mem_total_change", "ram_lines", "show_line"]
+
+COUNTERS = ("start_pfn", "spanned", "present", "managed")
+"""What is compared of a zone."""
+
+_STATES = {int(state): state.label for state in BlockState}
+_SLACK = 64  # pages of guest workload in a kernel zone: less than one order-9 piece of memmap
+_Run = TypeVar("_Run", tuple[int, int, str], IomemLine)
+
+
+def compare_step(machine: Machine, baseline: Baseline, facts: StepFacts, outcome: Outcome) -> Iterator[Observation]:
+    """Yield every observation of one recorded step, in a fixed order; what was not recorded is not compared."""
+    if facts.step.result is not None:
+        yield _result(facts, outcome)
+    if facts.zones is not None:
+        yield from _zones(machine, facts.index, facts.zones)
+    if facts.blocks is not None:
+        yield from _blocks(machine, facts.index, facts.blocks)
+    if facts.ram is not None:
+        yield from _iomem(machine, facts.index, facts.ram)
+    if facts.mem_total is not None and baseline.mem_total is not None:
+        change = (facts.mem_total - baseline.mem_total) // 1024
+        got = mem_total_change(machine, baseline)
+        yield Observation.equal(facts.index, Reason.MEMTOTAL, "MemTotal change in kB", change, got)
+    if facts.blocks is not None or baseline.has_nopage:
+        yield from _page_runs(machine, baseline, facts)
+    if facts.zones is not None:
+        yield from _free_pages(machine, baseline, facts, facts.zones)
+
+
+def _result(facts: StepFacts, outcome: Outcome) -> Observation:
+    """Compare ok / errno / failed, by block where it was recorded so, and the blocks that are present."""
+    step = facts.step
+    expected: dict[str, object] = {"result": recorded_class(step.result or "", step)}
+    got: dict[str, object] = {"result": model_class(outcome, step)}
+    if step.results:
+        expected["results"] = {str(block): result.partition(":")[0] for block, result in step.results.items()}
+        got["results"] = {str(block): outcome.results.get(block) for block in step.results}
+    if outcome.asked and facts.blocks is not None:
+        expected["blocks"] = [block for block in outcome.asked if block in facts.blocks]
+        got["blocks"] = list(outcome.blocks)
+    if step.blocks_left is not None:
+        expected["blocks_left"] = list(step.blocks_left)
+        got["blocks_left"] = list(outcome.blocks)
+    return Observation.equal(step.index, Reason.RESULT, "result", expected, got)
+
+
+def _zone(machine: Machine, node: int, name: str) -> Zone | None:
+    found = machine.kernel.state.nodes.get(node)
+    return found.zones[KINDS[name]] if found is not None and name in KINDS else None
+
+
+def _zones(machine: Machine, step: int, zones: Mapping[tuple[int, str], ZoneInfo]) -> Iterator[Observation]:
+    populated = {key for key, zone in zones.items() if zone.present and key[1] in KINDS}
+    ours = {(zone.nid, zone.kind.label) for zone in machine.kernel.state.zones() if zone.present}
+    for node, name in sorted(populated | ours):
+        recorded, zone = zones.get((node, name)), _zone(machine, node, name)
+        for counter in COUNTERS:
+            expected = getattr(recorded, counter) if recorded is not None and recorded.present else 0
+            got = getattr(zone, counter) if zone is not None and zone.present else 0
+            what = f"node {node} zone {name} {counter}"
+            yield Observation.equal(step, Reason.ZONE, what, expected or 0, got)
+
+
+def block_attributes(machine: Machine) -> dict[int, dict[str, str]]:
+    """Return what the compared files of every block read, stripped, by block id and file."""
+    kernel = machine.kernel
+    blocks = kernel.state.blocks
+    removable = kernel.profile.removable(kernel, slice(0, len(blocks.id)))
+    rows = zip(blocks.id.tolist(), blocks.state.tolist(), blocks.nid.tolist(), removable.tolist(), strict=True)
+    return {
+        block: {
+            "state": _STATES[state],
+            "valid_zones": " ".join(valid_zones(kernel, row)) or "none",
+            "removable": "1" if may_go else "0",
+            "node": str(node),
+        }
+        for row, (block, state, node, may_go) in enumerate(rows)
+    }
+
+
+def _blocks(machine: Machine, step: int, recorded: Mapping[int, Mapping[str, str]]) -> Iterator[Observation]:
+    ours = block_attributes(machine)
+    for block in sorted({*recorded, *ours}):
+        expected, got = recorded.get(block), ours.get(block, {})
+        for name in ATTRIBUTES:
+            if expected is not None and name not in expected:
+                continue  # unreadable attributes were left out
+            value = expected[name] if expected is not None else None
+            yield Observation.equal(step, Reason.BLOCK, f"block {block} {name}", value, got.get(name))
+
+
+def _iomem(machine: Machine, step: int, expected: list[IomemLine]) -> Iterator[Observation]:
+    got = list(ram_lines(machine.kernel.state.resources))
+    for line, shown, has in _either(expected, got):
+        text = show_line(line)
+        yield Observation(step, Reason.IOMEM, "iomem", text if shown else None, text if has else None, shown and has)
+
+
+def _either(expected: list[_Run], got: list[_Run]) -> Iterator[tuple[_Run, bool, bool]]:
+    """Yield what is in either list, ascending, with whether it is in each."""
+    theirs, ours = set(expected), set(got)
+    for item in sorted(theirs | ours):
+        yield item, item in theirs, item in ours
+
+
+def ram_lines(resources: Iterable[Resource]) -> Iterator[IomemLine]:
+    """Yield the System RAM lines that /proc/iomem shows of some resources."""
+    for entry in resources:
+        if entry.name.startswith("System RAM"):
+            yield entry.start, entry.end, entry.name
+        yield from ram_lines(entry.children)
+
+
+def show_line(line: IomemLine) -> str:
+    """Return a line as /proc/iomem shows it, without its indentation."""
+    return f"{line[0]:08x}-{line[1]:08x} : {line[2]}"
+
+
+def mem_total_change(machine: Machine, baseline: Baseline) -> int:
+    """Return by how much MemTotal has changed since boot, in kB."""
+    pages = machine.kernel.state.total_managed() - baseline.managed
+    return pages * machine.kernel.geometry.page_size // 1024
+
+
+def _page_runs(machine: Machine, baseline: Baseline, facts: StepFacts) -> Iterator[Observation]:
+    if facts.flags is None or not baseline.added.total:
+        return
+    covered = ExtentSet(*baseline.added.clip_many(facts.flags.covered.starts, facts.flags.covered.ends))
+    split = split_blocks(machine, baseline, facts)
+    expected = recorded_classes(baseline, facts, covered, split)
+    got = model_classes(machine, baseline, covered, split)
+    for (low, high, kind), shown, has in _either(expected, got):
+        yield Observation(
+            facts.index, Reason.PAGES, f"pfn {low:#x}-{high:#x}", kind if shown else None, kind if has else None,
+            shown and has,
+        )  # fmt: skip
+
+
+def _free_pages(
+    machine: Machine, baseline: Baseline, facts: StepFacts, zones: Mapping[tuple[int, str], ZoneInfo]
+) -> Iterator[Observation]:
+    """Apply the free-page rule to every zone that exists only through hotplug."""
+    for (node, name), recorded in sorted(zones.items()):
+        if not recorded.present or name not in KINDS or (node, KINDS[name]) in baseline.populated:
+            continue
+        free = recorded.free + facts.waiting(node, name)
+        what = f"node {node} zone {name} free"
+        zone = _zone(machine, node, name)
+        if zone is None:
+            yield Observation(facts.index, Reason.FREE, what, free, None, False)
+        elif zone.kind is KINDS["Movable"]:
+            yield _movable_free(machine, facts, zone, what, free)
+        else:
+            yield _kernel_free(machine, facts.index, zone, what, free)
+
+
+def _movable_free(machine: Machine, facts: StepFacts, zone: Zone, what: str, free: int) -> Observation:
+    """Nobody allocates there, so everything is exact: free and per-cpu pages, and free chunks by order."""
+    expected: dict[str, object] = {"free": free}
+    got: dict[str, object] = {"free": zone.nr_free}
+    if facts.chunks is not None:
+        expected["by_order"] = facts.chunks.get((zone.nid, zone.kind.label))
+        got["by_order"] = free_by_order(zone.free, machine.kernel.geometry.max_order)
+    return Observation.equal(facts.index, Reason.FREE, what, expected, got)
+
+
+def _kernel_free(machine: Machine, step: int, zone: Zone, what: str, free: int) -> Observation:
+    """The guest takes a few pages; memmap is charged to the zone that GFP_KERNEL falls to first."""
+    memmap = _memmap_in(machine, zone)
+    used = zone.managed - memmap - free
+    rule = f"managed {zone.managed} - memmap {memmap} - free = {used}, which has to be from 0 to {_SLACK}"
+    return Observation(step, Reason.FREE, what, f"free {free}", rule, 0 <= used <= _SLACK)
+
+
+def _memmap_in(machine: Machine, zone: Zone) -> int:
+    pages = machine.kernel.state.vmemmap.backing_from(MemmapSource.ALLOCATOR)
+    return int(np.sum(zone.linked.covered_many(pages.starts, pages.ends)))

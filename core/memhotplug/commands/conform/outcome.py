@@ -1,0 +1,50 @@
+"""What the model makes of one operation, and the class by which results are compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from memhotplug.formats.snapshot import RecordedStep
+
+__all__ = ["FAILED", "NOT_WHOLE_BLOCKS", "Outcome", "model_class", "recorded_class"]
+
+FAILED = "failed"
+NOT_WHOLE_BLOCKS = "failed: not whole memory blocks"
+"""How a recording tells that a device was refused for its size or place (EINVAL)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What the model makes of one operation.
+
+    Attributes:
+        result: ``ok``, an errno's name, or ``failed`` for a device.
+        errno: the name of a failed operation's errno, a device's too; None if it succeeded.
+        results: by block, for online and offline.
+        asked: the blocks that the operation is about.
+        blocks: which of them exist afterwards.
+    """
+
+    result: str
+    errno: str | None = None
+    results: dict[int, str] = field(default_factory=dict)
+    asked: tuple[int, ...] = ()
+    blocks: tuple[int, ...] = ()
+
+
+def model_class(outcome: Outcome, step: RecordedStep) -> str:
+    """Return the class of the model's result: an unaligned device is told from one for which memory was short."""
+    if step.op.kind == "add" and outcome.errno == "EINVAL":
+        return NOT_WHOLE_BLOCKS
+    return outcome.result
+
+
+def recorded_class(result: str, step: RecordedStep) -> str:
+    """Return the class of a recorded result; texts do not count.
+
+    ``failed: n of m blocks appeared`` is a failure for whatever reason but the device's shape;
+    ``failed: ACPI_DEVICE_OST`` and the like, of a remove, are failed ejects.
+    """
+    if step.op.kind == "add" and result.startswith(NOT_WHOLE_BLOCKS):
+        return NOT_WHOLE_BLOCKS
+    return FAILED if result.startswith(FAILED) else result.partition(":")[0]

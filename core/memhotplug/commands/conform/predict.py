@@ -1,0 +1,52 @@
+"""What the model says about a step of which only the operation is known."""
+
+from __future__ import annotations
+
+from memhotplug.commands.conform.classes import model_classes, split_blocks
+from memhotplug.commands.conform.facts import KINDS
+from memhotplug.commands.conform.guest import Baseline
+from memhotplug.commands.conform.observe import COUNTERS, block_attributes, mem_total_change, ram_lines, show_line
+from memhotplug.commands.conform.outcome import Outcome
+from memhotplug.formats.snapshot import RecordedOp
+from memhotplug.machine import Machine
+from memhotplug.model.buddy import free_by_order
+from memhotplug.model.zones import Zone
+
+__all__ = ["Prediction", "predict_step"]
+
+Prediction = dict[str, object]
+"""One entry of the JSON key ``predicted``."""
+
+
+def predict_step(machine: Machine, baseline: Baseline, step: int, op: RecordedOp, outcome: Outcome) -> Prediction:
+    """Return what a recording of this step would show; sizes in pages unless they say otherwise.
+
+    Only what stood in the recording before the step has gone into it.
+    """
+    total = None if baseline.mem_total is None else baseline.mem_total // 1024 + mem_total_change(machine, baseline)
+    classes = model_classes(machine, baseline, baseline.added, split_blocks(machine, baseline))
+    return {
+        "step": step,
+        "op": op.kind,
+        "result": outcome.result,
+        "errno": outcome.errno,
+        "results": {str(block): result for block, result in outcome.results.items()},
+        "blocks_present": list(outcome.blocks),
+        "zones": [_zone(machine, baseline, zone) for zone in machine.kernel.state.zones() if zone.present],
+        "blocks": [{"id": block, **files} for block, files in block_attributes(machine).items()],
+        "iomem": [show_line(line) for line in ram_lines(machine.kernel.state.resources)],
+        "memtotal_kb": total,
+        "page_classes": [list(run) for run in classes],
+    }
+
+
+def _zone(machine: Machine, baseline: Baseline, zone: Zone) -> Prediction:
+    """Return a zone; its free pages are only predictable where nobody but hotplug touches them."""
+    exact = zone.kind is KINDS["Movable"] and zone.key not in baseline.populated
+    return {
+        "node": zone.nid,
+        "zone": zone.kind.label,
+        **{counter: getattr(zone, counter) for counter in COUNTERS},
+        "free": zone.nr_free if exact else None,
+        "free_by_order": free_by_order(zone.free, machine.kernel.geometry.max_order) if exact else None,
+    }

@@ -1,0 +1,245 @@
+"""Replaying a recording: boot the model from the first step, then do what was done."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from memhotplug.commands.conform.facts import StepFacts
+from memhotplug.commands.conform.guest import Baseline, Guest, known_pages
+from memhotplug.commands.conform.observation import Observation
+from memhotplug.commands.conform.observe import compare_step
+from memhotplug.commands.conform.outcome import FAILED, Outcome
+from memhotplug.commands.conform.predict import Prediction, predict_step
+from memhotplug.contracts import AddRequest
+from memhotplug.engine.boot.recorded import kernel_from_machine
+from memhotplug.engine.memory_hotplug.add import device_blocks, eject, hot_add
+from memhotplug.engine.memory_hotplug.online import offline_blocks, online_blocks
+from memhotplug.engine.releases import choose_profile
+from memhotplug.errors import InputError, MemoryHotplugError, PluginError
+from memhotplug.formats.snapshot import RecordedMachine, RecordedOp, Recording, read_machine, read_recording
+from memhotplug.machine import Machine
+from memhotplug.model.blocks import OnlineType
+
+__all__ = ["FileResult", "Replay", "replay_file", "replay_recording"]
+
+_DRIVERS = {"powerpc": "pseries", "s390": "sclp"}
+_ONLINE_TYPES = {kind.label: kind for kind in OnlineType}
+_OK = "ok"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileResult:
+    """How one recording came out.
+
+    Attributes:
+        file, kernel, arch: what was replayed, under which profile.
+        steps: steps of the recording.
+        ops: what each step did, by index.
+        observations: everything that was compared, in order.
+        predicted: one object for each step that carried only its operation.
+    """
+
+    file: str
+    kernel: str
+    arch: str
+    steps: int
+    ops: tuple[RecordedOp, ...]
+    observations: tuple[Observation, ...]
+    predicted: tuple[Prediction, ...]
+
+    @property
+    def matched(self) -> int:
+        """Observations on which model and kernel agree."""
+        return sum(observation.matches for observation in self.observations)
+
+    @property
+    def mismatches(self) -> list[Observation]:
+        """Observations on which they do not, in order."""
+        return [observation for observation in self.observations if not observation.matches]
+
+
+def replay_file(path: str | os.PathLike[str]) -> FileResult:
+    """Replay one recording.
+
+    Raises:
+        InputError: it is broken, truncated, foreign or contradictory; says which file and step.
+    """
+    return replay_recording(read_recording(path))
+
+
+def replay_recording(recording: Recording) -> FileResult:
+    """Replay a recording that was read already.
+
+    Raises:
+        InputError: as :func:`replay_file`.
+    """
+    replay = Replay(recording)
+    observations: list[Observation] = []
+    predicted: list[Prediction] = []
+    for facts, outcome in replay.run():
+        if facts.is_bare:
+            predicted.append(predict_step(replay.machine, replay.baseline, facts.index, facts.op, outcome))
+        else:
+            observations += compare_step(replay.machine, replay.baseline, facts, outcome)
+    return FileResult(
+        file=recording.file,
+        kernel=replay.profile,
+        arch=replay.arch,
+        steps=len(recording.steps),
+        ops=tuple(step.op for step in recording.steps),
+        observations=tuple(observations),
+        predicted=tuple(predicted),
+    )
+
+
+class Replay:
+    """The model beside one recording.
+
+    Attributes:
+        arch, profile: names of the plugins that model the recorded kernel.
+        machine: the model, in the state after the last step of :meth:`run`.
+        baseline: what the comparison measures changes from.
+
+    Raises:
+        InputError: the first step describes no machine that can be modelled.
+    """
+
+    def __init__(self, recording: Recording) -> None:
+        self.recording = recording
+        self._facts = [StepFacts(step, recording.file) for step in recording.steps]
+        if recording.steps[0].op.kind != "boot":
+            raise InputError(
+                "'boot', which every recording begins with", got=recording.steps[0].op.kind, file=recording.file,
+                path="steps[0].op.kind",
+            )  # fmt: skip
+        boot = read_machine(recording.snapshot(0))
+        if boot.arch is None:
+            raise InputError("a recording that says its architecture", file=recording.file)
+        self.arch = boot.arch
+        try:
+            self.profile = choose_profile(boot.kernel_release)
+            self.machine = self._boot(boot)
+        except InputError as problem:
+            raise self._located(problem, 0) from problem
+        self.baseline = Baseline.of(self.machine, boot)
+        self._guest = Guest(self.machine, self._facts[0], self.baseline)
+
+    def _boot(self, boot: RecordedMachine) -> Machine:
+        online = {node.id for node in boot.nodes}
+        lost = sorted({block.node for block in boot.blocks if block.node is not None} - online)
+        if lost:
+            raise InputError("memory blocks of online nodes", got=f"blocks of node {lost[0]}, which is not online")
+        known = known_pages(self._facts[0], boot)
+        machine = Machine(kernel_from_machine(boot, self.arch, self.profile, boot.cmdline or "", known))
+        machine.kernel.state.failed_devices_stay = True
+        return machine
+
+    def _located(self, problem: InputError, step: int) -> InputError:
+        """Return bad input with the file and the step that it is about."""
+        if isinstance(problem, PluginError) or problem.file is not None:
+            return problem
+        path = f"steps[{step}]" + (f".{problem.path}" if problem.path else "")
+        return InputError(
+            problem.expected, got=problem.got, file=self.recording.file, path=path, nearest=problem.nearest
+        )
+
+    def run(self) -> Iterator[tuple[StepFacts, Outcome]]:
+        """Do every operation; yield each step when the model has done it.
+
+        Raises:
+            InputError: the model cannot do such an operation at all.
+        """
+        for facts in self._facts:
+            yield facts, self._step(facts) if facts.index else Outcome(result=_OK)
+
+    def _step(self, facts: StepFacts) -> Outcome:
+        """Do one operation, with what the guest held before it in its way."""
+        op = self._completed(facts.op)
+        self._guest.settle(self.machine, op)
+        try:
+            outcome = self.machine.operate(None, lambda: self._do(op))
+        except InputError as problem:
+            raise self._located(problem, facts.index) from problem
+        self._guest.dismiss(self.machine)
+        self._guest.observe(self.machine, facts)
+        return outcome
+
+    def _completed(self, op: RecordedOp) -> RecordedOp:
+        """Return an operation with the blocks of its device where the recording does not list them."""
+        if op.kind != "remove" or op.blocks:
+            return op
+        return replace(op, blocks=tuple(device_blocks(self.machine.kernel, op.device or "")))
+
+    def _do(self, op: RecordedOp) -> Outcome:
+        match op.kind:
+            case "boot":
+                raise InputError("'boot' in the first step only", got="it once more")
+            case "add":
+                return self._device(op, self._add)
+            case "remove":
+                return self._device(op, self._eject)
+            case "write":
+                failed = self._errno(lambda: self.machine.write("/" + (op.path or ""), op.value or ""))
+                return Outcome(result=failed or _OK, errno=failed)
+            case "online":
+                online_type = _ONLINE_TYPES[op.type or ""]
+                return self._each(op, lambda blocks: online_blocks(self.machine.kernel, blocks, online_type))
+            case _:
+                return self._each(op, lambda blocks: offline_blocks(self.machine.kernel, blocks))
+
+    def _errno(self, action: Callable[[], object]) -> str | None:
+        """Return the errno that an action is refused with, None if it is not."""
+        try:
+            action()
+        except MemoryHotplugError as problem:
+            return problem.name
+        return None
+
+    def _each(self, op: RecordedOp, action: Callable[[list[int]], object]) -> Outcome:
+        """Write every listed block, whatever became of the ones before it.
+
+        Args:
+            action: handles some blocks in order and stops at the first that fails.
+        """
+        results = dict.fromkeys(op.blocks, _OK)
+        left = list(op.blocks)
+        while left:
+            try:
+                action(left)
+                break
+            except MemoryHotplugError as problem:
+                failed = len(problem.blocks_done)
+                results[left[failed]] = problem.name
+                left = left[failed + 1 :]
+        first = next((name for name in results.values() if name != _OK), None)
+        return Outcome(result=first or _OK, errno=first, results=results, asked=op.blocks, blocks=self._present(op))
+
+    def _device(self, op: RecordedOp, action: Callable[[RecordedOp], object]) -> Outcome:
+        failed = self._errno(lambda: action(op))
+        return Outcome(
+            result=_OK if failed is None else FAILED, errno=failed, asked=op.blocks, blocks=self._present(op)
+        )
+
+    def _add(self, op: RecordedOp) -> None:
+        kernel, name = self.machine.kernel, op.device or ""
+        if kernel.state.device_index(name) is not None:
+            raise MemoryHotplugError(errno.EEXIST, f"there is a device {name!r} already")
+        request = AddRequest(
+            driver=_DRIVERS.get(self.arch, "acpi"), name=name, size=op.size or 0, address=op.address, nid=op.node or 0
+        )
+        try:
+            hot_add(kernel, request)
+        finally:
+            self.baseline.note_added({*op.blocks, *device_blocks(kernel, name)})
+
+    def _eject(self, op: RecordedOp) -> None:
+        """Take a device out; one that no driver holds is gone at once."""
+        if self.machine.kernel.state.plugged_index(op.device or "") is not None:
+            eject(self.machine.kernel, op.device or "")
+
+    def _present(self, op: RecordedOp) -> tuple[int, ...]:
+        there = set(self.machine.kernel.state.blocks.id.tolist())
+        return tuple(block for block in op.blocks if block in there)

@@ -1,0 +1,178 @@
+"""The truth table, asked of the plugins row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
+
+from memhotplug.commands.explain.question import (
+    Platform,
+    Question,
+    forget_machines,
+    kernels,
+    newest_kernel,
+    platforms,
+)
+from memhotplug.commands.explain.trial import Trial, Verdict, add_by_driver, add_with_flags, hosting_flags, why_not
+from memhotplug.engine.boot.parameters import MEMMAP_ON_MEMORY, memmap_settings
+from memhotplug.engine.kernel import Kernel
+from memhotplug.errors import PluginError
+from memhotplug.manager import choose, driver_keys, names
+
+__all__ = ["Row", "explain"]
+
+Row: TypeAlias = dict[str, object]
+
+
+def explain(question: Question) -> Row:
+    """Return the answer as the JSON object of ``mhp explain --json``.
+
+    With a driver: its policy under every kernel (or the one asked for). Without: what every kind of
+    machine supports under one kernel, and what each driver makes of it.
+
+    Raises:
+        InputError: no architecture has what is asked for. PluginError: a plugin is missing or broken.
+    """
+    forget_machines()
+    one = choose("profiles", question.kernel).name if question.kernel is not None else None
+    if question.driver is None:
+        chosen, drivers = [one or newest_kernel()], names("drivers")
+    else:
+        chosen, drivers = [one] if one else kernels(), [choose("drivers", question.driver).name]
+    drivers, broken = _working(drivers) if question.driver is None else (drivers, [])
+    rows: list[Row] = []
+    if question.driver is None:
+        rows = [_platform(platform) for platform in platforms(question, chosen[0])]
+    found = [row for driver in drivers for kernel in chosen for row in _driver(question, driver, kernel)]
+    return {"schema": 1, "kernels": chosen, "platforms": rows, "drivers": found, "left_out": broken}
+
+
+def _working(drivers: list[str]) -> tuple[list[str], list[str]]:
+    """Return the drivers that can be loaded, and why the others cannot; nobody asked for those."""
+    working, broken = [], []
+    for driver in drivers:
+        try:
+            choose("drivers", driver).load()
+        except PluginError as problem:
+            broken.append(str(problem))
+        else:
+            working.append(driver)
+    return working, broken
+
+
+def _identity(platform: Platform) -> Row:
+    return {
+        "arch": platform.arch,
+        "kernel": platform.kernel,
+        "page_size": platform.page_size,
+        "mmu": platform.mmu,
+        "memory_block_size": platform.block_size,
+    }
+
+
+def _booted(platform: Platform) -> Iterator[tuple[str, Kernel]]:
+    """Yield the machine under each setting of the user's switch."""
+    kernel = platform.boot()
+    settings = memmap_settings(kernel)
+    if not settings:
+        yield "default", kernel
+    for setting in settings:
+        yield setting, platform.boot(f"memory_hotplug.{MEMMAP_ON_MEMORY}={setting}")
+
+
+def _platform(platform: Platform) -> Row:
+    """Return what a kind of machine supports, whoever asks, for one memory block."""
+    geometry = platform.boot().geometry
+    modes = [
+        _mode(mode, add_with_flags(kernel, bit, platform.block_size), kernel, platform.block_size)
+        for setting, kernel in _booted(platform)
+        for mode, bit in _modes(setting, kernel)
+    ]
+    return {
+        **_identity(platform),
+        "is_default": platform.is_default,
+        "pages_per_block": geometry.pages_per_block,
+        "memmap_bytes": geometry.pages_per_block * geometry.struct_page_size,
+        "memmap_pages": geometry.memmap_pages(geometry.pages_per_block),
+        "modes": modes,
+    }
+
+
+def _modes(setting: str, kernel: Kernel) -> list[tuple[str, int]]:
+    """Return name and flags of each way to ask for self-hosting under one setting."""
+    flags = hosting_flags(kernel)
+    if len(flags) == 1:
+        return [(setting, next(iter(flags.values())))]
+    return list(flags.items())
+
+
+def _mode(mode: str, trial: Trial, kernel: Kernel, size: int) -> Row:
+    memmap = kernel.geometry.memmap_pages(kernel.geometry.pages_per_block)
+    verdict = None if trial.hosts else why_not(kernel, trial, size)
+    return {
+        "mode": mode,
+        "supported": trial.hosts,
+        "reserved_pages": trial.reserved if trial.hosts else None,
+        "wasted_pages": trial.reserved - memmap if trial.hosts else None,
+        **_reason(verdict),
+    }
+
+
+def _reason(verdict: Verdict | None) -> Row:
+    if verdict is None:
+        return {"rule": None, "source": None}
+    return {"rule": verdict.rule, "source": verdict.source}
+
+
+def _driver(question: Question, driver: str, kernel: str) -> Iterator[Row]:
+    """Yield a driver's policy under one kernel, on every architecture that it exists on."""
+    home: Sequence[str] | None = getattr(choose("drivers", driver).load(), "ARCHITECTURES", None)
+    for platform in platforms(question, kernel, defaults_only=True):
+        if home is not None and platform.arch not in home:
+            continue
+        machines = list(_booted(platform))
+        # Whoever names both a driver and an architecture is told why the one does not exist on the other.
+        if question.arch is None or question.driver is None:
+            machines = [(word, kernel) for word, kernel in machines if not _is_absent(driver, kernel)]
+        if not machines:
+            continue
+        for options in _options(driver, machines[0][1]):
+            yield _policy(platform, driver, options, machines)
+
+
+def _options(driver: str, kernel: Kernel) -> list[Mapping[str, object]]:
+    """Return what a device of the driver may say itself about self-hosting, as keys of an add."""
+    spec = driver_keys(driver).get(MEMMAP_ON_MEMORY)
+    if spec is None or spec.kind != "bool":
+        return [{}]
+    off: Mapping[str, object] = {MEMMAP_ON_MEMORY: False}
+    refused = add_by_driver(kernel, driver, kernel.geometry.memory_block_size, off).error
+    return [{}] if refused is not None else [off, {MEMMAP_ON_MEMORY: True}]
+
+
+def _is_absent(driver: str, kernel: Kernel) -> bool:
+    return add_by_driver(kernel, driver, kernel.geometry.memory_block_size, {}).absent
+
+
+def _policy(
+    platform: Platform, driver: str, options: Mapping[str, object], machines: Sequence[tuple[str, Kernel]]
+) -> Row:
+    block, flags = platform.block_size, 0
+    settings: list[Row] = []
+    for setting, kernel in machines:
+        one = add_by_driver(kernel, driver, block, options)
+        several = add_by_driver(kernel, driver, 2 * block, options)
+        flags |= one.flags | several.flags
+        failing, size = (one, block) if not one.hosts else (several, 2 * block)
+        verdict = None if failing.hosts else why_not(kernel, failing, size, driver)
+        settings.append(
+            {"setting": setting, "one_block": one.hosts, "several_blocks": several.hosts, **_reason(verdict)}
+        )
+    profile = machines[0][1].profile
+    return {
+        "driver": driver,
+        **_identity(platform),
+        "options": dict(options),
+        "flags": [name for name, bit in profile.flags.items() if flags & bit],
+        "settings": settings,
+    }

@@ -1,0 +1,173 @@
+"""What is asked, and which machines that means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from memhotplug.engine.boot.sizes import BootConfig, boot_kernel
+from memhotplug.engine.kernel import Kernel
+from memhotplug.errors import InputError, PluginError
+from memhotplug.manager import choose, names
+from memhotplug.units import format_size
+
+__all__ = ["Platform", "Question", "forget_machines", "kernels", "newest_kernel", "platforms"]
+
+_PAGE_SIZES = (4 << 10, 16 << 10, 64 << 10)
+_BLOCK_SIZES = tuple(1 << shift for shift in range(24, 37))
+_FEW = (128 << 20, 256 << 20, 1 << 30, 2 << 30)
+_MMUS = {"radix": "", "hash": "disable_radix"}
+_BOOT_MEMORY = 4 << 30
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """What is asked; None leaves it open. Sizes in bytes.
+
+    Attributes:
+        mmu: ``radix`` or ``hash``, where the architecture has the choice.
+    """
+
+    arch: str | None = None
+    kernel: str | None = None
+    driver: str | None = None
+    page_size: int | None = None
+    block_size: int | None = None
+    mmu: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Platform:
+    """One kind of machine; sizes in bytes.
+
+    Attributes:
+        mmu: None where the architecture has no choice.
+        is_default: whether the architecture chooses this block size by itself.
+    """
+
+    arch: str
+    kernel: str
+    page_size: int
+    block_size: int
+    mmu: str | None = None
+    is_default: bool = False
+
+    def boot(self, cmdline: str = "") -> Kernel:
+        """Return a small machine of this kind, which is shared: work on a copy."""
+        return _boot(self.arch, self.kernel, self.page_size, self.block_size, self.mmu, cmdline)
+
+
+def newest_kernel() -> str:
+    """Return the name of the newest mainline profile.
+
+    Raises:
+        InputError: none is installed.
+    """
+    found = [name for name in kernels() if name.startswith("linux-")]
+    if not found:
+        raise InputError("an installed profile of mainline Linux (linux-…)", got="none")
+    return found[-1]
+
+
+def kernels() -> list[str]:
+    """Return the names of the installed profiles, oldest first, mainline behind the others."""
+    return sorted(names("profiles"), key=lambda name: name.startswith("linux-"))
+
+
+def platforms(question: Question, kernel: str, *, defaults_only: bool = False) -> list[Platform]:
+    """Return the machines that a question is about under one kernel.
+
+    Args:
+        defaults_only: only the page size, MMU and block size that each architecture chooses by itself,
+            unless another was asked for.
+
+    Raises:
+        InputError: no architecture has what is asked for. PluginError: one is not installed, or broken.
+    """
+    if question.mmu not in (None, *_MMUS):
+        raise InputError(f"one of {', '.join(_MMUS)}", got=question.mmu)
+    found: list[Platform] = []
+    refusals: list[InputError] = []
+    arches = names("arch") if question.arch is None else [choose("arch", question.arch).name]
+    for arch in arches:
+        for page_size in _page_sizes(question, arch, kernel, defaults_only=defaults_only):
+            try:
+                found += _of_page_size(question, arch, kernel, page_size, defaults_only=defaults_only)
+            except PluginError:
+                raise
+            except InputError as refusal:
+                refusals.append(refusal)
+    if not found and question.mmu is not None:
+        raise InputError("an architecture with a choice of MMUs", got=f"--mmu {question.mmu}")
+    if not found:
+        raise InputError(refusals[0].expected, got=refusals[0].got, nearest=refusals[0].nearest)
+    return found
+
+
+def _page_sizes(question: Question, arch: str, kernel: str, *, defaults_only: bool) -> tuple[int, ...]:
+    if question.page_size is not None:
+        return (question.page_size,)
+    return (_boot(arch, kernel, None, None, None, "").geometry.page_size,) if defaults_only else _PAGE_SIZES
+
+
+def _of_page_size(
+    question: Question, arch: str, kernel: str, page_size: int, *, defaults_only: bool
+) -> Iterator[Platform]:
+    """Yield the machines of one page size. Raises InputError if the architecture does not have it."""
+    mmus = [mmu for mmu in _mmus(arch, kernel, page_size) if question.mmu in (None, mmu)]
+    for mmu in mmus[:1] if defaults_only else mmus:
+        usual = _boot(arch, kernel, page_size, None, mmu, "").geometry.memory_block_size
+        for block_size in _block_sizes(question, usual, defaults_only=defaults_only):
+            platform = Platform(
+                arch=arch, kernel=kernel, page_size=page_size, block_size=block_size, mmu=mmu,
+                is_default=block_size == usual,
+            )  # fmt: skip
+            if question.block_size is not None or _can(platform):
+                platform.boot()
+                yield platform
+
+
+def _block_sizes(question: Question, usual: int, *, defaults_only: bool) -> list[int]:
+    if question.block_size is not None:
+        return [question.block_size]
+    if defaults_only:
+        return [usual]
+    return sorted({usual, *(_FEW if question.arch is None else _BLOCK_SIZES)})
+
+
+def _can(platform: Platform) -> bool:
+    try:
+        platform.boot()
+    except PluginError:
+        raise
+    except InputError:
+        return False
+    return True
+
+
+def _mmus(arch: str, kernel: str, page_size: int) -> list[str | None]:
+    """Return the MMUs between which the architecture has a choice, else just None."""
+    geometry = _boot(arch, kernel, page_size, None, None, "").geometry
+    return list(_MMUS) if hasattr(geometry, "radix") else [None]
+
+
+def forget_machines() -> None:
+    """Let go of the machines that were booted for an answer."""
+    _boot.cache_clear()
+
+
+@cache
+def _boot(
+    arch: str, kernel: str, page_size: int | None, block_size: int | None, mmu: str | None, cmdline: str
+) -> Kernel:
+    if block_size is not None and block_size > _BLOCK_SIZES[-1]:
+        raise InputError(f"a memory block size of at most {format_size(_BLOCK_SIZES[-1])}", got=format_size(block_size))
+    memory = max(_BOOT_MEMORY, 2 * (block_size or 0))
+    words = f"{_MMUS[mmu] if mmu else ''} {cmdline}".strip()
+    return boot_kernel(
+        BootConfig(
+            arch=arch, profile=kernel, memory=((0, memory),), page_size=page_size, memory_block_size=block_size,
+            cmdline=words,
+        )
+    )  # fmt: skip

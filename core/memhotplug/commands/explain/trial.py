@@ -1,0 +1,179 @@
+"""Trying it: one hot-add on a copy of a small machine, and what became of its memmap."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, cast
+
+from memhotplug.commands.explain.reasons import arch_source, driver_source, profile_source
+from memhotplug.contracts import AddRequest, PhysRange
+from memhotplug.engine.kernel import Kernel
+from memhotplug.engine.memory_hotplug.add import device_blocks, hot_add
+from memhotplug.errors import MemoryHotplugError
+from memhotplug.manager import Plugins
+from memhotplug.model.vmemmap import Source
+
+__all__ = ["Trial", "Verdict", "add_by_driver", "add_with_flags", "hosting_flags", "why_not"]
+
+_NAME = "explain"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """What one hot-add came to.
+
+    Attributes:
+        reserved: pages that the first block sets aside at its start for memmap; 0 if it hosts none.
+        flags: the MHP flags that were passed, all ranges together.
+        error: why the add failed, None if it did not.
+        absent: whether it failed since there is no such driver on the machine.
+    """
+
+    reserved: int
+    flags: int
+    error: str | None = None
+    absent: bool = False
+
+    @property
+    def hosts(self) -> bool:
+        """Whether the memory hosts memmap."""
+        return self.reserved > 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """Why memory does not host its memmap.
+
+    Attributes:
+        rule: the first rule that forbids it.
+        source: where the kernel has that rule.
+    """
+
+    rule: str
+    source: str | None
+
+
+def hosting_flags(kernel: Kernel) -> dict[str, int]:
+    """Return the MHP flags that ask for self-hosting, by short name."""
+    return {short: bit for short in kernel.profile.short_flags if (bit := kernel.flag(short))}
+
+
+def add_with_flags(kernel: Kernel, flags: int, size: int) -> Trial:
+    """Add ``size`` bytes with some flags, as any driver could."""
+    twin = kernel.copy()
+    twin.flag_override = {_NAME: flags}
+    start = twin.state.first_free_address()
+    request = AddRequest(driver=_NAME, name=_NAME, size=size, address=start)
+    try:
+        twin.add_range(request, PhysRange(start=start, size=size, nid=min(twin.state.nodes)))
+    except MemoryHotplugError as refused:
+        return Trial(reserved=0, flags=flags, error=str(refused))
+    return Trial(reserved=_reserved(twin), flags=flags)
+
+
+def add_by_driver(kernel: Kernel, driver: str, size: int, options: Mapping[str, object]) -> Trial:
+    """Have a driver add ``size`` bytes."""
+    twin = kernel.copy()
+    twin.events = []
+    request = AddRequest(driver=driver, name=_NAME, size=size, options=options)
+    error, absent = None, False
+    try:
+        hot_add(twin, request)
+    except MemoryHotplugError as refused:
+        error, absent = str(refused), refused.errno in (errno.ENODEV, errno.ENOENT)
+    return Trial(reserved=_reserved(twin), flags=_flags(kernel, request), error=error, absent=absent)
+
+
+def _flags(kernel: Kernel, request: AddRequest) -> int:
+    """Return what the driver's policy passes for the ranges of a request, all together; 0 if it refuses it."""
+    twin = kernel.copy()
+    key = twin.plugins.driver(request.driver)
+    flags = 0
+    try:
+        for phys_range in twin.plugins.call(key, "driver_ranges", kernel=twin, request=request):
+            flags |= twin.flags_for(request, phys_range)
+    except MemoryHotplugError:
+        return flags
+    return flags
+
+
+def _reserved(kernel: Kernel) -> int:
+    """Return the pages of the device's first block that are set aside for memmap."""
+    ids = device_blocks(kernel, _NAME)
+    if not ids:
+        return 0
+    rows = kernel.state.blocks.rows(ids[0], ids[0])
+    starts, ends = kernel.state.block_bounds(rows)
+    hosted = kernel.state.vmemmap.backing_from(Source.ALTMAP).covered(int(starts[0]), int(ends[0]))
+    return max(int(kernel.state.blocks.altmap_pages[rows.start]), hosted) if hosted else 0
+
+
+def why_not(kernel: Kernel, trial: Trial, size: int, driver: str | None = None) -> Verdict:
+    """Return the first rule that kept ``size`` bytes from hosting their memmap.
+
+    Args:
+        driver: who added it, None if the flags were given.
+    """
+    wanted = _wanted(kernel)
+    refusal = kernel.profile.memmap_on_memory_refusal(kernel, size)
+    if trial.error is not None and (driver is not None or refusal is None):
+        return Verdict(rule=trial.error, source=_source_of(kernel, driver))
+    passed = bool(trial.flags & wanted)
+    if driver is not None and not passed and not (refusal and _asks_first(kernel, driver)):
+        return Verdict(rule="the driver does not pass the flag", source=driver_source(kernel, driver))
+    if passed and not kernel.profile.filter_flags(kernel.copy(), trial.flags) & wanted:
+        return Verdict(rule="the kernel drops the flag", source=profile_source(kernel))
+    if refusal is not None and kernel.profile.module_parameters(kernel):
+        if _is_the_architectures(kernel, size):
+            return Verdict(rule=refusal, source=arch_source(kernel, "supports_memmap_on_memory"))
+        return Verdict(rule=refusal, source=profile_source(kernel))
+    return Verdict(
+        rule="the architecture takes no page of the range for its memmap", source=arch_source(kernel, "arch_add_memory")
+    )
+
+
+def _wanted(kernel: Kernel) -> int:
+    """Return all flags that ask for self-hosting."""
+    bits = 0
+    for bit in hosting_flags(kernel).values():
+        bits |= bit
+    return bits
+
+
+def _source_of(kernel: Kernel, driver: str | None) -> str | None:
+    return profile_source(kernel) if driver is None else driver_source(kernel, driver)
+
+
+def _asks_first(kernel: Kernel, driver: str) -> bool:
+    """Return whether a driver would pass the flag if only the kernel allowed it."""
+    twin = kernel.copy()
+    twin.profile = copy(kernel.profile)
+    vars(twin.profile)["memmap_on_memory_refusal"] = lambda *_arguments: None
+    request = AddRequest(driver=driver, name=_NAME, size=kernel.geometry.memory_block_size)
+    return bool(_flags(twin, request) & _wanted(kernel))
+
+
+class _WillingArchitecture:
+    """Plugins whose architecture supports every size."""
+
+    def __init__(self, plugins: Plugins) -> None:
+        self._plugins = plugins
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._plugins, name)
+
+    def ask(self, key: str, hook: str, answer: type, **arguments: object) -> Any:
+        """Answer for the architecture, and let the others answer for themselves."""
+        if hook == "supports_memmap_on_memory":
+            return True
+        return self._plugins.ask(key, hook, answer, **arguments)
+
+
+def _is_the_architectures(kernel: Kernel, size: int) -> bool:
+    """Return whether the architecture is all that refuses."""
+    twin = kernel.copy()
+    twin.plugins = cast(Plugins, _WillingArchitecture(kernel.plugins))
+    return kernel.profile.memmap_on_memory_refusal(twin, size) is None

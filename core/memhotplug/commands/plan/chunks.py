@@ -1,0 +1,192 @@
+"""Drivers that add in many chunks, played in a time that does not grow with their number.
+
+The driver itself plays the first chunks, so that whatever it refuses, it refuses. Those that follow
+go to add_memory() in runs; a run that fails is halved until the very chunk that fails is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from memhotplug.contracts import AddRequest, PhysRange
+from memhotplug.engine.kernel import Kernel
+from memhotplug.engine.memory_hotplug.add import device_blocks, hot_add
+from memhotplug.engine.memory_hotplug.online import online_runs
+from memhotplug.errors import InputError, MemoryHotplugError
+from memhotplug.model.blocks import BlockState, OnlineType
+
+__all__ = ["HEAD", "MANY", "add_device"]
+
+HEAD: Final = 32
+"""Chunks that the driver plays itself before the others go in runs."""
+
+MANY: Final = 4096
+"""Memory blocks beyond which the driver is asked for its first chunks only, if they are all alike."""
+
+_GIB: Final = 1 << 30
+_LARGEST_LEAF: Final = 2 << 30  # bytes: what the direct map may map with one leaf (s390; 1 GiB elsewhere)
+_ROLLS_BACK: Final = ("pseries",)
+
+
+def add_device(kernel: Kernel, request: AddRequest) -> str | None:
+    """Have a driver add memory, as :func:`memhotplug.engine.memory_hotplug.add.hot_add` does, but in runs of chunks.
+
+    Simplified: very many chunks that end beyond the address space are refused at once, and none of them is played.
+    Raises:
+        MemoryHotplugError: the first error that add_memory() returned or the driver refused with.
+    """
+    ranges, rest = _chunks(kernel, request)
+    if len(ranges) <= 2 * HEAD:
+        return hot_add(kernel, request)
+    before, total = kernel.copy(), len(ranges) + (rest.size // ranges[0].size if rest else 0)
+    try:
+        if rest is not None:
+            kernel.check_reach(ranges[0].start, rest.start + rest.size - ranges[0].start)
+        _play(kernel, request, ranges, rest)
+    except MemoryHotplugError as problem:
+        done = len(device_blocks(kernel, request.name)) * kernel.geometry.memory_block_size // ranges[0].size
+        verb = "added"
+        if request.driver in _ROLLS_BACK:
+            kernel.restore(before)
+            problem.leaks, verb = (), "added and taken away again"
+        problem.driver_result = f"{done} of {total} chunks {verb}, then {problem.name}"
+        raise
+    return None
+
+
+def _chunks(kernel: Kernel, request: AddRequest) -> tuple[list[PhysRange], PhysRange | None]:
+    """Return the ranges that the driver would add; of very many the first, and the others as one range."""
+    few = 4 * HEAD * kernel.geometry.memory_block_size
+    if request.size > MANY * kernel.geometry.memory_block_size:
+        first = _ask(kernel, _sized(request, few, request.size))
+        if first and _alike(first) and not request.size % first[0].size:
+            start, size = first[0].start, sum(chunk.size for chunk in first)
+            return first, replace(first[0], start=start + size, size=request.size - size)
+    return _ask(kernel, request), None
+
+
+def _ask(kernel: Kernel, request: AddRequest) -> list[PhysRange]:
+    """Return what the driver would add; nothing where it refuses, which it will say itself."""
+    key = kernel.plugins.driver(request.driver)
+    try:
+        return list(kernel.plugins.ask(key, "driver_ranges", Sequence, kernel=kernel.copy(), request=request))
+    except (MemoryHotplugError, InputError):
+        return []
+
+
+def _alike(chunks: Sequence[PhysRange]) -> bool:
+    """Return whether chunks follow one another, equal and wholly backed."""
+    head = chunks[0]
+    return all(
+        _follows(chunk, head, head.start + n * head.size) for n, chunk in enumerate(chunks) if n
+    ) and not _partly(head)
+
+
+def _sized(request: AddRequest, size: int, whole: int) -> AddRequest:
+    """Return a request for the first ``size`` of ``whole`` bytes."""
+    options = {"device_size": whole} if request.driver == "virtio_mem" else request.options
+    return replace(request, size=size, options=options)
+
+
+def _play(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange], rest: PhysRange | None) -> None:
+    last = rest or ranges[-1]
+    head = _sized(request, sum(chunk.size for chunk in ranges[:HEAD]), last.start + last.size - ranges[0].start)
+    hot_add(kernel, replace(head, address=ranges[0].start))
+    index = kernel.state.device_index(request.name)
+    if index is None:
+        return
+    onlines = kernel.state.auto_online is OnlineType.OFFLINE and _all_online(kernel, request.name)
+    kernel.state.put_device(index, closed=False)
+    runs = [*_runs(ranges[HEAD:]), *([(rest, ranges[0].size)] if rest else ())]
+    try:
+        _play_runs(kernel, request, runs[::-1], onlines=onlines)
+    finally:
+        kernel.state.put_device(index, closed=True)
+
+
+def _play_runs(kernel: Kernel, request: AddRequest, pending: list[tuple[PhysRange, int]], *, onlines: bool) -> None:
+    """Add runs, the last of the list first; each is a range and the size of a chunk of it."""
+    while pending:
+        run, chunk = pending.pop()
+        saved = kernel.copy()
+        try:
+            _map_in_pieces(kernel, run, chunk)
+            kernel.add_range(request, run)
+            if onlines:
+                size = kernel.geometry.memory_block_size
+                first, end = run.start // size, (run.start + run.size) // size
+                online_runs(kernel, np.arange(first, end), OnlineType.ONLINE)
+        except MemoryHotplugError:
+            if run.size <= chunk:
+                raise
+            kernel.restore(saved)
+            half = run.size // chunk // 2 * chunk
+            pending.append((replace(run, start=run.start + half, size=run.size - half), chunk))
+            pending.append((replace(run, size=half), chunk))
+
+
+def _map_in_pieces(kernel: Kernel, run: PhysRange, chunk: int) -> None:
+    """Make the direct map's tables that single chunks need: a run would be mapped with larger leaves.
+
+    The windows of the largest leaf at both ends are mapped chunk-wise, and the second: what it takes, the others take.
+
+    Raises:
+        MemoryHotplugError: ENOMEM.
+    """
+    has_hook = kernel.plugins.has(kernel.plugins.arch, "create_mapping")
+    if run.size <= chunk or not (chunk | run.start) % _LARGEST_LEAF or not has_hook:
+        return
+    first, last = run.start // _LARGEST_LEAF, (run.start + run.size) // _LARGEST_LEAF
+    _map_window(kernel, run, chunk, first)
+    before = {kind: windows.total for kind, windows in kernel.state.page_tables.items()}
+    _map_window(kernel, run, chunk, first + 1)
+    for kind, windows in list(kernel.state.page_tables.items()):
+        each = windows.total - before.get(kind, 0)
+        if each and windows.contains((first + 1) * each, (first + 2) * each):
+            order = kernel.table_order(kind)
+            kernel.ensure_tables(kind, (first + 2) * each, last * each, nid=_nid(kernel, run), order=order)
+    _map_window(kernel, run, chunk, last)
+
+
+def _map_window(kernel: Kernel, run: PhysRange, chunk: int, window: int) -> None:
+    """Map a piece of each GiB of a window of the largest leaf, as far as the run goes."""
+    low, high = window * _LARGEST_LEAF, min((window + 1) * _LARGEST_LEAF, run.start + run.size)
+    for start in range(max(low, run.start), high, max(min(chunk, _LARGEST_LEAF), _GIB)):
+        pages = kernel.geometry.pfn(min(chunk, _GIB, high - start))
+        kernel.plugins.call(
+            kernel.plugins.arch, "create_mapping",
+            kernel=kernel, start_pfn=kernel.geometry.pfn(start), nr_pages=pages, nid=_nid(kernel, run),
+        )  # fmt: skip
+
+
+def _nid(kernel: Kernel, run: PhysRange) -> int:
+    return min(kernel.state.nodes) if run.nid is None else run.nid
+
+
+def _runs(ranges: Sequence[PhysRange]) -> Iterator[tuple[PhysRange, int]]:
+    """Yield neighbouring chunks that are wholly backed as one range, others as they are, each with a chunk's size."""
+    first = 0
+    while first < len(ranges):
+        head, end, last = ranges[first], ranges[first].start + ranges[first].size, first + 1
+        while not _partly(head) and last < len(ranges) and _follows(ranges[last], head, end):
+            end, last = end + ranges[last].size, last + 1
+        yield replace(head, size=end - head.start), head.size
+        first = last
+
+
+def _partly(chunk: PhysRange) -> bool:
+    return chunk.backed is not None or chunk.withheld > 0
+
+
+def _follows(chunk: PhysRange, head: PhysRange, end: int) -> bool:
+    return chunk.start == end and chunk.nid == head.nid and chunk.size == head.size and not _partly(chunk)
+
+
+def _all_online(kernel: Kernel, name: str) -> bool:
+    blocks = kernel.state.blocks
+    mine = np.isin(blocks.id, device_blocks(kernel, name))
+    return bool((blocks.state[mine] == BlockState.ONLINE).all())

@@ -1,0 +1,114 @@
+"""The answer as plain data: the JSON object of ``mhp plan``."""
+
+from __future__ import annotations
+
+from memhotplug.commands.plan.answer import Answer
+from memhotplug.commands.plan.cost import gigantic_pages, memmap_cost, removable_blocks, uevents, waste
+from memhotplug.commands.plan.policies import zones_gained
+from memhotplug.commands.plan.search import reach_of
+from memhotplug.commands.plan.trial import free_pages, movable_ratio
+
+__all__ = ["to_document"]
+
+
+def to_document(found: Answer) -> dict[str, object]:
+    """Return the JSON object; sizes in bytes, keys in the documented order."""
+    trial = found.trial
+    return {
+        "schema": 1,
+        "verdict": found.verdict,
+        "reason": found.reason.to_dict(),
+        "risks": [risk.to_dict() for risk in found.risks],
+        "machine": _machine(found),
+        "question": _question(found),
+        "memmap": memmap_cost(found.question, trial),
+        "free": _free(found),
+        "largest_single_add": {
+            "clean_bytes": found.clean.size,
+            "with_fallback_bytes": found.with_fallback.size,
+            "capped": found.clean.capped,
+            "searched_bytes": reach_of(trial.before, found.question),
+            "limit": found.limit.to_dict(),
+        },
+        "safe_steps": list(found.steps),
+        "sizes": {
+            "requested_bytes": found.question.total,
+            "added_bytes": trial.added_bytes,
+            "online_bytes": trial.online_bytes,
+            "usable_bytes": trial.usable_bytes,
+        },
+        "zones": _zones(found),
+        "movable_to_kernel": _ratio(found),
+        "removable_blocks": removable_blocks(trial),
+        "gigantic_pages": gigantic_pages(trial.machine),
+        "uevents": uevents(trial),
+        "policies": [dict(policy) for policy in found.policies],
+        "rules_of_thumb": [rule.to_dict() for rule in found.rules],
+        "flips_under": found.flips_under,
+        "flips_to": found.flips_to,
+        "fits_from_boot_bytes": found.flip_boot,
+        "driver_result": trial.driver_result,
+        "warnings": [*waste(trial), *trial.machine.kernel.warnings[len(trial.before.kernel.warnings) :]],
+        "assumptions": list(found.assumptions),
+    }
+
+
+def _machine(found: Answer) -> dict[str, object]:
+    kernel = found.trial.before.kernel
+    return {
+        "source": found.subject.source,
+        "arch": found.subject.arch,
+        "kernel": found.subject.kernel,
+        "page_size": kernel.geometry.page_size,
+        "memory_block_size": kernel.geometry.memory_block_size,
+        "boot_bytes": sum(zone.present for zone in kernel.state.zones()) * kernel.geometry.page_size,
+        "managed_bytes": kernel.state.total_managed() * kernel.geometry.page_size,
+    }
+
+
+def _question(found: Answer) -> dict[str, object]:
+    asked = found.question
+    return {
+        "sizes": list(asked.sizes),
+        "driver": asked.driver,
+        "node": asked.node,
+        "address": asked.address,
+        "slots": asked.slots,
+        "online": asked.online,
+    }
+
+
+def _free(found: Answer) -> dict[str, object]:
+    """Free memory of all zones, then of the kernel zones alone, where the memmap comes from."""
+    trial, page = found.trial, found.trial.before.kernel.geometry.page_size
+    return {
+        "before_bytes": free_pages(trial.before) * page,
+        "lowest_bytes": trial.lowest * page,
+        "after_bytes": free_pages(trial.machine) * page,
+        "kernel_before_bytes": free_pages(trial.before, movable=False) * page,
+        "kernel_lowest_bytes": trial.kernel_lowest * page,
+        "kernel_after_bytes": free_pages(trial.machine, movable=False) * page,
+    }
+
+
+def _zones(found: Answer) -> list[dict[str, object]]:
+    page = found.trial.before.kernel.geometry.page_size
+    gained = zones_gained(found.trial)
+    return [
+        {
+            "node": zone.nid,
+            "zone": zone.kind.label,
+            "gained_bytes": gained.get(f"{zone.nid} {zone.kind.label}", 0),
+            "present_bytes": zone.present * page,
+            "managed_bytes": zone.managed * page,
+            "free_bytes": zone.nr_free * page,
+            "min_bytes": zone.wmark[0] * page,
+        }
+        for zone in found.trial.machine.kernel.state.zones()
+        if zone.present
+    ]
+
+
+def _ratio(found: Answer) -> float | None:
+    movable, kernel = movable_ratio(found.trial.machine)
+    return round(movable / kernel, 3) if kernel else None

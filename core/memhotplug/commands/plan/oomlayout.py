@@ -1,0 +1,230 @@
+"""Where the zones of a machine lie of which only the counts are known.
+
+Memory is put as the architecture's firmware and boot usually have it: from its base up, every zone from its
+lower limit on, one node after the other, Movable zones on top.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from memhotplug.contracts import SizingRequest, ZoneLimit
+from memhotplug.engine.profile import KernelProfile
+from memhotplug.engine.releases import choose_profile
+from memhotplug.errors import InputError
+from memhotplug.formats.snapshot.extents import Extents, merge
+from memhotplug.formats.snapshot.records import RecordedBlock, RecordedNode, RecordedZone
+from memhotplug.formats.snapshot.source import Source
+from memhotplug.formats.snapshot.zoneinfo import Pageset
+from memhotplug.manager import Plugins
+from memhotplug.model.geometry import Geometry
+from memhotplug.model.zones import ZoneKind
+from memhotplug.units import format_size, round_up
+
+__all__ = ["Layout", "LoggedZone", "place", "refused"]
+
+_KINDS: Final = {kind.label: kind for kind in ZoneKind}
+_OLDEST: Final = "linux-5.13"
+"""The profile whose sizes count for logs of a kernel that is older, or unknown."""
+_X86_LOW: Final = ((1, 0x9F), (0x100, 0x1000))
+"""ZONE_DMA of a PC, pfns: page 0, the EBDA and the ROMs below 1 MiB are not there."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoggedZone:
+    """One zone as a report shows it.
+
+    Attributes:
+        line: where, from 1.
+        pages: counts in pages by their name in the report; ``free_pcp`` and ``free_cma`` may be 0.
+        protection: lowmem reserve in pages, None if it was not shown.
+        by_order: free chunks by order; empty if none were shown.
+    """
+
+    node: int
+    name: str
+    line: int
+    pages: Mapping[str, int]
+    protection: tuple[int, ...] | None
+    by_order: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """Zones, blocks and nodes with their places; ``assumed`` says what was taken for granted."""
+
+    zones: tuple[RecordedZone, ...]
+    blocks: tuple[RecordedBlock, ...]
+    nodes: tuple[RecordedNode, ...]
+    block_size: int
+    assumed: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Places:
+    """Hands out pfns from below; ``top`` is the first that is not taken."""
+
+    floors: Mapping[ZoneKind, int]
+    ceilings: Mapping[ZoneKind, int]
+    block_pages: int
+    top: int = 0
+    node: int | None = None
+
+    def take(self, zone: LoggedZone, kind: ZoneKind) -> int:
+        """Return the first pfn of a zone and take its present pages."""
+        start = max(self.top, self.floors.get(kind, 0))
+        if kind is ZoneKind.MOVABLE or self.node not in (None, zone.node):
+            start = round_up(start, self.block_pages)
+        self.node = zone.node
+        self.top = start + zone.pages["present"]
+        return start
+
+
+def refused(source: Source, expected: str, *, got: object, line: int | None = None) -> InputError:
+    """Return the error to raise about a line of a log."""
+    return InputError(expected, got=got, file=source.file, line=line)
+
+
+def place(zones: Sequence[LoggedZone], *, arch: str, release: str | None, page_size: int, source: Source) -> Layout:
+    """Return where zones lie of which a kernel log shows the counts.
+
+    Args:
+        page_size: bytes.
+
+    Raises:
+        InputError: a zone that this architecture does not have, or is more than can be there.
+        PluginError: there is no such architecture.
+    """
+    for zone in zones:
+        if zone.name not in _KINDS:
+            raise refused(source, "the zones of a 64-bit kernel", got=f"zone {zone.name}", line=zone.line)
+    plugins = Plugins(arch, _profile(release))
+    geometry = _geometry(plugins, zones, page_size)
+    places = _places(plugins, geometry)
+    found: dict[tuple[int, str], Extents] = {}
+    for kind in ZoneKind:
+        for zone in sorted(zones, key=lambda zone: zone.node):
+            if zone.name == kind.label and zone.pages["present"]:
+                found[zone.node, zone.name] = _extents(zone, kind, places, arch, source)
+    records = tuple(_record(zone, found.get((zone.node, zone.name), ()), zones) for zone in zones)
+    assumed = [
+        f"zones where {arch} usually has them: their places are in no log",
+        f"memory blocks of {format_size(geometry.memory_block_size)}, online wherever there is memory",
+    ]
+    if any(zone.protection is None for zone in zones):
+        assumed.append("lowmem reserve 0 where the log shows none")
+    return Layout(
+        zones=records,
+        blocks=tuple(_blocks(records, geometry.pages_per_block)),
+        nodes=tuple(_nodes(records)),
+        block_size=geometry.memory_block_size,
+        assumed=tuple(assumed),
+    )
+
+
+def _profile(release: str | None) -> str:
+    try:
+        return choose_profile(release)
+    except InputError:
+        return _OLDEST
+
+
+def _geometry(plugins: Plugins, zones: Sequence[LoggedZone], page_size: int) -> Geometry:
+    profile: KernelProfile = plugins.ask(plugins.profile, "kernel_profile", KernelProfile)
+    boot = sum(zone.pages["present"] for zone in zones if zone.name != "Movable") * page_size
+    request = SizingRequest(version=profile.version, memory=((0, boot),), page_size=page_size)
+    geometry: Geometry = plugins.ask(plugins.arch, "page_sizing", Geometry, request=request)
+    return geometry
+
+
+def _places(plugins: Plugins, geometry: Geometry) -> _Places:
+    """Return each zone's lowest pfn: the limit of the zone below, or the base of memory."""
+    limits: Sequence[ZoneLimit] = plugins.ask(plugins.arch, "zone_limits", Sequence, geometry=geometry)
+    base: int = plugins.ask(plugins.arch, "boot_base", int, geometry=geometry)
+    floors, ceilings = {}, {}
+    low = geometry.pfn(base)
+    for limit in limits:
+        floors[limit.kind], ceilings[limit.kind] = low, limit.end_pfn
+        low = max(low, limit.end_pfn)
+    floors[ZoneKind.MOVABLE] = geometry.pfn(max(base, geometry.hotplug_base))
+    return _Places(floors=floors, ceilings=ceilings, block_pages=geometry.pages_per_block)
+
+
+def _extents(zone: LoggedZone, kind: ZoneKind, places: _Places, arch: str, source: Source) -> Extents:
+    present = zone.pages["present"]
+    if arch == "x86_64" and kind is ZoneKind.DMA:
+        return _x86_dma(zone, places, source)
+    start = places.take(zone, kind)
+    ceiling = places.ceilings.get(kind)
+    if ceiling is not None and start + present > ceiling and arch == "x86_64":
+        room = max(0, ceiling - start)
+        raise refused(source, f"at most {room} present pages in zone {zone.name}", got=present, line=zone.line)
+    return ((start, start + present),)
+
+
+def _x86_dma(zone: LoggedZone, places: _Places, source: Source) -> Extents:
+    """Return the extents of ZONE_DMA: all between 1 and 16 MiB, and below 640 KiB what is left.
+
+    Models: arch/x86/kernel/setup.c:trim_bios_range(), trim_low_memory_range() (v5.2)
+    """
+    present = zone.pages["present"]
+    low, high = _X86_LOW
+    places.take(zone, ZoneKind.DMA)
+    places.top = max(places.top, high[1])
+    if present > high[1] - 1:
+        raise refused(source, f"at most {high[1] - 1} present pages in zone DMA", got=present, line=zone.line)
+    rest = present - (high[1] - high[0])
+    if rest <= 0:
+        return ((high[1] - present, high[1]),)
+    if rest > low[1] - low[0]:
+        return merge(((1, 1 + rest), high)) if 1 + rest < high[0] else ((high[1] - present, high[1]),)
+    return ((low[0], low[0] + rest), high)
+
+
+def _record(zone: LoggedZone, extents: Extents, zones: Sequence[LoggedZone]) -> RecordedZone:
+    pages = zone.pages
+    orders = max(len(other.by_order) for other in zones)
+    cached = pages["free_pcp"]
+    return RecordedZone(
+        node=zone.node, name=zone.name, free=pages["free"],
+        free_by_order=zone.by_order + (0,) * (orders - len(zone.by_order)),
+        boost=pages["boost"], min=pages["min"], low=pages["low"], high=pages["high"], promo=0,
+        spanned=extents[-1][1] - extents[0][0] if extents else 0,
+        present=pages["present"], managed=pages["managed"], cma=0,
+        protection=zone.protection or (), start_pfn=extents[0][0] if extents else None, extents=extents,
+        pagesets=(Pageset(cpu=0, count=cached, high=0, batch=0),) if cached else (),
+    )  # fmt: skip
+
+
+def _blocks(zones: Sequence[RecordedZone], pages: int) -> list[RecordedBlock]:
+    """Return the blocks that hold a page of a zone; one that several zones share belongs to none."""
+    owners: dict[int, list[RecordedZone]] = {}
+    for zone in zones:
+        for start, end in zone.extents:
+            for block in range(start // pages, -(-end // pages)):
+                if zone not in owners.setdefault(block, []):
+                    owners[block].append(zone)
+    return [_block(block, owners[block]) for block in sorted(owners)]
+
+
+def _block(block: int, owners: Sequence[RecordedZone]) -> RecordedBlock:
+    names = (owners[0].name,) if len(owners) == 1 else ()
+    return RecordedBlock(
+        id=block, state="online", zone=names[0] if names else None, valid_zones=names, removable=None,
+        phys_index=None, phys_device=None, node=min(zone.node for zone in owners),
+    )  # fmt: skip
+
+
+def _nodes(zones: Sequence[RecordedZone]) -> list[RecordedNode]:
+    nodes = []
+    for node in sorted({zone.node for zone in zones}):
+        names = {zone.name for zone in zones if zone.node == node and zone.present}
+        nodes.append(
+            RecordedNode(
+                id=node, online=True, has_memory=bool(names), has_normal_memory=bool(names - {"Movable"}),
+                mem_total=None, mem_free=None,
+            )
+        )  # fmt: skip
+    return nodes

@@ -1,0 +1,324 @@
+"""Reading a kernel log in which memory ran out: a page allocation failure or the OOM killer, with its Mem-Info.
+
+For many machines that is the only record there is. The report has every count that a plan needs, and no
+position: ``oomlayout`` puts the zones where the architecture has them.
+
+Models: mm/page_alloc.c:warn_alloc(), mm/oom_kill.c:dump_header(), show_free_areas() (v4.4 to v6.12).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, replace
+from typing import Final
+
+from memhotplug.commands.plan.oomlayout import Layout, LoggedZone, place, refused
+from memhotplug.commands.plan.textfile import read_text
+from memhotplug.formats.snapshot import RecordedMachine, SnapshotFiles, SnapshotMeta, Source
+from memhotplug.formats.snapshot.attributes import kernel_arch
+from memhotplug.formats.snapshot.disagree import disagreements
+from memhotplug.formats.snapshot.source import Note
+
+__all__ = ["OomReport", "parse_oom_log", "read_oom_log"]
+
+_ZONES: Final = "DMA|DMA32|Normal|HighMem|Movable|Device"
+_PREFIX: Final = re.compile(
+    r"\A(?:<\d{1,3}>)?"  # /dev/kmsg, raw
+    r"(?:(?:[A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S+) .{0,200}?kernel: ?)?"  # syslog, journalctl
+    r"(?:\[[^\]]{0,64}\] ?)*"  # the time, and with PRINTK_CALLER the task
+)
+_FAILURE: Final = re.compile(
+    r"(?P<comm>\S.{0,63}?): (?:page|vmemmap) (?:allocation|alloc) (?:failure|stalls for \d+ms)[:.,] ?"
+    r"order:(?P<order>\d{1,2}), mode:(?P<mode>0x[0-9a-f]+(?:\([^)]*\))?)"
+)
+_KILLER: Final = re.compile(
+    r"(?P<comm>\S.{0,63}?) invoked oom-killer: gfp_mask=(?P<mode>0x[0-9a-f]+(?:\([^)]*\))?),"
+    r".*?\border=(?P<order>-?\d{1,2})"
+)
+_RELEASE: Final = re.compile(r"(?:Not tainted|Tainted: [A-Z ]*[A-Z]) +(\d+\.\d+\S*) +#\d")
+_VERSION: Final = re.compile(r"Linux version (\d+\.\d+\S*)")
+_CMDLINE: Final = re.compile(r"(?:Kernel command line|Command line): (.*)")
+_ARCH_SIGNS: Final = (
+    (re.compile(r"RIP: 00[0-9a-f]{2}:"), "x86_64"),
+    (re.compile(r"\bpstate: [0-9a-f]{8}"), "arm64"),
+    (re.compile(r"\bNIP:? +\[?[0-9a-f]{16}"), "powerpc"),
+    (re.compile(r"\bKrnl PSW : "), "s390"),
+)
+_ZONE: Final = re.compile(rf"(?:\bNode (\d{{1,4}}) )?\b({_ZONES}) free:(.*)")
+_RESERVE: Final = re.compile(r"\blowmem_reserve\[\]:((?: -?\d+)*)")
+_CHUNKS: Final = re.compile(rf"(?:\bNode (\d{{1,4}}) )?\b({_ZONES}): (\d+\*\d+kB.*)")
+_CHUNK: Final = re.compile(r"(\d{1,12})\*(\d{1,12})kB(?: \([A-Z]+\))?")
+_TOTAL: Final = re.compile(r"= (\d{1,15})kB\b")
+_PAGES: Final = re.compile(r"(?<!\d)(\d{1,15}) pages (RAM|reserved)\s*$")
+_COUNT: Final = re.compile(r"(\w+):(\d{1,15})kB")
+_NEEDED: Final = ("min", "low", "high", "present", "managed")
+_MAX_ORDERS: Final = 24
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OomReport:
+    """What a kernel log tells of the moment in which memory ran out.
+
+    Attributes:
+        machine: the machine at that moment.
+        order: order of the chunk that could not be had; None if the log does not say what failed, -1
+            if somebody asked for the OOM killer.
+        mode: the GFP mask, as printed. comm: the task. text: the line that says what failed.
+    """
+
+    machine: RecordedMachine
+    order: int | None
+    mode: str | None
+    comm: str | None
+    text: str | None
+
+
+def read_oom_log(path: str | os.PathLike[str], *, arch: str | None = None) -> OomReport:
+    """Read a kernel log, plain or compressed; of several reports, the last that is complete.
+
+    Args:
+        arch: the architecture, for logs that do not tell.
+
+    Raises:
+        InputError: unreadable, without a report, cut off, or contradicting itself; names file and line.
+    """
+    source = Source(file=os.fspath(path))
+    return parse_oom_log(read_text(source), source, arch=arch)
+
+
+def parse_oom_log(text: str, source: Source, *, arch: str | None = None) -> OomReport:
+    """Return what the text of a kernel log tells; ``source`` is what errors call it.
+
+    Raises:
+        InputError: as :func:`read_oom_log`.
+    """
+    reader = _Reader(source)
+    for number, line in enumerate(text.splitlines(), start=1):
+        reader.line(_PREFIX.sub("", line, count=1), number)
+    return reader.report(arch)
+
+
+@dataclass(slots=True)
+class _Zone:
+    """One zone while its lines are read; sizes in kB."""
+
+    line: int
+    counts: dict[str, int]
+    reserve: tuple[int, ...] | None = None
+    chunks: tuple[int, ...] | None = None
+
+
+class _Block:
+    """The lines of one Mem-Info."""
+
+    def __init__(self, line: int, failure: re.Match[str] | None, release: str | None) -> None:
+        self.line = line
+        self.failure = failure
+        self.release = release
+        self.zones: dict[tuple[int, str], _Zone] = {}
+        self.last: _Zone | None = None
+        self.pages: dict[str, int] = {}
+        self.smallest: int | None = None  # kB of the smallest chunk: the page size
+
+    def missing(self, source: Source) -> Exception | None:
+        """Return the error for what the report lacks, None if it is complete."""
+        if not self.zones:
+            return refused(source, "zones, such as 'Node 0 DMA32 free:4520kB …'", got="none", line=self.line)
+        for (node, name), zone in self.zones.items():
+            if zone.chunks is None and zone.counts["managed"]:
+                wanted = f"the free chunks of node {node} zone {name} ('Node {node} {name}: 37*4kB … = …kB')"
+                return refused(source, wanted, got="a log that is cut off", line=zone.line)
+        return None
+
+
+class _Reader:
+    """Reads one log, line by line."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.blocks: list[_Block] = []
+        self.failure: re.Match[str] | None = None
+        self.release: str | None = None
+        self.cmdline: str | None = None
+        self.arch: str | None = None
+
+    def line(self, text: str, number: int) -> None:
+        failure = _FAILURE.match(text) or _KILLER.match(text)
+        if failure:
+            self.failure = failure
+            return
+        if text.startswith("Mem-Info:"):
+            self._open(number)
+            return
+        self._facts(text)
+        zone = _ZONE.search(text)
+        if zone:
+            self._zone(zone, number)
+            return
+        chunks = _CHUNKS.search(text)
+        if chunks:
+            self._chunks(chunks, number)
+            return
+        self._details(text, number)
+
+    def _open(self, number: int) -> _Block:
+        block = _Block(number, self.failure, self.release)
+        self.failure = None
+        self.blocks.append(block)
+        return block
+
+    def _facts(self, text: str) -> None:
+        """Remember what tells kernel, command line and architecture."""
+        for pattern in (_VERSION, _RELEASE):
+            found = pattern.search(text)
+            if found:
+                self.release = found[1]
+        cmdline = _CMDLINE.match(text)
+        if cmdline:
+            self.cmdline = cmdline[1].strip()
+        for sign, arch in _ARCH_SIGNS:
+            if sign.search(text):
+                self.arch = arch
+
+    def _current(self, number: int) -> _Block:
+        return self.blocks[-1] if self.blocks else self._open(number)
+
+    def _zone(self, match: re.Match[str], number: int) -> None:
+        block = self._current(number)
+        key = int(match[1] or 0), match[2]
+        if key in block.zones:
+            if block.missing(self.source) is not None:
+                raise refused(self.source, "each zone once", got=f"node {key[0]} zone {key[1]} again", line=number)
+            block = self._open(number)
+        counts = {name: int(value) for name, value in _COUNT.findall(f"free:{match[3]}")}
+        lacking = [name for name in ("free", *_NEEDED) if name not in counts]
+        if lacking:
+            wanted = f"'{lacking[0]}:' with kB in the line of node {key[0]} zone {key[1]}"
+            raise refused(self.source, wanted, got="a line that is cut off or none of this kernel's", line=number)
+        if counts["managed"] > counts["present"]:
+            got = f"{counts['managed']} kB managed, {counts['present']} kB present"
+            raise refused(self.source, f"no more managed than present memory in node {key[0]} zone {key[1]}", got=got,
+                                    line=number)  # fmt: skip
+        block.last = block.zones[key] = _Zone(line=number, counts=counts)
+
+    def _chunks(self, match: re.Match[str], number: int) -> None:
+        block = self._current(number)
+        key = int(match[1] or 0), match[2]
+        zone = block.zones.get(key)
+        if zone is None:
+            wanted = f"the line 'Node {key[0]} {key[1]} free:…' before its free chunks"
+            raise refused(self.source, wanted, got="none", line=number)
+        total = _TOTAL.search(match[3])
+        pairs = [(int(count), int(size)) for count, size in _CHUNK.findall(match[3])]
+        doubling = all(size == pairs[0][1] << order for order, (_, size) in enumerate(pairs))
+        if total is None or not doubling or len(pairs) > _MAX_ORDERS:
+            wanted = "free chunks by order up to their sum, such as '1*4kB 0*8kB … = 4kB'"
+            raise refused(self.source, wanted, got="a line that is cut off or damaged", line=number)
+        held = sum(count * size for count, size in pairs)
+        if held != int(total[1]):
+            raise refused(self.source, f"chunks that add up to {total[1]} kB", got=f"{held} kB", line=number)
+        if held > zone.counts["managed"]:
+            wanted = f"at most {zone.counts['managed']} kB free, which is all of node {key[0]} zone {key[1]}"
+            raise refused(self.source, wanted, got=f"{held} kB", line=number)
+        if block.smallest not in (None, pairs[0][1]):
+            raise refused(self.source, f"chunks from {block.smallest} kB on", got=f"{pairs[0][1]} kB", line=number)
+        block.smallest = pairs[0][1]
+        zone.chunks = tuple(count for count, _ in pairs)
+
+    def _details(self, text: str, number: int) -> None:
+        reserve = _RESERVE.search(text)
+        if reserve and self.blocks and self.blocks[-1].last is not None:
+            self.blocks[-1].last.reserve = tuple(max(0, int(word)) for word in reserve[1].split())
+            self.blocks[-1].last = None
+        pages = _PAGES.search(text)
+        if pages and self.blocks:
+            self.blocks[-1].pages.setdefault(pages[2], int(pages[1]))
+
+    # ---- the end ----
+
+    def report(self, arch: str | None) -> OomReport:
+        """Return the last complete report."""
+        if not self.blocks:
+            raise refused(self.source, "a page allocation failure or OOM report with its Mem-Info", got="none")
+        complete = [block for block in self.blocks if block.missing(self.source) is None]
+        if not complete:
+            problem = self.blocks[-1].missing(self.source)
+            assert problem is not None
+            raise problem
+        block = complete[-1]
+        failure = block.failure
+        return OomReport(
+            machine=self._machine(block, arch),
+            order=int(failure["order"]) if failure else None,
+            mode=failure["mode"] if failure else None,
+            comm=failure["comm"] if failure else None,
+            text=failure.string.strip() if failure else None,
+        )
+
+    def _machine(self, block: _Block, arch: str | None) -> RecordedMachine:
+        release = block.release or self.release
+        notes = [_inferred("one moment in the middle of an operation: what it had allocated by then counts as used")]
+        if len(self.blocks) > 1:
+            text = f"the report in line {block.line} of {len(self.blocks)}: the last that is complete"
+            notes.append(_inferred(text))
+        page = (block.smallest or 4) << 10
+        chosen = arch or self._arch(block, release)
+        if chosen is None:
+            chosen = "x86_64"
+            notes.append(_inferred("architecture x86_64: the log does not tell"))
+        for value, what in ((release, "kernel release"), (self.cmdline, "command line")):
+            if value is None:
+                notes.append(_inferred(f"{what} unknown: the log does not tell"))
+        zones = [self._logged(key, zone, page) for key, zone in block.zones.items() if key[1] != "Device"]
+        layout = place(zones, arch=chosen, release=release, page_size=page, source=self.source)
+        notes += [_inferred(text) for text in layout.assumed]
+        notes += _totals(block, zones)
+        machine = self._record(layout, notes, chosen, release, page)
+        return replace(machine, notes=(*machine.notes, *disagreements(machine)))
+
+    def _arch(self, block: _Block, release: str | None) -> str | None:
+        files = SnapshotFiles(
+            source=self.source, kind="directory", step=None, meta=SnapshotMeta(kernel_release=release), files={}
+        )
+        names = {name for _, name in block.zones}
+        return kernel_arch(files) or self.arch or ("x86_64" if {"DMA", "DMA32"} <= names else None)
+
+    def _logged(self, key: tuple[int, str], zone: _Zone, page: int) -> LoggedZone:
+        pages = {}
+        for name in ("free", *_NEEDED, "boost", "free_pcp", "free_cma"):
+            size = zone.counts.get(name, 0) << 10
+            if size % page:
+                raise refused(self.source, f"multiples of a page of {page >> 10} kB", got=f"{name}:{size >> 10}kB",
+                                        line=zone.line)  # fmt: skip
+            pages[name] = size // page
+        return LoggedZone(
+            node=key[0], name=key[1], line=zone.line, pages=pages, protection=zone.reserve, by_order=zone.chunks or ()
+        )
+
+    def _record(self, layout: Layout, notes: list[Note], arch: str, release: str | None, page: int) -> RecordedMachine:
+        orders = max(len(zone.free_by_order) for zone in layout.zones)
+        return RecordedMachine(
+            file=self.source.file, step=None, arch=arch, kernel_release=release, cmdline=self.cmdline, page_size=page,
+            section_size=None, block_size=layout.block_size, boot_memory=None, max_order=orders - 1,
+            pageblock_order=None, zones=layout.zones, blocks=layout.blocks, nodes=layout.nodes,
+            possible_nodes=tuple(node.id for node in layout.nodes), iomem=(), parameters={}, auto_online_blocks=None,
+            mem_total=None, mem_free=None, notes=tuple(notes),
+        )  # fmt: skip
+
+
+def _inferred(text: str) -> Note:
+    return Note(kind="inferred", text=text)
+
+
+def _totals(block: _Block, zones: list[LoggedZone]) -> list[Note]:
+    """Return what the totals at the end of the report have against its zones."""
+    present = sum(zone.pages["present"] for zone in zones)
+    reserved = present - sum(zone.pages["managed"] for zone in zones)
+    notes = []
+    for word, held in (("RAM", present), ("reserved", reserved)):
+        told = block.pages.get(word)
+        if told is not None and told != held:
+            text = f"the log ends with {told} pages {word}, its zones have {held}"
+            notes.append(Note(kind="inconsistent", text=text))
+    return notes

@@ -1,0 +1,160 @@
+"""The same question under each policy: who hosts the memmap, and who brings the blocks online."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Final
+
+from memhotplug.commands.plan.judge import judge
+from memhotplug.commands.plan.question import ONLINE_WAYS, WAITING, Question, Subject
+from memhotplug.commands.plan.search import Largest, largest_add, safe_steps
+from memhotplug.commands.plan.trial import Trial, attempt
+from memhotplug.engine.boot.parameters import MEMMAP_ON_MEMORY, memmap_settings, under
+from memhotplug.engine.views.document import memmap_totals
+from memhotplug.errors import InputError
+from memhotplug.machine import Machine
+
+__all__ = ["left_out", "policies", "zones_gained"]
+
+_MOST_BLOCKS: Final = 1 << 20  # that are played under other policies than the machine's own
+_MOST_ALONE: Final = 1 << 14  # for which auto-movable chooses block by block
+
+
+def policies(
+    subject: Subject, question: Question, trial: Trial, clean: Largest, steps: tuple[int, ...]
+) -> Iterator[Mapping[str, object]]:
+    """Yield one entry for each memmap policy, then one for each way to bring the blocks online.
+
+    Args:
+        trial, clean, steps: what is known of the question under the machine's own policy.
+    """
+    many = _blocks(trial.before, question) > _MOST_BLOCKS
+    yield from _by_memmap(subject, question, trial, clean, own_only=many)
+    for way in ONLINE_WAYS:
+        own = way == question.online
+        if many and not own:
+            continue
+        asked = replace(question, online=way)
+        tried = trial if own else attempt(trial.before, asked)
+        found = steps if own else safe_steps(trial.before, asked, tried)
+        largest = clean
+        if question.driver in WAITING and not own:  # only there it depends on how blocks are onlined
+            largest = largest_add(trial.before, asked, lambda one: one.clean, known=tried)
+        entry = _entry("online", way, asked, tried, largest, current=own)
+        yield {**entry, "safe_steps": list(found)}
+    automatic = _auto_movable(trial.before)
+    if automatic is not None and left_out(trial.before, question) is None:
+        yield _by_ratio(automatic, replace(question, online="auto"), clean)
+
+
+def left_out(machine: Machine, question: Question) -> str | None:
+    """Return which policies are not tried because the question is too large for that, None if all are."""
+    blocks = _blocks(machine, question)
+    if blocks > _MOST_BLOCKS:
+        return f"other policies are not tried for more than {_MOST_BLOCKS} memory blocks"
+    if blocks > _MOST_ALONE and question.driver in WAITING:
+        return f"auto-movable is not tried for more than {_MOST_ALONE} memory blocks that are onlined one by one"
+    return None
+
+
+def _blocks(machine: Machine, question: Question) -> int:
+    return question.total // machine.kernel.geometry.memory_block_size
+
+
+def _by_memmap(
+    subject: Subject, question: Question, trial: Trial, clean: Largest, *, own_only: bool
+) -> Iterator[Mapping[str, object]]:
+    """Yield an entry for each memmap policy; where one makes no difference the search is not repeated."""
+    current = _current_mode(trial.before)
+    known = [(memmap_totals(trial.machine.kernel), trial.problem is None, clean)]
+    for name, machine in _memmap_policies(subject, question, trial.before):
+        own = name == current
+        if own_only and not own:
+            continue
+        tried = trial if own else attempt(machine, question)
+        totals = memmap_totals(tried.machine.kernel)
+        placed = totals["self_hosted_pages"] or totals["allocated_pages"]  # an add refused outright tells nothing
+        largest = next((old[2] for old in known if placed and old[:2] == (totals, tried.problem is None)), None)
+        if largest is None:
+            largest = largest_add(machine, question, lambda one: one.clean, known=tried)
+            known.append((totals, tried.problem is None, largest))
+        yield _entry("memmap", name, question, tried, largest, current=own)
+
+
+def _by_ratio(machine: Machine, question: Question, clean: Largest) -> Mapping[str, object]:
+    """Return the entry for auto-movable; drivers that wait choose block by block there: no search is made for them."""
+    tried = attempt(machine, question)
+    waits = question.driver in WAITING
+    entry = _entry("online", "auto-movable", question, tried, None if waits else clean, current=False)
+    found: list[int] | None = list(question.sizes) if tried.safe else None
+    return {**entry, "safe_steps": found if waits else list(safe_steps(machine, question, tried))}
+
+
+def _parameters(machine: Machine) -> Mapping[str, object]:
+    return machine.kernel.profile.module_parameters(machine.kernel)
+
+
+def _current_mode(machine: Machine) -> str | None:
+    mode = _parameters(machine).get(MEMMAP_ON_MEMORY)
+    return None if mode is None else f"{MEMMAP_ON_MEMORY}={str(mode).strip()}"
+
+
+def _auto_movable(plain: Machine) -> Machine | None:
+    """Return the machine under online_policy=auto-movable, None if its kernel has none or it is so already."""
+    policy = _parameters(plain).get("online_policy")
+    if policy is None or str(policy).strip() == "auto-movable":
+        return None
+    try:
+        return Machine(under(plain.kernel, "online_policy", "auto-movable"))
+    except InputError:
+        return None
+
+
+def _memmap_policies(subject: Subject, question: Question, plain: Machine) -> Iterator[tuple[str, Machine]]:
+    """Yield a machine for each way in which this kernel can place the memmap."""
+    settings = memmap_settings(plain.kernel)
+    for word in settings if subject.self_hosts else settings[:1]:
+        yield f"{MEMMAP_ON_MEMORY}={word}", Machine(under(plain.kernel, MEMMAP_ON_MEMORY, word))
+    if settings:
+        return
+    for name in plain.kernel.profile.short_flags:
+        if name == "on_memory":
+            continue
+        machine = plain.copy()
+        machine.kernel.flag_override[question.driver] = machine.kernel.parse_flags((name,))
+        yield f"mhp_flags={name}", machine
+
+
+def _entry(
+    kind: str, name: str, question: Question, trial: Trial, largest: Largest | None, *, current: bool
+) -> dict[str, object]:
+    page = trial.before.kernel.geometry.page_size
+    verdict, reason, _ = judge(question, trial)
+    return {
+        "kind": kind,
+        "name": name,
+        "current": current,
+        "verdict": verdict,
+        "rule": reason.rule,
+        "memmap": memmap_totals(trial.machine.kernel),
+        "lowest_free_bytes": trial.kernel_lowest * page,
+        "largest_clean_bytes": largest.size if largest else None,
+        "largest_clean_is_capped": largest.capped if largest else None,
+        "added_bytes": trial.added_bytes,
+        "online_bytes": trial.online_bytes,
+        "usable_bytes": trial.usable_bytes,
+        "zones": zones_gained(trial),
+    }
+
+
+def zones_gained(trial: Trial) -> dict[str, int]:
+    """Return the bytes by which each zone's present memory grew, by ``NODE ZONE``."""
+    page = trial.before.kernel.geometry.page_size
+    before = {zone.key: zone.present for zone in trial.before.kernel.state.zones()}
+    gained = {}
+    for zone in trial.machine.kernel.state.zones():
+        grown = zone.present - before.get(zone.key, 0)
+        if grown:
+            gained[f"{zone.nid} {zone.kind.label}"] = grown * page
+    return gained

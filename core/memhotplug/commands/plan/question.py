@@ -1,0 +1,73 @@
+"""What a user asks, and the machine that is asked about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from memhotplug.machine import Machine
+
+__all__ = ["DEFAULT_DRIVERS", "ONLINE_WAYS", "WAITING", "OnlineWay", "Question", "Subject"]
+
+OnlineWay = Literal["movable", "kernel", "auto", "none"]
+ONLINE_WAYS: Final[tuple[OnlineWay, ...]] = ("movable", "kernel", "auto", "none")
+
+WAITING: Final = ("hv_balloon", "virtio_mem")
+"""Drivers that add in chunks and wait for each to be onlined before the next."""
+
+DEFAULT_DRIVERS: Final = {"powerpc": "pseries", "s390": "sclp"}
+"""Who adds where nobody says; acpi on every other architecture."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """One hot-add, or a sequence of them.
+
+    Attributes:
+        sizes: bytes of each add, in order; each is onlined before the next.
+        driver: who adds; empty for the architecture's usual one.
+        node, address: where; None leaves it to the driver.
+        slots: how many devices the machine still has room for, None for any number.
+        online: what happens to the blocks afterwards.
+    """
+
+    sizes: tuple[int, ...]
+    driver: str = "acpi"
+    node: int | None = None
+    address: int | None = None
+    slots: int | None = None
+    online: OnlineWay = "auto"
+
+    @property
+    def total(self) -> int:
+        """Bytes asked for in all."""
+        return sum(self.sizes)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subject:
+    """A machine to ask about.
+
+    Attributes:
+        boot: boots it.
+        arch, kernel: architecture and profile.
+        assumptions: what is taken for granted, one sentence each.
+        source: where the machine comes from, in words.
+        boot_bytes: boot memory as the guest was given it, 0 if that is not known.
+        resized: boots a fresh guest with that much instead.
+        other: the same question's machine under another assumption, by its name; for comparison only.
+        possible_nodes: ids of the nodes that may come; empty if that is not known.
+        self_hosts: whether its kernel can place a memmap in the memory that it describes.
+    """
+
+    boot: Callable[[], Machine]
+    arch: str
+    kernel: str
+    assumptions: tuple[str, ...] = ()
+    other: tuple[str, Callable[[], Machine]] | None = None
+    source: str = ""
+    boot_bytes: int = 0
+    resized: Callable[[int], Machine] | None = None
+    possible_nodes: tuple[int, ...] = ()
+    self_hosts: bool = True

@@ -1,0 +1,159 @@
+"""Searches made of trials: the largest add, the safe sequence, the boot memory at which a verdict flips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from memhotplug.commands.plan.question import WAITING, Question
+from memhotplug.commands.plan.sizes import MOST_STEPS
+from memhotplug.commands.plan.trial import BLOCK_OBJECTS, Trial, attempt
+from memhotplug.machine import Machine
+from memhotplug.model.allocator import allocatable_chunks
+from memhotplug.model.zones import ZoneKind
+
+__all__ = ["Largest", "largest_add", "reach_of", "safe_steps", "usable_pages"]
+
+_REACH: Final = (1 << 40, 1 << 46)  # bytes: a search goes to four times the question, but at least and at most so far
+_REACH_BLOCKS: Final = 1 << 17  # and to no more memory blocks than sysfs could still show
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Largest:
+    """The largest single add that meets a condition.
+
+    Attributes:
+        size: bytes. capped: whether the search ended there before a failure.
+        blocked: the trial with one memory block more, None if capped.
+    """
+
+    size: int
+    capped: bool = False
+    blocked: Trial | None = None
+
+
+def largest_add(
+    machine: Machine, question: Question, works: Callable[[Trial], bool], *, known: Trial | None = None, least: int = 0
+) -> Largest:
+    """Return the largest single add that works, by trials around a guess.
+
+    Blocks are left offline, since what comes after the add cannot make it fail; except where the
+    driver waits for them to be onlined.
+
+    Args:
+        works: the condition, which a smaller add meets if a larger one does.
+        known: the trial of the question itself.
+        least: bytes that are known to work.
+    """
+    if question.driver not in WAITING:
+        question = replace(question, online="none")
+    unit = machine.kernel.geometry.memory_block_size
+    most = max(reach_of(machine, question), question.total if known and known.clean else 0) // unit
+    trials: dict[int, Trial] = {}
+
+    def fits(count: int) -> bool:
+        trials[count] = attempt(machine, question, (count * unit,))
+        return works(trials[count])
+
+    low = least // unit
+    single = known is not None and len(question.sizes) == 1
+    if known is not None and single and works(known):
+        low = max(low, question.total // unit)
+    guess = _guess(machine, known) // unit
+    low, high = _bracket(fits, low, most + 1, max(low + 1, min(guess, most)))
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    if high > most:
+        return Largest(size=low * unit, capped=True)
+    return Largest(size=low * unit, blocked=trials[high])
+
+
+def reach_of(machine: Machine, question: Question) -> int:
+    """Return the bytes to which a search goes."""
+    most = min(_REACH[1], _REACH_BLOCKS * machine.kernel.geometry.memory_block_size)
+    return min(max(4 * question.total, _REACH[0]), most)
+
+
+def _bracket(fits: Callable[[int], bool], low: int, high: int, guess: int) -> tuple[int, int]:
+    """Return a count that fits and one that does not (or ``high``): the guess, its neighbour, the end, long strides."""
+    if guess < high and fits(guess):
+        if guess + 1 == high or not fits(guess + 1):
+            return guess, guess + 1
+        if fits(high - 1):
+            return high - 1, high
+        return _stride_up(fits, guess + 1, high - 1)
+    high = min(high, guess)
+    stride = 1
+    while high - stride > low:
+        if fits(high - stride):
+            return high - stride, high
+        high, stride = high - stride, stride * 4
+    return low, high
+
+
+def _stride_up(fits: Callable[[int], bool], low: int, high: int) -> tuple[int, int]:
+    stride = 4
+    while low + stride < high:
+        if not fits(low + stride):
+            return low, low + stride
+        low, stride = low + stride, stride * 4
+    return low, high
+
+
+def _guess(machine: Machine, known: Trial | None) -> int:
+    """Return about how many bytes the machine could take; where to begin, never what is answered."""
+    geometry = machine.kernel.geometry
+    usable = usable_pages(machine) * geometry.page_size
+    memmap = geometry.memmap_pages(geometry.pages_per_block) * geometry.page_size
+    hosted = known is not None and known.clean and known.before.kernel.state.vmemmap.mapped.total > 0
+    if hosted and known is not None and known.machine.kernel.state.blocks.altmap_pages.any():
+        memmap = 0
+    return usable // (memmap + BLOCK_OBJECTS) * geometry.memory_block_size
+
+
+def usable_pages(machine: Machine) -> int:
+    """Return the pages that single kernel allocations could get above the min watermarks."""
+    zones = machine.kernel.state.zones()
+    return sum(allocatable_chunks(zone, 0, ZoneKind.NORMAL, 0) for zone in zones if zone.kind is not ZoneKind.MOVABLE)
+
+
+def safe_steps(machine: Machine, question: Question, known: Trial | None = None) -> tuple[int, ...]:
+    """Return the sizes of adds, each onlined before the next, that together reach the question's total.
+
+    Each is the largest that is still needed and leaves the kernel zones above their high watermarks.
+    They may fall short: then no further step helps.
+
+    Args:
+        known: the trial of the question itself.
+    """
+    if known is not None and known.safe and len(question.sizes) == 1:
+        return question.sizes
+    left, current = min(question.total, reach_of(machine, question)), machine
+    steps: list[int] = []
+    most = 1 if question.online == "none" else MOST_STEPS  # what stays offline makes no room for a next step
+    most = most if question.slots is None else min(most, question.slots)
+    while left > 0 and len(steps) < most:
+        step = replace(question, sizes=(left,), address=question.address if not steps else None)
+        trial = attempt(current, step)
+        if not trial.safe:
+            size = min(largest_add(current, step, lambda tried: tried.safe).size, left)
+            trial = attempt(current, step, (size,)) if size else trial
+            if not size or not trial.safe:
+                break
+            steps.append(size)
+        else:
+            steps.append(left)
+        left -= steps[-1]
+        current = _renamed(trial.machine, len(steps))
+    return tuple(steps)
+
+
+def _renamed(machine: Machine, number: int) -> Machine:
+    """Free the trial's device name for the next step."""
+    state = machine.kernel.state
+    index = state.device_index("plan0")
+    if index is not None:
+        state.put_device(index, name=f"step{number}")
+    return machine

@@ -1,0 +1,289 @@
+"""Where the machine of a plan comes from: a fresh guest, a snapshot, this machine, an error report."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from memhotplug.commands.plan.bootline import crash_kernel, not_counted
+from memhotplug.commands.plan.question import Subject
+from memhotplug.engine.boot.sizes import RESERVES, BootConfig, Reserve, boot_kernel
+from memhotplug.errors import InputError, nearest
+from memhotplug.machine import Machine
+from memhotplug.manager import names
+from memhotplug.units import format_size, parse_size
+
+if TYPE_CHECKING:
+    from memhotplug.engine.kernel import Kernel
+    from memhotplug.formats.snapshot import RecordedMachine
+
+__all__ = [
+    "DEFAULT_KERNEL",
+    "check_name",
+    "from_boot",
+    "from_oom_log",
+    "from_recorded",
+    "from_snapshot",
+    "profile_of",
+    "read_steps",
+]
+
+DEFAULT_KERNEL: Final = "linux-6.12"
+"""The profile that a plan assumes when nothing says which kernel it is."""
+
+_QUIET: Final = "nothing else allocates or frees memory meanwhile, and nothing is reclaimed or compacted"
+_NOT_SELF_HOSTED: Final = "memory_hotplug.memmap_on_memory=N"
+_X86_DMA_END: Final = 16 << 20
+_X86_HOLE: Final = (0xA0000, 0x100000)  # video memory and ROMs: no RAM on any PC
+
+
+def check_name(kind: str, option: str, name: str) -> str:
+    """Return the name of an installed plugin.
+
+    Args:
+        kind: ``arch``, ``profiles`` or ``drivers``.
+        option: what the user typed it behind.
+
+    Raises:
+        InputError: there is none of that name; with the nearest.
+    """
+    known = names(kind)
+    if name in known:
+        return name
+    raise InputError(f"one of {', '.join(known)}", got=name, path=option, nearest=nearest(name, known))
+
+
+def profile_of(kernel: str) -> str:
+    """Return the profile that is meant by its name or by a kernel release such as ``6.12.107+deb13``.
+
+    Raises:
+        InputError: neither.
+    """
+    release = kernel.removeprefix("linux-")
+    if kernel in names("profiles") or not re.match(r"\d+\.\d+", release):
+        return check_name("profiles", "--kernel", kernel)
+    from memhotplug.engine.releases import choose_profile
+
+    try:
+        return choose_profile(release)
+    except InputError as problem:
+        raise InputError(problem.expected, got=kernel, path="--kernel") from None
+
+
+def from_boot(
+    size: int, *, arch: str, kernel: str | None, profile: str, cmdline: str, block_size: int | None = None,
+    page_size: int | None = None,
+) -> Subject:  # fmt: skip
+    """Return a modelled fresh guest.
+
+    Args:
+        profile: name of the boot reserve that is assumed, ``lean`` or ``distro``.
+    """
+    check_name("arch", "--arch", arch)
+    chosen = profile_of(kernel) if kernel else DEFAULT_KERNEL
+    config = partial(BootConfig, arch=arch, profile=chosen, memory_block_size=block_size, page_size=page_size)
+
+    def boot(reserve: Reserve, boot_size: int) -> Machine:
+        taken = replace(reserve, image=reserve.image + crash_kernel(cmdline, boot_size))
+        booted = boot_kernel(config(memory=((0, boot_size),), cmdline=cmdline, reserve=taken))
+        if arch == "x86_64":
+            _without_hole(booted, *_X86_HOLE)
+        return Machine(booted)
+
+    reserve = RESERVES[profile]
+    other = next(one for one in RESERVES.values() if one is not reserve)
+    return Subject(
+        boot=partial(boot, reserve, size), arch=arch, kernel=chosen,
+        assumptions=tuple(_boot_assumptions(reserve, arch, None if kernel else chosen, cmdline, size)),
+        other=(other.name, partial(boot, other, size)), source=f"a fresh {format_size(size)} guest ({profile})",
+        boot_bytes=size, resized=partial(boot, reserve),
+    )  # fmt: skip
+
+
+def _boot_assumptions(
+    reserve: Reserve, arch: str, assumed_kernel: str | None, cmdline: str, size: int
+) -> Iterator[str]:
+    early = f"{format_size(reserve.early)} and " if reserve.early else ""
+    yield (
+        f"boot profile {reserve.name}: the kernel keeps {format_size(reserve.image)} and the memmap of boot memory "
+        f"for itself, and has allocated {early}1/{reserve.early_share} of memory when boot is over"
+    )
+    crash = crash_kernel(cmdline, size)
+    kept = f"no SWIOTLB, {f'{format_size(crash)} for a crash kernel' if crash else 'no crashkernel'}"
+    if arch == "x86_64":
+        yield f"boot memory has no holes but the one of every PC, from 640K to 1M; {kept}"
+    else:
+        yield f"boot memory has no holes; {kept}"
+    for parameter in not_counted(cmdline):
+        yield f"what {parameter} takes of boot memory is not counted"
+    if assumed_kernel:
+        yield f"kernel {assumed_kernel}, since none was named"
+    yield _QUIET
+
+
+def _without_hole(kernel: Kernel, start: int, end: int) -> None:
+    """Make a range of reserved boot memory a range without memory."""
+    low, high = kernel.geometry.pfn(start), kernel.geometry.pfn(end)
+    state = kernel.state
+    for zone in state.zones():
+        absent = zone.linked.covered(low, high)
+        zone.linked.remove(low, high)
+        zone.present -= absent
+        zone.present_early -= absent
+    state.reserved.remove(low, high)
+    state.holes.add(low, high)
+
+
+def from_snapshot(
+    path: str | Path, *, step: int | None, arch: str | None, kernel: str | None, cmdline: str | None
+) -> Subject:
+    """Return a recorded machine: a directory, an archive, an sos report, or a recording; ``/`` is this machine."""
+    from memhotplug.formats.snapshot import open_snapshot, read_machine
+
+    machine = read_machine(open_snapshot(path, step))
+    source = "this machine" if str(path) == "/" else str(path)
+    return from_recorded(machine, arch=arch, kernel=kernel, cmdline=cmdline, source=source)
+
+
+def from_recorded(
+    machine: RecordedMachine, *, arch: str | None, kernel: str | None, cmdline: str | None, source: str
+) -> Subject:
+    """Return a machine that was recorded.
+
+    Raises:
+        InputError: it contradicts itself, or does not say its architecture and nobody else does, or there is no
+            such plugin.
+    """
+    from memhotplug.engine.boot.recorded import kernel_from_machine
+    from memhotplug.formats.snapshot.disagree import contradictions
+
+    wrong = "; ".join(contradictions(machine))
+    if wrong:
+        raise InputError(f"zones whose numbers agree ({wrong})", got="a contradiction", file=machine.file)
+    which = arch or machine.arch or _arch_by_zones(machine)
+    if which is None:
+        raise InputError("--arch, since nothing recorded tells the architecture", file=machine.file)
+    check_name("arch", "--arch", which)
+    older = None if kernel else _older(machine)
+    chosen = profile_of(kernel) if kernel else older or _recorded_profile(machine)
+    line = _recorded_line(machine) if cmdline is None else cmdline
+    if older:
+        line += f" {_NOT_SELF_HOSTED}"
+
+    def boot() -> Machine:
+        try:
+            return Machine(kernel_from_machine(machine, which, chosen, line))
+        except InputError as problem:
+            raise _impossible(machine, problem) from None
+
+    return Subject(
+        boot=boot, arch=which, kernel=chosen,
+        assumptions=(
+            *_recorded_assumptions(machine, kernel, chosen, None if arch or machine.arch else which),
+            *_default_parameters(machine, chosen, line),
+        ),
+        source=source, possible_nodes=machine.possible_nodes, self_hosts=older is None,
+        boot_bytes=machine.boot_memory or 0,
+    )  # fmt: skip
+
+
+def _impossible(machine: RecordedMachine, problem: InputError) -> InputError:
+    """Return the refusal with the file, and with what in it contradicts what."""
+    if problem.file is not None or problem.path is not None:
+        return problem
+    wrong = "; ".join(note.text for note in machine.notes if note.kind == "inconsistent")
+    expected = f"{problem.expected} ({wrong})" if wrong else problem.expected
+    return InputError(expected, got=problem.got, file=machine.file)
+
+
+def _arch_by_zones(machine: RecordedMachine) -> str | None:
+    """Return x86_64 if the DMA zone ends at 16 MiB, which it does nowhere else."""
+    dma = next((zone for zone in machine.zones if zone.name == "DMA" and zone.start_pfn is not None), None)
+    if dma is None or dma.start_pfn is None:
+        return None
+    end = (dma.start_pfn + dma.spanned) * machine.page_size
+    return "x86_64" if end == _X86_DMA_END else None
+
+
+def _older(machine: RecordedMachine) -> str | None:
+    """Return the profile that stands for a kernel that is older than all of them, None if it is not."""
+    from memhotplug.engine.releases import oldest_profile
+
+    return oldest_profile(machine.kernel_release) if machine.kernel_release else None
+
+
+def _recorded_profile(machine: RecordedMachine) -> str:
+    from memhotplug.engine.releases import choose_profile
+
+    return choose_profile(machine.kernel_release) if machine.kernel_release else DEFAULT_KERNEL
+
+
+def _recorded_line(machine: RecordedMachine) -> str:
+    """Return the recorded command line with what the module's parameters are by now behind it."""
+    now = (f"memory_hotplug.{name}={value.strip()}" for name, value in sorted(machine.parameters.items()))
+    return " ".join([machine.cmdline or "", *now]).strip()
+
+
+def _recorded_assumptions(
+    machine: RecordedMachine, kernel: str | None, chosen: str, guessed_arch: str | None
+) -> Iterator[str]:
+    yield _QUIET
+    if guessed_arch:
+        yield f"architecture {guessed_arch}, since the DMA zone ends at 16 MiB; nothing else tells"
+    if kernel is None:
+        release = machine.kernel_release
+        older = ", which is older than that and never hosts a memmap in the memory it describes"
+        told = f"the recorded kernel is {release}{older if _older(machine) else ''}" if release else "none was recorded"
+        yield f"kernel {chosen}: {told}"
+    yield "which pages are free or hold the memmap is inferred; how many is as recorded"
+    for note in machine.notes:
+        yield f"{note.kind}: {note.text}"
+
+
+def _default_parameters(machine: RecordedMachine, chosen: str, line: str) -> Iterator[str]:
+    """Yield what the module's parameters are taken to be where neither their files nor a command line tell."""
+    if machine.parameters or "memory_hotplug." in line or not chosen.startswith("linux-"):
+        return
+    told = "the recorded command line sets none" if machine.cmdline else "nothing recorded tells"
+    yield f"memory_hotplug.memmap_on_memory=N and its other parameters as a kernel has them by default: {told}"
+
+
+def from_oom_log(path: str, *, arch: str | None, kernel: str | None, cmdline: str | None) -> Subject:
+    """Return the machine that a page allocation failure describes."""
+    from memhotplug.commands.plan.oomlog import read_oom_log
+
+    report = read_oom_log(path)
+    return from_recorded(report.machine, arch=arch or "x86_64", kernel=kernel, cmdline=cmdline, source=path)
+
+
+def read_steps(path: str) -> list[int]:
+    """Return the sizes of a file with one size a line; empty lines and # comments are skipped.
+
+    Raises:
+        InputError: the file cannot be read, has no size, or a line is none.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise InputError("a text file", got="something else", file=path) from None
+    except OSError as problem:
+        raise InputError("a readable text file", got=problem.strerror or str(problem), file=path) from None
+    sizes = []
+    for number, line in enumerate(lines, 1):
+        text = line.partition("#")[0].strip()
+        if not text:
+            continue
+        try:
+            size = parse_size(text, bare=False)
+        except ValueError as problem:
+            raise InputError(str(problem), got=text, file=path, line=number) from None
+        if not size:
+            raise InputError("a size greater than 0", got=text, file=path, line=number)
+        sizes.append(size)
+    if not sizes:
+        raise InputError("one size a line", got="no size", file=path)
+    return sizes

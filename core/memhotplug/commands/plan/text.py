@@ -1,0 +1,220 @@
+"""The answer as people read it: the verdict first, then why, then what it costs and what would be safe."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from memhotplug.commands.plan.sizes import MOST_STEPS, exact_size
+from memhotplug.output.tables import HEAD, Paint, plain, table
+from memhotplug.units import format_size
+
+__all__ = ["answer_lines"]
+
+_WIDTH: Final = 100
+_LABEL: Final = 15
+_VERDICTS: Final = {
+    "fits": ("fits", "green"),
+    "risky": ("fits, at a risk", "yellow"),
+    "does-not-fit": ("does not fit", "red"),
+}
+
+
+def answer_lines(document: dict[str, Any], paint: Paint = plain) -> list[str]:
+    """Return the lines for what ``to_document()`` returned; prose wraps at 100 columns."""
+    return list(_lines(document, paint))
+
+
+def _lines(document: dict[str, Any], paint: Paint) -> Iterator[str]:
+    yield from _ticket(document, paint)
+    yield ""
+    yield from _costs(document)
+    yield ""
+    yield from _advice(document)
+    yield ""
+    yield paint("The same question under each policy", HEAD)
+    yield from _policies(document["policies"])
+    yield ""
+    yield paint("Rules of thumb for the same machine", HEAD)
+    yield from _rules(document["rules_of_thumb"])
+    yield ""
+    yield paint("Assumed", HEAD)
+    for sentence in document["assumptions"]:
+        yield from textwrap.wrap(sentence, _WIDTH, initial_indent="- ", subsequent_indent="  ")
+
+
+def _ticket(document: dict[str, Any], paint: Paint) -> Iterator[str]:
+    """Yield what belongs into a ticket: the question, the verdict and why, on as few lines as it takes."""
+    question, machine = document["question"], document["machine"]
+    word, style = _VERDICTS[document["verdict"]]
+    rule = "" if document["verdict"] == "fits" else f" ({document['reason']['rule']})"
+    where = f"{machine['source']}, {machine['arch']}, {machine['kernel']}"
+    first, *others = _prose(f"{_sizes(question['sizes'])} by {question['driver']} on {where}: {word}{rule}")
+    yield first if others else first.replace(f": {word}", f": {paint(word, style)}")
+    yield from others
+    yield from _prose(document["reason"]["text"], indent="  ")
+    for risk in document["risks"][1:]:
+        yield from _prose(f"also {risk['rule']}: {risk['text']}", indent="  ")
+    if document["driver_result"]:
+        yield from _prose(f"driver: {document['driver_result']}", indent="  ")
+    for warning in document["warnings"]:
+        yield from _prose(f"warning: {warning}", indent="  ")
+    if document["flips_under"]:
+        other, _ = _VERDICTS[document["flips_to"]]
+        yield f"  Under the boot profile {document['flips_under']} the verdict is another one: {other}."
+    if document["fits_from_boot_bytes"]:
+        yield f"  It would fit from {exact_size(document['fits_from_boot_bytes'])} of boot memory on."
+
+
+def _sizes(sizes: Sequence[int]) -> str:
+    """Return sizes joined by plus signs, equal neighbours counted."""
+    parts: list[tuple[int, int]] = []
+    for size in sizes:
+        if parts and parts[-1][1] == size:
+            parts[-1] = (parts[-1][0] + 1, size)
+        else:
+            parts.append((1, size))
+    return " + ".join(exact_size(size) if count == 1 else f"{count} x {exact_size(size)}" for count, size in parts)
+
+
+def _prose(text: str, indent: str = "") -> list[str]:
+    lines = textwrap.wrap(
+        text, _WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return lines or [indent.rstrip()]
+
+
+def _costs(document: dict[str, Any]) -> Iterator[str]:
+    memmap, free, sizes = document["memmap"], document["free"], document["sizes"]
+    chunks = _counted(memmap["blocks"], f"chunk of order {memmap['order']}", f"chunks of order {memmap['order']}")
+    yield from _row("memmap", f"{exact_size(memmap['bytes'])} in {chunks}, {_origin(memmap)}")
+    if memmap["fallback_pages"]:
+        yield from _row("", f"{memmap['fallback_pages']} pages of it mapped one by one")
+    tables = memmap["page_tables"]
+    yield from _row(
+        "besides",
+        f"page tables {_pages(memmap['page_table_pages'])} ({tables['vmemmap_pages']} memmap, "
+        f"{tables['direct_map_pages']} direct map), block devices {_pages(memmap['block_object_pages'])}",
+    )
+    for label, key in (("free memory", ""), ("kernel zones", "kernel_")):
+        before, lowest, after = (exact_size(free[f"{key}{name}_bytes"]) for name in ("before", "lowest", "after"))
+        yield from _row(label, f"{before} before, {lowest} at the lowest point, {after} after")
+    names = ("requested", "added", "online", "usable")
+    yield from _row("sizes", ", ".join(f"{exact_size(sizes[name + '_bytes'])} {name}" for name in names))
+    yield from _row("lands in", _landed(document))
+    yield from _row("way back", _way_back(document["removable_blocks"]))
+    yield from _row("also", _also(document))
+
+
+def _row(label: str, text: str) -> list[str]:
+    indent = " " * _LABEL
+    return textwrap.wrap(text, _WIDTH, initial_indent=label.ljust(_LABEL), subsequent_indent=indent)
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
+
+
+def _pages(count: int) -> str:
+    return _counted(count, "page", "pages")
+
+
+def _origin(memmap: dict[str, Any]) -> str:
+    if memmap["source"] is None:
+        return "none of it allocated"
+    zones = ", ".join(f"{exact_size(size)} from {_place(name)}" for name, size in memmap["by_zone"].items())
+    hosted = f"{exact_size(memmap['self_hosted_bytes'])} self-hosted" if memmap["self_hosted_bytes"] else ""
+    return ", ".join(part for part in (hosted, zones) if part) or str(memmap["source"])
+
+
+def _place(name: str) -> str:
+    """Return ``0 DMA32`` as ``DMA32 of node 0``."""
+    node, _, zone = name.partition(" ")
+    return f"{zone} of node {node}"
+
+
+def _landed(document: dict[str, Any]) -> str:
+    gained = [
+        f"{exact_size(zone['gained_bytes'])} in {zone['zone']} of node {zone['node']}"
+        for zone in document["zones"]
+        if zone["gained_bytes"]
+    ]
+    ratio = document["movable_to_kernel"]
+    balance = "no kernel zone" if ratio is None else f"Movable : kernel = {ratio:.2f} : 1"
+    return f"{', '.join(gained) or 'nothing online'}; {balance}"
+
+
+def _way_back(back: dict[str, int]) -> str:
+    if not back["of"]:
+        return "no new block"
+    if back["removable"] == back["of"]:
+        return f"all {back['of']} new blocks could be removed again (offline or Movable, nothing pinned)"
+    return f"{back['removable']} of {back['of']} new blocks could be removed again for sure"
+
+
+def _also(document: dict[str, Any]) -> str:
+    events = document["uevents"]
+    text = (
+        f"{_counted(document['gigantic_pages'], 'page', 'pages')} of 1G can be formed; "
+        f"{_counted(events['total'], 'uevent', 'uevents')} ({events['add']} add, {events['online']} online"
+    )
+    text += f", {events['node']} node)" if events["node"] else ")"
+    if events["add"] > 256:
+        text += f"; a listener that keeps 256 add events onlines {format_size(events['kept_online_bytes'])}"
+    return text
+
+
+def _advice(document: dict[str, Any]) -> Iterator[str]:
+    largest, steps = document["largest_single_add"], document["safe_steps"]
+    clean, more = exact_size(largest["clean_bytes"]), exact_size(largest["with_fallback_bytes"])
+    if largest["capped"]:
+        yield from _row("largest add", f"at least {clean}")
+    elif clean == more:
+        yield from _row("largest add", clean)
+    else:
+        yield from _row("largest add", f"{clean}; {more} with fallbacks to single pages")
+    yield from _row("limited by", f"{largest['limit']['rule']}: {largest['limit']['text']}")
+    total, wanted = sum(steps), document["sizes"]["requested_bytes"]
+    short = ""
+    if total < wanted and steps:
+        short = f" = {exact_size(total)}, {_why_no_more(total, len(steps), largest['searched_bytes'])}"
+    yield from _row("safe steps", (_sizes(steps) if steps else "none") + short)
+
+
+def _why_no_more(total: int, steps: int, searched: int) -> str:
+    if total >= searched:
+        return "where the search ends"
+    return "no further step is safe" if steps < MOST_STEPS else f"more than {MOST_STEPS} steps are not tried"
+
+
+def _policies(policies: Sequence[dict[str, Any]]) -> Iterator[str]:
+    header = ("POLICY", "VERDICT", "SELF-HOSTED", "ALLOCATED", "LOWEST", "USABLE", "LARGEST", "LANDS-IN")
+    rows = []
+    for policy in policies:
+        name = policy["name"] if policy["kind"] == "memmap" else f"online {policy['name']}"
+        rows.append(
+            (
+                name + ("*" if policy["current"] else ""),
+                policy["verdict"],
+                str(policy["memmap"]["self_hosted_pages"]),
+                str(policy["memmap"]["allocated_pages"]),
+                format_size(policy["lowest_free_bytes"]),
+                format_size(policy["usable_bytes"]),
+                _largest(policy),
+                ", ".join(f"{zone} {format_size(size)}" for zone, size in policy["zones"].items()) or "-",
+            )
+        )
+    yield from table(header, rows, ("POLICY", "VERDICT", "LANDS-IN"))
+    yield "* as asked; memmap in pages; LOWEST: free in kernel zones; LARGEST: clean single add, + at least"
+
+
+def _largest(policy: dict[str, Any]) -> str:
+    if policy["largest_clean_bytes"] is None:
+        return "-"
+    return format_size(policy["largest_clean_bytes"]) + ("+" if policy["largest_clean_is_capped"] else "")
+
+
+def _rules(rules: Sequence[dict[str, Any]]) -> Iterator[str]:
+    rows = [(format_size(rule["allows_bytes"]), rule["name"], rule["source"], rule["kind"]) for rule in rules]
+    yield from table(("ALLOWS", "RULE", "SOURCE", "LIMITS"), rows, ("RULE", "SOURCE", "LIMITS"))

@@ -1,0 +1,120 @@
+"""Whose fault an error is, and where in the scenario it belongs."""
+
+from __future__ import annotations
+
+import re
+from types import TracebackType
+
+from memhotplug.errors import InputError, PluginError
+from memhotplug.formats.scenario import Scenario
+from memhotplug.formats.scenario.problems import At, Where
+from memhotplug.formats.scenario.yamltree import MappingNode, Node, ScalarNode, SequenceNode
+from memhotplug.manager import Candidate, candidates
+
+__all__ = ["located", "plugin_at_fault"]
+
+
+def plugin_at_fault(problem: BaseException) -> PluginError | None:
+    """Return the error that names the plugin in whose code ``problem`` was raised, None if in none's.
+
+    A profile is called without a detour through the plugin manager, so nobody else has looked.
+    """
+    for module in _modules(problem.__traceback__):
+        if module.partition(".")[0] == "memhotplug":
+            return None
+        for candidate in candidates():
+            if _is_of(module, candidate):
+                return PluginError(str(candidate), f"raised {type(problem).__name__}: {problem}")
+    return None
+
+
+def _modules(traceback: TracebackType | None) -> list[str]:
+    """Return the names of the modules that a traceback passes through, the innermost first."""
+    names: list[str] = []
+    while traceback is not None:
+        names.append(str(traceback.tb_frame.f_globals.get("__name__", "")))
+        traceback = traceback.tb_next
+    return names[::-1]
+
+
+def _is_of(module: str, candidate: Candidate) -> bool:
+    home = candidate.target.partition(":")[0]
+    return module == home or module.startswith(home + ".")
+
+
+def located(scenario: Scenario, prefix: Where, error: InputError) -> InputError:
+    """Return ``error`` with the place in the scenario that it is about.
+
+    The path that the error names decides; without one, the value below ``prefix`` that reads as what
+    the error got; without that, ``prefix`` itself. An error about a place in another file is left
+    alone; one about another file as a whole belongs where the scenario names that file.
+
+    Args:
+        prefix: the way to the part of the scenario that was being used.
+    """
+    if error.file is not None:
+        return error if error.line is not None or error.path is not None else _about_snapshot(scenario, error)
+    where = _parse_path(error.path) if error.path is not None else prefix
+    if where[: len(prefix)] != prefix:
+        where = prefix
+    at: At = "value"
+    if where == prefix:
+        found = _find(_node_at(scenario.tree, prefix), error.got)
+        where, at = prefix + (found or ()), "key" if found is None else "value"
+    place = scenario.error(where, error.expected, at=at)
+    if isinstance(error, PluginError):
+        error.file, error.line, error.column, error.path = place.file, place.line, place.column, place.path
+        return error
+    return InputError(
+        error.expected,
+        got=error.got,
+        file=place.file,
+        line=place.line,
+        column=place.column,
+        path=place.path,
+        nearest=error.nearest,
+    )
+
+
+def _about_snapshot(scenario: Scenario, error: InputError) -> InputError:
+    place = scenario.error(("machine", "snapshot"), error.expected)
+    return InputError(
+        error.expected,
+        got=": ".join(text for text in (error.file, error.got) if text is not None),
+        file=place.file,
+        line=place.line,
+        column=place.column,
+        path=place.path,
+        nearest=error.nearest,
+    )
+
+
+def _parse_path(path: str) -> Where:
+    """Return the way that a path such as ``machine.memory[1].size`` means."""
+    return tuple(int(number) if number else name for number, name in re.findall(r"\[(\d+)\]|([^.\[\]]+)", path))
+
+
+def _node_at(tree: MappingNode, where: Where) -> Node | None:
+    node: Node | None = tree
+    for part in where:
+        if isinstance(node, MappingNode) and isinstance(part, str):
+            node = node.get(part)
+        elif isinstance(node, SequenceNode) and isinstance(part, int) and part < len(node):
+            node = node[part]
+        else:
+            return None
+    return node
+
+
+def _find(node: Node | None, text: str | None) -> Where | None:
+    """Return the way to the first scalar below ``node`` that reads ``text``, None if none does."""
+    if node is None or text is None:
+        return None
+    if isinstance(node, ScalarNode):
+        return () if node.text == text else None
+    parts = node.items() if isinstance(node, MappingNode) else enumerate(node)
+    for part, child in parts:
+        way = _find(child, text)
+        if way is not None:
+            return (part, *way)
+    return None

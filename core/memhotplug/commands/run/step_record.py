@@ -1,0 +1,112 @@
+"""What became of one step, as the JSON output shows it."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+import numpy as np
+
+from memhotplug.engine.kernel import Kernel
+from memhotplug.engine.memory_hotplug.add import device_blocks
+from memhotplug.formats.scenario import (
+    Action,
+    AddStep,
+    AllocateStep,
+    EjectStep,
+    OfflineStep,
+    OnlineStep,
+    RangeSpec,
+    ReleaseStep,
+    RemoveStep,
+    Step,
+)
+
+__all__ = ["StepRecord", "existing_blocks", "new_record"]
+
+
+class StepRecord(TypedDict):
+    """One entry of ``steps``; every key is always there.
+
+    ``ok``: the step did what the scenario says, which may be to fail. ``errno``, ``message``: how it
+    failed. ``start``, ``size``: bytes. ``blocks``: the memory blocks that the step is about and that
+    exist; ``blocks_done`` those that it really changed. ``leaks``: what the kernel left behind.
+    """
+
+    index: int
+    op: str
+    name: str | None
+    ok: bool
+    errno: str | None
+    message: str | None
+    start: int | None
+    size: int | None
+    blocks: list[int]
+    blocks_done: list[int]
+    leaks: list[str]
+    driver_result: str | None
+
+
+def new_record(step: Step, kernel: Kernel) -> StepRecord:
+    """Return the record of a step that has yet to run: what it is about, as far as that is known."""
+    start, size, blocks = _subject(step.args, kernel)
+    return StepRecord(
+        index=step.index,
+        op=step.op,
+        name=_name(step.args),
+        ok=True,
+        errno=None,
+        message=None,
+        start=start,
+        size=size,
+        blocks=blocks,
+        blocks_done=[],
+        leaks=[],
+        driver_result=None,
+    )
+
+
+def _name(args: Action) -> str | None:
+    if isinstance(args, (AddStep, AllocateStep, ReleaseStep)):
+        return args.name
+    if isinstance(args, (OnlineStep, OfflineStep, RemoveStep, EjectStep)):
+        return args.range.name
+    return None
+
+
+def _subject(args: Action, kernel: Kernel) -> tuple[int | None, int | None, list[int]]:
+    if isinstance(args, AddStep):
+        return args.address, args.size, []
+    if isinstance(args, AllocateStep):
+        return None, args.size, []
+    if isinstance(args, (OnlineStep, OfflineStep, RemoveStep, EjectStep)):
+        start, size = _hull(args.range, kernel)
+        return start, size, existing_blocks(args.range, kernel)
+    return None, None, []
+
+
+def _hull(spec: RangeSpec, kernel: Kernel) -> tuple[int | None, int | None]:
+    block_size = kernel.geometry.memory_block_size
+    if spec.kind == "block":
+        first, last = spec.first or 0, spec.last or 0
+        return first * block_size, (last - first + 1) * block_size
+    if spec.kind == "bytes":
+        return spec.start, spec.size
+    index = kernel.state.device_index(spec.name or "")
+    if index is None:
+        return None, None
+    ranges = kernel.state.devices[index].ranges
+    return ranges[0][0], ranges[-1][0] + ranges[-1][1] - ranges[0][0]
+
+
+def existing_blocks(spec: RangeSpec, kernel: Kernel) -> list[int]:
+    """Return the ids of the blocks of a range that exist, ascending; blocks partly in it included."""
+    if spec.kind == "name":
+        return device_blocks(kernel, spec.name or "")
+    first, last = spec.first or 0, spec.last or 0
+    if spec.kind == "bytes":
+        block_size = kernel.geometry.memory_block_size
+        first, last = (spec.start or 0) // block_size, ((spec.start or 0) + (spec.size or 0) - 1) // block_size
+    ids: Any = kernel.state.blocks.id
+    chosen = (ids >= np.int64(first)) & (ids <= np.int64(last))
+    found: list[int] = ids[chosen].tolist()
+    return found

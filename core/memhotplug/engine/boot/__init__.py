@@ -1,0 +1,1 @@
+"""Booting a machine: from sizes, or from what was recorded of one."""

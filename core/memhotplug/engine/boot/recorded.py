@@ -1,0 +1,393 @@
+"""Booting from a recorded machine: the counts exactly as recorded, the positions inferred.
+
+No file of a running kernel says which pages are free, hold the memmap, or belong to the kernel
+image beyond its sections. They are placed deterministically: free chunks as low as their orders
+allow, the memmap at the top of each node, per-cpu pages apart from the buddy lists.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from memhotplug.contracts import SizingRequest
+from memhotplug.engine.boot.sizes import parse_cmdline
+from memhotplug.engine.kernel import Kernel
+from memhotplug.engine.sparse_vmemmap import pair_runs
+from memhotplug.errors import InputError
+from memhotplug.formats.snapshot import RecordedMachine, RecordedZone, open_snapshot, read_machine
+from memhotplug.formats.snapshot.infer import blocks_of_zones
+from memhotplug.formats.snapshot.iomem import IomemEntry
+from memhotplug.formats.snapshot.placement import place_free
+from memhotplug.manager import Plugins
+from memhotplug.model.altmap import Altmap
+from memhotplug.model.blocks import NO_ZONE, BlockState, OnlineType
+from memhotplug.model.buddy import free_by_order
+from memhotplug.model.extents import EMPTY, Array, ExtentSet, merge
+from memhotplug.model.geometry import Geometry
+from memhotplug.model.resources import SYSTEM_RAM, Resource, ResourceTable
+from memhotplug.model.state import Allocation
+from memhotplug.model.vmemmap import MapRuns, Source
+from memhotplug.model.zones import Node, Zone, ZoneKind
+
+if TYPE_CHECKING:
+    from memhotplug.formats.scenario.models import MachineSpec
+
+__all__ = ["KnownPages", "kernel_from_machine", "kernel_from_snapshot"]
+
+_KINDS = {kind.label: kind for kind in ZoneKind}
+_STATES = {"online": BlockState.ONLINE, "offline": BlockState.OFFLINE, "going-offline": BlockState.ONLINE}
+
+
+def kernel_from_snapshot(spec: MachineSpec, base: str) -> Kernel:
+    """Boot the recorded machine that a scenario names.
+
+    Args:
+        base: the folder that the snapshot's path is relative to.
+
+    Raises:
+        InputError: it cannot be read, is contradictory, or is of another architecture.
+    """
+    assert spec.snapshot is not None
+    path = Path(base, spec.snapshot.path)
+    machine = read_machine(open_snapshot(path, spec.snapshot.step))
+    if machine.arch not in (None, spec.arch):
+        raise InputError(f"a machine of architecture {spec.arch}", got=machine.arch, file=machine.file)
+    cmdline = " ".join(part for part in (machine.cmdline, spec.cmdline) if part)
+    return kernel_from_machine(machine, spec.arch, spec.kernel, cmdline)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KnownPages:
+    """What page flags show of some pages, so that it need not be inferred.
+
+    Attributes:
+        covered: the pfns that the flags cover.
+        free: in a buddy list. waiting: on a per-cpu list. reserved: never managed, or in use as such.
+        movable: user pages. Whatever else is covered belongs to the kernel.
+    """
+
+    covered: ExtentSet
+    free: ExtentSet
+    waiting: ExtentSet
+    reserved: ExtentSet
+    movable: ExtentSet
+
+
+def kernel_from_machine(
+    machine: RecordedMachine, arch: str, profile: str, cmdline: str, known: KnownPages | None = None
+) -> Kernel:
+    """Boot a recorded machine under a profile.
+
+    Args:
+        known: what is known of single pages.
+
+    Raises:
+        InputError: the recorded counts contradict one another so that no machine can have them.
+    """
+    plugins = Plugins(arch, profile)
+    kernel = _kernel(plugins, machine, cmdline)
+    for note in machine.notes:
+        kernel.warn(f"{note.kind}: {note.text}")
+    kernel.warn("inferred: which pages are free, hold memmap or are in use; how many is as recorded")
+    kernel.state.resources = ResourceTable(list(_resources(machine)))
+    kernel.state.auto_online = _auto_online(kernel, machine)
+    for node in machine.nodes:
+        if node.online:
+            kernel.state.nodes[node.id] = Node(node.id, has_cpu=True)
+    _blocks(kernel, machine)
+    used = {}
+    for recorded in machine.zones:
+        if recorded.name in _KINDS and recorded.node in kernel.state.nodes:
+            zone = kernel.state.nodes[recorded.node].zones[_KINDS[recorded.name]]
+            used[zone.key] = _zone(kernel, machine, recorded, zone, known)
+    _holes(kernel)
+    mappings = _page_tables(kernel)
+    _memmap(kernel, mappings, [kernel.state.zone(key) for key in used], known)
+    for key, pages in used.items():
+        _owners(kernel, kernel.state.zone(key), pages, known)
+    kernel.state.boot_pages = kernel.state.total_managed()
+    return kernel
+
+
+def _kernel(plugins: Plugins, machine: RecordedMachine, cmdline: str) -> Kernel:
+    """Return a kernel without memory yet; of what it was booted with, it ignores the values that it refuses.
+
+    Models: kernel/params.c:parse_args() (v5.2 to v6.12).
+
+    Raises:
+        InputError: it refuses a value that is not on the recorded command line.
+    """
+    geometry = _geometry(plugins, machine, cmdline)
+    try:
+        return Kernel(plugins, geometry, parse_cmdline(cmdline))
+    except InputError:
+        recorded = set((machine.cmdline or "").split())
+        words = cmdline.split()
+        refused = [word for word in sorted(recorded) if _is_refused(plugins, geometry, word)]
+        if not refused:
+            raise
+    kernel = Kernel(plugins, geometry, parse_cmdline(" ".join(word for word in words if word not in refused)))
+    for word in refused:
+        kernel.warn(f"ignored, as by the recorded kernel: {word}")
+    return kernel
+
+
+def _is_refused(plugins: Plugins, geometry: Geometry, word: str) -> bool:
+    try:
+        Kernel(plugins, geometry, parse_cmdline(word))
+    except InputError:
+        return True
+    return False
+
+
+def _geometry(plugins: Plugins, machine: RecordedMachine, cmdline: str) -> Geometry:
+    """Return the architecture's sizes with those that were recorded in their place."""
+    from memhotplug.engine.profile import KernelProfile
+
+    profile: KernelProfile = plugins.ask(plugins.profile, "kernel_profile", KernelProfile)
+    total = machine.mem_total or sum(zone.managed for zone in machine.zones) * machine.page_size
+    request = SizingRequest(
+        version=profile.version,
+        memory=((0, machine.boot_memory or total),),
+        page_size=machine.page_size,
+        cmdline=parse_cmdline(cmdline),
+    )
+    sizes: Geometry = plugins.ask(plugins.arch, "page_sizing", Geometry, request=request)
+    block = machine.block_size or sizes.memory_block_size
+    section = machine.section_size or min(sizes.section_size, block)
+    order = sizes.pageblock_order if machine.pageblock_order is None else machine.pageblock_order
+    try:
+        return replace(
+            sizes, memory_block_size=block, section_size=section, max_order=machine.max_order, pageblock_order=order
+        )
+    except ValueError as problem:
+        raise InputError("sizes that fit together", got=str(problem), file=machine.file) from None
+
+
+def _auto_online(kernel: Kernel, machine: RecordedMachine) -> OnlineType:
+    for online_type in kernel.profile.auto_online_types:
+        if online_type.label == machine.auto_online_blocks:
+            return online_type
+    return OnlineType.OFFLINE
+
+
+def _resources(machine: RecordedMachine) -> Iterable[Resource]:
+    """Yield the top level of /proc/iomem; without it, System RAM where zones have pages."""
+    if machine.iomem:
+        yield from _tree(machine.iomem, 0)
+        return
+    pages = ExtentSet()
+    for zone in machine.zones:
+        runs = np.array(zone.extents, dtype=np.int64).reshape(-1, 2)
+        pages.add_many(runs[:, 0], runs[:, 1])
+    for low, high in pages:
+        yield Resource(start=low * machine.page_size, end=high * machine.page_size - 1, name=SYSTEM_RAM)
+
+
+def _tree(entries: tuple[IomemEntry, ...], depth: int) -> Iterator[Resource]:
+    """Yield the resources of one depth, each with those that stand below it in the file."""
+    heads = [index for index, entry in enumerate(entries) if entry.depth == depth]
+    for head, following in itertools.pairwise([*heads, len(entries)]):
+        entry = entries[head]
+        children = tuple(_tree(entries[head + 1 : following], depth + 1))
+        yield Resource(start=entry.start, end=entry.end, name=entry.name, children=children)
+
+
+def _blocks(kernel: Kernel, machine: RecordedMachine) -> None:
+    state = kernel.state
+    first = min(state.nodes)
+    blocks = machine.blocks
+    if not blocks:
+        blocks = blocks_of_zones(machine.zones, kernel.geometry.pages_per_block, machine.file)
+        kernel.warn("inferred: memory blocks online wherever zones have pages: none recorded")
+    for block in blocks:
+        zone = _KINDS.get(block.zone or "", NO_ZONE)
+        node = first if block.node is None else block.node
+        state.blocks.insert(block.id, 1, state=_STATES[block.state], zone=zone, nid=node, early=1)
+    starts, ends = state.block_bounds(slice(None))
+    state.sections = ExtentSet(starts, ends)
+    state.early = state.sections.copy()
+
+
+def _zone(
+    kernel: Kernel, machine: RecordedMachine, recorded: RecordedZone, zone: Zone, known: KnownPages | None
+) -> ExtentSet:
+    """Take over one zone's counts and place its free pages; return its pages that are in use."""
+    runs = np.array(recorded.extents, dtype=np.int64).reshape(-1, 2)
+    pages = ExtentSet(runs[:, 0], runs[:, 1])
+    zone.start_pfn, zone.spanned = recorded.start_pfn or 0, recorded.spanned
+    zone.present = zone.present_early = recorded.present
+    zone.managed, zone.cma = recorded.managed, recorded.cma
+    zone.wmark = (recorded.min, recorded.low, recorded.high)
+    reserve = (*recorded.protection, 0, 0, 0, 0)
+    zone.protection = (reserve[0], reserve[1], reserve[2], reserve[3])
+    zone.linked = pages
+    if known is not None and _fits(recorded, pages, known):
+        return _known_zone(kernel, recorded, zone, known, machine.max_order)
+    image = np.array(machine.kernel_image, dtype=np.int64).reshape(-1, 2)
+    top = ExtentSet(*_last(pages, kernel.geometry.memmap_pages(pages.total)))
+    avoid = ExtentSet(np.concatenate((image[:, 0], top.starts)), np.concatenate((image[:, 1], top.ends)))
+    free = place_free(
+        (pages.starts, pages.ends), recorded.free_by_order, machine.max_order,
+        avoid=(avoid.starts, avoid.ends), place=recorded.title,
+    )  # fmt: skip
+    zone.free = ExtentSet(*free)
+    used = pages.copy()
+    used.remove_many(*free)
+    zone.pcp = ExtentSet(*_first(used, recorded.pcp_pages))
+    used.remove_many(zone.pcp.starts, zone.pcp.ends)
+    return used
+
+
+def _fits(recorded: RecordedZone, pages: ExtentSet, known: KnownPages) -> bool:
+    """Return whether what is known of the zone's pages can be part of the recorded counts."""
+    free = ExtentSet(*known.free.clip_many(pages.starts, pages.ends))
+    if not free.total:
+        return False
+    counts = free_by_order(free, len(recorded.free_by_order) - 1)
+    return all(part <= whole for part, whole in zip(counts, recorded.free_by_order, strict=True))
+
+
+def _known_zone(kernel: Kernel, recorded: RecordedZone, zone: Zone, known: KnownPages, max_order: int) -> ExtentSet:
+    """Take free pages from where they are known, and place the others outside of what is known."""
+    pages = zone.linked
+    free = ExtentSet(*known.free.clip_many(pages.starts, pages.ends))
+    counts = free_by_order(free, max_order)
+    rest = pages.copy()
+    rest.remove_many(*_runs(known.covered))
+    left = [whole - part for whole, part in zip(recorded.free_by_order, counts, strict=True)]
+    placed = place_free(_runs(rest), left, max_order, place=recorded.title)
+    free.add_many(*placed)
+    zone.free = free
+    used = pages.copy()
+    used.remove_many(*_runs(free))
+    waiting = ExtentSet(*known.waiting.clip_many(*_runs(used)))
+    elsewhere = used.copy()
+    elsewhere.remove_many(*_runs(known.covered))
+    waiting.add_many(*_first(elsewhere, recorded.pcp_pages - waiting.total))
+    zone.pcp = waiting
+    used.remove_many(*_runs(waiting))
+    return used
+
+
+def _first(pages: ExtentSet, count: int) -> tuple[Array, Array]:
+    """Return the lowest ``count`` pages of a set."""
+    lengths = pages.ends - pages.starts
+    taken = np.clip(count - (np.cumsum(lengths) - lengths), 0, lengths)
+    return pages.starts[taken > 0], (pages.starts + taken)[taken > 0]
+
+
+def _last(pages: ExtentSet, count: int) -> tuple[Array, Array]:
+    """Return the highest ``count`` pages of a set."""
+    low, high = _first(ExtentSet(-pages.ends, -pages.starts), count)
+    return -high[::-1], -low[::-1]
+
+
+def _holes(kernel: Kernel) -> None:
+    """Note what online blocks lack: where no zone has a page."""
+    state = kernel.state
+    starts, ends = state.block_bounds(slice(None))
+    online = state.blocks.state == BlockState.ONLINE
+    state.holes = ExtentSet(starts[online], ends[online])
+    for zone in state.zones():
+        state.holes.remove_many(zone.linked.starts, zone.linked.ends)
+
+
+def _memmap(kernel: Kernel, mappings: MapRuns, zones: list[Zone], known: KnownPages | None) -> None:
+    """Back the memmap by pages in use, reserved ones first, from the top of memory down.
+
+    The pages behind a leaf may lie apart: where they are is not known, how far a leaf reaches is.
+
+    Args:
+        mappings: what describes all sections, and what shares a leaf with them.
+    """
+    state = kernel.state
+    reserved, allocated = [], []
+    for zone in sorted(zones, key=lambda zone: (zone.kind is ZoneKind.MOVABLE, -zone.kind)):
+        used = zone.linked.copy()
+        for pages in (zone.free, zone.pcp):
+            used.remove_many(pages.starts, pages.ends)
+        budget = _never_managed(zone, used, known)
+        reserved.append(budget)
+        used.remove_many(budget.starts, budget.ends)
+        allocated.append(used)
+    for source, pools in ((Source.BOOT, reserved), (Source.ALLOCATOR, allocated)):
+        for leaf in sorted(set(mappings.leaf.tolist()), reverse=True):
+            chosen = mappings[mappings.leaf == leaf]
+            missing = ExtentSet(*merge(chosen.start, chosen.end))
+            missing.remove_many(*_runs(state.vmemmap.mapped))
+            backing = state.vmemmap.backing()
+            room = [pool.copy() for pool in pools]
+            for pool in room:
+                pool.remove_many(*_runs(backing))
+            low = np.concatenate([pool.starts for pool in room] or [EMPTY])
+            high = np.concatenate([pool.ends for pool in room] or [EMPTY])
+            runs = pair_runs(*_runs(missing), low, high, state.vmemmap.described_per_page)
+            if len(runs[0]):
+                state.vmemmap.insert(MapRuns.make(*runs, leaf if source is Source.BOOT else 1, source))
+    if state.vmemmap.mapped.total < int((mappings.end - mappings.start).sum()):
+        raise InputError("at least as many pages in use as the memmap of the recorded blocks takes", got="fewer")
+
+
+def _never_managed(zone: Zone, used: ExtentSet, known: KnownPages | None) -> ExtentSet:
+    """Return as many pages in use as were never managed: those known as reserved first, then from the top down."""
+    count = zone.present - zone.managed
+    if known is None:
+        return ExtentSet(*_last(used, count))
+    budget = ExtentSet(*_last(ExtentSet(*known.reserved.clip_many(*_runs(used))), count))
+    other = used.copy()
+    other.remove_many(*_runs(known.covered))
+    budget.add_many(*_last(other, count - budget.total))
+    if budget.total < count:
+        rest = used.copy()
+        rest.remove_many(*_runs(budget))
+        budget.add_many(*_last(rest, count - budget.total))
+    return budget
+
+
+def _owners(kernel: Kernel, zone: Zone, used: ExtentSet, known: KnownPages | None) -> None:
+    """Split a zone's pages in use: memmap, reserved ones that were never managed, the recorded workload."""
+    state = kernel.state
+    rest = used.copy()
+    boot = ExtentSet(*rest.clip_many(*_runs(state.vmemmap.backing_from(Source.BOOT))))
+    memmap = state.vmemmap.backing()
+    rest.remove_many(memmap.starts, memmap.ends)
+    never = _never_managed(zone, used, known)
+    never.remove_many(*_runs(boot))
+    reserved = ExtentSet(*_last(never, zone.present - zone.managed - boot.total))
+    state.reserved.add_many(reserved.starts, reserved.ends)
+    rest.remove_many(reserved.starts, reserved.ends)
+    movable = ExtentSet(*known.movable.clip_many(*_runs(rest))) if known is not None else ExtentSet()
+    rest.remove_many(*_runs(movable))
+    for name, part in (("recorded", rest), ("recorded movable", movable)):
+        old = state.allocations.get(name)
+        pages = old.pages.copy() if old else ExtentSet()
+        pages.add_many(*_runs(part))
+        state.allocations[name] = Allocation(name=name, movable=part is movable, kernel=True, pages=pages)
+
+
+def _runs(pages: ExtentSet) -> tuple[Array, Array]:
+    return pages.starts, pages.ends
+
+
+def _page_tables(kernel: Kernel) -> MapRuns:
+    """Note which page tables the recorded memory has, by populating it on a copy; return the mappings of its memmap."""
+    trial = kernel.copy()
+    trial.state.vmemmap = type(kernel.state.vmemmap)(kernel.geometry.described_per_page)
+    trial.boot_altmap = Altmap(0, kernel.geometry.end_pfn)
+    for low, high in kernel.state.sections:
+        nid = min(kernel.state.nodes)
+        trial.vmemmap_populate(low, high - low, nid, None)
+        trial.ensure_section_roots(low, high - low, nid)
+        if trial.plugins.has(trial.plugins.arch, "create_mapping"):
+            trial.plugins.call(
+                trial.plugins.arch, "create_mapping", kernel=trial, start_pfn=low, nr_pages=high - low, nid=nid
+            )
+    kernel.state.page_tables = trial.state.page_tables
+    return trial.state.vmemmap.runs

@@ -1,0 +1,306 @@
+"""Booting a modelled machine from sizes: zones, blocks, the boot memmap and what the kernel takes.
+
+Boot memory is contiguous from the architecture's base, without a hole, nodes in the order given.
+What a real kernel reserves and allocates while it boots depends on its configuration; the figures
+here stand for a lean guest kernel and are documented in docs/model.md.
+
+Models: mm/page_alloc.c:free_area_init_nodes(), mm/sparse.c:sparse_init(), and
+drivers/base/memory.c:memory_dev_init() (v5.2 to v6.12).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from memhotplug.contracts import BootRange, SizingRequest, ZoneLimit
+from memhotplug.engine.boot.movablecore import movable_pfns
+from memhotplug.engine.kernel import Kernel
+from memhotplug.errors import InputError
+from memhotplug.manager import Plugins
+from memhotplug.model.altmap import Altmap
+from memhotplug.model.blocks import NO_ZONE, BlockState, OnlineType
+from memhotplug.model.extents import ExtentSet
+from memhotplug.model.geometry import Geometry
+from memhotplug.model.resources import SYSTEM_RAM, Resource
+from memhotplug.model.state import Allocation
+from memhotplug.model.vmemmap import Source
+from memhotplug.model.watermarks import setup_watermarks
+from memhotplug.model.zones import Node, ZoneKind
+from memhotplug.units import format_size, parse_size, round_down, round_up
+
+__all__ = ["DISTRO", "LEAN", "RESERVES", "BootConfig", "Reserve", "boot_kernel", "parse_cmdline"]
+
+_FIRMWARE = 1 << 20  # bytes below the first MiB that firmware keeps
+_IMAGE_OFFSET = 16 << 20  # where the kernel is loaded, from the start of memory
+
+_SMALLEST = 128 << 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reserve:
+    """What a guest kernel takes while it boots, its memmap apart; an assumption, not a measurement.
+
+    Attributes:
+        name: what the assumption is called.
+        image: bytes that never reach the page allocator: text, data, initramfs, early reservations.
+        early: bytes that the kernel has allocated when boot has finished, on the first node.
+        early_share: the same, as one part in so many of each node: hash tables, per-cpu areas, slab.
+    """
+
+    name: str
+    image: int
+    early: int
+    early_share: int
+
+
+LEAN = Reserve(name="lean", image=48 << 20, early=0, early_share=128)
+"""A container or microVM class guest kernel."""
+
+DISTRO = Reserve(name="distro", image=104 << 20, early=14 << 20, early_share=69)
+"""A distribution kernel, fitted to Debian 6.12 guests of 256 MiB (MemTotal 151284 kB, MemFree 133056 kB)
+and 1 GiB (924276 kB, 894616 kB)."""
+
+RESERVES = {reserve.name: reserve for reserve in (LEAN, DISTRO)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BootConfig:
+    """How to boot a machine; sizes in bytes, None for the architecture's own choice."""
+
+    arch: str
+    profile: str
+    memory: tuple[tuple[int, int], ...]
+    page_size: int | None = None
+    memory_block_size: int | None = None
+    physical_address_bits: int | None = None
+    rzm: int | None = None
+    cmdline: str = ""
+    sparsemem_vmemmap: bool = True
+    reserve: Reserve = LEAN
+
+
+def parse_cmdline(text: str) -> dict[str, str]:
+    """Return kernel parameters by name; dashes in names become underscores, the last value wins.
+
+    Models: kernel/params.c:parse_args().
+    """
+    params = {}
+    for word in text.split():
+        name, _, value = word.partition("=")
+        params[name.replace("-", "_")] = value.strip('"')
+    return params
+
+
+def boot_kernel(config: BootConfig) -> Kernel:
+    """Boot a machine.
+
+    Raises:
+        InputError: the configuration is not possible. PluginError: a plugin is missing or broken.
+    """
+    plugins = Plugins(config.arch, config.profile)
+    kernel = new_kernel(plugins, config)
+    ranges = _boot_ranges(kernel, config)
+    limits: Sequence[ZoneLimit] = plugins.ask(plugins.arch, "zone_limits", Sequence, geometry=kernel.geometry)
+    movable = movable_pfns(kernel.geometry, kernel.params, ranges, limits)
+    for boot_range in ranges:
+        begin = movable.get(boot_range.nid, kernel.geometry.end_pfn)
+        _add_node_memory(kernel, boot_range, limits, begin)
+    _set_up_memmap(kernel, ranges, config.reserve)
+    _reserve(kernel, ranges, config.reserve)
+    _release_to_allocator(kernel)
+    _create_blocks(kernel)
+    kernel.state.boot_pages = kernel.state.total_managed()
+    setup_watermarks(kernel.state)
+    setup_watermarks(kernel.state)  # the first pass sets the high marks that the second one subtracts
+    return kernel
+
+
+def new_kernel(plugins: Plugins, config: BootConfig) -> Kernel:
+    """Return a kernel without memory, its sizes fixed and its command line read."""
+    params = parse_cmdline(config.cmdline)
+    request = SizingRequest(
+        version=_version(plugins),
+        memory=config.memory,
+        page_size=config.page_size,
+        memory_block_size=config.memory_block_size,
+        physical_address_bits=config.physical_address_bits,
+        rzm=config.rzm,
+        cmdline=params,
+    )
+    geometry = plugins.ask(plugins.arch, "page_sizing", Geometry, request=request)
+    kernel = Kernel(plugins, geometry, params)
+    kernel.sparsemem_vmemmap = config.sparsemem_vmemmap
+    kernel.state.auto_online = _default_state(kernel, params)
+    return kernel
+
+
+def _version(plugins: Plugins) -> tuple[int, int]:
+    from memhotplug.engine.profile import KernelProfile
+
+    profile: KernelProfile = plugins.ask(plugins.profile, "kernel_profile", KernelProfile)
+    return profile.version
+
+
+def _default_state(kernel: Kernel, params: Mapping[str, str]) -> OnlineType:
+    """Return what memhp_default_state= asks for; a word that the kernel does not know is ignored."""
+    word = params.get("memhp_default_state")
+    for online_type in kernel.profile.auto_online_types:
+        if word == online_type.label:
+            return online_type
+    if word is not None:
+        kernel.warn(f"memhp_default_state={word} is not known to {kernel.profile.name} and ignored")
+    return OnlineType.OFFLINE
+
+
+def _boot_ranges(kernel: Kernel, config: BootConfig) -> list[BootRange]:
+    base: int = kernel.plugins.ask(kernel.plugins.arch, "boot_base", int, geometry=kernel.geometry)
+    limit = _mem_limit(kernel)
+    ranges = []
+    for index, (nid, size) in enumerate(config.memory):
+        _check_node(kernel.geometry, config, index, nid, size)
+        end = min(base + size, limit)
+        if end > base:
+            ranges.append(BootRange(start=base, end=end, nid=nid))
+        base += size
+    total = sum(found.end - found.start for found in ranges)
+    if total < _SMALLEST:
+        raise InputError(f"at least {format_size(_SMALLEST)} of boot memory", got=format_size(total))
+    if ranges[-1].end > 1 << kernel.geometry.physical_address_bits:
+        raise InputError(
+            f"boot memory within {kernel.geometry.physical_address_bits} physical address bits", got=format_size(total)
+        )
+    return ranges
+
+
+def _mem_limit(kernel: Kernel) -> int:
+    text = kernel.params.get("mem")
+    if not text:
+        return 1 << 62
+    try:
+        return parse_size(text)
+    except ValueError as problem:
+        raise InputError(str(problem), got=f"mem={text}", path="machine.cmdline") from None
+
+
+def _check_node(geometry: Geometry, config: BootConfig, index: int, nid: int, size: int) -> None:
+    unit = geometry.page_size if index == len(config.memory) - 1 else geometry.memory_block_size
+    if size % unit:
+        raise InputError(
+            f"a multiple of {format_size(unit)} ({'page' if unit == geometry.page_size else 'memory block'})",
+            got=format_size(size), path=f"machine.memory[{index}].size" if len(config.memory) > 1 else "machine.memory",
+        )  # fmt: skip
+    if not 0 <= nid < geometry.max_nodes:
+        raise InputError(f"a node below {geometry.max_nodes}", got=nid, path=f"machine.memory[{index}].node")
+
+
+def _add_node_memory(kernel: Kernel, boot_range: BootRange, limits: Sequence[ZoneLimit], movable_pfn: int) -> None:
+    state, geometry = kernel.state, kernel.geometry
+    if boot_range.nid not in state.nodes:
+        nodes = {**state.nodes, boot_range.nid: Node(boot_range.nid, has_cpu=not state.nodes)}
+        state.nodes = dict(sorted(nodes.items()))
+    start_pfn, end_pfn = geometry.pfn(boot_range.start), geometry.pfn(boot_range.end)
+    state.resources.request(Resource(start=boot_range.start, end=boot_range.end - 1, name=SYSTEM_RAM))
+    section = geometry.pages_per_section
+    for pages in (state.sections, state.early):
+        pages.add(round_down(start_pfn, section), round_up(end_pfn, section))
+    block = geometry.pages_per_block
+    state.holes.add(end_pfn, round_up(end_pfn, block))
+    state.holes.add(round_down(start_pfn, block), start_pfn)
+    low = start_pfn
+    kinds = [(limit.kind, min(limit.end_pfn, movable_pfn)) for limit in limits]
+    for kind, limit_pfn in (*kinds, (ZoneKind.MOVABLE, end_pfn)):
+        high = min(limit_pfn, end_pfn)
+        if high <= low:
+            continue
+        zone = state.nodes[boot_range.nid].zones[kind]
+        kernel.link_to_zone(zone, low, high)
+        zone.present += high - low
+        zone.present_early += high - low
+        low = high
+
+
+def _set_up_memmap(kernel: Kernel, ranges: Sequence[BootRange], reserve: Reserve) -> None:
+    """Back the memmap of each node by pages at the top of that node, as memblock hands them out.
+
+    How many pages that takes is the architecture's affair: it is measured on a copy first.
+    """
+    for boot_range in ranges:
+        start_pfn, end_pfn = kernel.geometry.pfn(boot_range.start), kernel.geometry.pfn(boot_range.end)
+        section = kernel.geometry.pages_per_section
+        low, high = round_down(start_pfn, section), round_up(end_pfn, section)
+        trial = kernel.copy()
+        needed = _populate_boot(trial, low, high, boot_range.nid, Altmap(0, end_pfn))
+        largest = int(trial.state.vmemmap.runs.leaf.max(initial=1))
+        base = round_down(end_pfn - needed, largest)
+        if base < start_pfn + kernel.geometry.pfn(_IMAGE_OFFSET + reserve.image):
+            raise InputError(
+                "boot memory that holds the kernel and its memmap", got=format_size(boot_range.end - boot_range.start)
+            )
+        _populate_boot(kernel, low, high, boot_range.nid, Altmap(base, end_pfn - base))
+
+
+def _populate_boot(kernel: Kernel, start_pfn: int, end_pfn: int, nid: int, altmap: Altmap) -> int:
+    """Populate boot memmap from a bump allocator; return the pages it took."""
+    kernel.boot_altmap = altmap
+    kernel.vmemmap_populate(start_pfn, end_pfn - start_pfn, nid, None)
+    kernel.ensure_section_roots(start_pfn, end_pfn - start_pfn, nid)
+    if kernel.plugins.has(kernel.plugins.arch, "create_mapping"):
+        kernel.plugins.call(
+            kernel.plugins.arch, "create_mapping",
+            kernel=kernel, start_pfn=start_pfn, nr_pages=end_pfn - start_pfn, nid=nid,
+        )  # fmt: skip
+    kernel.boot_altmap = None
+    return altmap.total_alloc + int(altmap.align.sum())
+
+
+def _reserve(kernel: Kernel, ranges: Sequence[BootRange], reserve: Reserve) -> None:
+    """Set aside what firmware and the kernel image keep, and what early boot allocates."""
+    state, geometry = kernel.state, kernel.geometry
+    base = geometry.pfn(ranges[0].start)
+    state.reserved.add(base, base + geometry.pfn(_FIRMWARE))
+    image = base + geometry.pfn(_IMAGE_OFFSET)
+    behind = image + geometry.pfn(reserve.image)
+    state.reserved.add(image, behind)
+    early = ExtentSet()
+    for boot_range in ranges:
+        low = geometry.pfn(boot_range.start)
+        share = (boot_range.end - boot_range.start) // reserve.early_share
+        if low == base:
+            low, share = behind, share + reserve.early
+        early.add(low, low + geometry.pfn(share))
+    state.allocations["kernel"] = Allocation(name="kernel", kernel=True, pages=early)
+
+
+def _release_to_allocator(kernel: Kernel) -> None:
+    """Give every zone its managed pages. Models: mm/memblock.c:memblock_free_all()."""
+    state = kernel.state
+    memmap = state.vmemmap.backing_from(Source.BOOT)
+    taken = state.allocations["kernel"].pages
+    for zone in state.zones():
+        pages = zone.linked.copy()
+        for kept_out in (state.reserved, memmap, state.holes):
+            pages.remove_many(kept_out.starts, kept_out.ends)
+        zone.managed = pages.total
+        pages.remove_many(taken.starts, taken.ends)
+        zone.free = pages
+
+
+def _create_blocks(kernel: Kernel) -> None:
+    """Create the block devices of boot memory: online, in their one zone or in none."""
+    state = kernel.state
+    per_block = kernel.geometry.pages_per_block
+    ids = ExtentSet(state.sections.starts // per_block, -(-state.sections.ends // per_block))
+    for first, end in ids:
+        state.blocks.insert(first, end - first, early=1, state=BlockState.ONLINE)
+    starts, ends = state.block_bounds(slice(None))
+    zones = state.blocks.zone.copy()
+    nids = state.blocks.nid.copy()
+    seen = zones != NO_ZONE
+    for zone in state.zones():
+        inside = zone.linked.covered_many(starts, ends) > 0
+        zones[inside & ~seen] = zone.kind
+        zones[inside & seen] = NO_ZONE
+        nids[inside & ~seen] = zone.nid
+        seen |= inside
+    state.blocks.set(slice(None), zone=zones, nid=nids)

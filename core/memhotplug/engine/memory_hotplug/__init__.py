@@ -1,0 +1,1 @@
+"""mm/memory_hotplug.c: adding, onlining, offlining and removing memory, one file for each."""

@@ -1,0 +1,153 @@
+"""One hot-add, from the request to the driver's own verdict; and the driver's removal."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from functools import partial
+
+from memhotplug.contracts import AddRequest, LazyRanges, PhysRange
+from memhotplug.engine.kernel import Kernel
+from memhotplug.engine.memory_hotplug.online import offline_blocks, online_blocks
+from memhotplug.engine.memory_hotplug.remove import remove_leftovers, remove_memory
+from memhotplug.errors import MemoryHotplugError
+from memhotplug.model.blocks import BlockState, OnlineType
+from memhotplug.units import format_blocks
+
+__all__ = ["device_blocks", "eject", "hot_add"]
+
+
+def hot_add(kernel: Kernel, request: AddRequest) -> str | None:
+    """Have a driver add memory; return what the driver made of it.
+
+    Raises:
+        MemoryHotplugError: the first error that add_memory() returned or the driver refused with;
+            what was added before it stays. ``driver_result`` is attached as an attribute.
+    """
+    key = kernel.plugins.driver(request.driver)
+    kernel.add_errors.clear()
+    verdict: str | None = None
+    try:
+        answer = kernel.plugins.ask(key, "driver_ranges", Sequence, kernel=kernel, request=request)
+        ranges = LazyRanges(answer, partial(_checked, kernel, key))
+        if kernel.plugins.has(key, "driver_add"):
+            verdict = _verdict(kernel, key, "driver_add", request=request, ranges=ranges)
+        else:
+            for phys_range in ranges:
+                kernel.add_range(request, phys_range)
+        if kernel.add_errors:
+            raise kernel.add_errors[0]
+    except MemoryHotplugError as problem:
+        first = kernel.add_errors[0] if kernel.add_errors else problem
+        first.driver_result = verdict or problem.driver_result
+        first.leaks = tuple(leak for refused in kernel.add_errors or [problem] for leak in refused.leaks)
+        raise first from (None if first is problem else problem)
+    finally:
+        _close(kernel, request)
+    return verdict
+
+
+def _verdict(kernel: Kernel, key: str, hook: str, **arguments: object) -> str | None:
+    """Call a hook that answers with what the driver made of it, in words, or with None.
+
+    Raises:
+        PluginError: as ``Plugins.call()``, or the answer is something else.
+    """
+    answer: object = kernel.plugins.call(key, hook, kernel=kernel, **arguments)
+    if answer is None or isinstance(answer, str):
+        return answer
+    raise kernel.plugins.blame(key, f"hook {hook} answered {answer!r}, which is no text")
+
+
+def _checked(kernel: Kernel, key: str, item: object) -> PhysRange:
+    """Return one range that ``driver_ranges`` answered.
+
+    Raises:
+        PluginError: it is none, or not one that can be.
+    """
+    wrong = None
+    if not isinstance(item, PhysRange) or not _of_numbers(item):
+        wrong = f"{item!r}, which is no PhysRange"
+    elif item.start < 0 or item.size < 0:
+        wrong = f"a negative range: {item!r}"
+    elif not (0 <= item.withheld <= item.size and 0 <= (item.backed or 0) <= item.size):
+        wrong = f"more or less than a whole range: {item!r}"
+    else:
+        return item
+    raise kernel.plugins.blame(key, f"hook driver_ranges answered {wrong}")
+
+
+def _of_numbers(item: PhysRange) -> bool:
+    needed = (item.start, item.size, item.withheld)
+    optional = tuple(value for value in (item.nid, item.backed) if value is not None)
+    return all(isinstance(value, int) and not isinstance(value, bool) for value in needed + optional)
+
+
+def _close(kernel: Kernel, request: AddRequest) -> None:
+    devices = kernel.state.devices
+    if not devices or devices[-1].name != request.name or devices[-1].closed:
+        return
+    if devices[-1].ranges or devices[-1].enabled or devices[-1].waiting:
+        kernel.state.put_device(len(devices) - 1, closed=True)
+    else:
+        devices.pop()
+
+
+def device_blocks(kernel: Kernel, name: str) -> list[int]:
+    """Return the ids of a device's blocks, ascending; empty if there is no such device."""
+    index = kernel.state.device_index(name)
+    if index is None:
+        return []
+    blocks = kernel.state.blocks
+    ids: list[int] = blocks.id[blocks.device == index].tolist()
+    return ids
+
+
+def eject(kernel: Kernel, name: str) -> str | None:
+    """Have a device's driver take it out: offline what is online, then remove.
+
+    Raises:
+        MemoryHotplugError: EBUSY as a rule; what was offlined comes back by a plain online.
+    """
+    index = kernel.state.plugged_index(name)
+    if index is None:
+        raise MemoryHotplugError(errno.ENODEV, f"there is no memory of {name!r}")
+    key = kernel.plugins.driver(kernel.state.devices[index].driver)
+    if kernel.plugins.has(key, "driver_eject"):
+        return _verdict(kernel, key, "driver_eject", name=name)
+    _offline_in_two_passes(kernel, name)
+    device = kernel.state.devices[index]
+    for start, size in device.ranges:
+        remove_memory(kernel, start, size)
+    for start, size in device.enabled:
+        remove_leftovers(kernel, start, size)
+    kernel.state.put_device(index, enabled=(), waiting=())
+    return None
+
+
+def _offline_in_two_passes(kernel: Kernel, name: str) -> None:
+    """Offline every online block, trying twice; if one stays online, bring the others back.
+
+    Models: drivers/acpi/scan.c:acpi_scan_try_to_offline() (v5.2 to v6.12).
+    """
+    done: list[int] = []
+    problem: MemoryHotplugError | None = None
+    for _ in range(2):
+        problem = None
+        for block in _online(kernel, name):
+            try:
+                done += offline_blocks(kernel, [block])
+            except MemoryHotplugError as refused:
+                problem = problem or refused
+    if problem is None:
+        return
+    busy = format_blocks(_online(kernel, name))
+    for block in sorted(done):
+        online_blocks(kernel, [block], OnlineType.ONLINE)
+    raise MemoryHotplugError(errno.EBUSY, f"blocks of {name!r} stay online ({busy}): {problem.reason}")
+
+
+def _online(kernel: Kernel, name: str) -> list[int]:
+    ids = device_blocks(kernel, name)
+    state = kernel.state
+    return [block for block in ids if state.blocks.state[state.blocks.rows(block, block)][0] == BlockState.ONLINE]

@@ -1,0 +1,137 @@
+"""A machine as plain data: the ``machine``, ``blocks``, ``zones`` … of the JSON output."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from memhotplug.engine.base_memory import valid_zones
+from memhotplug.engine.kernel import Kernel
+from memhotplug.engine.views.invariants import violations
+from memhotplug.model.blocks import BlockState
+from memhotplug.model.buddy import free_by_order
+from memhotplug.model.resources import Resource
+from memhotplug.model.vmemmap import Source
+from memhotplug.model.zones import ZoneKind
+
+__all__ = ["describe_machine", "describe_state", "memmap_totals"]
+
+
+def describe_machine(kernel: Kernel) -> dict[str, object]:
+    """Return the JSON object ``machine``; sizes in bytes, ``max_order`` inclusive."""
+    geometry = kernel.geometry
+    return {
+        "arch": kernel.plugins.arch.partition(":")[2],
+        "kernel": kernel.profile.name,
+        "page_size": geometry.page_size,
+        "section_size": geometry.section_size,
+        "memory_block_size": geometry.memory_block_size,
+        "struct_page_size": geometry.struct_page_size,
+        "pageblock_pages": geometry.pageblock_pages,
+        "max_order": geometry.max_order,
+    }
+
+
+def describe_state(kernel: Kernel) -> dict[str, object]:
+    """Return the rest of the JSON object, ``steps`` apart."""
+    return {
+        "blocks": _blocks(kernel),
+        "zones": _zones(kernel),
+        "vmemmap": list(kernel.profile.heads(kernel)),
+        "memmap": memmap_totals(kernel),
+        "iomem": [_resource(entry) for entry in kernel.state.resources],
+        "warnings": list(kernel.warnings),
+        "violations": violations(kernel),
+    }
+
+
+def _blocks(kernel: Kernel) -> list[dict[str, object]]:
+    state, blocks = kernel.state, kernel.state.blocks
+    size, pages = kernel.geometry.memory_block_size, kernel.geometry.pages_per_block
+    memmap = state.vmemmap_pages_by_block().tolist()
+    # A self-hosting block may reserve more than its memmap fills (memmap_on_memory=force).
+    kept = np.maximum(state.blocks.altmap_pages - state.vmemmap_pages_by_block(), 0) * (state.blocks.altmap_pages > 0)
+    withheld = (state.withheld_by_block() + kept).tolist()
+    names = [device.name for device in state.devices]
+    zones = _valid_zones_by_row(kernel)
+    state_labels = {int(word): word.label for word in BlockState}
+    zone_labels = {int(kind): kind.label for kind in ZoneKind}
+    columns = (blocks.id, blocks.state, blocks.nid, blocks.zone, blocks.device)
+    rows = zip(*(column.tolist() for column in columns), zones, memmap, withheld, strict=True)
+    return [
+        {
+            "id": block,
+            "state": state_labels[number],
+            "node": nid,
+            "zone": zone_labels.get(zone),
+            "valid_zones": valid,
+            "start": block * size,
+            "size": size,
+            "vmemmap_pages": held,
+            "usable_pages": pages - held - kept,
+            "device": names[device] if device >= 0 else None,
+        }
+        for block, number, nid, zone, device, valid, held, kept in rows
+    ]
+
+
+def _valid_zones_by_row(kernel: Kernel) -> list[list[str]]:
+    """Return valid_zones for every block; runs of like blocks between span borders are asked once."""
+    state, blocks = kernel.state, kernel.state.blocks
+    spans = [(zone.start_pfn, zone.end_pfn) for zone in state.zones() if zone.spanned]
+    borders = sorted({edge for span in spans for edge in span})
+    starts, ends = state.block_bounds(slice(None))
+    keys = np.stack(
+        [
+            np.searchsorted(borders, starts, side="right"),
+            np.searchsorted(borders, ends, side="left"),
+            blocks.nid.astype(np.int64),
+            blocks.state.astype(np.int64),
+            blocks.zone.astype(np.int64),
+            blocks.group.astype(np.int64),
+        ]
+    )
+    _, first, index = np.unique(keys, axis=1, return_index=True, return_inverse=True)
+    answers = [valid_zones(kernel, row) for row in first.tolist()]
+    return [answers[which] for which in index.reshape(-1).tolist()]
+
+
+def _zones(kernel: Kernel) -> list[dict[str, object]]:
+    return [
+        {
+            "node": zone.nid,
+            "zone": zone.kind.label,
+            "start_pfn": zone.start_pfn,
+            "spanned": zone.spanned,
+            "present": zone.present,
+            "managed": zone.managed,
+            "free": zone.nr_free,
+            "free_by_order": free_by_order(zone.free, kernel.geometry.max_order),
+        }
+        for zone in kernel.state.zones()
+        if zone.spanned
+    ]
+
+
+def memmap_totals(kernel: Kernel) -> dict[str, object]:
+    """Return what the memmap of hot-added memory costs, in pages, and on which nodes it lies."""
+    state = kernel.state
+    runs = state.vmemmap.runs
+    runs = runs[runs.source != Source.BOOT]
+    pages = (runs.end - runs.start) // state.vmemmap.described_per_page
+    names = [name for name in state.allocations if name.startswith("page tables ") and "mem_section" not in name]
+    by_node: dict[int, int] = {}
+    starts, ends = state.block_bounds(slice(None))
+    backing = state.vmemmap.backing(runs)
+    held_by_block = backing.covered_many(starts, ends)
+    for nid in sorted(set(state.blocks.nid[held_by_block > 0].tolist())):
+        by_node[nid] = int(held_by_block[state.blocks.nid == nid].sum())
+    return {
+        "self_hosted_pages": int(pages[runs.source == Source.ALTMAP].sum()),
+        "allocated_pages": int(pages[runs.source == Source.ALLOCATOR].sum()),
+        "page_table_pages": sum(state.allocations[name].pages.total for name in names),
+        "by_node": {str(nid): count for nid, count in by_node.items()},
+    }
+
+
+def _resource(entry: Resource) -> dict[str, object]:
+    return {"start": entry.start, "end": entry.end, "name": entry.name}

@@ -1,0 +1,1 @@
+"""File formats that mhp reads: scenarios, snapshots, recordings."""

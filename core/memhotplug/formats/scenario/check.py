@@ -1,0 +1,247 @@
+"""Checks one mapping of a scenario, or the keywords of one Python call, against its model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from pydantic import ValidationError
+
+from memhotplug.formats.scenario.catalog import Catalog, CatalogCache
+from memhotplug.formats.scenario.expectation import ExpectStep
+from memhotplug.formats.scenario.models import (
+    Action,
+    AddStep,
+    AllocateStep,
+    DriverPolicy,
+    EjectStep,
+    MachineSpec,
+    OfflineStep,
+    OnlineStep,
+    Record,
+    ReleaseStep,
+    RemoveStep,
+    WriteStep,
+    keys_of,
+)
+from memhotplug.formats.scenario.problems import At, Problem, Where, first_error, from_pydantic, mapping_of, unknown_key
+from memhotplug.formats.scenario.refusal import RefusedError, suggest
+from memhotplug.formats.scenario.values import (
+    EXPECTED_SIZE,
+    one_of,
+    read_bool,
+    read_int,
+    read_list,
+    read_size,
+    read_text,
+    read_word,
+)
+from memhotplug.keyspec import KeySpec
+
+__all__ = ["OPERATIONS", "check_drivers", "check_machine", "check_record", "check_step", "parse_args", "read_key"]
+
+R = TypeVar("R", bound=Record)
+
+OPERATIONS: Final[Mapping[str, type[Action]]] = {
+    "add": AddStep,
+    "online": OnlineStep,
+    "offline": OfflineStep,
+    "write": WriteStep,
+    "allocate": AllocateStep,
+    "release": ReleaseStep,
+    "remove": RemoveStep,
+    "eject": EjectStep,
+    "expect": ExpectStep,
+}
+_PYTHON_NAMES: Final = {"add_memory": "add"}
+
+
+def read_key(spec: KeySpec, value: object) -> object:
+    """Return the value of a driver's own key: bytes, a tuple of bytes, int, bool or text.
+
+    Raises:
+        RefusedError: it is not what the driver declared.
+    """
+    return _READERS[spec.kind](spec, value)
+
+
+def _size(spec: KeySpec, value: object) -> int:
+    return read_size(value, minimum=1 if spec.minimum is None else spec.minimum, maximum=spec.maximum)
+
+
+def _size_list(spec: KeySpec, value: object) -> object:
+    expected = f"a list of sizes, each {EXPECTED_SIZE}"
+    sizes = read_list(value, partial(_size, spec), expected)
+    if not sizes:
+        raise RefusedError(expected)
+    return sizes
+
+
+def _int(spec: KeySpec, value: object) -> int:
+    return read_int(value, minimum=0 if spec.minimum is None else spec.minimum, maximum=spec.maximum)
+
+
+def _word(spec: KeySpec, value: object) -> str:
+    return read_word(value, spec.choices) if spec.choices else read_text(value, empty=False, expected="a word")
+
+
+_READERS: Final[Mapping[str, Callable[[KeySpec, object], object]]] = {
+    "size": _size,
+    "size_list": _size_list,
+    "int": _int,
+    "bool": lambda _spec, value: read_bool(value),
+    "word": _word,
+    "text": lambda _spec, value: read_text(value),
+}
+
+
+def check_record(model: type[R], data: object, problems: list[Problem]) -> R | None:
+    """Return the record that ``data`` is; what is wrong with it is added to ``problems``."""
+    if isinstance(data, model):
+        return data
+    if not isinstance(data, Mapping):
+        problems.append(Problem((), mapping_of(model)))
+        return None
+    keys = [str(key) for key in data]
+    for conflict in model.conflicts(keys):
+        at: At = "missing" if conflict.missing else "key"
+        problems.append(Problem((conflict.key,), conflict.expected, at))
+    try:
+        return model.model_validate(data if isinstance(data, dict) else dict(data))
+    except ValidationError as error:
+        problems.extend(from_pydantic(error, model))
+        return None
+
+
+def check_machine(data: object, catalog: Catalog, problems: list[Problem]) -> MachineSpec | None:
+    """Return the machine; its architecture and its kernel must be installed."""
+    machine = check_record(MachineSpec, data, problems)
+    if isinstance(data, Mapping):
+        for key, kind in (("arch", "arch"), ("kernel", "profiles")):
+            problems.extend(_not_installed(data, key, kind, catalog))
+    return machine
+
+
+def check_drivers(data: object, catalog: Catalog, problems: list[Problem]) -> dict[str, DriverPolicy] | None:
+    """Return the policy for each driver that has one; the drivers must be installed."""
+    if not isinstance(data, Mapping):
+        problems.append(Problem((), "a mapping from drivers to policies, such as {acpi: {mhp_flags: device}}"))
+        return None
+    policies: dict[str, DriverPolicy] = {}
+    installed = catalog.names("drivers")
+    expected = _installed("drivers", installed)
+    for name, policy in data.items():
+        if name not in installed:
+            problems.append(Problem((name,), expected, "key", names=tuple(installed)))
+            continue
+        found: list[Problem] = []
+        record = check_record(DriverPolicy, policy, found)
+        problems.extend(problem.below((name,)) for problem in found)
+        if record is not None:
+            policies[name] = record
+    return policies
+
+
+def _installed(kind: str, names: list[str]) -> str:
+    word = {"arch": "architecture", "profiles": "kernel", "drivers": "driver"}[kind]
+    return f"an installed {word}, {one_of(names)}" if names else f"an installed {word}; none is installed"
+
+
+def _not_installed(data: Mapping[str, Any], key: str, kind: str, catalog: Catalog) -> Iterator[Problem]:
+    try:
+        word = read_text(data.get(key), empty=False)
+    except RefusedError:
+        return  # the model says so
+    names = catalog.names(kind)
+    if word not in names:
+        yield Problem((key,), _installed(kind, names), nearest=suggest(word, names))
+
+
+def check_step(op: str, data: object, catalog: Catalog, problems: list[Problem]) -> Action | None:
+    """Return the record of one operation; what is wrong with it is added to ``problems``."""
+    if op == "add" and isinstance(data, Mapping):
+        data = _split_add(data, catalog, problems)
+    return check_record(OPERATIONS[op], data, problems)
+
+
+def _split_add(data: Mapping[str, Any], catalog: Catalog, problems: list[Problem]) -> dict[str, object]:
+    """Return what is common to all drivers, with the driver's own keys read into ``options``."""
+    common = keys_of(AddStep)
+    own = _driver_keys(data, catalog, problems)
+    options: dict[str, object] = {}
+    rest: dict[str, object] = {"options": options}
+    for key, value in data.items():
+        if key in common:
+            rest[key] = value
+        elif own is not None and key in own:
+            _read_option(key, own[key], value, options, problems)
+        elif own is not None:
+            problems.append(unknown_key((key,), [*common, *own]))
+    _sum_up_size(data, own or {}, options, rest, problems)
+    return rest
+
+
+def _driver_keys(data: Mapping[str, Any], catalog: Catalog, problems: list[Problem]) -> Mapping[str, KeySpec] | None:
+    if "driver" not in data:
+        return None
+    wrong = list(_not_installed(data, "driver", "drivers", catalog))
+    problems.extend(wrong)
+    try:
+        return None if wrong else catalog.driver_keys(read_text(data["driver"], empty=False))
+    except RefusedError:
+        return None
+
+
+def _read_option(key: str, spec: KeySpec, value: object, options: dict[str, object], problems: list[Problem]) -> None:
+    try:
+        options[key] = read_key(spec, value)
+    except RefusedError as refusal:
+        problems.append(Problem((key, *refusal.where), refusal.expected, nearest=refusal.nearest))
+
+
+def _sum_up_size(
+    data: Mapping[str, Any],
+    own: Mapping[str, KeySpec],
+    options: dict[str, object],
+    rest: dict[str, object],
+    problems: list[Problem],
+) -> None:
+    replacing = [key for key in data if key in own and own[key].replaces_size]
+    if not replacing:
+        return
+    given = [key for key in data if key == "size" or key in replacing]
+    if len(given) > 1:
+        problems.append(Problem((given[1],), f"either {given[0]} or {given[1]}, and not both", "key"))
+    value = options.get(replacing[0], 1)  # 1 stands in where the value itself is already refused
+    rest["size"] = sum(value) if isinstance(value, tuple) else value
+
+
+def parse_args(op: str, keywords: Mapping[str, object], catalog: Catalog) -> Any:
+    """Check the keywords of one Python call as the same keys of a scenario.
+
+    Args:
+        op: an operation (``add`` or ``add_memory``, ``online`` …), ``boot`` for the machine's keys, or
+            ``drivers`` for the policies by driver.
+        keywords: plain Python values; sizes are text or bytes, None means not given.
+        catalog: the installed plugins.
+
+    Returns:
+        The operation's model, a ``MachineSpec``, or a dict of ``DriverPolicy``.
+
+    Raises:
+        InputError: with the path ``op.key``, and without file, line and column.
+    """
+    given = {key: value for key, value in keywords.items() if value is not None}
+    catalog = CatalogCache(catalog)
+    problems: list[Problem] = []
+    record: object
+    if op == "boot":
+        record = check_machine(given, catalog, problems)
+    elif op == "drivers":
+        record = check_drivers(given, catalog, problems)
+    else:
+        record = check_step(_PYTHON_NAMES.get(op, op), given, catalog, problems)
+    prefix: Where = (op,)
+    first_error(given, problems, prefix=prefix)
+    return record

@@ -1,0 +1,284 @@
+"""The records of a scenario: the machine, the drivers' policies, and one model for each operation.
+
+The field names are the scenario's keys, and the keywords of the Python API. Values arrive here as
+nodes of the YAML tree or as plain Python values and leave as bytes, numbers, words and records.
+What depends on the machine (does the profile know the flag, is the size aligned) is not judged here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from memhotplug.formats.scenario.fields import (
+    ADDRESS,
+    BOOL,
+    ERRNO,
+    FLAGS,
+    NAME,
+    NODE,
+    PATH,
+    PLUGIN,
+    POWER_SIZE,
+    RANGE,
+    SIZE,
+    TEXT,
+    Leaf,
+    choice,
+    integer,
+)
+from memhotplug.formats.scenario.ranges import RangeSpec
+from memhotplug.formats.scenario.refusal import RefusedError, suggest
+from memhotplug.formats.scenario.values import EXPECTED_SIZE, read_text
+from memhotplug.formats.scenario.yamltree import ScalarNode
+
+__all__ = [
+    "VETOABLE_EVENTS",
+    "Action",
+    "AddStep",
+    "AllocateStep",
+    "BootMemory",
+    "Conflict",
+    "DriverPolicy",
+    "EjectStep",
+    "MachineSpec",
+    "OfflineStep",
+    "OnlineStep",
+    "Record",
+    "ReleaseStep",
+    "RemoveStep",
+    "SnapshotRef",
+    "Veto",
+    "WriteStep",
+    "keys_of",
+]
+
+VETOABLE_EVENTS: Final = ("MEM_PREPARE_ONLINE", "MEM_GOING_ONLINE", "MEM_GOING_OFFLINE")
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Keys that are each fine but do not go together.
+
+    Attributes:
+        key: the key at fault, or the one that is missing; empty where it could be one of several.
+        expected: what would be accepted.
+        missing: whether ``key`` is missing.
+    """
+
+    key: str
+    expected: str
+    missing: bool = False
+
+
+class Record(BaseModel):
+    """What all records have in common: frozen, and no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def conflicts(cls, keys: Sequence[str]) -> Iterator[Conflict]:
+        """Yield what is wrong with giving exactly these keys, in the order in which they were given."""
+        yield from ()
+
+
+def _read_event(value: object) -> str:
+    expected = f"an event that can be vetoed, one of: {', '.join(VETOABLE_EVENTS)}"
+    event = read_text(value, empty=False, expected=expected)
+    if event in VETOABLE_EVENTS:
+        return event
+    raise RefusedError(expected, nearest=suggest(event.replace("CANCEL", "GOING"), VETOABLE_EVENTS))
+
+
+_EVENT: Final = Leaf(
+    _read_event, f"an event that can be vetoed, one of: {', '.join(VETOABLE_EVENTS)}", {"enum": list(VETOABLE_EVENTS)}
+)
+
+
+class Veto(Record):
+    """A notifier that refuses one event."""
+
+    event: Annotated[str, _EVENT.says("The notifier event that is refused.")]
+    errno: Annotated[str, ERRNO.says("What the notifier answers.")]
+
+
+class Action(Record):
+    """What every operation may carry."""
+
+    fails: Annotated[str | None, ERRNO.says("The errno with which this step must fail.")] = None
+    veto: Annotated[Veto | None, Field(description="A notifier refuses an event during this step.")] = None
+
+
+class AddStep(Action):
+    """A driver hot-adds memory."""
+
+    driver: Annotated[str, PLUGIN.says("The driver that adds the memory.")]
+    name: Annotated[str | None, NAME.says("How later steps call this memory.")] = None
+    size: Annotated[int, SIZE.says("How much to add.")]
+    address: Annotated[
+        int | None, ADDRESS.says("Where it begins; without it, the first legal address above all memory.")
+    ] = None
+    node: Annotated[int | None, NODE.says("The node it belongs to.")] = None
+    mhp_flags: Annotated[tuple[str, ...] | None, FLAGS.says("MHP flags for this add, instead of the driver's.")] = None
+    options: dict[str, object] = Field(default_factory=dict)
+
+    INTERNAL: ClassVar[frozenset[str]] = frozenset(("options",))
+
+
+class OnlineStep(Action):
+    """Memory blocks go online."""
+
+    range: Annotated[RangeSpec, RANGE.says("Which blocks, one request each, ascending.")]
+    zone: Annotated[
+        Literal["kernel", "movable", "auto"], choice("kernel", "movable", "auto").says("The zone; default auto.")
+    ] = "auto"
+
+
+class OfflineStep(Action):
+    """Memory blocks go offline."""
+
+    range: Annotated[RangeSpec, RANGE.says("Which blocks, one request each, ascending.")]
+
+
+class RemoveStep(Action):
+    """remove_memory(): EBUSY if any block is online."""
+
+    range: Annotated[RangeSpec, RANGE.says("What to remove.")]
+
+
+class EjectStep(Action):
+    """The driver takes its device out."""
+
+    range: Annotated[RangeSpec, RANGE.says("The device, by the name of the step that added it.")]
+
+
+class WriteStep(Action):
+    """A write to a simulated sysfs attribute."""
+
+    path: Annotated[str, PATH.says("The attribute, below /sys/devices/system unless it begins with /sys/.")]
+    value: Annotated[str, TEXT.says("What is written, as it stands here.")]
+    capable: Annotated[bool, BOOL.says("Whether the writer has CAP_SYS_ADMIN; default true.")] = True
+
+
+class AllocateStep(Action):
+    """A workload takes pages."""
+
+    name: Annotated[str, NAME.says("How release calls this workload.")]
+    size: Annotated[int, SIZE.says("How much memory it takes.")]
+    zone: Annotated[
+        Literal["kernel", "movable"],
+        choice("kernel", "movable").says("Unmovable kernel memory, or movable user memory; default movable."),
+    ] = "movable"
+    node: Annotated[int, NODE.says("The node to take it from first; default 0.")] = 0
+    order: Annotated[int, integer(0, 20, "an order").says("Every chunk has 2^order pages; default 0.")] = 0
+    pinned: Annotated[bool, BOOL.says("Whether the pages are pinned and cannot migrate; default false.")] = False
+    scatter: Annotated[
+        bool, BOOL.says("Take every second chunk, so that no bigger free chunk remains; default false.")
+    ] = False
+
+
+class ReleaseStep(Action):
+    """A workload gives its pages back."""
+
+    name: Annotated[str, NAME.says("The workload, by the name of the step that allocated.")]
+
+
+class BootMemory(Record):
+    """The boot memory of one node."""
+
+    node: Annotated[int, NODE.says("The node.")]
+    size: Annotated[int, SIZE.says("How much memory it has at boot.")]
+
+
+_SNAPSHOT: Final = "the path of a snapshot"
+
+
+def _read_snapshot_path(value: object) -> str:
+    return read_text(os.fspath(value) if isinstance(value, os.PathLike) else value, empty=False, expected=_SNAPSHOT)
+
+
+class SnapshotRef(Record):
+    """A recorded machine, or one step of a recording."""
+
+    path: Annotated[
+        str,
+        Leaf(_read_snapshot_path, _SNAPSHOT, {"type": "string", "minLength": 1}).says(
+            "The snapshot, relative to the scenario."
+        ),
+    ]
+    step: Annotated[int | None, integer(0, None, "a step of the recording").says("The step of a recording.")] = None
+
+
+def _memory_list(value: object) -> object:
+    expected = f"{EXPECTED_SIZE}, or a list such as [{{node: 0, size: 2G}}]"
+    if isinstance(value, (list, tuple)):
+        if value:
+            return value
+        raise RefusedError(expected)
+    try:
+        return ({"node": 0, "size": SIZE.read(value)},)
+    except RefusedError as refusal:
+        raise RefusedError(refusal.expected.replace(EXPECTED_SIZE, expected)) from None
+
+
+def _snapshot_mapping(value: object) -> object:
+    if isinstance(value, (ScalarNode, str, os.PathLike)):
+        return {"path": value}
+    return value
+
+
+_ONE_SOURCE: Final = "memory or snapshot, and not both"
+
+
+class MachineSpec(Record):
+    """The machine before the first step."""
+
+    arch: Annotated[str, PLUGIN.says("The architecture.")]
+    kernel: Annotated[str, PLUGIN.says("The kernel whose rules apply: a profile.")]
+    memory: Annotated[
+        tuple[BootMemory, ...],
+        BeforeValidator(_memory_list),
+        Field(description="Boot memory: a size, or a list with the size of each node."),
+    ] = ()
+    snapshot: Annotated[
+        SnapshotRef | None,
+        BeforeValidator(_snapshot_mapping),
+        Field(description="A recorded machine, instead of memory."),
+    ] = None
+    page_size: Annotated[int | None, POWER_SIZE.says("Base page size, where the architecture has a choice.")] = None
+    memory_block_size: Annotated[
+        int | None, POWER_SIZE.says("Memory block size; without it, the architecture's own rule.")
+    ] = None
+    physical_address_bits: Annotated[
+        int | None, integer(32, 64, "a number of bits").says("Physical address width; memory beyond it is E2BIG.")
+    ] = None
+    cmdline: Annotated[str, TEXT.says("The kernel command line.")] = ""
+    sparsemem_vmemmap: Annotated[bool, BOOL.says("CONFIG_SPARSEMEM_VMEMMAP; default true.")] = True
+    rzm: Annotated[int | None, POWER_SIZE.says("s390: the increment of standby memory.")] = None
+
+    @classmethod
+    def conflicts(cls, keys: Sequence[str]) -> Iterator[Conflict]:
+        """Boot memory and a snapshot exclude each other, and one of them is needed."""
+        sources = [key for key in keys if key in ("memory", "snapshot")]
+        if not sources:
+            yield Conflict("", _ONE_SOURCE, missing=True)
+        if len(sources) > 1:
+            yield Conflict(sources[-1], _ONE_SOURCE)
+
+
+class DriverPolicy(Record):
+    """What a scenario decides about a driver, whatever the driver's own policy is."""
+
+    mhp_flags: Annotated[tuple[str, ...], FLAGS.says("The MHP flags that the driver passes.")]
+
+
+def keys_of(model: type[Record]) -> list[str]:
+    """Return the keys that ``model`` accepts, those that every step has last."""
+    internal: frozenset[str] = getattr(model, "INTERNAL", frozenset())
+    fields: Mapping[str, Any] = model.model_fields
+    own = [key for key in fields if key not in Action.model_fields and key not in internal]
+    return own + [key for key in Action.model_fields if key in fields]

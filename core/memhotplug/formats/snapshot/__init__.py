@@ -1,0 +1,31 @@
+"""Reading recorded machines: snapshots (directory, tar archive) and recordings of real kernels (JSON).
+
+``open_snapshot`` finds the files, ``read_machine`` turns them into a ``RecordedMachine``,
+``read_recording`` reads a whole recording for replaying it. ``placement`` (not imported here: it
+needs NumPy) chooses where the recorded free pages lie.
+"""
+
+from memhotplug.formats.snapshot.files import open_snapshot
+from memhotplug.formats.snapshot.read import RecordedBlock, RecordedMachine, RecordedNode, RecordedZone, read_machine
+from memhotplug.formats.snapshot.recording import KPageFlags, RecordedOp, RecordedStep, Recording, read_recording
+from memhotplug.formats.snapshot.source import LIMITS, Limits, Note, SnapshotFiles, SnapshotMeta, Source
+
+__all__ = [
+    "LIMITS",
+    "KPageFlags",
+    "Limits",
+    "Note",
+    "RecordedBlock",
+    "RecordedMachine",
+    "RecordedNode",
+    "RecordedOp",
+    "RecordedStep",
+    "RecordedZone",
+    "Recording",
+    "SnapshotFiles",
+    "SnapshotMeta",
+    "Source",
+    "open_snapshot",
+    "read_machine",
+    "read_recording",
+]

@@ -1,0 +1,177 @@
+"""Parsing the small files: meminfo, id lists, single values, the attributes of memory blocks, the kernel's version."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from memhotplug.formats.snapshot.layout import ARCH_NAMES, MEMORY, PARAMETERS
+from memhotplug.formats.snapshot.source import SnapshotFiles, Source
+
+__all__ = [
+    "BlockFiles",
+    "block_files",
+    "kernel_arch",
+    "kernel_release",
+    "module_parameters",
+    "parse_hex",
+    "parse_ids",
+    "parse_meminfo",
+]
+
+_MEMINFO = re.compile(r"(?:Node\s+\d+\s+)?([^:\s][^:]*):\s+(\d{1,20})( kB)?")
+_BLOCK = re.compile(rf"{MEMORY}/memory(\d{{1,9}})/(\w+)")
+_STATES = ("online", "offline", "going-offline")
+_MAX_IDS = 1 << 16
+
+
+def parse_meminfo(text: str, source: Source) -> dict[str, int]:
+    """Return the values of a meminfo, a node's too: bytes where the file says kB, else counts.
+
+    Raises:
+        InputError: there is no value in it, or a line that is not one.
+    """
+    values: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        match = _MEMINFO.fullmatch(line.strip())
+        if match is None:
+            raise source.error("a line such as 'MemTotal: 924276 kB'", got=repr(line[:80]), line=number)
+        values[match[1]] = int(match[2]) * (1024 if match[3] else 1)
+    if "MemTotal" not in values:
+        raise source.error("a line 'MemTotal: N kB'", got="none")
+    return values
+
+
+def parse_ids(text: str, source: Source) -> tuple[int, ...]:
+    """Return the ids of a list such as ``0-3,8``, ascending; an empty list is empty.
+
+    Raises:
+        InputError: not such a list, or one of more than 65536 ids.
+    """
+    ids: list[int] = []
+    for part in text.strip().split(",") if text.strip() else []:
+        match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if first > last or last - first >= _MAX_IDS or (ids and first <= ids[-1]):
+            raise source.error("ascending ids such as '0-3,8'", got=repr(text.strip()[:80]))
+        ids.extend(range(first, last + 1))
+    return tuple(ids)
+
+
+def parse_hex(text: str, source: Source) -> int:
+    """Return a hexadecimal attribute's value (``block_size_bytes``, ``phys_index``).
+
+    Raises:
+        InputError: not one hexadecimal number.
+    """
+    if not re.fullmatch(r"(0x)?[0-9a-fA-F]{1,16}", text.strip()):
+        raise source.error("a hexadecimal number", got=repr(text.strip()[:80]))
+    return int(text.strip(), 16)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BlockFiles:
+    """The attributes of one memory block as sysfs shows them; None where one was not recorded.
+
+    Models: drivers/base/memory.c (v5.2) and Documentation/admin-guide/mm/memory-hotplug.rst
+
+    Attributes:
+        valid_zones: zone names; empty when the kernel shows ``none``.
+    """
+
+    id: int
+    state: str | None
+    valid_zones: tuple[str, ...] | None
+    removable: bool | None
+    phys_index: int | None
+    phys_device: int | None
+    node: int | None
+
+
+def block_files(snapshot: SnapshotFiles) -> tuple[BlockFiles, ...]:
+    """Return the recorded memory blocks, ascending by id.
+
+    Raises:
+        InputError: an attribute whose value cannot be read, or the same block twice (``memory7``, ``memory07``).
+    """
+    texts: dict[int, dict[str, str]] = {}
+    names: dict[int, str] = {}
+    for path, text in snapshot.files.items():
+        match = _BLOCK.fullmatch(path)
+        if match is None:
+            continue
+        block, name = int(match[1]), f"{MEMORY}/memory{match[1]}"
+        if names.setdefault(block, name) != name:
+            raise snapshot.at(name).error(f"block {block} once", got=f"also {names[block].rsplit('/', 1)[1]}")
+        texts.setdefault(block, {})[match[2]] = text.strip()
+    return tuple(_block(snapshot, block, names[block], texts[block]) for block in sorted(texts))
+
+
+def _block(snapshot: SnapshotFiles, block: int, name: str, texts: Mapping[str, str]) -> BlockFiles:
+    state = texts.get("state")
+    if state is not None and state not in _STATES:
+        raise snapshot.at(f"{name}/state").error(f"one of {', '.join(_STATES)}", got=repr(state[:80]))
+    zones = texts.get("valid_zones")
+    if zones is not None and not re.fullmatch(r"[A-Za-z0-9]+( [A-Za-z0-9]+)*", zones):
+        raise snapshot.at(f"{name}/valid_zones").error("zone names or 'none'", got=repr(zones[:80]))
+    removable = texts.get("removable")
+    if removable not in (None, "0", "1"):
+        raise snapshot.at(f"{name}/removable").error("0 or 1", got=repr(removable[:80]))
+    index = texts.get("phys_index")
+    return BlockFiles(
+        id=block,
+        state=state,
+        valid_zones=None if zones is None else tuple(zone for zone in zones.split() if zone != "none"),
+        removable=None if removable is None else removable == "1",
+        phys_index=None if index is None else parse_hex(index, snapshot.at(f"{name}/phys_index")),
+        phys_device=_decimal(texts.get("phys_device"), snapshot.at(f"{name}/phys_device")),
+        node=_decimal(texts.get("node"), snapshot.at(f"{name}/node")),
+    )
+
+
+def module_parameters(snapshot: SnapshotFiles) -> dict[str, str]:
+    """Return the memory_hotplug module's parameters as sysfs shows them, by name."""
+    found = {
+        path.rsplit("/", 1)[1]: text.strip()
+        for path, text in snapshot.files.items()
+        if path.startswith(f"{PARAMETERS}/")
+    }
+    return dict(sorted({**snapshot.meta.parameters, **found}.items()))
+
+
+def kernel_release(snapshot: SnapshotFiles) -> str | None:
+    """Return the kernel's release verbatim (``uname -r``), None when nothing recorded tells."""
+    release = (snapshot.get("proc/sys/kernel/osrelease") or "").strip()
+    if release or snapshot.meta.kernel_release:
+        return release or snapshot.meta.kernel_release
+    version = re.match(r"Linux version (\S+)", snapshot.get("proc/version") or "")
+    if version:
+        return version[1]
+    uname = re.match(r"Linux \S+ (\S+)", _uname(snapshot))
+    return uname[1] if uname else None
+
+
+def kernel_arch(snapshot: SnapshotFiles) -> str | None:
+    """Return the architecture plugin's name, None when nothing recorded tells."""
+    if snapshot.meta.arch:
+        return snapshot.meta.arch
+    words = [(snapshot.get("proc/sys/kernel/arch") or "").strip(), *reversed(_uname(snapshot).split())]
+    words += re.split(r"[-.+_ ]", kernel_release(snapshot) or "")
+    words += [name for name in ARCH_NAMES if (kernel_release(snapshot) or "").endswith(name)]
+    return next((ARCH_NAMES[word] for word in words if word in ARCH_NAMES), None)
+
+
+def _uname(snapshot: SnapshotFiles) -> str:
+    texts = (snapshot.get(f"sos_commands/{plugin}/uname_-a") for plugin in ("kernel", "host"))
+    return next((text.strip() for text in texts if text), "")
+
+
+def _decimal(text: str | None, source: Source) -> int | None:
+    if text is None:
+        return None
+    if not re.fullmatch(r"\d{1,9}", text):
+        raise source.error("a number", got=repr(text[:80]))
+    return int(text)

@@ -1,0 +1,67 @@
+"""Opening a snapshot, whatever it is kept in: a directory, a tar archive, or one step of a recording."""
+
+from __future__ import annotations
+
+import os
+
+from memhotplug.formats.snapshot.directory import read_directory
+from memhotplug.formats.snapshot.source import LIMITS, Limits, SnapshotFiles, SnapshotMeta, Source
+from memhotplug.formats.snapshot.streams import open_stream
+
+__all__ = ["open_snapshot"]
+
+
+def open_snapshot(path: str | os.PathLike[str], step: int | None = None, *, limits: Limits = LIMITS) -> SnapshotFiles:
+    """Read the machine files that ``path`` holds.
+
+    Args:
+        path: a directory, a tar archive (plain, gzip, xz, bzip2) or a recording (JSON, plain or compressed).
+        step: which step of a recording, from 0; the default is the first.
+        limits: how large it may be.
+
+    Raises:
+        InputError: nothing there, truncated, foreign, hostile or contradictory; names the file and the step.
+    """
+    source = Source(file=os.fspath(path))
+    if os.path.isdir(source.file):
+        _no_step(source, step, "a directory")
+        files = read_directory(source, limits)
+        return _plain(source, "directory", files)
+    if not os.path.exists(source.file):
+        raise source.error("a snapshot directory, a tar archive or a recording", got="no such file")
+    if not os.path.isfile(source.file):
+        raise source.error("a snapshot directory, a tar archive or a recording", got="a special file")
+    if _looks_like_json(source):
+        from memhotplug.formats.snapshot.recording import read_step
+
+        return read_step(source, 0 if step is None else step, limits)
+    from memhotplug.formats.snapshot.archive import read_archive
+
+    _no_step(source, step, "a tar archive")
+    return _plain(source, "archive", read_archive(source, limits))
+
+
+def _looks_like_json(source: Source) -> bool:
+    with open_stream(source, 1 << 20) as stream:
+        head = stream.read(512)
+    if not head:
+        raise source.error("a snapshot directory, a tar archive or a recording", got="an empty file")
+    # A tar header begins with a name and is padded with NULs; JSON holds none.
+    return head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[", b'"') and b"\0" not in head
+
+
+def _no_step(source: Source, step: int | None, what: str) -> None:
+    if step is not None:
+        raise source.error(f"no step with {what}; only a recording has steps", got=f"step {step}")
+
+
+def _plain(source: Source, kind: str, files: dict[str, str]) -> SnapshotFiles:
+    if not files:
+        raise source.error("files of a machine such as proc/zoneinfo", got="none of them")
+    return SnapshotFiles(
+        source=source,
+        kind="directory" if kind == "directory" else "archive",
+        step=None,
+        meta=SnapshotMeta(),
+        files=dict(sorted(files.items())),
+    )

@@ -1,0 +1,82 @@
+"""Parsing /proc/iomem: the tree of physical address ranges."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from memhotplug.formats.snapshot.source import Source
+
+__all__ = ["IomemEntry", "is_hidden", "parse_iomem", "system_ram"]
+
+_ENTRY = re.compile(r"( *)([0-9a-f]{4,16})-([0-9a-f]{4,16}) : (.*)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IomemEntry:
+    """One range; ``end`` is inclusive, in bytes, as the file shows it.
+
+    Attributes:
+        depth: 0 for the outermost ranges; the parent is the last entry above with a smaller depth.
+    """
+
+    start: int
+    end: int
+    name: str
+    depth: int
+
+
+def parse_iomem(text: str, source: Source) -> tuple[IomemEntry, ...]:
+    """Return the ranges in the order of the file.
+
+    Models: kernel/resource.c:r_show() (v5.2): zeros for whoever may not see addresses.
+
+    Raises:
+        InputError: not an iomem, ranges that end before they start, overlap, or leave their parent.
+    """
+    entries: list[IomemEntry] = []
+    open_ranges: list[IomemEntry] = []  # the last entry of each depth down to here
+    hidden = True
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        match = _ENTRY.fullmatch(line.rstrip())
+        if match is None or len(match[1]) % 2:
+            raise source.error("a line such as '00100000-3ffdffff : System RAM'", got=repr(line[:80]), line=number)
+        entry = IomemEntry(start=int(match[2], 16), end=int(match[3], 16), name=match[4], depth=len(match[1]) // 2)
+        hidden = hidden and entry.start == entry.end == 0
+        if not hidden:
+            _check(entry, open_ranges, source, number)
+        open_ranges[entry.depth :] = [entry]
+        entries.append(entry)
+    return tuple(entries)
+
+
+def is_hidden(entries: Sequence[IomemEntry]) -> bool:
+    """Return whether the addresses were withheld: all are zero, as an unprivileged reader sees them."""
+    return bool(entries) and all(entry.start == entry.end == 0 for entry in entries)
+
+
+def system_ram(entries: Sequence[IomemEntry]) -> list[tuple[int, int]]:
+    """Return the memory that the kernel uses as RAM: byte ranges, half-open, ascending.
+
+    Hot-added memory counts, whatever its driver calls it (``System RAM (kmem)``).
+    """
+    return sorted((entry.start, entry.end + 1) for entry in entries if entry.name.startswith("System RAM"))
+
+
+def _check(entry: IomemEntry, open_ranges: Sequence[IomemEntry], source: Source, line: int) -> None:
+    shown = f"{entry.start:08x}-{entry.end:08x} : {entry.name}"
+    if entry.end < entry.start:
+        raise source.error("a range that ends after its start", got=repr(shown), line=line)
+    if entry.depth > len(open_ranges):
+        raise source.error("a range below its parent, two spaces deeper", got=repr(shown), line=line)
+    if entry.depth:
+        parent = open_ranges[entry.depth - 1]
+        if entry.start < parent.start or entry.end > parent.end:
+            raise source.error(f"a range inside that of {parent.name!r}", got=repr(shown), line=line)
+    if entry.depth < len(open_ranges):
+        before = open_ranges[entry.depth]
+        if entry.start <= before.end:
+            raise source.error(f"a range after that of {before.name!r}, not overlapping", got=repr(shown), line=line)

@@ -1,0 +1,137 @@
+"""Typed access to a foreign JSON document, with errors that name the place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import cast
+
+from memhotplug.formats.snapshot.source import Limits, Source
+from memhotplug.formats.snapshot.streams import open_stream
+
+__all__ = ["JsonObject", "as_array", "as_count", "as_text", "load_json"]
+
+_MAX_NUMBER = 1 << 64
+
+
+def load_json(source: Source, limits: Limits) -> object:
+    """Return the document in ``source.file``, decompressing it as needed.
+
+    Raises:
+        InputError: truncated, damaged, too large, or not JSON.
+    """
+    with open_stream(source, limits.json_bytes) as stream:
+        data = stream.read()
+    try:
+        return cast(object, json.loads(data.decode("utf-8-sig")))
+    except json.JSONDecodeError as exc:
+        raise source.error(
+            "a complete JSON document", got=f"{exc.msg} in line {exc.lineno} column {exc.colno}"
+        ) from exc
+    except (ValueError, RecursionError) as exc:
+        raise source.error("a JSON document in UTF-8", got=type(exc).__name__) from exc
+
+
+def as_count(value: object, source: Source) -> int:
+    """Return ``value`` if it is a non-negative integer below 2**64.
+
+    Raises:
+        InputError: it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _MAX_NUMBER:
+        raise source.error("a non-negative integer", got=_shown(value))
+    return value
+
+
+def as_text(value: object, source: Source) -> str:
+    """Return ``value`` if it is a string.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not isinstance(value, str):
+        raise source.error("a string", got=_shown(value))
+    return value
+
+
+def as_array(value: object, source: Source) -> list[object]:
+    """Return ``value`` if it is an array.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not isinstance(value, list):
+        raise source.error("an array", got=_shown(value))
+    return value
+
+
+class JsonObject:
+    """One object of the document; ``source`` is its place."""
+
+    def __init__(self, value: object, source: Source) -> None:
+        if not isinstance(value, dict):
+            raise source.error("an object", got=_shown(value))
+        self.value: Mapping[str, object] = value
+        self.source = source
+
+    def has(self, key: str) -> bool:
+        """Return whether the key is there with something other than null."""
+        return self.value.get(key) is not None
+
+    def need(self, key: str) -> object:
+        """Return what is at ``key``.
+
+        Raises:
+            InputError: nothing is.
+        """
+        if not self.has(key):
+            raise self.source.error(f"the key {key!r}", got="none")
+        return self.value[key]
+
+    def text(self, key: str) -> str:
+        """Return the string at ``key``, which must be there."""
+        return as_text(self.need(key), self.source.key(key))
+
+    def count(self, key: str) -> int:
+        """Return the non-negative integer at ``key``, which must be there."""
+        return as_count(self.need(key), self.source.key(key))
+
+    def text_or_none(self, key: str) -> str | None:
+        """Return the string at ``key``, None when it is not there."""
+        return self.text(key) if self.has(key) else None
+
+    def count_or_none(self, key: str) -> int | None:
+        """Return the non-negative integer at ``key``, None when it is not there."""
+        return self.count(key) if self.has(key) else None
+
+    def number_or_none(self, key: str) -> float | None:
+        """Return the number at ``key``, None when it is not there."""
+        value = self.value.get(key)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise self.source.key(key).error("a number", got=_shown(value))
+        return None if value is None else float(value)
+
+    def array(self, key: str) -> list[object]:
+        """Return the array at ``key``, which must be there."""
+        return as_array(self.need(key), self.source.key(key))
+
+    def counts(self, key: str) -> tuple[int, ...]:
+        """Return the array of non-negative integers at ``key``, which must be there."""
+        place = self.source.key(key)
+        return tuple(as_count(item, place.key(index)) for index, item in enumerate(self.array(key)))
+
+    def texts(self, key: str) -> dict[str, str]:
+        """Return the object of strings at ``key``, empty when it is not there."""
+        if not self.has(key):
+            return {}
+        place = self.source.key(key)
+        members = JsonObject(self.value[key], place).value
+        for name, item in members.items():
+            if not isinstance(item, str):  # the place of every string would cost more than reading it
+                as_text(item, place.key(name))
+        return cast(dict[str, str], dict(members))
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."

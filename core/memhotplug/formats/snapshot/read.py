@@ -1,0 +1,336 @@
+"""From the files of a snapshot to a ``RecordedMachine``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from memhotplug.formats.snapshot.attributes import (
+    BlockFiles,
+    block_files,
+    kernel_arch,
+    kernel_release,
+    module_parameters,
+    parse_hex,
+    parse_ids,
+    parse_meminfo,
+)
+from memhotplug.formats.snapshot.buddyinfo import FreeCounts, parse_buddyinfo, parse_pagetypeinfo
+from memhotplug.formats.snapshot.disagree import disagreements
+from memhotplug.formats.snapshot.extents import Extents, merge
+from memhotplug.formats.snapshot.infer import (
+    DEFAULT_MAX_ORDER,
+    blocks_over,
+    estimate_free,
+    infer_block_size,
+    infer_page_size,
+    infer_zones,
+    inferred,
+    zone_extents,
+)
+from memhotplug.formats.snapshot.iomem import IomemEntry, is_hidden, parse_iomem
+from memhotplug.formats.snapshot.layout import MEMORY, NODE
+from memhotplug.formats.snapshot.records import RecordedBlock, RecordedMachine, RecordedNode, RecordedZone, ram_pfns
+from memhotplug.formats.snapshot.source import Note, SnapshotFiles
+from memhotplug.formats.snapshot.zoneinfo import ZoneInfo, parse_zoneinfo
+from memhotplug.units import format_blocks, is_power_of_two
+
+_T = TypeVar("_T")
+
+__all__ = ["RecordedBlock", "RecordedMachine", "RecordedNode", "RecordedZone", "read_machine"]
+
+
+def read_machine(files: SnapshotFiles) -> RecordedMachine:
+    """Parse a snapshot, infer what is missing, and note where its files disagree.
+
+    Raises:
+        InputError: a file cannot be parsed, or the machine cannot be used: neither zoneinfo nor
+            buddyinfo, overlapping ranges, a size that is no power of two, blocks of unknown size.
+    """
+    return _Reader(files).machine()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Memory:
+    """What is known of sizes and places before zones are put together; ``extents`` are pfns."""
+
+    page_size: int
+    block_size: int | None
+    extents: Extents
+    known_ram: Extents
+
+    @property
+    def block_pages(self) -> int | None:
+        return None if self.block_size is None else self.block_size // self.page_size
+
+
+class _Reader:
+    """Reads one snapshot; collects notes on the way."""
+
+    def __init__(self, files: SnapshotFiles) -> None:
+        self.files = files
+        self.arch = kernel_arch(files)
+        self.notes: list[Note] = list(files.notes)
+
+    def machine(self) -> RecordedMachine:
+        zones, free = self._zones_and_free()
+        meminfo = self._meminfo("proc/meminfo") or {}
+        memory = self._memory(zones, meminfo.get("MemTotal"))
+        nodes = sorted({zone.node for zone in zones or free or ()})
+        blocks = self._blocks(memory, nodes, zones or ())
+        zones = zones or self._inferred_zones(free or (), blocks, memory, meminfo.get("MemTotal"))
+        pagetypes = self.files.get("proc/pagetypeinfo")
+        max_order = len(free[0].by_order) - 1 if free else self._default_max_order()
+        machine = RecordedMachine(
+            file=self.files.source.file,
+            step=self.files.step,
+            arch=self._told(self.arch, "architecture"),
+            kernel_release=self._told(kernel_release(self.files), "kernel release"),
+            cmdline=self._told(self._cmdline(), "kernel command line"),
+            page_size=memory.page_size,
+            section_size=self._told(self.files.meta.section_size, "section size (the architecture's own applies)"),
+            block_size=memory.block_size,
+            boot_memory=self.files.meta.boot_memory,
+            max_order=max_order,
+            pageblock_order=self._pageblock_order(pagetypes),
+            zones=self._zones(zones, free, blocks, memory, max_order),
+            blocks=blocks,
+            nodes=self._nodes(zones),
+            possible_nodes=self._ids("possible") or tuple(nodes),
+            iomem=self._iomem,
+            parameters=module_parameters(self.files),
+            auto_online_blocks=self._auto_online(),
+            mem_total=meminfo.get("MemTotal"),
+            mem_free=meminfo.get("MemFree"),
+            notes=(),
+        )
+        return replace(machine, notes=(*self.notes, *disagreements(machine)))
+
+    # -- files -------------------------------------------------------------------------------------------------
+
+    def _zones_and_free(self) -> tuple[tuple[ZoneInfo, ...] | None, tuple[FreeCounts, ...] | None]:
+        zoneinfo, buddyinfo = self.files.get("proc/zoneinfo"), self.files.get("proc/buddyinfo")
+        if zoneinfo is None and buddyinfo is None:
+            raise self.files.source.error("proc/zoneinfo or proc/buddyinfo", got="neither")
+        zones = None if zoneinfo is None else parse_zoneinfo(zoneinfo, self.files.at("proc/zoneinfo"))
+        free = None if buddyinfo is None else parse_buddyinfo(buddyinfo, self.files.at("proc/buddyinfo"))
+        return zones, free
+
+    def _memory(self, zones: tuple[ZoneInfo, ...] | None, mem_total: int | None) -> _Memory:
+        page_size = self.files.meta.page_size
+        if page_size is None:
+            page_size, notes = infer_page_size(self.arch, zones or (), mem_total)
+            self.notes += notes
+        self._iomem = self._read_iomem()
+        ram = ram_pfns(self._iomem, page_size)
+        spans = merge((z.start_pfn, z.start_pfn + z.spanned) for z in zones or () if z.start_pfn is not None)
+        return _Memory(
+            page_size=page_size,
+            block_size=self._block_size(ram or spans, page_size),
+            extents=ram or spans,
+            known_ram=ram,
+        )
+
+    def _read_iomem(self) -> tuple[IomemEntry, ...]:
+        text = self.files.get("proc/iomem")
+        if text is None:
+            self.notes.append(inferred("System RAM from zones and memory blocks: no proc/iomem"))
+            return ()
+        entries = parse_iomem(text, self.files.at("proc/iomem"))
+        if is_hidden(entries):
+            self.notes.append(
+                inferred(
+                    "System RAM from zones and memory blocks: proc/iomem shows only zeros, it was read without root"
+                )
+            )
+            return ()
+        if not any(entry.name.startswith("System RAM") for entry in entries):
+            self.notes.append(inferred("System RAM from zones and memory blocks: proc/iomem lists none"))
+        return entries
+
+    def _block_size(self, memory: Extents, page_size: int) -> int | None:
+        name = f"{MEMORY}/block_size_bytes"
+        text = self.files.get(name)
+        size = self.files.meta.block_size if text is None else parse_hex(text, self.files.at(name))
+        if size is not None:
+            if not is_power_of_two(size) or size < page_size:
+                raise self.files.at(name).error("a power of two, at least a page", got=f"{size} bytes")
+            return size
+        ids = [block.id for block in block_files(self.files)]
+        if not ids:
+            self.notes.append(inferred("memory block size left to the architecture: no sys/devices/system/memory"))
+            return None
+        size, notes = infer_block_size(ids, memory, page_size, self.files.at(name))
+        self.notes += notes
+        return size
+
+    def _meminfo(self, name: str) -> dict[str, int] | None:
+        text = self.files.get(name)
+        return None if text is None else parse_meminfo(text, self.files.at(name))
+
+    def _ids(self, name: str) -> tuple[int, ...] | None:
+        text = self.files.get(f"{NODE}/{name}")
+        return None if text is None else parse_ids(text, self.files.at(f"{NODE}/{name}"))
+
+    def _cmdline(self) -> str | None:
+        text = self.files.get("proc/cmdline")
+        return self.files.meta.cmdline if text is None else text.strip("\0\n ")
+
+    def _auto_online(self) -> str | None:
+        text = self.files.get(f"{MEMORY}/auto_online_blocks")
+        return self.files.meta.auto_online_blocks if text is None else text.strip()
+
+    def _pageblock_order(self, text: str | None) -> int | None:
+        if text is None:
+            return None
+        return parse_pagetypeinfo(text, self.files.at("proc/pagetypeinfo")).pageblock_order
+
+    # -- what is missing ---------------------------------------------------------------------------------------
+
+    def _told(self, value: _T | None, what: str) -> _T | None:
+        if value is None:
+            self.notes.append(inferred(f"{what} unknown: nothing recorded tells"))
+        return value
+
+    def _default_max_order(self) -> int:
+        self.notes.append(
+            inferred(
+                f"largest order {DEFAULT_MAX_ORDER} and free pages as little fragmented as can be: no proc/buddyinfo"
+            )
+        )
+        return DEFAULT_MAX_ORDER
+
+    def _inferred_zones(
+        self, free: Sequence[FreeCounts], blocks: Sequence[RecordedBlock], memory: _Memory, mem_total: int | None
+    ) -> tuple[ZoneInfo, ...]:
+        zones, notes = infer_zones(
+            free,
+            blocks,
+            memory.block_pages,
+            memory.known_ram,
+            arch=self.arch,
+            page_size=memory.page_size,
+            mem_total=mem_total,
+            source=self.files.source,
+        )
+        self.notes += notes
+        return zones
+
+    def _blocks(self, memory: _Memory, nodes: Sequence[int], zones: Sequence[ZoneInfo]) -> tuple[RecordedBlock, ...]:
+        recorded = block_files(self.files)
+        only = nodes[0] if len(nodes) == 1 else None
+        if not recorded:
+            if memory.block_pages is None:
+                return ()
+            self.notes.append(inferred("memory blocks online wherever there is memory: none recorded"))
+            return blocks_over(memory.extents, memory.block_pages, only, self.files.source)
+        self._note_blocks(recorded, only)
+        pages = memory.block_pages or 1
+        return tuple(
+            _block(block, only if only is not None else _node_of(block.id, pages, zones)) for block in recorded
+        )
+
+    def _note_blocks(self, recorded: Sequence[BlockFiles], only: int | None) -> None:
+        stateless = [block.id for block in recorded if block.state is None]
+        if stateless:
+            self.notes.append(inferred(f"memory blocks {format_blocks(stateless)} online: no state recorded"))
+        nodeless = [block.id for block in recorded if block.node is None]
+        if nodeless:
+            place = f"on node {only}" if only is not None else "on the node whose zones span them"
+            self.notes.append(inferred(f"memory blocks {format_blocks(nodeless)} {place}: no node recorded"))
+        zoneless = [block.id for block in recorded if block.valid_zones is None and block.state != "offline"]
+        if zoneless:
+            self.notes.append(
+                inferred(f"memory blocks {format_blocks(zoneless)} in the zones that span them: no valid_zones")
+            )
+
+    def _zones(
+        self,
+        zones: Sequence[ZoneInfo],
+        free: Sequence[FreeCounts] | None,
+        blocks: Sequence[RecordedBlock],
+        memory: _Memory,
+        max_order: int,
+    ) -> tuple[RecordedZone, ...]:
+        counts = {(zone.node, zone.zone): zone.by_order for zone in free or ()}
+        records = []
+        for zone in zones:
+            extents = zone_extents(zone, blocks, memory.block_pages, memory.known_ram)
+            by_order = counts.pop((zone.node, zone.name), None)
+            if by_order is None and free is not None and zone.present:
+                self.notes.append(
+                    inferred(f"node {zone.node} zone {zone.name}: free chunks estimated, not in buddyinfo")
+                )
+            by_order = by_order or estimate_free(extents, zone.free, max_order)
+            records.append(_zone(zone, by_order, extents))
+        if counts:
+            node, name = min(counts)
+            raise self.files.at("proc/buddyinfo").error("the zones of zoneinfo", got=f"node {node} zone {name}")
+        return tuple(records)
+
+    def _nodes(self, zones: Sequence[ZoneInfo]) -> tuple[RecordedNode, ...]:
+        with_memory = sorted({zone.node for zone in zones if zone.present})
+        online, has_memory, normal = self._ids("online"), self._ids("has_memory"), self._ids("has_normal_memory")
+        if online is None:
+            online = tuple(sorted({zone.node for zone in zones}))
+            self.notes.append(inferred(f"nodes {format_blocks(online)} from the zones: no {NODE}/online"))
+        has_memory = tuple(with_memory) if has_memory is None else has_memory
+        normal = has_memory if normal is None else normal
+        totals = {node: self._meminfo(f"{NODE}/node{node}/meminfo") or {} for node in online}
+        return tuple(
+            RecordedNode(
+                id=node,
+                online=True,
+                has_memory=node in has_memory,
+                has_normal_memory=node in normal,
+                mem_total=totals[node].get("MemTotal"),
+                mem_free=totals[node].get("MemFree"),
+            )
+            for node in online
+        )
+
+
+def _zone(zone: ZoneInfo, by_order: tuple[int, ...], extents: Extents) -> RecordedZone:
+    return RecordedZone(
+        node=zone.node,
+        name=zone.name,
+        free=zone.free,
+        free_by_order=by_order,
+        boost=zone.boost,
+        min=zone.min,
+        low=zone.low,
+        high=zone.high,
+        promo=zone.promo,
+        spanned=zone.spanned,
+        present=zone.present,
+        managed=zone.managed,
+        cma=zone.cma,
+        protection=zone.protection,
+        start_pfn=zone.start_pfn,
+        extents=extents,
+        pagesets=zone.pagesets,
+    )
+
+
+def _block(block: BlockFiles, node: int | None) -> RecordedBlock:
+    state = block.state or "online"
+    zones = block.valid_zones or ()
+    return RecordedBlock(
+        id=block.id,
+        state=state,
+        zone=zones[0] if state != "offline" and zones else None,
+        valid_zones=zones,
+        removable=block.removable,
+        phys_index=block.phys_index,
+        phys_device=block.phys_device,
+        node=node if block.node is None else block.node,
+    )
+
+
+def _node_of(block: int, pages: int, zones: Sequence[ZoneInfo]) -> int | None:
+    first, last = block * pages, (block + 1) * pages
+    nodes = {
+        z.node for z in zones if z.start_pfn is not None and z.start_pfn < last and first < z.start_pfn + z.spanned
+    }
+    return min(nodes) if len(nodes) == 1 else None

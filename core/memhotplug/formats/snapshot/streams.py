@@ -1,0 +1,101 @@
+"""Reading a possibly compressed file without letting it grow without bound."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import zlib
+from typing import IO, Protocol
+
+from memhotplug.errors import InputError
+from memhotplug.formats.snapshot.source import Source
+
+__all__ = ["BoundedStream", "open_stream"]
+
+
+class _Readable(Protocol):
+    def read(self, size: int = -1, /) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+class BoundedStream:
+    """A forward-only byte stream that fails once more than ``limit`` bytes came out of it."""
+
+    def __init__(self, raw: IO[bytes], limit: int, source: Source) -> None:
+        self._file = raw
+        self._raw: _Readable = raw
+        self._limit = limit
+        self._done = 0
+        self._source = source
+
+    def decompress(self) -> None:
+        """Decompress from here on what the file's first bytes say it is; called before anything is read.
+
+        Raises:
+            InputError: unreadable, or compressed in a way that is not known here.
+        """
+        head = self.read(6)
+        self._file.seek(0)
+        self._done = 0
+        self._raw = _decompressed(self._file, head, self._source)
+
+    def read(self, size: int = -1) -> bytes:
+        """Return at most ``size`` bytes, all there is if it is negative.
+
+        Raises:
+            InputError: the data is damaged, ends early, or is more than the limit.
+        """
+        room = self._limit - self._done + 1
+        try:
+            data = self._raw.read(room if size < 0 else min(size, room))
+        except (EOFError, zlib.error, lzma.LZMAError, OSError) as exc:
+            raise self._source.error("a complete, readable file", got=f"damaged or truncated data ({exc})") from exc
+        self._done += len(data)
+        if self._done > self._limit:
+            raise self._source.error(f"at most {self._limit} bytes once decompressed", got="more")
+        return data
+
+    def close(self) -> None:
+        """Close the file below, and what decompresses it."""
+        self._raw.close()
+        self._file.close()
+
+    def __enter__(self) -> BoundedStream:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def open_stream(source: Source, limit: int) -> BoundedStream:
+    """Open ``source.file``, decompressing what its first bytes say it is (gzip, xz, bzip2, or nothing).
+
+    Raises:
+        InputError: it cannot be opened, or is compressed in another way.
+    """
+    try:
+        stream = BoundedStream(open(source.file, "rb"), limit, source)  # noqa: SIM115 the stream closes it
+    except OSError as exc:
+        raise source.error("a readable file", got=exc.strerror or str(exc)) from exc
+    except ValueError as exc:  # a NUL in the name
+        raise source.error("a file name", got=str(exc)) from exc
+    try:
+        stream.decompress()
+    except InputError:
+        stream.close()
+        raise
+    return stream
+
+
+def _decompressed(raw: IO[bytes], head: bytes, source: Source) -> _Readable:
+    if head.startswith(b"\x1f\x8b"):
+        return gzip.GzipFile(fileobj=raw)
+    if head.startswith(b"\xfd7zXZ\x00"):
+        return lzma.LZMAFile(raw)
+    if head.startswith(b"BZh"):
+        return bz2.BZ2File(raw)
+    if head.startswith(b"\x28\xb5\x2f\xfd"):
+        raise source.error("a file that is plain or compressed with gzip, xz or bzip2", got="zstd")
+    return raw

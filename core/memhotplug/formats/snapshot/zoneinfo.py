@@ -1,0 +1,194 @@
+"""Parsing /proc/zoneinfo."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from memhotplug.errors import InputError
+from memhotplug.formats.snapshot.source import Source
+
+__all__ = ["Pageset", "ZoneInfo", "parse_zoneinfo"]
+
+_HEADER = re.compile(r"Node\s+([0-9]{1,9}), zone\s+(\S+)")
+_ZONE_HEADER = re.compile(r"^[ \t]*Node\s+[0-9]{1,9}, zone\s+\S+[ \t]*$", re.MULTILINE)
+_COUNT = re.compile(r"(?:pages )?(free|boost|min|low|high|promo|spanned|present|managed|cma)\s+(\S+)")
+_PAGESET = re.compile(r"(cpu|count|high|batch):\s*(\S+)")
+_PROTECTION = re.compile(r"protection: \(([^)]*)\)")
+_START = re.compile(r"start_pfn:\s+(\S+)")
+_WANTED = re.compile(  # not the statistics, by far the most lines
+    r"^[ \t]*((?:Node|pages free|boost|min|low|high|promo|spanned|present|managed|cma"
+    r"|cpu:|count:|high:|batch:|protection:|start_pfn:).*)",
+    re.MULTILINE,
+)
+_REQUIRED = ("free", "min", "low", "high", "spanned", "present", "managed")
+_MAX_PFN = 1 << 52
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pageset:
+    """One CPU's page lists of one zone, in pages."""
+
+    cpu: int
+    count: int
+    high: int
+    batch: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ZoneInfo:
+    """One zone as /proc/zoneinfo shows it; counts in pages.
+
+    Models: mm/vmstat.c:zoneinfo_show_print() (v5.2 to v6.12)
+
+    Attributes:
+        protection: lowmem reserve towards each zone type, by its index.
+        start_pfn: None for a zone without a present page (newer kernels print none).
+    """
+
+    node: int
+    name: str
+    free: int
+    boost: int
+    min: int
+    low: int
+    high: int
+    promo: int
+    spanned: int
+    present: int
+    managed: int
+    cma: int
+    protection: tuple[int, ...]
+    start_pfn: int | None
+    pagesets: tuple[Pageset, ...]
+
+
+def parse_zoneinfo(text: str, source: Source) -> tuple[ZoneInfo, ...]:
+    """Return the zones in the order of the file.
+
+    Raises:
+        InputError: not a zoneinfo, cut off, a negative or unreadable number, or a zone twice.
+    """
+    known = _known_zones(text)
+    if known is not None:
+        return known
+    readers: list[_ZoneReader] = []
+    seen: set[tuple[int, str]] = set()
+    number, last = 1, 0
+    for wanted in _WANTED.finditer(text):
+        number += text.count("\n", last, wanted.start())
+        last = wanted.start()
+        line = wanted[1].rstrip()
+        header = _HEADER.fullmatch(line) if line.startswith("Node") else None
+        if header:
+            key = int(header[1]), header[2]
+            if key in seen:
+                raise source.error("each zone once", got=f"node {key[0]} zone {key[1]} again", line=number)
+            seen.add(key)
+            readers.append(_ZoneReader(key, number, source))
+        elif readers:
+            readers[-1].line(line, number)
+    if not readers:
+        raise source.error("zones, each after a line such as 'Node 0, zone   Normal'", got="none")
+    return tuple(reader.zone() for reader in readers)
+
+
+def _known_zones(text: str) -> tuple[ZoneInfo, ...] | None:
+    """Return the zones of a good file, most of which the file of the step before had too; None of any other file."""
+    starts = [match.start() for match in _ZONE_HEADER.finditer(text)]
+    found = [_known_zone(text[first:end]) for first, end in itertools.pairwise([*starts, len(text)])]
+    zones = tuple(zone for zone in found if zone is not None)
+    if not zones or len({(zone.node, zone.name) for zone in zones}) < len(found):
+        return None
+    return zones
+
+
+@lru_cache(maxsize=256)
+def _known_zone(text: str) -> ZoneInfo | None:
+    """Return the one zone of some lines, None if anything is wrong with them."""
+    reader: _ZoneReader | None = None
+    try:
+        for wanted in _WANTED.finditer(text):
+            line = wanted[1].rstrip()
+            header = _HEADER.fullmatch(line) if reader is None else None
+            if header is not None:
+                reader = _ZoneReader((int(header[1]), header[2]), 1, Source(file=""))
+            elif reader is not None:
+                reader.line(line, 1)
+        return reader.zone() if reader is not None else None
+    except InputError:
+        return None
+
+
+class _ZoneReader:
+    """Collects the lines of one zone."""
+
+    def __init__(self, key: tuple[int, str], line: int, source: Source) -> None:
+        self.node, self.name = key
+        self.first_line = line
+        self.source = source
+        self.counts: dict[str, int] = {}
+        self.protection: tuple[int, ...] = ()
+        self.start_pfn: int | None = None
+        self.pagesets: list[dict[str, int]] = []
+
+    def line(self, text: str, number: int) -> None:
+        if text.startswith("pages free") or ("free" in self.counts and not self.protection):
+            match = _COUNT.fullmatch(text)
+            if match:
+                self.counts[match[1]] = self._number(match[2], number)
+                return
+        match = _PROTECTION.fullmatch(text) if text.startswith("protection") else None
+        if match:
+            self.protection = tuple(self._number(part.strip(), number) for part in match[1].split(",") if part.strip())
+            return
+        match = _PAGESET.fullmatch(text)
+        if match:
+            self._pageset(match[1], self._number(match[2], number), number)
+            return
+        match = _START.fullmatch(text)
+        if match:
+            self.start_pfn = self._number(match[1], number)
+
+    def zone(self) -> ZoneInfo:
+        missing = [name for name in _REQUIRED if name not in self.counts]
+        if not missing and self.counts["present"] and self.start_pfn is None:
+            missing = ["start_pfn"]
+        if missing:
+            raise self.source.error(
+                f"the line {missing[0]!r} of node {self.node} zone {self.name}", got="none", line=self.first_line
+            )
+        counts = {"boost": 0, "promo": 0, "cma": 0} | self.counts
+        return ZoneInfo(
+            node=self.node,
+            name=self.name,
+            protection=self.protection,
+            start_pfn=self.start_pfn if counts["spanned"] else None,
+            pagesets=tuple(self._finished(pageset) for pageset in self.pagesets),
+            **counts,
+        )
+
+    def _pageset(self, key: str, value: int, number: int) -> None:
+        if key == "cpu":
+            self.pagesets.append({"cpu": value})
+        elif self.pagesets:
+            self.pagesets[-1][key] = value
+        else:
+            raise self.source.error("'cpu:' before the numbers of a pageset", got=f"{key!r}", line=number)
+
+    def _finished(self, pageset: dict[str, int]) -> Pageset:
+        if "count" not in pageset:
+            raise self.source.error(
+                f"the pageset count of cpu {pageset['cpu']} in node {self.node} zone {self.name}",
+                got="none",
+                line=self.first_line,
+            )
+        return Pageset(**({"high": 0, "batch": 0} | pageset))
+
+    def _number(self, text: str, line: int) -> int:
+        value = int(text) if text.isascii() and text.isdecimal() and len(text) <= 20 else _MAX_PFN
+        if value >= _MAX_PFN:
+            raise self.source.error("a number of pages", got=repr(text), line=line)
+        return value

@@ -1,0 +1,363 @@
+"""The machine as Python sees it: one method for each operation of a scenario.
+
+Models nothing by itself: it turns keywords into requests, makes each operation a transaction, and
+turns the state into values.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from memhotplug import __version__
+from memhotplug.catalog import Installed
+from memhotplug.contracts import AddRequest, MemoryEvent, PageFlag
+from memhotplug.engine import workload
+from memhotplug.engine.base_memory import read_attribute, write_attribute
+from memhotplug.engine.boot.sizes import BootConfig, boot_kernel
+from memhotplug.engine.kernel import Kernel
+from memhotplug.engine.memory_hotplug.add import device_blocks, eject, hot_add
+from memhotplug.engine.memory_hotplug.online import offline_blocks, online_blocks
+from memhotplug.engine.memory_hotplug.remove import check_removable, remove_memory
+from memhotplug.engine.views.document import describe_machine, describe_state
+from memhotplug.engine.views.invariants import violations
+from memhotplug.engine.views.struct_page import Page, PageArray, project_pages
+from memhotplug.errors import MemoryHotplugError, errno_number
+from memhotplug.model.blocks import OnlineType
+from memhotplug.model.zones import ZoneKind
+from memhotplug.ranges import block_ids, byte_ranges, check_name, device_of
+
+if TYPE_CHECKING:
+    from memhotplug.formats.scenario.models import AddStep, AllocateStep, MachineSpec, OnlineStep, Veto
+
+__all__ = ["Machine", "Memory"]
+
+_ONLINE_TYPES = {
+    "auto": OnlineType.ONLINE,
+    "kernel": OnlineType.ONLINE_KERNEL,
+    "movable": OnlineType.ONLINE_MOVABLE,
+}
+_T = TypeVar("_T")
+
+
+def _parsed(op: str, keywords: dict[str, object]) -> Any:
+    """Check keywords as the keys of a scenario; the format is imported only for that."""
+    from memhotplug.formats.scenario.check import parse_args
+
+    return parse_args(op, keywords, Installed())
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What one add brought; usable wherever a range is asked for.
+
+    Attributes:
+        name: the device's name.
+        start, size: the hull of its ranges, in bytes.
+        blocks: ids of its memory blocks, ascending.
+        driver_result: what the driver made of it, None if it had nothing to say.
+    """
+
+    name: str
+    start: int
+    size: int
+    blocks: tuple[int, ...]
+    driver_result: str | None = None
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Machine:
+    """A modelled machine; use :meth:`boot` or :meth:`from_spec` to get one."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+
+    @classmethod
+    def boot(cls, **keywords: object) -> Machine:
+        """Boot a machine; the keywords are the keys of a scenario's ``machine``.
+
+        >>> Machine.boot(arch="x86_64", kernel="v2-2019", memory="4G").kernel.geometry.memory_block_size
+        134217728
+
+        Raises:
+            InputError: a keyword, a value, or their combination is not possible.
+            PluginError: a plugin is missing or broken.
+        """
+        return cls.from_spec(_parsed("boot", keywords))
+
+    @classmethod
+    def from_spec(cls, spec: MachineSpec, *, base: str = ".") -> Machine:
+        """Boot what a scenario's ``machine`` describes.
+
+        Args:
+            base: the folder that a snapshot's path is relative to.
+        """
+        if spec.snapshot is not None:
+            from memhotplug.engine.boot.recorded import kernel_from_snapshot
+
+            return cls(kernel_from_snapshot(spec, base))
+        return cls(
+            boot_kernel(
+                BootConfig(
+                    arch=spec.arch,
+                    profile=spec.kernel,
+                    memory=tuple((part.node, part.size) for part in spec.memory),
+                    page_size=spec.page_size,
+                    memory_block_size=spec.memory_block_size,
+                    physical_address_bits=spec.physical_address_bits,
+                    rzm=spec.rzm,
+                    cmdline=spec.cmdline,
+                    sparsemem_vmemmap=spec.sparsemem_vmemmap,
+                )
+            )
+        )
+
+    def copy(self) -> Machine:
+        """Return an independent machine; cheap, whatever the size."""
+        return Machine(self.kernel.copy())
+
+    # ---- operations ----
+
+    def apply(self, op: str, step: Any) -> Any:
+        """Do what one (checked) step of a scenario says; ``op`` is the name of a method below."""
+        return getattr(self, "_" + op)(step)
+
+    def add_memory(self, **keywords: object) -> Memory:
+        """Have a driver hot-add memory; the keywords are the keys of an ``add`` step.
+
+        Raises:
+            MemoryHotplugError: the first error that add_memory() returned.
+        """
+        memory: Memory = self._call("add", keywords)
+        return memory
+
+    def online(self, range: str | Memory, **keywords: object) -> list[int]:  # noqa: A002  # the scenario's key
+        """Online blocks, one request each, ascending; return those done.
+
+        Raises:
+            MemoryHotplugError: the first block that fails ends it; ``blocks_done`` says what came before.
+        """
+        done: list[int] = self._call("online", {"range": str(range), **keywords})
+        return done
+
+    def offline(self, range: str | Memory, **keywords: object) -> list[int]:  # noqa: A002
+        """Take blocks offline, one request each, ascending; return those done.
+
+        Raises:
+            MemoryHotplugError: as :meth:`online`.
+        """
+        done: list[int] = self._call("offline", {"range": str(range), **keywords})
+        return done
+
+    def remove(self, range: str | Memory, **keywords: object) -> None:  # noqa: A002
+        """Remove a range, all of whose blocks are offline (remove_memory()).
+
+        Raises:
+            MemoryHotplugError: EBUSY a block is online, EINVAL; nothing has changed.
+        """
+        self._call("remove", {"range": str(range), **keywords})
+
+    def eject(self, range: str | Memory, **keywords: object) -> str | None:  # noqa: A002
+        """Ask the driver to take its device out; return what it says.
+
+        Raises:
+            MemoryHotplugError: EBUSY as a rule.
+        """
+        verdict: str | None = self._call("eject", {"range": str(range), **keywords})
+        return verdict
+
+    def write(self, path: str, value: str, **keywords: object) -> None:
+        """Write a simulated sysfs attribute.
+
+        Raises:
+            MemoryHotplugError: as the kernel answers.
+        """
+        self._call("write", {"path": path, "value": value, **keywords})
+
+    def read(self, path: str) -> str:
+        """Return what a simulated sysfs attribute reads.
+
+        Raises:
+            MemoryHotplugError: ENOENT, EACCES.
+        """
+        return read_attribute(self.kernel, path)
+
+    def allocate(self, name: str, size: str | int, **keywords: object) -> int:
+        """Let a workload take pages; return how many.
+
+        Raises:
+            MemoryHotplugError: ENOMEM, and nothing was taken; EEXIST the name is in use.
+        """
+        taken: int = self._call("allocate", {"name": name, "size": size, **keywords})
+        return taken
+
+    def release(self, name: str) -> None:
+        """Let a workload give its pages back.
+
+        Raises:
+            MemoryHotplugError: ENOENT there is no such workload.
+        """
+        self._call("release", {"name": name})
+
+    def _call(self, op: str, keywords: dict[str, object]) -> Any:
+        step = _parsed(op, keywords)
+        if hasattr(step, "range"):
+            check_name(self.kernel, step.range)
+        return self.operate(step.veto, lambda: self.apply(op, step))
+
+    def operate(self, veto: Veto | None, operation: Callable[[], _T]) -> _T:
+        """Run one operation as a transaction.
+
+        A refusal leaves what the kernel leaves; anything else that goes wrong (a broken plugin)
+        leaves the machine as it was.
+        """
+        saved = self.kernel.copy()
+        if veto is not None:
+            self.kernel.vetoes[MemoryEvent[veto.event]] = errno_number(veto.errno)
+        try:
+            return operation()
+        except MemoryHotplugError:
+            raise
+        except BaseException:
+            self.kernel.restore(saved)
+            raise
+        finally:
+            self.kernel.vetoes = {}
+
+    # ---- operations on checked steps ----
+
+    def _add(self, step: AddStep) -> Memory:
+        name = step.name or self._fresh_name(step.driver)
+        if self.kernel.state.device_index(name) is not None:
+            raise MemoryHotplugError(errno.EEXIST, f"there is a device {name!r} already")
+        request = AddRequest(
+            driver=step.driver, name=name, size=step.size, address=step.address, nid=step.node, options=step.options
+        )
+        overridden = dict(self.kernel.flag_override)
+        if step.mhp_flags is not None:
+            self.kernel.flag_override[step.driver] = self.kernel.parse_flags(step.mhp_flags)
+        try:
+            verdict = hot_add(self.kernel, request)
+        finally:
+            self.kernel.flag_override = overridden
+        if self.kernel.state.device_index(name) is None:
+            return Memory(name, 0, 0, (), verdict)  # the driver met the request without adding anything
+        return self.memory(name, verdict)
+
+    def memory(self, name: str, driver_result: str | None = None) -> Memory:
+        """Return what a device has.
+
+        Raises:
+            MemoryHotplugError: ENODEV, there is no such device.
+        """
+        ranges = self.kernel.state.devices[device_of(self.kernel, name)].ranges
+        start = ranges[0][0]
+        size = ranges[-1][0] + ranges[-1][1] - start
+        return Memory(name, start, size, tuple(device_blocks(self.kernel, name)), driver_result)
+
+    def _fresh_name(self, driver: str) -> str:
+        taken = {device.name for device in self.kernel.state.devices}
+        number = 0
+        while f"{driver}{number}" in taken:
+            number += 1
+        return f"{driver}{number}"
+
+    def _online(self, step: OnlineStep) -> list[int]:
+        return online_blocks(self.kernel, block_ids(self.kernel, step.range), _ONLINE_TYPES[step.zone])
+
+    def _offline(self, step: Any) -> list[int]:
+        return offline_blocks(self.kernel, block_ids(self.kernel, step.range))
+
+    def _remove(self, step: Any) -> None:
+        ranges = byte_ranges(self.kernel, step.range)
+        for start, size in ranges:
+            check_removable(self.kernel, start, size)
+        for start, size in ranges:
+            remove_memory(self.kernel, start, size)
+
+    def _eject(self, step: Any) -> str | None:
+        if step.range.kind != "name":
+            raise MemoryHotplugError(errno.ENODEV, f"eject takes a device's name, not {step.range}")
+        return eject(self.kernel, step.range.name)
+
+    def _write(self, step: Any) -> None:
+        write_attribute(self.kernel, step.path, step.value, capable=step.capable)
+
+    def _allocate(self, step: AllocateStep) -> int:
+        return workload.allocate(
+            self.kernel,
+            step.name,
+            step.size,
+            movable=step.zone == "movable",
+            nid=step.node,
+            order=step.order,
+            pinned=step.pinned,
+            scatter=step.scatter,
+        )
+
+    def _release(self, step: Any) -> None:
+        workload.release(self.kernel, step.name)
+
+    # ---- views ----
+
+    def page(self, pfn: int) -> Page:
+        """Return one page's struct page, as a value.
+
+        Raises:
+            ValueError: there can be no such page.
+        """
+        if not 0 <= pfn < self.kernel.geometry.end_pfn:
+            raise ValueError(f"pfn {pfn:#x} is beyond {self.kernel.geometry.physical_address_bits} address bits")
+        row = project_pages(self.kernel, pfn, 1)[0]
+        zone = int(row["zone"])
+        return Page(
+            pfn=pfn,
+            flags=PageFlag(int(row["flags"])),
+            refcount=int(row["refcount"]),
+            private=int(row["private"]),
+            head=int(row["head"]) if row["head"] >= 0 else None,
+            mapping=int(row["mapping"]),
+            zone=ZoneKind(zone).label if zone >= 0 else None,
+            node=int(row["node"]) if zone >= 0 else None,
+            backing=int(row["backing"]) if row["backing"] >= 0 else None,
+        )
+
+    def memmap(self, range: str | Memory) -> PageArray:  # noqa: A002
+        """Return the struct pages of a range; those of a device with several ranges follow one another.
+
+        Returns:
+            Structured array of PAGE_DTYPE, shape (pages,), a fresh copy.
+
+        Raises:
+            ValueError: there can be no such pages.
+        """
+        geometry = self.kernel.geometry
+        spec = _parsed("remove", {"range": str(range)}).range
+        check_name(self.kernel, spec)
+        ranges = byte_ranges(self.kernel, spec)
+        if ranges[-1][0] + ranges[-1][1] > 1 << geometry.physical_address_bits:
+            raise ValueError(f"{spec} is beyond {geometry.physical_address_bits} address bits")
+        parts = [project_pages(self.kernel, geometry.pfn(start), geometry.pfn(size)) for start, size in ranges]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def violations(self) -> list[str]:
+        """Return the invariants that do not hold, one sentence each."""
+        return violations(self.kernel)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the machine as the JSON output shows it, with no steps."""
+        return {
+            "schema": 1,
+            "mhp": __version__,
+            "scenario": None,
+            "ok": True,
+            "machine": describe_machine(self.kernel),
+            "steps": [],
+            **describe_state(self.kernel),
+        }

@@ -1,0 +1,224 @@
+"""The guest's own pages: what holds a block online, and what does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from memhotplug import Machine, MemoryHotplugError
+from memhotplug.commands.conform.classes import BUDDY, NOT_BUDDY, OFFLINE, SELF_HOSTED, model_classes, split_blocks
+from memhotplug.commands.conform.facts import Flags, StepFacts
+from memhotplug.commands.conform.guest import Baseline, Guest
+from memhotplug.commands.conform.vacate import vacate
+from memhotplug.formats.snapshot import KPageFlags, RecordedOp, RecordedStep
+from memhotplug.model.extents import ExtentSet
+from memhotplug.model.vmemmap import Source
+
+Boot = Callable[..., Machine]
+
+PAGES = 32768
+FIRST = 32 * PAGES
+END = FIRST + PAGES
+SLAB, BUDDY_FLAG, SELF, RESERVED, LRU = 0x80, 0x400, 1 << 37, 1 << 32, 0x20
+
+
+def machine_with_kernel_block(boot: Boot) -> tuple[Machine, Baseline]:
+    """A machine with a DIMM of two blocks, the first of which was onlined to Normal."""
+    machine = boot(kernel="linux-6.12", memory="2G", cmdline="memory_hotplug.memmap_on_memory=Y")
+    baseline = Baseline(
+        mem_total=None, managed=machine.kernel.state.total_managed(), pages_per_block=PAGES,
+        populated=frozenset(zone.key for zone in machine.kernel.state.zones() if zone.present),
+    )  # fmt: skip
+    machine.add_memory(driver="acpi", name="d0", size="256M")
+    baseline.note_added([32, 33])
+    machine.online("block 32", zone="kernel")
+    return machine, baseline
+
+
+def step(flags: KPageFlags | None, index: int = 1, zoneinfo: str | None = None) -> StepFacts:
+    """A recorded step with page flags."""
+    recorded = RecordedStep(
+        index=index, op=RecordedOp(kind="online", blocks=(32,), type="online_kernel"), result="ok", results={},
+        files=None if zoneinfo is None else {"proc/zoneinfo": zoneinfo}, kpageflags=flags, blocks_left=None,
+        seconds=None, dmesg=(),
+    )  # fmt: skip
+    return StepFacts(recorded, "made up")
+
+
+def flags_of(*runs: tuple[int, int, int], covered: tuple[int, int] = (FIRST, END)) -> KPageFlags:
+    """Page flags of block 32, buddy pages but for some runs (relative pfns)."""
+    ranges: list[tuple[int, int, int]] = []
+    at = 0
+    for low, high, value in runs:
+        ranges += [(FIRST + at, FIRST + low, BUDDY_FLAG)] if low > at else []
+        ranges.append((FIRST + low, FIRST + high, value))
+        at = high
+    ranges += [(FIRST + at, END, BUDDY_FLAG)] if at < PAGES else []
+    return KPageFlags(ranges=tuple(ranges), covered=(covered,), past_end=())
+
+
+def offline_errno(machine: Machine, guest: Guest) -> str | None:
+    """Take block 32 offline as a replay does."""
+    guest.settle(machine, RecordedOp(kind="offline", blocks=(32,)))
+    try:
+        machine.offline("block 32")
+    except MemoryHotplugError as problem:
+        return problem.name
+    finally:
+        guest.dismiss(machine)
+    return None
+
+
+HOLDING = {
+    "slab": ([(600, 601, SLAB)], "EBUSY"),
+    "a reserved page": ([(600, 601, RESERVED)], "EBUSY"),
+    "flagless pages": ([(600, 700, 0)], "EBUSY"),
+    "self-hosted memmap": ([(0, 512, SELF)], None),
+    "self-hosted memmap of 6.1": ([(0, 512, SELF | RESERVED)], None),
+    "user pages": ([(600, 700, LRU)], None),
+    "nothing": ([], None),
+}
+
+
+@pytest.mark.parametrize("case", HOLDING)
+def test_what_holds_a_block_online(case: str, boot: Boot) -> None:
+    """Only pages that cannot move, of those that the flags showed before the step."""
+    runs, errno = HOLDING[case]
+    machine, baseline = machine_with_kernel_block(boot)
+    guest = Guest(machine, step(None, 0), baseline)
+    guest.observe(machine, step(flags_of(*runs)))
+    free = machine.kernel.state.total_managed()
+
+    assert offline_errno(machine, guest) == errno
+    assert not [name for name in machine.kernel.state.allocations if name.startswith("recorded guest")]
+    if errno is not None:
+        assert machine.kernel.state.total_managed() == free
+    assert machine.violations() == []
+
+
+@pytest.mark.parametrize(("count", "errno"), [(20, None), (19, "EBUSY")])
+def test_flagless_pages_may_be_on_per_cpu_lists(count: int, errno: str | None, boot: Boot) -> None:
+    """20 flagless pages hold nothing if the zone's per-cpu lists have 20."""
+    zoneinfo = (
+        "Node 0, zone   Normal\n  pages free     100\n        min      1\n        low      1\n        high     1\n"
+        "        spanned  32768\n        present  32768\n        managed  32256\n        protection: (0, 0)\n"
+        f"  pagesets\n    cpu: 0\n              count: {count}\n  start_pfn:           {FIRST}\n"
+    )
+    machine, baseline = machine_with_kernel_block(boot)
+    guest = Guest(machine, step(None, 0), baseline)
+    guest.observe(machine, step(flags_of((600, 620, 0)), zoneinfo=zoneinfo))
+
+    assert offline_errno(machine, guest) == errno
+
+
+def test_a_block_that_is_covered_in_part_counts_as_clean(boot: Boot) -> None:
+    """Half of it was read, and a slab page seen there; the rule is for whole blocks."""
+    machine, baseline = machine_with_kernel_block(boot)
+    guest = Guest(machine, step(None, 0), baseline)
+    guest.observe(machine, step(flags_of((600, 601, SLAB), covered=(FIRST, FIRST + PAGES // 2))))
+
+    assert offline_errno(machine, guest) is None
+
+
+def test_an_unseen_first_kernel_block_is_held(boot: Boot) -> None:
+    """It came online after the last flags that were recorded, into a zone that was empty."""
+    machine, baseline = machine_with_kernel_block(boot)
+    state = machine.kernel.state
+    before = machine.copy()
+    before.offline("block 32")
+    guest = Guest(before, step(None, 0), baseline)
+    guest.observe(machine, step(None))
+    free = state.zone((0, next(kind for kind in state.nodes[0].zones if kind.label == "Normal"))).nr_free
+
+    assert offline_errno(machine, guest) == "EBUSY"
+    assert machine.kernel.state.zone_of(FIRST).nr_free == free  # type: ignore[union-attr]
+
+
+def test_the_second_unseen_block_is_clean(boot: Boot) -> None:
+    """The guest took its slab pages from the first one."""
+    machine, baseline = machine_with_kernel_block(boot)
+    before = machine.copy()
+    before.offline("block 32")
+    guest = Guest(before, step(None, 0), baseline)
+    guest.observe(machine, step(None))
+    machine.online("block 33", zone="kernel")
+    guest.observe(machine, step(None, 2))
+    guest.settle(machine, RecordedOp(kind="offline", blocks=(33,)))
+    machine.offline("block 33")
+
+    assert machine.kernel.state.blocks.state.tolist()[-1] == 4
+
+
+def test_classes_of_the_model(boot: Boot) -> None:
+    """Offline and absent are one class; Movable is split, Normal is not.
+
+    [ 32: Normal | 33: Movable, a hole in its free pages | 34: absent ]
+    """
+    machine, baseline = machine_with_kernel_block(boot)
+    machine.online("block 33", zone="movable")
+    state = machine.kernel.state
+    movable = next(zone for zone in state.zones() if zone.kind.label == "Movable" and zone.present)
+    movable.free.remove(END + 1000, END + 1010)
+    covered = ExtentSet.of((FIRST, FIRST + 3 * PAGES))
+
+    assert model_classes(machine, baseline, covered, split_blocks(machine, baseline)) == [
+        (FIRST, FIRST + 512, SELF_HOSTED),
+        (FIRST + 512, END, "online"),
+        (END, END + 512, SELF_HOSTED),
+        (END + 512, END + 1000, BUDDY),
+        (END + 1000, END + 1010, NOT_BUDDY),
+        (END + 1010, END + PAGES, BUDDY),
+        (END + PAGES, END + 2 * PAGES, OFFLINE),
+    ]
+
+
+def test_flags_between_cuts_runs() -> None:
+    """Runs are cut at the borders, and nothing outside of them is shown."""
+    flags = Flags(KPageFlags(ranges=((0, 10, 1), (10, 20, 2), (30, 40, 4)), covered=((0, 40),), past_end=()))
+
+    assert flags.between(5, 35) == [(5, 10, 1), (10, 20, 2), (30, 35, 4)]
+    assert list(flags.having(3)) == [(0, 20)]
+    assert list(flags.having(7, without=2)) == [(0, 10), (30, 40)]
+
+
+def test_vacating_moves_memmap_and_page_tables(boot: Boot) -> None:
+    """A plain DIMM's memmap lies in the only kernel block that was hot-added; nothing is lost by moving it."""
+    machine = boot(kernel="linux-6.12", memory="2G")
+    machine.add_memory(driver="acpi", name="d0", size="512M")
+    machine.online("block 32-33", zone="kernel")
+    machine.add_memory(driver="acpi", name="d1", size="1G", address=8 << 30)
+    kernel = machine.kernel
+    zone = kernel.state.zone_of(FIRST)
+    assert zone is not None
+    free, memmap = zone.nr_free, kernel.state.vmemmap.backing_from(Source.ALLOCATOR)
+    inside = [block for block in (32, 33) if memmap.intersects(block * PAGES, (block + 1) * PAGES)]
+    assert inside
+    low, high = inside[0] * PAGES, (inside[0] + 1) * PAGES
+
+    vacate(kernel, zone, low, high)
+
+    moved = kernel.state.vmemmap.backing_from(Source.ALLOCATOR)
+    assert not moved.intersects(low, high)
+    assert (moved.total, zone.nr_free) == (memmap.total, free)
+    assert not any(held.pages.intersects(low, high) for held in kernel.state.allocations.values())
+    assert kernel.first_unmapped(64 * PAGES, 8 * PAGES) is None
+    assert machine.violations() == []
+    machine.offline(f"block {inside[0]}")
+
+
+def test_vacating_without_room_changes_nothing(boot: Boot) -> None:
+    """The zone has no other free page."""
+    machine = boot(kernel="linux-6.12", memory="2G")
+    machine.add_memory(driver="acpi", name="d0", size="128M")
+    machine.online("block 32", zone="kernel")
+    machine.add_memory(driver="acpi", name="d1", size="1G", address=8 << 30)
+    zone = machine.kernel.state.zone_of(FIRST)
+    assert zone is not None
+    before = machine.to_dict()
+
+    vacate(machine.kernel, zone, FIRST, END)
+
+    assert machine.to_dict() == before
+    assert np.array_equal(zone.linked.starts, [FIRST])

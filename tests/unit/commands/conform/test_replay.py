@@ -1,0 +1,148 @@
+"""The recordings that come with the project: every observation matches, and all kinds are there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memhotplug.commands.conform.observation import Reason
+from memhotplug.commands.conform.observe import block_attributes
+from memhotplug.commands.conform.outcome import model_class
+from memhotplug.commands.conform.replay import FileResult, Replay, replay_file
+from memhotplug.engine.base_memory import read_attribute
+from memhotplug.formats.snapshot import read_recording
+
+Load = Callable[[str], dict[str, Any]]
+ReplayDocument = Callable[[dict[str, Any]], FileResult]
+
+RECORDINGS = sorted((Path(__file__).parents[3] / "data" / "recordings").glob("*.json.xz"))
+OBSERVATIONS = {
+    "arm64-6.1-boot-blocks": 497,
+    "arm64-6.12-16k-boot-blocks": 426,
+    "ppc64el-6.12-64k-mix": 403,
+    "s390x-7.2-kernelcore": 850,
+    "x86_64-6.12-failed-add": 265,
+    "x86_64-7.2-policy-switch": 1491,
+    "ppc64el-6.1-add-again": 454,
+    "s390x-6.1-boot-blocks": 232,
+    "x86_64-6.1-manual-ratio-150": 2982,
+    "x86_64-6.1-numa-auto": 938,
+    "arm64-6.12-movablecore": 525,
+    "ppc64el-6.12-mom-1-r": 185,
+    "s390x-6.12-movablecore": 255,
+    "x86_64-6.1-mom-1-a": 1504,
+    "x86_64-6.12-kata4847-mom-0": 42,
+    "x86_64-6.12-mom-0-a": 1504,
+    "x86_64-6.12-mom-1-a": 1617,
+    "x86_64-6.12-mom-1-b": 262,
+    "x86_64-6.12-numa2-mom-1": 1157,
+    "x86_64-7.2-mom-1-c": 562,
+}
+
+
+def named(name: str) -> Path:
+    """Return a recording by its name."""
+    return next(path for path in RECORDINGS if path.name == f"{name}.json.xz")
+
+
+@pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.name.partition(".json")[0])
+def test_every_observation_of_a_real_kernel_matches(path: Path) -> None:
+    """Nothing that was recorded differs, and nothing was predicted in place of being compared."""
+    result = replay_file(path)
+
+    assert result.mismatches == []
+    assert result.predicted == ()
+    name = path.name.removesuffix(".json.xz")
+    assert len(result.observations) == OBSERVATIONS.get(name, len(result.observations))
+
+
+def expected_counts(document: dict[str, Any], step: int) -> dict[str, int]:
+    """Count what a step shows, straight from its texts, without any of the product's parsers."""
+    files = document["steps"][step]["files"]
+    zones = files["proc/zoneinfo"].split("Node ")[1:]
+    populated = [zone for zone in zones if int(zone.split("present")[1].split()[0])]
+    blocks = {path.split("/")[4] for path in files if path.startswith("sys/devices/system/memory/memory")}
+    ram = [line for line in files["proc/iomem"].splitlines() if line.endswith(": System RAM")]
+    return {
+        Reason.RESULT: 1,
+        Reason.ZONE: 4 * len(populated),
+        Reason.BLOCK: 4 * len(blocks),
+        Reason.IOMEM: len(ram),
+        Reason.MEMTOTAL: 1,
+    }
+
+
+@pytest.mark.parametrize("name", ["x86_64-6.12-mom-1-a", "x86_64-6.12-numa2-mom-1", "ppc64el-6.12-mom-1-r"])
+def test_each_step_is_counted_as_the_contract_says(name: str, load: Callable[[str], dict[str, Any]]) -> None:
+    """One result, four a zone and a block, one a System RAM line, one MemTotal."""
+    document = load(name)
+    counts = Counter((seen.step, seen.reason) for seen in replay_file(named(name)).observations)
+
+    for step in range(len(document["steps"])):
+        got = {reason: counts[step, Reason(reason)] for reason in expected_counts(document, step)}
+        assert got == expected_counts(document, step)
+
+
+def test_page_runs_are_those_of_the_recorded_flags(load: Callable[[str], dict[str, Any]]) -> None:
+    """A self-hosted Movable block: 512 pages of memmap, then free pages; the other blocks of the DIMM are offline.
+
+    [ memmap | buddy | offline ............ ]
+    """
+    result = replay_file(named("x86_64-6.12-mom-1-a"))
+    runs = [
+        (seen.what, seen.expected) for seen in result.observations if seen.step == 2 and seen.reason is Reason.PAGES
+    ]
+
+    assert load("x86_64-6.12-mom-1-a")["steps"][2]["op"]["blocks"] == [32]
+    assert ("pfn 0x100000-0x100200", "self-hosted") in runs
+    assert runs[-1][1] == "offline"
+
+
+def test_every_reason_occurs_in_the_recordings() -> None:
+    """No class of observations is empty: each can fail."""
+    seen = {seen.reason for path in RECORDINGS for seen in replay_file(path).observations}
+
+    assert seen == set(Reason)
+
+
+def test_a_failed_add_is_told_from_an_unaligned_one() -> None:
+    """12 GiB into a guest of 256 MiB fail for want of memory, not for their shape."""
+    replay = Replay(read_recording(named("x86_64-6.12-kata4847-mom-0")))
+    facts, outcome = list(replay.run())[1]
+
+    assert (outcome.result, outcome.errno, model_class(outcome, facts.step)) == ("failed", "ENOMEM", "failed")
+    assert len(outcome.asked) == 96
+    assert outcome.blocks == ()
+
+
+def test_attributes_are_what_sysfs_reads() -> None:
+    """The shortcut over all blocks says what the simulated files say."""
+    replay = Replay(read_recording(named("x86_64-6.12-numa2-mom-1")))
+    for facts, _ in replay.run():
+        if facts.index != 4:
+            continue
+        for block, files in block_attributes(replay.machine).items():
+            for name, value in files.items():
+                assert read_attribute(replay.machine.kernel, f"memory/memory{block}/{name}") == value + "\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "memory_hotplug.memmap_on_memory=maybe memory_hotplug.online_policy=bogus",
+        "memory_hotplug.auto_movable_ratio=abc memhp_default_state=bogus memory_hotplug.auto_movable_numa_aware=so",
+        "memory_hotplug.nonsense=1 movablecore=some mem=x",
+    ],
+)
+def test_values_that_the_recorded_kernel_refused_count_for_nothing(
+    words: str, load: Load, replay: ReplayDocument
+) -> None:
+    """It says so and boots without them; an earlier value of the same parameter holds."""
+    document = load("x86_64-6.12-mom-1-b")
+    document["meta"]["cmdline"] = f"{document['meta']['cmdline']} {words}"
+
+    assert replay(document).mismatches == []

@@ -1,0 +1,210 @@
+"""The JSON object: all keys, their order, and numbers that agree with one another."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from tests.unit.commands.plan.conftest import Ask, Document, Plan
+
+GIB = 1 << 30
+MIB = 1 << 20
+
+KEYS = [
+    "schema", "verdict", "reason", "risks", "machine", "question", "memmap", "free", "largest_single_add", "safe_steps",
+    "sizes", "zones", "movable_to_kernel", "removable_blocks", "gigantic_pages", "uevents", "policies",
+    "rules_of_thumb", "flips_under", "flips_to", "fits_from_boot_bytes", "driver_result", "warnings", "assumptions",
+]  # fmt: skip
+REASON = ["rule", "node", "zone", "short_bytes", "text"]
+INNER = {
+    "machine": ["source", "arch", "kernel", "page_size", "memory_block_size", "boot_bytes", "managed_bytes"],
+    "question": ["sizes", "driver", "node", "address", "slots", "online"],
+    "reason": REASON,
+    "memmap": [
+        "bytes", "pages", "source", "order", "blocks", "by_order", "fallback_pages", "page_table_pages", "page_tables",
+        "block_object_pages", "self_hosted_bytes", "allocated_bytes", "by_zone", "by_node",
+    ],
+    "free": [
+        "before_bytes", "lowest_bytes", "after_bytes",
+        "kernel_before_bytes", "kernel_lowest_bytes", "kernel_after_bytes",
+    ],
+    "largest_single_add": ["clean_bytes", "with_fallback_bytes", "capped", "searched_bytes", "limit"],
+    "sizes": ["requested_bytes", "added_bytes", "online_bytes", "usable_bytes"],
+    "removable_blocks": ["removable", "of"],
+    "uevents": ["add", "online", "node", "total", "kept_online_bytes"],
+}  # fmt: skip
+POLICY = [
+    "kind", "name", "current", "verdict", "rule", "memmap", "lowest_free_bytes", "largest_clean_bytes",
+    "largest_clean_is_capped", "added_bytes", "online_bytes", "usable_bytes", "zones",
+]  # fmt: skip
+
+DOCUMENTS = [
+    {"boot": GIB, "size": 2 * GIB},
+    {"boot": GIB, "size": 128 * GIB},
+    {"boot": GIB, "size": 40 * GIB, "online": "movable"},
+    {"boot": GIB, "size": GIB, "kernel": "v2-2019"},
+    {"boot": GIB, "size": GIB, "kernel": "linux-6.1"},
+    {"boot": 4 * GIB, "size": 4 * GIB, "arch": "s390", "driver": "sclp"},
+    {"boot": 4 * GIB, "size": 4 * GIB, "driver": "virtio_mem"},
+    {"boot": 4 * GIB, "size": GIB, "driver": "sclp"},
+]
+
+
+@pytest.fixture(params=DOCUMENTS, ids=lambda keywords: "-".join(str(value) for value in keywords.values()))
+def document(request: pytest.FixtureRequest, ask: Ask) -> Document:
+    """Return one of several answers."""
+    keywords = dict(request.param)
+    return ask(keywords.pop("boot"), keywords.pop("size"), **keywords)
+
+
+def test_every_key_is_there_in_its_order(document: Document) -> None:
+    """On every verdict, null or empty where it does not apply."""
+    assert list(document) == KEYS
+    assert {name: list(document[name]) for name in INNER} == INNER
+    assert list(document["largest_single_add"]["limit"]) == REASON
+    for policy in document["policies"]:
+        assert list(policy) == POLICY + (["safe_steps"] if policy["kind"] == "online" else [])
+    for rule in document["rules_of_thumb"]:
+        assert list(rule) == ["name", "source", "kind", "allows_bytes"]
+    assert json.loads(json.dumps(document)) == document
+
+
+def test_numbers_agree_with_one_another(document: Document) -> None:
+    """Usable is part of online, online of added, added of requested; free memory is lowest at its lowest point."""
+    sizes, free, memmap = document["sizes"], document["free"], document["memmap"]
+
+    assert sizes["usable_bytes"] <= sizes["online_bytes"] <= sizes["added_bytes"] <= sizes["requested_bytes"]
+    assert free["lowest_bytes"] <= min(free["before_bytes"], free["after_bytes"])
+    assert free["kernel_lowest_bytes"] <= free["lowest_bytes"]
+    assert sum(memmap["page_tables"].values()) == memmap["page_table_pages"]
+    assert sum(memmap["by_zone"].values()) == memmap["allocated_bytes"]
+    assert document["verdict"] == {"fits": "fits"}.get(document["reason"]["rule"], document["verdict"])
+
+
+def test_as_asked_is_marked_and_says_the_same_as_the_answer(document: Document) -> None:
+    """Exactly one way to online is the one that was asked about."""
+    asked = [one for one in document["policies"] if one["kind"] == "online" and one["current"]]
+
+    assert [one["name"] for one in asked] == [document["question"]["online"]]
+    assert asked[0]["verdict"] == document["verdict"]
+    assert asked[0]["largest_clean_bytes"] == document["largest_single_add"]["clean_bytes"]
+    assert asked[0]["safe_steps"] == document["safe_steps"]
+    assert asked[0]["usable_bytes"] == document["sizes"]["usable_bytes"]
+
+
+def test_policies_of_each_kernel(ask: Ask) -> None:
+    """Mainline kernels have modes, the 2019 series flags; auto-movable exists since 5.15."""
+    names = {
+        kernel: [one["name"] for one in ask(GIB, GIB, kernel=kernel)["policies"]]
+        for kernel in ("v2-2019", "linux-5.13", "linux-6.1", "linux-6.12")
+    }
+    ways = ["movable", "kernel", "auto", "none"]
+
+    assert names["v2-2019"] == ["mhp_flags=none", "mhp_flags=device", "mhp_flags=memblock", *ways]
+    assert names["linux-6.1"] == ["memmap_on_memory=N", "memmap_on_memory=Y", *ways, "auto-movable"]
+    assert names["linux-6.12"] == [
+        "memmap_on_memory=N", "memmap_on_memory=Y", "memmap_on_memory=force", *ways, "auto-movable"
+    ]  # fmt: skip
+    assert names["linux-5.13"][-4:] == ways
+
+
+def test_rules_of_thumb_name_their_sources(ask: Ask) -> None:
+    """Seven rules, the most careful first."""
+    document = ask(GIB, GIB)
+    boot, present, free = GIB, document["machine"]["boot_bytes"], document["free"]["kernel_before_bytes"]
+
+    assert [(one["name"], one["source"], one["allows_bytes"]) for one in document["rules_of_thumb"]] == [
+        ("maxMemory = 4x", "oVirt", 3 * boot),
+        ("auto_movable_ratio 301", "Linux, mm/memory_hotplug.c (v5.15)", present * 301 // 100),
+        ("3 to 4x if all movable", "virtio-mem user guide", 4 * boot),
+        ("total <= 10x", "Qubes OS", 9 * boot),
+        ("32x free", "openEuler KVM guide", 32 * free),
+        ("48x boot", "Kata Containers", 48 * boot),
+        ("64x free", "arithmetic", 64 * free),
+    ]
+
+
+def test_several_risks_are_all_named(ask: Ask) -> None:
+    """56 GiB movable on 1 GiB: too little kernel memory is left, and the balance is off."""
+    document = ask(GIB, 56 * GIB, online="movable")
+
+    assert [risk["rule"] for risk in document["risks"]] == ["watermark", "zone-ratio"]
+    assert document["reason"] == document["risks"][0]
+    assert document["removable_blocks"] == {"removable": 448, "of": 448}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "verdict"),
+    [("--add 12G", 0, "fits"), ("--add 12G --online movable", 3, "risky"), ("--add 15G", 4, "does-not-fit")],
+)
+def test_exit_status_says_the_verdict(arguments: str, status: int, verdict: str, plan: Plan) -> None:
+    """0, 3 and 4; with --json as without."""
+    command = ["--boot", "256M", *arguments.split()]
+
+    assert plan(*command)[0] == status
+    got, out, err = plan(*command, "--json")
+    assert (got, json.loads(out)["verdict"], err) == (status, verdict, "")
+
+
+def test_the_same_question_gives_the_same_bytes(plan: Plan) -> None:
+    """Nothing depends on time, chance or the order of a set."""
+    assert plan("--boot", "1G", "--add", "3G", "--json") == plan("--boot", "1G", "--add", "3G", "--json")
+
+
+def test_gigantic_pages_are_counted_in_whole_aligned_gib(ask: Ask) -> None:
+    """Self-hosted memmap sits in every block, so no page of 1 GiB can be formed there."""
+    plain = ask(GIB, 4 * GIB)
+    hosted = ask(GIB, 4 * GIB, cmdline="memory_hotplug.memmap_on_memory=1")
+
+    assert (plain["gigantic_pages"], hosted["gigantic_pages"]) == (4, 0)
+
+
+def test_a_new_node_is_an_event_and_takes_memmap_from_the_old_one(ask: Ask) -> None:
+    """Node 1 has nothing when its first memory arrives."""
+    document = ask(4 * GIB, GIB, node=1)
+
+    assert document["uevents"]["node"] == 1
+    assert document["memmap"]["by_zone"] == {"0 DMA32": 16 << 20}
+    assert document["zones"][-1]["node"] == 1
+
+
+@pytest.mark.parametrize(
+    ("question", "lowest"),
+    [
+        ({}, 951 * MIB - 128 * MIB - 96 * 4096),
+        ({"online": "none"}, 951 * MIB - 128 * MIB - 96 * 4096),
+        ({"cmdline": "memhp_default_state=online"}, 951 * MIB - 128 * MIB - 96 * 4096),
+        ({"driver": "virtio_mem", "online": "kernel"}, 951 * MIB - 2 * MIB - 4096),
+        ({"driver": "virtio_mem", "online": "movable"}, 951 * MIB - 128 * MIB - (96 + 8) * 4096),
+    ],
+    ids=["online", "offline", "kernel onlines", "block by block", "block by block, movable"],
+)
+def test_the_lowest_point_comes_before_the_new_memory_is_online(
+    question: dict[str, Any], lowest: int, ask: Ask
+) -> None:
+    """Whoever brings it online, and also where each block comes online before the next is added."""
+    free = ask(GIB, 8 * GIB, **question)["free"]
+
+    assert free["kernel_before_bytes"] == 951 * MIB
+    assert free["kernel_lowest_bytes"] == lowest
+
+
+@pytest.mark.parametrize(
+    ("boot", "rule", "allows"), [(256, "48x boot", 12), (1024, "total <= 10x", 9), (1024, "48x boot", 48)]
+)
+def test_rules_of_thumb_count_the_memory_that_a_guest_was_given(boot: int, rule: str, allows: int, ask: Ask) -> None:
+    """Holes do not matter to who configures a guest; 48 times 256 MiB are 12 GiB."""
+    rules = {one["name"]: one["allows_bytes"] for one in ask(boot * MIB, GIB)["rules_of_thumb"]}
+
+    assert rules[rule] == allows * GIB
+    assert rules["auto_movable_ratio 301"] < boot * MIB * 301 // 100
+
+
+def test_pseries_onlines_by_itself_and_that_is_said(ask: Ask) -> None:
+    """What was asked for comes too late."""
+    document = ask(2 * GIB, GIB, arch="powerpc", driver="pseries", online="movable")
+
+    expected = "pseries itself brings each block online before it adds the next, so --online movable comes too late"
+    assert expected in document["assumptions"]
+    assert [zone["zone"] for zone in document["zones"] if zone["gained_bytes"]] == ["Normal"]
