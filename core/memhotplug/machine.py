@@ -209,10 +209,14 @@ class Machine:
         step = _parsed(op, keywords)
         if hasattr(step, "range"):
             check_name(self.kernel, step.range)
-        return self.operate(step.veto, lambda: self.apply(op, step))
+        return self.operate(step.veto, lambda: self.apply(op, step), fail_allocation=step.fail_allocation)
 
-    def operate(self, veto: Veto | None, operation: Callable[[], _T]) -> _T:
+    def operate(self, veto: Veto | None, operation: Callable[[], _T], *, fail_allocation: int | None = None) -> _T:
         """Run one operation as a transaction.
+
+        Args:
+            veto: a notifier that refuses an event meanwhile.
+            fail_allocation: how many allocations of the kernel succeed meanwhile, None for all.
 
         A refusal leaves what the kernel leaves; anything else that goes wrong (a broken plugin)
         leaves the machine as it was.
@@ -220,6 +224,8 @@ class Machine:
         saved = self.kernel.copy()
         if veto is not None:
             self.kernel.vetoes[MemoryEvent[veto.event]] = errno_number(veto.errno)
+        if fail_allocation is not None:
+            self.kernel.state.fail_allocation = fail_allocation
         try:
             return operation()
         except MemoryHotplugError:
@@ -229,6 +235,8 @@ class Machine:
             raise
         finally:
             self.kernel.vetoes = {}
+            if fail_allocation is not None:
+                self.kernel.state.fail_allocation = None
 
     # ---- operations on checked steps ----
 

@@ -25,6 +25,7 @@ from tests.docs.examples import (
 from memhotplug.catalog import Installed
 from memhotplug.cli.group import COMMANDS
 from memhotplug.formats.scenario import OPERATIONS, loads_scenario
+from memhotplug.formats.scenario.explore import ExploreSpec
 from memhotplug.formats.scenario.models import Action, BootMemory, DriverPolicy, MachineSpec, SnapshotRef, keys_of
 
 SCENARIOS_DOC = (ROOT / "docs" / "scenarios.md").read_text(encoding="utf-8")
@@ -140,6 +141,7 @@ def test_every_other_key_is_documented() -> None:
     assert sorted(table_keys("### `machine`")) == sorted(keys_of(MachineSpec))
     assert table_keys("### `drivers`") == keys_of(DriverPolicy)
     assert table_keys("### Keys of every step") == list(Action.model_fields)
+    assert table_keys("### `explore`") == keys_of(ExploreSpec)
     assert keys_of(BootMemory) == ["node", "size"]
     assert keys_of(SnapshotRef) == ["path", "step"]
 

@@ -7,7 +7,7 @@ lives in the engine, once.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -127,6 +127,10 @@ class KernelProfile:
     def write_module_parameter(self, kernel: Kernel, name: str, value: str) -> None:
         """Write a module parameter. Raises MemoryHotplugError as the kernel answers."""
         raise MemoryHotplugError(errno.ENOENT, f"there is no parameter {name!r}")
+
+    def switches(self, kernel: Kernel) -> Mapping[str, Sequence[str]]:
+        """Return what can be switched while the machine runs: the file's path, and the words that would change it."""
+        return {}
 
     def project(self, kernel: Kernel, pages: PageArray, start_pfn: int) -> None:
         """Write into a projection of struct pages what only this profile knows of them."""

@@ -18,7 +18,11 @@ __all__ = ["Allocation", "Device", "MachineState", "ProfileState"]
 
 
 class ProfileState(Protocol):
-    """What a profile remembers between operations; opaque to the core."""
+    """What a profile remembers between operations; opaque to the core.
+
+    A method ``deciding(groups)`` may return what of it decides what happens next, memory groups in the order of
+    ``groups``, without what is only bookkeeping; else all of it counts where machines are compared.
+    """
 
     def copy(self) -> ProfileState:
         """Return an independent copy."""

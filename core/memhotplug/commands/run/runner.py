@@ -254,7 +254,11 @@ class _Run:
             return
         devices = len(self._machine.kernel.state.devices)
         try:
-            outcome = self._machine.operate(step.args.veto, lambda: self._machine.apply(step.op, step.args))
+            outcome = self._machine.operate(
+                step.args.veto,
+                lambda: self._machine.apply(step.op, step.args),
+                fail_allocation=step.args.fail_allocation,
+            )
         except MemoryHotplugError as problem:
             self._note_failure(step, record, problem, devices)
             return

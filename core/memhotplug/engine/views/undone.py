@@ -13,9 +13,10 @@ from memhotplug.engine.kernel import Kernel
 from memhotplug.model.blocks import BlockTable
 from memhotplug.model.vmemmap import Source
 
-__all__ = ["left_behind"]
+__all__ = ["SPANS_COME_BACK", "left_behind"]
 
-_SPANS_COME_BACK = (5, 13)  # before, a zone's span grows at online and stays so if the online is vetoed
+SPANS_COME_BACK = (5, 13)
+"""Before this version a zone's span grows at online and stays so if the online is vetoed."""
 _COLUMNS = ("id", "state", "zone", "nid", "altmap_pages")
 
 
@@ -44,7 +45,7 @@ def _same_columns(old: BlockTable, new: BlockTable) -> bool:
 
 
 def _zones(before: Kernel, after: Kernel) -> Iterator[str]:
-    spans = after.version >= _SPANS_COME_BACK
+    spans = after.version >= SPANS_COME_BACK
     old = {zone.key: zone for zone in before.state.zones()}
     for zone in after.state.zones():
         was = old.get(zone.key)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from memhotplug.formats.scenario.catalog import Catalog, CatalogCache
 from memhotplug.formats.scenario.expectation import ExpectStep
+from memhotplug.formats.scenario.explore import ExploreSpec
 from memhotplug.formats.scenario.models import (
     Action,
     AddStep,
@@ -39,7 +40,16 @@ from memhotplug.formats.scenario.values import (
 )
 from memhotplug.keyspec import KeySpec
 
-__all__ = ["OPERATIONS", "check_drivers", "check_machine", "check_record", "check_step", "parse_args", "read_key"]
+__all__ = [
+    "OPERATIONS",
+    "check_drivers",
+    "check_explore",
+    "check_machine",
+    "check_record",
+    "check_step",
+    "parse_args",
+    "read_key",
+]
 
 R = TypeVar("R", bound=Record)
 
@@ -141,6 +151,17 @@ def check_drivers(data: object, catalog: Catalog, problems: list[Problem]) -> di
         if record is not None:
             policies[name] = record
     return policies
+
+
+def check_explore(data: object, catalog: Catalog, problems: list[Problem]) -> ExploreSpec | None:
+    """Return what may be explored; the drivers must be installed."""
+    explore = check_record(ExploreSpec, data, problems)
+    installed = catalog.names("drivers")
+    for name in (explore.drivers or ()) if explore is not None else ():
+        if name not in installed:
+            where: Where = ("drivers",)
+            problems.append(Problem(where, _installed("drivers", installed), nearest=suggest(name, installed)))
+    return explore
 
 
 def _installed(kind: str, names: list[str]) -> str:

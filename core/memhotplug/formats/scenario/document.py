@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from memhotplug.errors import InputError
+from memhotplug.formats.scenario.explore import ExploreSpec
 from memhotplug.formats.scenario.models import Action, DriverPolicy, MachineSpec
 from memhotplug.formats.scenario.problems import At, Problem, Where, error_at
 from memhotplug.formats.scenario.yamltree import MappingNode
@@ -40,6 +41,7 @@ class Scenario:
         machine: the machine before the first step.
         drivers: what the scenario decides about drivers, by name.
         steps: in order.
+        explore: what ``mhp check`` may try after the last step.
         tree: the YAML tree, for errors that only turn up later.
     """
 
@@ -47,6 +49,7 @@ class Scenario:
     machine: MachineSpec
     drivers: Mapping[str, DriverPolicy]
     steps: tuple[Step, ...]
+    explore: ExploreSpec = field(default_factory=ExploreSpec)
     tree: MappingNode = field(repr=False, compare=False)
 
     def error(

@@ -13,9 +13,16 @@ from typing import Final, NoReturn
 
 from memhotplug.errors import PluginError
 from memhotplug.formats.scenario.catalog import Catalog, CatalogCache
-from memhotplug.formats.scenario.check import OPERATIONS, check_drivers, check_machine, check_step
+from memhotplug.formats.scenario.check import (
+    OPERATIONS,
+    check_drivers,
+    check_explore,
+    check_machine,
+    check_step,
+)
 from memhotplug.formats.scenario.document import Scenario, Step
 from memhotplug.formats.scenario.expectation import ExpectStep
+from memhotplug.formats.scenario.explore import ExploreSpec
 from memhotplug.formats.scenario.models import (
     Action,
     AddStep,
@@ -36,7 +43,7 @@ from memhotplug.formats.scenario.yamltree import MappingNode, Node, SequenceNode
 __all__ = ["SCHEMA_VERSION", "load_scenario", "loads_scenario", "scenario_from_tree"]
 
 SCHEMA_VERSION: Final = 1
-_TOP_KEYS: Final = ("schema", "machine", "drivers", "steps")
+_TOP_KEYS: Final = ("schema", "machine", "drivers", "steps", "explore")
 _EXPECTED_MACHINE: Final = "a mapping such as {arch: x86_64, kernel: v2-2019, memory: 4G}"
 _EXPECTED_STEPS: Final = "a list of steps, such as [add: {driver: acpi, size: 1G}]"
 _EXPECTED_VERSION: Final = f"{SCHEMA_VERSION}, the only version of the scenario format"
@@ -120,6 +127,7 @@ class _Reader:
         self._machine: MachineSpec | None = None
         self._drivers: dict[str, DriverPolicy] = {}
         self._steps: tuple[Step, ...] = ()
+        self._explore = ExploreSpec()
 
     def scenario(self) -> Scenario:
         """Check the sections in the order in which they stand."""
@@ -133,10 +141,17 @@ class _Reader:
                 self._drivers = self._read_drivers(node)
             elif key == "steps":
                 self._steps = self._read_steps(node)
+            elif key == "explore":
+                self._explore = self._read_explore(node)
         if self._machine is None:
             self._raise(Problem(("machine",), _EXPECTED_MACHINE, "missing"))
         return Scenario(
-            file=self._file, machine=self._machine, drivers=self._drivers, steps=self._steps, tree=self._tree
+            file=self._file,
+            machine=self._machine,
+            drivers=self._drivers,
+            steps=self._steps,
+            explore=self._explore,
+            tree=self._tree,
         )
 
     def _raise(self, problem: Problem) -> NoReturn:
@@ -174,6 +189,12 @@ class _Reader:
         drivers = check_drivers(node, self._catalog, problems)
         self._first(problems, ("drivers",))
         return drivers or {}
+
+    def _read_explore(self, node: Node) -> ExploreSpec:
+        problems: list[Problem] = []
+        explore = check_explore(node, self._catalog, problems)
+        self._first(problems, ("explore",))
+        return explore or ExploreSpec()
 
     def _read_steps(self, node: Node) -> tuple[Step, ...]:
         if not isinstance(node, SequenceNode):

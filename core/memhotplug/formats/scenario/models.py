@@ -111,6 +111,12 @@ class Action(Record):
 
     fails: Annotated[str | None, ERRNO.says("The errno with which this step must fail.")] = None
     veto: Annotated[Veto | None, Field(description="A notifier refuses an event during this step.")] = None
+    fail_allocation: Annotated[
+        int | None,
+        integer(0, None, "a number of allocations").says(
+            "How many allocations of the kernel succeed in this step; memory runs out for the next."
+        ),
+    ] = None
 
 
 class AddStep(Action):

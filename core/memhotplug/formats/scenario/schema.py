@@ -13,6 +13,7 @@ from typing import Any, Final
 from memhotplug.formats.scenario.catalog import Catalog
 from memhotplug.formats.scenario.check import OPERATIONS
 from memhotplug.formats.scenario.expectation import BLOCK_ATTRIBUTES, HEAD_ATTRIBUTES, MEMMAP_TOTALS, ZONE_COUNTERS
+from memhotplug.formats.scenario.explore import ExploreSpec
 from memhotplug.formats.scenario.fields import SIZE, TEXT, Leaf, size_schema
 from memhotplug.formats.scenario.loader import SCHEMA_VERSION
 from memhotplug.formats.scenario.models import (
@@ -65,6 +66,7 @@ def scenario_schema(catalog: Catalog) -> Schema:
                 "type": "array",
                 "items": {"$ref": "#/$defs/step"},
             },
+            "explore": _record(ExploreSpec) | {"examples": [{"operations": ["add", "remove"], "blocks": 4}]},
         },
         "$defs": {
             "step": _step(),

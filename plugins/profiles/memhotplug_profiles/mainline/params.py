@@ -6,7 +6,7 @@ auto_movable_numa_aware); drivers/base/memory.c:memory_group_register_static() (
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -75,6 +75,10 @@ class MainlineState:
         for name in MainlineState.__slots__:
             setattr(twin, name, getattr(self, name))
         return twin
+
+    def deciding(self, groups: Sequence[int]) -> object:
+        """Return what decides what happens next; a group whose device is gone does not."""
+        return self.mode, self.policy, self.ratio, self.numa_aware, tuple(self.groups[group] for group in groups)
 
     def adjust_group(self, group: int, *, kernel: int = 0, movable: int = 0) -> None:
         """Count pages of a group that went online or offline. Models: adjust_present_page_count()."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -103,6 +103,10 @@ class MainlineProfile(KernelProfile):
 
     def write_module_parameter(self, kernel: Kernel, name: str, value: str) -> None:
         sysfs.write_parameter(kernel, self.rules, name, value)
+
+    def switches(self, kernel: Kernel) -> Mapping[str, Sequence[str]]:
+        """The online policy, where the kernel has one; memmap_on_memory cannot be written."""
+        return sysfs.switches(kernel, self.rules)
 
     def project(self, kernel: Kernel, pages: PageArray, start_pfn: int) -> None:
         """Self-hosted memmap of online blocks: VmemmapSelfHosted (PG_owner_priv_1), refcount 1."""

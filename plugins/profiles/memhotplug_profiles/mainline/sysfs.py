@@ -6,10 +6,10 @@ import errno
 from collections.abc import Mapping
 
 from memhotplug.plugin import InputError, Kernel, MemoryHotplugError, kstrtou
-from memhotplug_profiles.mainline.params import parse_bool, parse_policy, state_of
+from memhotplug_profiles.mainline.params import Policy, parse_bool, parse_policy, state_of
 from memhotplug_profiles.mainline.rules import Rules
 
-__all__ = ["parameters", "write_parameter"]
+__all__ = ["parameters", "switches", "write_parameter"]
 
 
 def parameters(kernel: Kernel, rules: Rules) -> Mapping[str, str]:
@@ -52,6 +52,14 @@ def write_parameter(kernel: Kernel, rules: Rules, name: str, value: str) -> None
         if wanted is None:
             raise MemoryHotplugError(errno.EINVAL, f"auto_movable_numa_aware takes Y or N, not {word!r}")
         state.numa_aware = wanted
+
+
+def switches(kernel: Kernel, rules: Rules) -> Mapping[str, tuple[str, ...]]:
+    """Return the files that can be written while the kernel runs, with the words that would change them."""
+    if not rules.auto_movable:
+        return {}
+    others = tuple(policy.value for policy in Policy if policy is not state_of(kernel).policy)
+    return {"/sys/module/memory_hotplug/parameters/online_policy": others}
 
 
 def _is_built_in(kernel: Kernel) -> bool:

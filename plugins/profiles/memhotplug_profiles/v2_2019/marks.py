@@ -9,6 +9,8 @@ mm/memory_hotplug.c:mark_vmemmap_pages() (the series, patches 3 and 4).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from memhotplug.plugin import Altmap, Array, ExtentSet, Kernel
@@ -114,6 +116,11 @@ class V2State:
         twin.deferred = self.deferred
         twin.deferred_head, twin.deferred_count = self.deferred_head, self.deferred_count
         return twin
+
+    def deciding(self, groups: Sequence[int]) -> object:
+        """Return what decides what happens next: all but which device a head came with."""
+        columns = (self.heads.start, self.heads.private, self.heads.refcount, self.heads.serves, self.heads.serves_end)
+        return self.enabled, self.marked, columns, self.deferred, self.deferred_head, self.deferred_count
 
     def remaining(self, pfns: Array) -> Array:
         """Return for each pfn how many vmemmap pages there are from it on, 0 if it is none.

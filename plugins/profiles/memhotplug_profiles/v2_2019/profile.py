@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -117,6 +117,12 @@ class V2Profile(KernelProfile):
             raise MemoryHotplugError(errno.EINVAL, f"vmemmap_hotplug takes enable or disable, not {word!r}")
         state_of(kernel).enabled = word == "enable"
         return True
+
+    def switches(self, kernel: Kernel) -> Mapping[str, Sequence[str]]:
+        """Return the switch of patch 5 with the word that would change it."""
+        if not kernel.sparsemem_vmemmap:
+            return {}
+        return {"memory/vmemmap_hotplug": ("disable" if state_of(kernel).enabled else "enable",)}
 
     def project(self, kernel: Kernel, pages: PageArray, start_pfn: int) -> None:
         v2 = state_of(kernel)

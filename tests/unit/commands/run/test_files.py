@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from memhotplug.commands.run.files import make_folder, write_run
 
+from memhotplug.commands.run.files import make_folder, write_run
 from memhotplug.commands.run.runner import RunResult
 from memhotplug.errors import InputError
 from memhotplug.output.jsontext import render, render_line

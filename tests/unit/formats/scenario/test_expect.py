@@ -192,4 +192,4 @@ def test_an_unknown_assertion_names_the_nearest(step_error: ErrorOf) -> None:
     assert (error.line, error.column, error.path) == (6, 28, "steps[2].expect.manged")
     assert (error.got, error.nearest) == ("manged", "managed")
     assert error.expected.startswith("one of the keys: zone, node, block, range, head, managed, ")
-    assert error.expected.endswith(", violations, warnings, fails, veto")
+    assert error.expected.endswith(", violations, warnings, fails, veto, fail_allocation")

@@ -220,7 +220,7 @@ def test_a_bad_machine_is_refused_at_its_place(error_of: ErrorOf, keys: str, mes
 OK_MACHINE = "machine: {arch: x86_64, kernel: v2-2019, memory: 4G}\n"
 VERSION = "1, the only version of the scenario format"
 FLAGS = "one of: none, device, memblock, on_memory, a kernel name such as MHP_MEMMAP_DEVICE, or a list of them"
-TOP = "one of the keys: schema, machine, drivers, steps"
+TOP = "one of the keys: schema, machine, drivers, steps, explore"
 
 BAD_TOPS = {
     "no version": (OK_MACHINE, f"1:1: schema: expected {VERSION}; the key is missing"),
@@ -396,7 +396,7 @@ def test_the_same_text_gives_the_same_error(error_of: ErrorOf) -> None:
     keys = ", ".join(f"k{i}: {i}" for i in range(20))
     text = f"schema: 1\n{OK_MACHINE}steps:\n  - online: {{{keys}}}\n"
     assert {str(error_of(text)) for _ in range(5)} == {
-        "s.yaml:4:14: steps[0].online.k0: got k0, expected one of the keys: range, zone, fails, veto"
+        "s.yaml:4:14: steps[0].online.k0: got k0, expected one of the keys: range, zone, fails, veto, fail_allocation"
     }
 
 

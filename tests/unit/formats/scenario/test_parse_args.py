@@ -159,7 +159,7 @@ def test_every_operation_of_a_scenario_can_be_called(catalog: Any, load_step: Lo
             "add_memory",
             {"driver": "sclp", "size": "1G", "flags": "device"},
             "add_memory.flags: got flags, expected one of the keys: driver, name, size, address, node, mhp_flags, "
-            "fails, veto; did you mean 'mhp_flags'?",
+            "fails, veto, fail_allocation; did you mean 'mhp_flags'?",
         ),
         (
             "online",

@@ -35,7 +35,7 @@ FLAGS = "one of: none, device, memblock, on_memory, a kernel name such as MHP_ME
 EVENT = "an event that can be vetoed, one of: MEM_PREPARE_ONLINE, MEM_GOING_ONLINE, MEM_GOING_OFFLINE"
 NAME = "a name such as dimm0: a letter, then letters, digits and _ . : @ -, at most 64"
 ERRNO = "an errno name such as EBUSY"
-ADD_KEYS = "driver, name, size, address, node, mhp_flags, fails, veto"
+ADD_KEYS = "driver, name, size, address, node, mhp_flags, fails, veto, fail_allocation"
 PATH = "an attribute below /sys/devices/system, such as memory/auto_online_blocks, or a path from /sys/"
 
 
@@ -150,7 +150,7 @@ BAD_STEPS = {
     "unknown key": (
         "add: {driver: acpi, sizee: 1G}",
         "6:25: steps[2].add.sizee: got sizee, expected one of the keys: "
-        + ADD_KEYS.replace("fails, veto", "fails, veto, ")
+        + ADD_KEYS.replace("fails, veto, fail_allocation", "fails, veto, fail_allocation, ")
         + "resources, proximity_domain; did you mean 'size'?",
     ),
     "another driver's key": (
@@ -332,15 +332,15 @@ BAD_STEPS = {
     ),
     "op without keys": (
         "offline:",
-        "6:13: steps[2].offline: got nothing, expected a mapping with the keys: range, fails, veto",
+        "6:13: steps[2].offline: got nothing, expected a mapping with the keys: range, fails, veto, fail_allocation",
     ),
     "op with a word": (
         "offline: dimm0",
-        "6:14: steps[2].offline: got dimm0, expected a mapping with the keys: range, fails, veto",
+        "6:14: steps[2].offline: got dimm0, expected a mapping with the keys: range, fails, veto, fail_allocation",
     ),
     "op with a list": (
         "offline: [dimm0]",
-        "6:14: steps[2].offline: got a list, expected a mapping with the keys: range, fails, veto",
+        "6:14: steps[2].offline: got a list, expected a mapping with the keys: range, fails, veto, fail_allocation",
     ),
     "the first of several errors": (
         "add: {size: 0, driver: nope, sizee: 1, node: x}",
@@ -348,7 +348,7 @@ BAD_STEPS = {
     ),
     "a misspelt key before the missing one": (
         "online: {rnge: dimm0}",
-        "6:14: steps[2].online.rnge: got rnge, expected one of the keys: range, zone, fails, veto; "
+        "6:14: steps[2].online.rnge: got rnge, expected one of the keys: range, zone, fails, veto, fail_allocation; "
         "did you mean 'range'?",
     ),
 }

@@ -1,0 +1,126 @@
+"""The answer of ``mhp check``: what was looked at, and what broke."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from memhotplug.commands.check.against import Against
+from memhotplug.commands.check.laws import Broken, broken_invariants
+from memhotplug.commands.check.lives import add_lives, live
+from memhotplug.commands.check.moves import Moves
+from memhotplug.commands.check.question import Question
+from memhotplug.commands.check.search import Finding, Kind, Progress, Search
+from memhotplug.commands.check.walk import Spot, Walker
+from memhotplug.commands.run.runner import RunResult, run_scenario
+from memhotplug.errors import InputError
+from memhotplug.formats.scenario import AddStep, Scenario
+from memhotplug.formats.scenario.catalog import Catalog
+from memhotplug.machine import Machine
+from memhotplug.manager import names
+
+__all__ = ["Answer", "check"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What came of a check.
+
+    Attributes:
+        question: what was asked.
+        progress: how far it went, and the findings by kind.
+        start: the machine that it began from.
+        moves: what could happen.
+        lives: whether random lives were tried beyond the search.
+        against: what the machine was held against, None for nothing.
+    """
+
+    question: Question
+    progress: Progress
+    start: Machine
+    moves: Moves
+    lives: bool
+    against: str | None
+
+    @property
+    def findings(self) -> list[Finding]:
+        """The findings, the shortest first, each kind once."""
+        return sorted(self.progress.findings.values(), key=lambda finding: (len(finding.steps), finding.kind[:2]))
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found."""
+        return not self.progress.findings
+
+
+def check(
+    scenario: Scenario,
+    question: Question,
+    *,
+    catalog: Catalog,
+    other: Scenario | None = None,
+    against: str | None = None,
+    plugin_timeout: float = 60.0,
+    observe: Callable[[Progress], None] = lambda progress: None,
+) -> Answer:
+    """Explore what can happen after a scenario.
+
+    Args:
+        other: the same scenario with another kernel or policy, to be held against it; called ``against``.
+        observe: is told how far the search has come.
+
+    Raises:
+        InputError: the scenario cannot be run to its end, or there is nothing to explore.
+    """
+    machine = _at_the_end(scenario, plugin_timeout)
+    moves = Moves(machine.kernel, scenario.explore, _drivers(scenario, machine), catalog)
+    twin = None
+    if other is not None and against is not None:
+        twin = Against(against, _at_the_end(other, plugin_timeout))
+    walker = Walker(moves, faults=question.faults, against=twin)
+    start = walker.start(machine)
+    broken = broken_invariants(machine.kernel) if twin is None else []
+    if broken:
+        return _broken_already(question, machine, moves, broken)
+    if not any(moves.all(machine.kernel)):
+        raise InputError("something to explore; what 'explore' allows, this machine cannot do", path="explore")
+    search = Search(walker, start, question, question.operations - _reserve(question), observe)
+    progress = search.run()
+    lives = not (progress.exhausted or progress.interrupted or twin is not None)
+    if lives:
+        _live(walker, start, question, progress)
+    return Answer(
+        question=question, progress=progress, start=machine, moves=moves, lives=lives, against=against
+    )  # fmt: skip
+
+
+def _reserve(question: Question) -> int:
+    return question.operations // 4
+
+
+def _live(walker: Walker, start: Spot, question: Question, progress: Progress) -> None:
+    budget = max(question.operations - progress.transitions, 1)
+    try:
+        add_lives(progress, live(walker, start, question.seed, budget=budget, faults=question.faults))
+    except KeyboardInterrupt:
+        progress.interrupted = True
+
+
+def _at_the_end(scenario: Scenario, plugin_timeout: float) -> Machine:
+    result: RunResult = run_scenario(scenario, plugin_timeout=plugin_timeout)
+    if result.failure is not None:
+        raise InputError(f"a scenario whose own steps do what it says ({result.failure})", file=scenario.file)
+    return result.machine
+
+
+def _drivers(scenario: Scenario, machine: Machine) -> list[str]:
+    """Return the drivers that the scenario names; without any, all that are installed."""
+    named = [step.args.driver for step in scenario.steps if isinstance(step.args, AddStep)]
+    named += [*scenario.drivers, *(device.driver for device in machine.kernel.state.devices)]
+    return list(dict.fromkeys(named)) or names("drivers")
+
+
+def _broken_already(question: Question, machine: Machine, moves: Moves, broken: list[Broken]) -> Answer:
+    findings: dict[Kind, Finding] = {(law.invariant, "", None): Finding(law, ()) for law in broken}
+    progress = Progress(findings=findings)
+    return Answer(question=question, progress=progress, start=machine, moves=moves, lives=False, against=None)

@@ -1,0 +1,108 @@
+"""Random lives: longer sequences than a search by breadth comes to, and what is left of one that breaks a law."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from memhotplug.commands.check.moves import Move
+from memhotplug.commands.check.search import Finding, Progress, Step
+from memhotplug.commands.check.walk import Spot, Tried, Walker
+
+__all__ = ["LIFE", "add_lives", "live", "shortened"]
+
+LIFE: Final = 24
+"""Operations of one life."""
+_FAULTS: Final = 4
+"""One operation in so many goes wrong, where faults are asked for."""
+
+
+def live(walker: Walker, start: Spot, seed: int, *, budget: int, faults: bool) -> Iterator[Finding | int]:
+    """Yield the operations that each life took, and what it broke, shortened.
+
+    Args:
+        seed: what all lives depend on, and on nothing else but their number.
+        budget: operations that may be tried; the last life is not cut short.
+    """
+    number = 0
+    while budget > 0:
+        chance = random.Random(f"{seed}:{number}")
+        steps, finding = _one(walker, start, chance, faults)
+        budget -= steps
+        yield steps
+        if finding is not None:
+            yield shortened(walker, start, finding)
+        number += 1
+
+
+def _one(walker: Walker, start: Spot, chance: random.Random, faults: bool) -> tuple[int, Finding | None]:
+    spot, steps = start, []
+    for count in range(LIFE):
+        moves = list(walker.moves.all(spot.machine.kernel))
+        if not moves:
+            return count, None
+        move = _with_fault(walker, spot, _drawn(moves, chance), chance) if faults else _drawn(moves, chance)
+        tried = walker.try_move(spot, move)
+        steps.append(Step(move, tried.errno))
+        if tried.broken:
+            return count + 1, Finding(tried.broken[0], tuple(steps))
+        if tried.spot is None:
+            return count + 1, None
+        spot = tried.spot
+    return LIFE, None
+
+
+def _drawn(moves: Sequence[Move], chance: random.Random) -> Move:
+    """Draw an operation first, so that the one with the most variants does not crowd out the others."""
+    op = chance.choice(sorted({move.op for move in moves}))
+    return chance.choice([move for move in moves if move.op == op])
+
+
+def _with_fault(walker: Walker, spot: Spot, move: Move, chance: random.Random) -> Move:
+    if chance.randrange(_FAULTS):
+        return move
+    vetoes = list(walker.moves.vetoes(spot.machine.kernel, move))
+    if vetoes and chance.randrange(2):
+        return chance.choice(vetoes)
+    return move.with_fault("fail_allocation", chance.randrange(8))
+
+
+def shortened(walker: Walker, start: Spot, finding: Finding) -> Finding:
+    """Return the same law broken by as few of the steps as will do, tried by leaving out one after the other."""
+    best = finding
+    changed = True
+    while changed:
+        changed = False
+        for index in range(len(best.steps) - 1):
+            rest = [step.move for place, step in enumerate(best.steps) if place != index]
+            shorter = _replayed(walker, start, rest)
+            if shorter is not None and shorter.kind == finding.kind:
+                best, changed = shorter, True
+                break
+    return best
+
+
+def _replayed(walker: Walker, start: Spot, moves: Sequence[Move]) -> Finding | None:
+    """Return what some moves break, one after the other; None for nothing."""
+    spot, steps = start, []
+    for move in moves:
+        tried: Tried = walker.try_move(spot, move)
+        steps.append(Step(move, tried.errno))
+        if tried.broken:
+            return Finding(tried.broken[0], tuple(steps))
+        if tried.spot is None:
+            return None
+        spot = tried.spot
+    return None
+
+
+def add_lives(progress: Progress, found: Iterator[Finding | int]) -> None:
+    """Take what lives found into the progress of a search."""
+    for item in found:
+        if isinstance(item, int):
+            progress.transitions += item
+        else:
+            known = progress.findings.get(item.kind)
+            if known is None or len(item.steps) < len(known.steps):
+                progress.findings[item.kind] = item

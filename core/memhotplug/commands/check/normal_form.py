@@ -1,0 +1,181 @@
+"""When two machines are the same for everything that can follow.
+
+Breadth-first search ends only if states are recognised again. What cannot matter is left out of the form
+by which they are: how devices are called and in which order they came, the numbers of memory groups, what is
+gone, how workloads are called, and how runs of pages are stored. Which pages are free and where the memmap lies
+does matter, in boot memory too: what is given back merges with what is free beside it, and the next allocation
+of a large chunk depends on that.
+
+A test takes pairs of machines with equal forms that are not equal in everything and holds every next operation
+of one against that of the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+
+from memhotplug.engine.kernel import Kernel
+from memhotplug.model.extents import ExtentSet
+from memhotplug.model.state import Device, MachineState
+
+__all__ = ["difference", "exact_form", "normal_form"]
+
+_NONE = -1
+_DIGEST = 16
+_COLUMNS = ("id", "state", "nid", "zone", "altmap_pages", "online_type", "early")
+
+
+def normal_form(kernel: Kernel) -> bytes:
+    """Return 16 bytes that are equal for machines with the same future."""
+    return _Form(kernel).digest()
+
+
+def exact_form(kernel: Kernel) -> bytes:
+    """Return 16 bytes that are equal for machines that are equal in every page and name."""
+    state = kernel.state
+    whole = {name: getattr(state, name) for name in MachineState.__slots__ if name != "geometry"}
+    return _digest(_plain(whole, {}))
+
+
+def difference(one: Kernel, other: Kernel) -> str | None:
+    """Return in what the normal forms of two machines differ first, in words; None if they are equal."""
+    mine, theirs = _Form(one).parts(), _Form(other).parts()
+    return next((name for name in (*mine, *theirs) if mine.get(name) != theirs.get(name)), None)
+
+
+def _digest(value: object) -> bytes:
+    return blake2b(repr(value).encode(), digest_size=_DIGEST).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranks:
+    """Numbers that do not depend on what was there before: by place, not by time."""
+
+    devices: Mapping[int, int]
+    groups: tuple[int, ...]
+    names: Mapping[str, str]
+
+    @classmethod
+    def of(cls, state: MachineState) -> _Ranks:
+        there = [index for index, device in enumerate(state.devices) if _is_there(device)]
+        there.sort(key=lambda index: _where(state.devices[index], index))
+        groups = tuple(state.devices[index].group for index in there if state.devices[index].group >= 0)
+        names = {state.devices[index].name: f"@{rank}" for rank, index in enumerate(there)}
+        return cls({index: rank for rank, index in enumerate(there)}, groups, names)
+
+
+def _is_there(device: Device) -> bool:
+    return bool(device.ranges or device.enabled or device.waiting or not device.closed)
+
+
+def _where(device: Device, index: int) -> tuple[object, ...]:
+    spans = (*device.ranges, *device.enabled, *device.waiting)
+    return min(spans, default=(1 << 64, 0)), device.driver, index
+
+
+class _Form:
+    """One machine's normal form, part by part."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._state = kernel.state
+        self._ranks = _Ranks.of(kernel.state)
+
+    def digest(self) -> bytes:
+        return _digest(tuple(self.parts().values()))
+
+    def parts(self) -> dict[str, object]:
+        zones = {f"the counters of {zone.title}": self._zone(zone) for zone in self._state.zones()}
+        marks = {f"the watermarks of {zone.title}": (zone.wmark, zone.protection) for zone in self._state.zones()}
+        return {
+            "blocks": self._blocks(),
+            "devices": self._devices(),
+            **zones,
+            **marks,
+            "nodes": [(nid, node.online) for nid, node in self._state.nodes.items()],
+            "the memmap": self._memmap(),
+            "who holds pages": self._allocations(),
+            "what the kernel remembers": self._rest(),
+        }
+
+    def _blocks(self) -> object:
+        blocks = self._state.blocks
+        ranks = self._ranks
+        group_rank = {group: rank for rank, group in enumerate(ranks.groups)}
+        columns = [getattr(blocks, name).tobytes() for name in _COLUMNS]
+        devices = [ranks.devices.get(device, _NONE) for device in blocks.device.tolist()]
+        groups = [group_rank.get(group, _NONE) for group in blocks.group.tolist()]
+        return columns, devices, groups
+
+    def _devices(self) -> object:
+        state, ranks = self._state, self._ranks
+        group_rank = {group: rank for rank, group in enumerate(ranks.groups)}
+        found = []
+        for index in ranks.devices:
+            device = state.devices[index]
+            spans = device.ranges, device.enabled, device.waiting
+            options = _plain(device.options, ranks.names)
+            found.append((device.driver, device.nid, spans, group_rank.get(device.group), options, device.closed))
+        return found
+
+    def _zone(self, zone: Any) -> object:
+        counters = zone.key, zone.start_pfn, zone.spanned, zone.present, zone.managed, zone.present_early, zone.cma
+        return counters, _runs(zone.linked), _runs(zone.free), _runs(zone.pcp)
+
+    def _memmap(self) -> object:
+        runs = self._state.vmemmap.runs
+        return [getattr(runs, name).tobytes() for name in ("start", "end", "backing", "leaf", "source")]
+
+    def _allocations(self) -> object:
+        found = []
+        for held in self._state.allocations.values():
+            name = held.name if held.kernel else ""
+            found.append((name, held.movable, held.pinned, held.order, held.kernel, _runs(held.pages)))
+        return sorted(found, key=repr)
+
+    def _rest(self) -> object:
+        state, names = self._state, self._ranks.names
+        deciding = getattr(state.profile, "deciding", None)
+        profile = deciding(self._ranks.groups) if deciding is not None else state.profile
+        return (
+            [_runs(pages) for pages in (state.sections, state.withheld, state.unbacked, state.poisoned)],
+            [(entry.start, entry.end, entry.name, entry.hotplugged) for entry in state.resources],
+            sorted((kind, _runs(tables)) for kind, tables in state.page_tables.items()),
+            _plain(state.driver_state, names),
+            _plain(profile, names),
+            int(state.auto_online),
+        )
+
+
+def _runs(pages: ExtentSet) -> bytes:
+    return pages.starts.tobytes() + b"|" + pages.ends.tobytes()
+
+
+def _plain(value: object, names: Mapping[str, str]) -> object:
+    """Return nested plain data for a value of the state, devices called by their rank."""
+    if isinstance(value, str):
+        return names.get(value, value)
+    if value is None or isinstance(value, (int, float, bytes, Enum)):
+        return value
+    if isinstance(value, ExtentSet):
+        return _runs(value)
+    if isinstance(value, np.ndarray):
+        return value.tobytes()
+    if isinstance(value, Mapping):
+        items = [(_plain(key, names), _plain(item, names)) for key, item in value.items()]
+        return sorted(items, key=repr)
+    if isinstance(value, Iterable):
+        return [_plain(item, names) for item in value]
+    return [_plain(getattr(value, name), names) for name in _attributes(value)]
+
+
+def _attributes(value: object) -> list[str]:
+    if is_dataclass(value):
+        return [field.name for field in fields(value)]
+    slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
+    return slots or sorted(vars(value))

@@ -1,0 +1,75 @@
+"""The answer of ``mhp check`` as people read it: what broke and how, what was looked at, the verdict last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from textwrap import wrap
+
+from memhotplug.commands.check.answer import Answer
+from memhotplug.commands.check.laws import where_in_the_kernel
+from memhotplug.commands.check.lives import LIFE
+from memhotplug.commands.check.search import Finding
+from memhotplug.commands.check.walk import MAX_FAULTS
+from memhotplug.output.tables import HEAD, Paint, plain
+from memhotplug.units import format_size
+
+__all__ = ["answer_lines"]
+
+_WIDTH = 80
+
+
+def answer_lines(answer: Answer, files: Sequence[Path], paint: Paint = plain) -> list[str]:
+    """Return the lines for an answer; ``files`` are the counterexamples in the order of the findings, or none."""
+    return list(_lines(answer, files, paint))
+
+
+def _lines(answer: Answer, files: Sequence[Path], paint: Paint) -> Iterator[str]:
+    for number, finding in enumerate(answer.findings):
+        yield from _finding(finding, paint)
+        if files:
+            yield f"  scenario: {files[number]}"
+        yield ""
+    yield from wrap(_tried(answer), _WIDTH)
+    yield from wrap(_covered(answer), _WIDTH)
+    count = len(answer.findings)
+    if not count:
+        yield paint("nothing broke", "green")
+    else:
+        yield paint(f"{count} {'way' if count == 1 else 'ways'} found in which something breaks", "red")
+
+
+def _finding(finding: Finding, paint: Paint) -> Iterator[str]:
+    yield from (paint(line, HEAD) for line in wrap(finding.broken.text, _WIDTH, break_long_words=False))
+    for number, step in enumerate(finding.steps, 1):
+        refused = f"  ({step.errno})" if step.errno is not None else ""
+        yield f"  {number}. {step.move.text}{refused}"
+    if not finding.steps:
+        yield "  in the machine as it is at the end of the scenario"
+    function = where_in_the_kernel(finding.broken.invariant)
+    if function is not None:
+        yield f"  kernel: {function}"
+
+
+def _tried(answer: Answer) -> str:
+    moves = answer.moves
+    sizes = ", ".join(format_size(size) for size in moves.sizes)
+    words = [f"tried: {', '.join(moves.operations)}"]
+    if "add" in moves.operations:
+        words.append(f"adding {sizes} by {', '.join(moves.drivers)}, at most {moves.blocks} hot-added blocks")
+    if answer.question.faults:
+        words.append(f"each of the first {MAX_FAULTS} allocations failing and each notifier vetoing in turn")
+    return "; ".join(words)
+
+
+def _covered(answer: Answer) -> str:
+    progress = answer.progress
+    numbers = f"{progress.states} states, {progress.transitions} transitions"
+    if progress.interrupted:
+        return f"{numbers}; interrupted at depth {progress.depth}, not everything within it was seen"
+    if progress.closed:
+        return f"{numbers}; that is everything that can ever happen here"
+    if progress.exhausted:
+        return f"{numbers}; everything that {progress.depth} operations can do was seen"
+    beyond = f", beyond it random lives of {LIFE} operations (seed {answer.question.seed})" if answer.lives else ""
+    return f"{numbers}; everything within {progress.depth} operations was seen{beyond}; more with --operations"

@@ -1,0 +1,157 @@
+"""One step of the search: every operation on one machine, what became of it, and which law it broke."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from memhotplug.commands.check.laws import Broken, History, broken_by, broken_invariants, remember
+from memhotplug.commands.check.moves import Move, Moves
+from memhotplug.commands.check.normal_form import exact_form, normal_form
+from memhotplug.engine.kernel import Kernel
+from memhotplug.errors import InputError, MemoryHotplugError, PluginError
+from memhotplug.machine import Machine
+
+if TYPE_CHECKING:
+    from memhotplug.commands.check.against import Against
+
+__all__ = ["MAX_FAULTS", "Spot", "Tried", "Walker"]
+
+MAX_FAULTS = 64
+"""Allocations of one operation that are made to fail in turn."""
+_ENOUGH = 1 << 40
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A machine somewhere on the way.
+
+    Attributes:
+        machine: it; never changed.
+        history: the moments on the way there.
+        twin: the machine that it is held against, None for none.
+    """
+
+    machine: Machine
+    history: History
+    twin: Machine | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One operation that was tried.
+
+    Attributes:
+        move: the operation.
+        errno: what it was refused with, None if it was not.
+        broken: the laws that it broke.
+        spot: the machine after it, None where nothing can follow.
+        form: the normal form of that machine.
+    """
+
+    move: Move
+    errno: str | None
+    broken: tuple[Broken, ...]
+    spot: Spot | None
+    form: bytes
+
+
+class Walker:
+    """Tries operations.
+
+    Args:
+        moves: what can happen.
+        faults: whether things go wrong in it, too.
+        against: what a twin machine is held against, None for nothing.
+    """
+
+    def __init__(self, moves: Moves, *, faults: bool, against: Against | None = None) -> None:
+        self.moves = moves
+        self._faults = faults
+        self._against = against
+        self._sound: set[bytes] = set()
+
+    def start(self, machine: Machine) -> Spot:
+        """Return the spot to begin from."""
+        twin = self._against.twin() if self._against is not None else None
+        return Spot(machine, remember(machine.kernel, ()), twin)
+
+    def form(self, spot: Spot) -> bytes:
+        """Return the normal form of a spot."""
+        own = normal_form(spot.machine.kernel)
+        return own if spot.twin is None else own + normal_form(spot.twin.kernel)
+
+    def around(self, spot: Spot) -> Iterator[Tried]:
+        """Yield everything that can happen at a spot; the spot itself must not change by it."""
+        before = exact_form(spot.machine.kernel)
+        for move in self.moves.all(spot.machine.kernel):
+            yield from self._with_faults(spot, move)
+        if exact_form(spot.machine.kernel) != before:
+            text = "copies: what was done to copies of the machine changed the machine itself"
+            yield Tried(Move("copy", ()), None, (Broken("copies", text),), None, b"")
+
+    def _with_faults(self, spot: Spot, move: Move) -> Iterator[Tried]:
+        if not self._faults:
+            yield self.try_move(spot, move)
+            return
+        done, used = self._counted(spot, move)
+        yield done
+        for count in range(min(used, MAX_FAULTS)):
+            yield self.try_move(spot, move.with_fault("fail_allocation", count))
+        for vetoed in self.moves.vetoes(spot.machine.kernel, move):
+            yield self.try_move(spot, vetoed)
+
+    def _counted(self, spot: Spot, move: Move) -> tuple[Tried, int]:
+        """Try a move; also return how many allocations it made."""
+        machine = spot.machine.copy()
+        machine.kernel.state.fail_allocation = _ENOUGH
+        done = self._judged(spot, move, machine)
+        left = machine.kernel.state.fail_allocation
+        machine.kernel.state.fail_allocation = None
+        return done, _ENOUGH - (left if left is not None else _ENOUGH)
+
+    def try_move(self, spot: Spot, move: Move) -> Tried:
+        """Return what becomes of a spot by one operation."""
+        return self._judged(spot, move, spot.machine.copy())
+
+    def _judged(self, spot: Spot, move: Move, machine: Machine) -> Tried:
+        try:
+            problem = self.perform(machine, move)
+        except InputError as error:  # a plugin that raises or lies
+            name = "plugin" if isinstance(error, PluginError) else "input"
+            return Tried(move, None, (Broken(name, f"{name}: {error}"),), None, b"")
+        errno = problem.name if problem is not None else None
+        if self._against is not None and spot.twin is not None:
+            return self._against.compared(self, spot, move, machine, errno)
+        before, after = spot.machine.kernel, machine.kernel
+        form = normal_form(after)
+        broken = [*self._invariants(after, form), *broken_by(move.op, problem, before, after, spot.history)]
+        if broken:
+            return Tried(move, errno, tuple(broken), None, b"")
+        return Tried(move, errno, (), Spot(machine, remember(after, spot.history)), form)
+
+    def _invariants(self, kernel: Kernel, form: bytes) -> list[Broken]:
+        """Return what is broken in a machine; one whose like was found sound needs no second look."""
+        if form in self._sound:
+            return []
+        broken = broken_invariants(kernel)
+        if not broken:
+            self._sound.add(form)
+        return broken
+
+    def follow(self, spot: Spot, moves: Sequence[Move]) -> Spot:
+        """Return where moves lead that break nothing."""
+        machine = spot.machine.copy()
+        for move in moves:
+            self.perform(machine, move)
+        return Spot(machine, ())
+
+    def perform(self, machine: Machine, move: Move) -> MemoryHotplugError | None:
+        """Do a move to a machine; return what it was refused with."""
+        record = self.moves.record(move)
+        try:
+            machine.operate(record.veto, lambda: machine.apply(move.op, record), fail_allocation=record.fail_allocation)
+        except MemoryHotplugError as refused:
+            return refused
+        return None

@@ -1,0 +1,70 @@
+"""Random lives find what lies deeper than a search by breadth comes, and are cut down to what it takes."""
+
+from __future__ import annotations
+
+import random
+
+from tests.unit.commands.check.conftest import scenario
+
+from memhotplug import Machine
+from memhotplug.catalog import Installed
+from memhotplug.commands.check.laws import Broken
+from memhotplug.commands.check.lives import LIFE, add_lives, live, shortened
+from memhotplug.commands.check.moves import Move, Moves
+from memhotplug.commands.check.search import Finding, Progress, Step
+from memhotplug.commands.check.walk import Walker
+from memhotplug.commands.run.runner import run_scenario
+
+DEVICE = "drivers: {acpi: {mhp_flags: device}}\n"
+
+
+def walker_of(explore: str = "{drivers: acpi, blocks: 3}", rest: str = DEVICE) -> tuple[Walker, Machine]:
+    """Return who tries operations, and the machine to begin from."""
+    given = scenario(explore=explore, rest=rest)
+    machine = run_scenario(given).machine
+    return Walker(Moves(machine.kernel, given.explore, ("acpi",), Installed()), faults=False), machine
+
+
+def test_lives_find_a_broken_law_and_shorten_it() -> None:
+    """The first block hosts the memmap of the second: two steps are left of a life."""
+    walker, machine = walker_of()
+    progress = Progress()
+    add_lives(progress, live(walker, walker.start(machine), 1, budget=400, faults=False))
+    shortest = min(progress.findings.values(), key=lambda finding: len(finding.steps))
+    assert [step.move.op for step in shortest.steps] == ["add", "remove"]
+    assert progress.transitions >= 400
+
+
+def test_a_life_ends_after_so_many_operations() -> None:
+    """What breaks nothing goes on to its end."""
+    walker, machine = walker_of("{drivers: acpi, blocks: 1, operations: [add, remove]}", "")
+    counts = list(live(walker, walker.start(machine), 0, budget=60, faults=False))
+    assert counts == [LIFE, LIFE, LIFE]
+
+
+def test_what_is_not_needed_is_left_out() -> None:
+    """One device has to lie before the other, since a removal names its block; the two writes did nothing."""
+    walker, machine = walker_of("{drivers: acpi, blocks: 4}")
+    words = [
+        ("write", {"path": "memory/auto_online_blocks", "value": "online"}),
+        ("add", {"driver": "acpi", "name": "m0", "size": "128M"}),
+        ("write", {"path": "memory/auto_online_blocks", "value": "offline"}),
+        ("add", {"driver": "acpi", "name": "m1", "size": "256M"}),
+        ("remove", {"range": "block 33"}),
+    ]
+    steps = tuple(Step(Move(op, tuple(keys.items())), None) for op, keys in words)
+    long = Finding(Broken("I11", "I11: …"), steps)
+    short = shortened(walker, walker.start(machine), long)
+    assert [step.move.op for step in short.steps] == ["add", "add", "remove"]
+    assert short.kind == long.kind
+
+
+def test_lives_depend_on_seed_and_number_alone() -> None:
+    """The global generator is neither used nor disturbed."""
+    walker, machine = walker_of()
+    random.seed(5)
+    before = random.getstate()
+    one = list(live(walker, walker.start(machine), 3, budget=100, faults=True))
+    assert random.getstate() == before
+    random.seed(6)
+    assert one == list(live(walker, walker.start(machine), 3, budget=100, faults=True))
