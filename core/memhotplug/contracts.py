@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntFlag
+from types import MappingProxyType
 from typing import Generic, TypeVar, overload
 
 from memhotplug.model.altmap import Altmap
@@ -120,7 +121,7 @@ class AddRequest:
         size: bytes asked for.
         address: first byte, None to take the first legal one above all memory.
         nid: node asked for, None for the driver's own choice.
-        options: the driver's own keys, checked against ``driver_keys``.
+        options: the driver's own keys, checked against ``driver_keys``; read-only.
     """
 
     driver: str
@@ -129,6 +130,9 @@ class AddRequest:
     address: int | None = None
     nid: int | None = None
     options: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
 
 
 @dataclass(frozen=True, slots=True)

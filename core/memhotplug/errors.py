@@ -22,6 +22,7 @@ from typing import Final
 __all__ = [
     "EHWPOISON",
     "InputError",
+    "Interruption",
     "MemoryHotplugError",
     "PluginError",
     "errno_name",
@@ -139,6 +140,10 @@ class InputError(ValueError):
         """Return the ``error`` object of the JSON output."""
         keys = ("file", "line", "column", "path", "got", "expected", "nearest")
         return {key: getattr(self, key) for key in keys}
+
+
+class Interruption(BaseException):  # no error: somebody ends what is going on
+    """Whoever raises this ends a plugin from outside, so that the plugin is not to blame for it."""
 
 
 class PluginError(InputError):

@@ -8,7 +8,9 @@ is broken but not chosen harms nobody.
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, distributions
 from typing import Any, Final
@@ -16,7 +18,7 @@ from typing import Any, Final
 import pluggy
 
 from memhotplug import hookspecs
-from memhotplug.errors import InputError, MemoryHotplugError, PluginError, nearest
+from memhotplug.errors import InputError, Interruption, MemoryHotplugError, PluginError, nearest
 from memhotplug.keyspec import KeySpec
 from memhotplug.units import natural_key
 
@@ -78,8 +80,11 @@ class Candidate:
 def _load(candidate: Candidate) -> object:
     entry = EntryPoint(candidate.name, candidate.target, GROUPS[candidate.kind])
     try:
-        plugin = entry.load()
-    except (Exception, SystemExit) as problem:
+        with redirect_stdout(sys.stderr):
+            plugin = entry.load()
+    except (KeyboardInterrupt, Interruption):
+        raise
+    except BaseException as problem:
         raise PluginError(str(candidate), f"cannot be loaded: {type(problem).__name__}: {problem}") from problem
     _check_hooks(candidate, plugin)
     return plugin
@@ -222,14 +227,15 @@ class Plugins:
         if caller is None:
             raise self.blame(key, f"has no hook {hook}")
         outer, self.current = self.current, f"{self._candidates[key]}, hook {hook}"
+        printed, sys.stdout = sys.stdout, sys.stderr  # which belongs to the answer
         try:
             return caller(**arguments)
-        except (MemoryHotplugError, InputError):
+        except (MemoryHotplugError, InputError, KeyboardInterrupt, Interruption):
             raise
-        except (Exception, SystemExit) as problem:
+        except BaseException as problem:
             raise self.blame(key, f"hook {hook} raised {type(problem).__name__}: {problem}") from problem
         finally:
-            self.current = outer
+            self.current, sys.stdout = outer, printed
 
     def ask(self, key: str, hook: str, answer: type, **arguments: object) -> Any:
         """Call one plugin's hook and insist on the type of its answer.

@@ -154,6 +154,21 @@ class Kernel(SparseVmemmap):
         """Have the architecture take down a range's memmap."""
         self.plugins.call(self.plugins.arch, "vmemmap_free", kernel=self, start_pfn=start_pfn, nr_pages=nr_pages)
 
+    def arch_remove_memory(self, start_pfn: int, nr_pages: int) -> None:
+        """Have the architecture remove a range, and check that it did.
+
+        Raises:
+            PluginError: sections of the range are still there, or others went with them.
+        """
+        sections, end_pfn = self.state.sections, start_pfn + nr_pages
+        others = sections.total - sections.covered(start_pfn, end_pfn)
+        self.plugins.call(self.plugins.arch, "arch_remove_memory", kernel=self, start_pfn=start_pfn, nr_pages=nr_pages)
+        left = self.state.sections.first_from(start_pfn)
+        if left is not None and left < end_pfn:
+            raise self.plugins.blame(self.plugins.arch, f"arch_remove_memory left the section at pfn {left:#x}")
+        if self.state.sections.total != others:
+            raise self.plugins.blame(self.plugins.arch, "arch_remove_memory removed sections outside of the range")
+
     def add_pages(self, start_pfn: int, nr_pages: int, nid: int, restrictions: Restrictions) -> None:
         """Give the sections of a range their memmap; for ``arch_add_memory``."""
         self.profile.add_pages(self, start_pfn, nr_pages, nid, restrictions)

@@ -61,7 +61,7 @@ _COLUMNS: dict[str, tuple[Any, int]] = {
 class BlockTable:
     """All memory blocks, ascending by id.
 
-    Columns, each of shape (n,), replaced as a whole on every change:
+    Columns, each of shape (n,), read-only and replaced as a whole on every change:
         id: int64, start pfn / pages per block.
         state: int8, a BlockState.
         nid: int32.
@@ -113,21 +113,27 @@ class BlockTable:
             values: columns that differ from a fresh offline block's.
         """
         at = int(np.searchsorted(self.id, first))
-        self.id = np.concatenate((self.id[:at], np.arange(first, first + count, dtype=np.int64), self.id[at:]))
+        ids = np.arange(first, first + count, dtype=np.int64)
+        self._keep("id", np.concatenate((self.id[:at], ids, self.id[at:])))
         for name, (dtype, default) in _COLUMNS.items():
             column = getattr(self, name)
             new = np.full(count, values.get(name, default), dtype=dtype)
-            setattr(self, name, np.concatenate((column[:at], new, column[at:])))
+            self._keep(name, np.concatenate((column[:at], new, column[at:])))
 
     def delete(self, rows: slice) -> None:
         """Take out some rows."""
         for name in BlockTable.__slots__:
             column = getattr(self, name)
-            setattr(self, name, np.concatenate((column[: rows.start], column[rows.stop :])))
+            self._keep(name, np.concatenate((column[: rows.start], column[rows.stop :])))
 
     def set(self, rows: slice, **values: int | npt.NDArray[Any]) -> None:
         """Set columns of some rows, in fresh arrays."""
         for name, value in values.items():
             column = getattr(self, name).copy()
             column[rows] = value
-            setattr(self, name, column)
+            self._keep(name, column)
+
+    def _keep(self, name: str, column: npt.NDArray[Any]) -> None:
+        """Replace a column; nobody writes into it any more, since copies share it."""
+        column.setflags(write=False)
+        setattr(self, name, column)

@@ -1,6 +1,6 @@
 """Sets of page frames as sorted runs: the truth from which free lists and projections derive.
 
-The arrays of an :class:`ExtentSet` are never written in place. A copy shares them, which makes a
+The arrays of an :class:`ExtentSet` are read-only. A copy shares them, which makes a
 what-if copy of a whole machine cost a few dozen small objects, whatever the machine's size.
 """
 
@@ -79,8 +79,15 @@ class ExtentSet:
     __slots__ = ("ends", "starts", "total")
 
     def __init__(self, starts: Array = EMPTY, ends: Array = EMPTY) -> None:
-        self.starts, self.ends = merge(np.asarray(starts, dtype=np.int64), np.asarray(ends, dtype=np.int64))
-        self.total = int((self.ends - self.starts).sum())
+        starts, ends = merge(np.asarray(starts, dtype=np.int64), np.asarray(ends, dtype=np.int64))
+        self._keep(starts.view(), ends.view())  # the caller may go on with his own
+
+    def _keep(self, starts: Array, ends: Array) -> None:
+        """Take over runs, and nobody writes into them any more: copies share them."""
+        starts.setflags(write=False)
+        ends.setflags(write=False)
+        self.starts, self.ends = starts, ends
+        self.total = int((ends - starts).sum())
 
     @classmethod
     def of(cls, *runs: tuple[int, int]) -> ExtentSet:
@@ -89,7 +96,7 @@ class ExtentSet:
         return cls(pairs[:, 0], pairs[:, 1])
 
     def copy(self) -> ExtentSet:
-        """Return an independent set that shares the (never written) arrays."""
+        """Return an independent set that shares the (read-only) arrays."""
         twin = ExtentSet.__new__(ExtentSet)
         twin.starts, twin.ends, twin.total = self.starts, self.ends, self.total
         return twin
@@ -114,6 +121,8 @@ class ExtentSet:
     def _splice(self, first: int, last: int, starts: list[int], ends: list[int], total: int) -> None:
         self.starts = np.concatenate((self.starts[:first], np.array(starts, dtype=np.int64), self.starts[last:]))
         self.ends = np.concatenate((self.ends[:first], np.array(ends, dtype=np.int64), self.ends[last:]))
+        self.starts.setflags(write=False)
+        self.ends.setflags(write=False)
         self.total += total
 
     def add(self, start: int, end: int) -> None:
@@ -134,8 +143,7 @@ class ExtentSet:
         if len(starts) == 1:
             self.add(int(starts[0]), int(ends[0]))
             return
-        self.starts, self.ends = merge(np.concatenate((self.starts, starts)), np.concatenate((self.ends, ends)))
-        self.total = int((self.ends - self.starts).sum())
+        self._keep(*merge(np.concatenate((self.starts, starts)), np.concatenate((self.ends, ends))))
 
     def remove(self, start: int, end: int) -> None:
         """Take out whatever of [start, end) is in the set."""
@@ -164,8 +172,8 @@ class ExtentSet:
             return
         starts, ends = merge(starts, ends)
         gap_starts, gap_ends = np.concatenate((_LOWEST, ends)), np.concatenate((starts, _HIGHEST))
-        self.starts, self.ends, _, _ = intersect(self.starts, self.ends, gap_starts, gap_ends)
-        self.total = int((self.ends - self.starts).sum())
+        lows, highs, _, _ = intersect(self.starts, self.ends, gap_starts, gap_ends)
+        self._keep(lows, highs)
 
     def clip(self, start: int, end: int) -> tuple[Array, Array]:
         """Return the parts of the set inside [start, end) as runs."""

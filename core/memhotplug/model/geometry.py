@@ -51,6 +51,16 @@ class Geometry:
             raise ValueError(f"memory_block_size {self.memory_block_size} is less than a section, {self.section_size}")
         if self.page_size << self.max_order > self.section_size:
             raise ValueError(f"max_order {self.max_order} exceeds a section of {self.section_size} bytes")
+        if not 0 <= self.pageblock_order <= self.max_order:
+            raise ValueError(f"pageblock_order {self.pageblock_order} is not from 0 to max_order, {self.max_order}")
+        if self.struct_page_size > self.page_size:
+            raise ValueError(f"a struct page of {self.struct_page_size} bytes is larger than a page")
+        if self.pmd_size < self.page_size:
+            raise ValueError(f"pmd_size {self.pmd_size} is less than a page, {self.page_size}")
+        if self.memory_block_size >= 1 << self.physical_address_bits:
+            raise ValueError(f"{self.physical_address_bits} address bits hold no memory block")
+        if self.hotplug_base < 0:
+            raise ValueError(f"hotplug_base {self.hotplug_base} is negative")
 
     @property
     def page_shift(self) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Protocol
 
 from memhotplug.model.blocks import BlockTable, OnlineType
@@ -82,6 +83,40 @@ class Device:
         return sum(size for _, size in self.ranges)
 
 
+class DriverState(MutableMapping[str, Mapping[str, object]]):
+    """What drivers remember, by driver: values are read-only, so that copies of a machine can share them."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, Mapping[str, object]] | None = None) -> None:
+        self._values: dict[str, Mapping[str, object]] = dict(values or {})
+
+    def __getitem__(self, driver: str) -> Mapping[str, object]:
+        return self._values[driver]
+
+    def __setitem__(self, driver: str, value: Mapping[str, object]) -> None:
+        self._values[driver] = MappingProxyType(dict(value))
+
+    def __delitem__(self, driver: str) -> None:
+        del self._values[driver]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def setdefault(self, driver: str, default: Mapping[str, object] | None = None) -> Mapping[str, object]:
+        """Return a driver's notes, which are those given if it has none; read-only either way."""
+        if driver not in self._values:
+            self[driver] = default or {}
+        return self._values[driver]
+
+    def copy(self) -> DriverState:
+        """Return an independent mapping that shares the (read-only) values."""
+        return DriverState(self._values)
+
+
 _COPIED = (
     "blocks", "sections", "early", "vmemmap", "resources", "reserved", "holes", "withheld", "unbacked", "poisoned",
     "profile",
@@ -137,7 +172,7 @@ class MachineState:
         self.allocations: dict[str, Allocation] = {}
         self.page_tables: dict[str, ExtentSet] = {}
         self.devices: list[Device] = []
-        self.driver_state: dict[str, Mapping[str, object]] = {}
+        self.driver_state = DriverState()
         self.reserved = ExtentSet()
         self.holes = ExtentSet()
         self.auto_online = OnlineType.OFFLINE
@@ -158,7 +193,7 @@ class MachineState:
         twin.allocations = dict(self.allocations)
         twin.page_tables = {kind: windows.copy() for kind, windows in self.page_tables.items()}
         twin.devices = list(self.devices)
-        twin.driver_state = dict(self.driver_state)
+        twin.driver_state = self.driver_state.copy()
         for name in _COPIED:
             setattr(twin, name, getattr(self, name).copy())
         return twin

@@ -62,6 +62,12 @@ class MapRuns:
         columns = ("start", "end", "backing", "leaf", "source")
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
 
+    def freeze(self) -> MapRuns:
+        """Return these runs; nobody writes into them any more."""
+        for column in (self.start, self.end, self.backing, self.leaf, self.source):
+            column.setflags(write=False)
+        return self
+
 
 _NOTHING = MapRuns.make(EMPTY, EMPTY, EMPTY, 0, Source.BOOT)
 
@@ -93,7 +99,7 @@ class VmemmapTable:
         """Add mappings of pfns that are not mapped yet, in any order; neighbours are joined."""
         joined = MapRuns.join([self.runs, runs])
         joined = joined[np.argsort(joined.start, kind="stable")]
-        self.runs = self._coalesce(joined)
+        self.runs = self._coalesce(joined).freeze()
         self.mapped.add_many(runs.start, runs.end)
 
     def _coalesce(self, runs: MapRuns) -> MapRuns:
@@ -127,7 +133,7 @@ class VmemmapTable:
         inside = self.clip(low, high)
         gone, kept = self._split(inside, ExtentSet(starts, ends))
         below, above = self.clip(0, low), self.clip(high, np.iinfo(np.int64).max)
-        self.runs = MapRuns.join([below, kept, above])
+        self.runs = MapRuns.join([below, kept, above]).freeze()
         self.mapped.remove_many(starts, ends)
         return gone
 

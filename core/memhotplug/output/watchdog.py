@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Final
 
 from memhotplug.catalog import Installed
-from memhotplug.errors import PluginError
+from memhotplug.errors import Interruption, PluginError
 from memhotplug.keyspec import KeySpec
 from memhotplug.manager import choose
 
@@ -23,7 +23,7 @@ DEFAULT_TIMEOUT: Final = 60.0
 """Seconds that a plugin may take."""
 
 
-class _ExpiredError(BaseException):
+class _ExpiredError(Interruption):
     """The alarm; no Exception, so that a plugin's ``except Exception`` does not swallow it."""
 
     def __init__(self, culprit: str) -> None:

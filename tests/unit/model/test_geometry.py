@@ -38,7 +38,9 @@ def test_derived_sizes_of_x86_64() -> None:
 
 def test_memmap_of_a_small_section_takes_part_of_a_page() -> None:
     """64 KiB pages, 16 MiB sections: 256 struct pages fill a quarter of one page, rounded up."""
-    geometry = Geometry(**{**X86, "page_size": 64 << 10, "section_size": 16 << 20, "max_order": 8})
+    geometry = Geometry(
+        **{**X86, "page_size": 64 << 10, "section_size": 16 << 20, "max_order": 8, "pageblock_order": 8}
+    )
 
     assert geometry.memmap_pages(geometry.pages_per_section) == 1
     assert geometry.pages_per_subsection == 32
@@ -51,6 +53,11 @@ def test_memmap_of_a_small_section_takes_part_of_a_page() -> None:
         ({"memory_block_size": 3 << 30}, "memory_block_size must be a power of two, not 3221225472"),
         ({"memory_block_size": 64 << 20}, "memory_block_size 67108864 is less than a section, 134217728"),
         ({"max_order": 16}, "max_order 16 exceeds a section of 134217728 bytes"),
+        ({"pageblock_order": 11}, "pageblock_order 11 is not from 0 to max_order, 10"),
+        ({"struct_page_size": 8192}, "a struct page of 8192 bytes is larger than a page"),
+        ({"pmd_size": 2048}, "pmd_size 2048 is less than a page, 4096"),
+        ({"physical_address_bits": 27}, "27 address bits hold no memory block"),
+        ({"hotplug_base": -1}, "hotplug_base -1 is negative"),
         ({"pmd_size": 0}, "pmd_size must be a power of two, not 0"),
     ],
 )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from memhotplug.contracts import SizingRequest
+from memhotplug.engine.boot.answers import page_sizing
 from memhotplug.engine.boot.sizes import parse_cmdline
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.sparse_vmemmap import pair_runs
@@ -158,7 +159,7 @@ def _geometry(plugins: Plugins, machine: RecordedMachine, cmdline: str) -> Geome
         page_size=machine.page_size,
         cmdline=parse_cmdline(cmdline),
     )
-    sizes: Geometry = plugins.ask(plugins.arch, "page_sizing", Geometry, request=request)
+    sizes = page_sizing(plugins, request)
     block = machine.block_size or sizes.memory_block_size
     section = machine.section_size or min(sizes.section_size, block)
     order = sizes.pageblock_order if machine.pageblock_order is None else machine.pageblock_order

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from memhotplug.contracts import BootRange, SizingRequest, ZoneLimit
+from memhotplug.engine.boot.answers import boot_base, page_sizing, zone_limits
 from memhotplug.engine.boot.movablecore import movable_pfns
 from memhotplug.engine.kernel import Kernel
 from memhotplug.errors import InputError
@@ -101,7 +102,7 @@ def boot_kernel(config: BootConfig) -> Kernel:
     plugins = Plugins(config.arch, config.profile)
     kernel = new_kernel(plugins, config)
     ranges = _boot_ranges(kernel, config)
-    limits: Sequence[ZoneLimit] = plugins.ask(plugins.arch, "zone_limits", Sequence, geometry=kernel.geometry)
+    limits = zone_limits(plugins, kernel.geometry)
     movable = movable_pfns(kernel.geometry, kernel.params, ranges, limits)
     for boot_range in ranges:
         begin = movable.get(boot_range.nid, kernel.geometry.end_pfn)
@@ -128,7 +129,7 @@ def new_kernel(plugins: Plugins, config: BootConfig) -> Kernel:
         rzm=config.rzm,
         cmdline=params,
     )
-    geometry = plugins.ask(plugins.arch, "page_sizing", Geometry, request=request)
+    geometry = page_sizing(plugins, request)
     kernel = Kernel(plugins, geometry, params)
     kernel.sparsemem_vmemmap = config.sparsemem_vmemmap
     kernel.state.auto_online = _default_state(kernel, params)
@@ -154,7 +155,7 @@ def _default_state(kernel: Kernel, params: Mapping[str, str]) -> OnlineType:
 
 
 def _boot_ranges(kernel: Kernel, config: BootConfig) -> list[BootRange]:
-    base: int = kernel.plugins.ask(kernel.plugins.arch, "boot_base", int, geometry=kernel.geometry)
+    base = boot_base(kernel.plugins, kernel.geometry)
     limit = _mem_limit(kernel)
     ranges = []
     for index, (nid, size) in enumerate(config.memory):

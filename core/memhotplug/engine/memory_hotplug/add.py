@@ -32,6 +32,8 @@ def hot_add(kernel: Kernel, request: AddRequest) -> str | None:
         ranges = LazyRanges(answer, partial(_checked, kernel, key))
         if kernel.plugins.has(key, "driver_add"):
             verdict = _verdict(kernel, key, "driver_add", request=request, ranges=ranges)
+            if verdict is None and not kernel.add_errors and len(ranges):
+                _check_done(kernel, key, request, ranges)
         else:
             for phys_range in ranges:
                 kernel.add_range(request, phys_range)
@@ -57,6 +59,13 @@ def _verdict(kernel: Kernel, key: str, hook: str, **arguments: object) -> str | 
     if answer is None or isinstance(answer, str):
         return answer
     raise kernel.plugins.blame(key, f"hook {hook} answered {answer!r}, which is no text")
+
+
+def _check_done(kernel: Kernel, key: str, request: AddRequest, ranges: Sequence[PhysRange]) -> None:
+    """Blame a driver that had ranges to add, added none, and said neither why nor that anything failed."""
+    index = kernel.state.youngest(request.name, lambda device: not device.closed)
+    if index is None or not (kernel.state.devices[index].ranges or kernel.state.devices[index].enabled):
+        raise kernel.plugins.blame(key, f"hook driver_add added none of {len(ranges)} ranges and says that all is well")
 
 
 def _checked(kernel: Kernel, key: str, item: object) -> PhysRange:

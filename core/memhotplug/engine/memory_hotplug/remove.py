@@ -65,9 +65,7 @@ def remove_leftovers(kernel: Kernel, start: int, size: int) -> None:
     """
     starts, ends = kernel.state.sections.clip(kernel.geometry.pfn(start), kernel.geometry.pfn(start + size))
     for low, high in zip(starts.tolist(), ends.tolist(), strict=True):
-        kernel.plugins.call(
-            kernel.plugins.arch, "arch_remove_memory", kernel=kernel, start_pfn=low, nr_pages=high - low
-        )
+        kernel.arch_remove_memory(low, high - low)
     kernel.log("removed", start=start, size=size)
 
 

@@ -55,12 +55,15 @@ def arch_add_memory(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, res
         MemoryHotplugError: what the architecture raised.
         PluginError: the architecture said it was done and it was not.
     """
+    others = kernel.state.sections.total - kernel.state.sections.covered(start_pfn, start_pfn + nr_pages)
     kernel.plugins.call(
         kernel.plugins.arch, "arch_add_memory",
         kernel=kernel, start_pfn=start_pfn, nr_pages=nr_pages, nid=nid, restrictions=restrictions,
     )  # fmt: skip
     if not kernel.state.sections.contains(start_pfn, start_pfn + nr_pages):
         raise kernel.plugins.blame(kernel.plugins.arch, "arch_add_memory did not add all sections of the range")
+    if kernel.state.sections.total != others + nr_pages:
+        raise kernel.plugins.blame(kernel.plugins.arch, "arch_add_memory added sections outside of the range")
 
 
 def add_sections(

@@ -90,9 +90,7 @@ def _remove_whole_blocks(kernel: Kernel, start_pfn: int, added: int) -> int:
     """Remove the complete blocks among the pages that were added; return how many pages are left of them."""
     left = added % kernel.geometry.pages_per_block
     if added > left:
-        kernel.plugins.call(
-            kernel.plugins.arch, "arch_remove_memory", kernel=kernel, start_pfn=start_pfn, nr_pages=added - left
-        )
+        kernel.arch_remove_memory(start_pfn, added - left)
     return left
 
 

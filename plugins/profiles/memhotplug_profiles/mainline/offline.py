@@ -101,10 +101,7 @@ def remove(kernel: Kernel, rules: Rules, start: int, size: int) -> None:
         raise MemoryHotplugError(errno.EINVAL, "some blocks of the range host their memmap and some do not")
     nid = int(kernel.state.blocks.nid[rows.stop - 1])
     kernel.state.blocks.delete(rows)
-    kernel.plugins.call(
-        kernel.plugins.arch, "arch_remove_memory",
-        kernel=kernel, start_pfn=kernel.geometry.pfn(start), nr_pages=kernel.geometry.pfn(size),
-    )  # fmt: skip
+    kernel.arch_remove_memory(kernel.geometry.pfn(start), kernel.geometry.pfn(size))
     kernel.state.resources.release(start, size)
     try_offline_node(kernel, nid)
 

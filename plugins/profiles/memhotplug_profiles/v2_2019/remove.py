@@ -20,10 +20,7 @@ def remove(kernel: Kernel, start: int, size: int) -> None:
     rows = kernel.state.blocks.rows(start // block_size, (start + size) // block_size - 1)
     nid = int(kernel.state.blocks.nid[rows.stop - 1])
     kernel.state.blocks.delete(rows)
-    kernel.plugins.call(
-        kernel.plugins.arch, "arch_remove_memory",
-        kernel=kernel, start_pfn=kernel.geometry.pfn(start), nr_pages=kernel.geometry.pfn(size),
-    )  # fmt: skip
+    kernel.arch_remove_memory(kernel.geometry.pfn(start), kernel.geometry.pfn(size))
     kernel.state.resources.release(start, size)
     try_offline_node(kernel, nid)
 
