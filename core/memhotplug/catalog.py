@@ -29,5 +29,5 @@ class Installed:
 
 @cache
 def _keys(name: str) -> Mapping[str, KeySpec]:
-    keys: Mapping[str, KeySpec] = manager.driver_keys(name)
+    keys: Mapping[str, KeySpec] = manager.own_keys("drivers", name)
     return keys

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntFlag
@@ -13,7 +14,9 @@ from memhotplug.model.zones import ZoneKind
 
 __all__ = [
     "AddRequest",
+    "ArchTraits",
     "BootRange",
+    "DriverTraits",
     "LazyRanges",
     "MemoryEvent",
     "MemoryNotify",
@@ -23,6 +26,75 @@ __all__ = [
     "SizingRequest",
     "ZoneLimit",
 ]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ArchTraits:
+    """What is true of every machine of an architecture; each attribute has a default that claims nothing.
+
+    Attributes:
+        aliases: what else people, distributions and ``uname -m`` call it.
+        drivers: the drivers that its machines have, the usual one first. A driver of this list exists here even
+            where the driver itself does not know the architecture.
+        page_sizes: the base page sizes in bytes that it offers, the usual one first.
+        mmus: the MMUs between which its machines have a choice, the usual one first: name, and the words on the
+            command line that ask for it. Empty without a choice.
+        largest_leaf: bytes that one leaf of the direct map maps at most.
+        zones: the zones that lie at fixed addresses on every machine: name, first byte, first byte behind.
+        boot_holes: bytes, half-open, that are memory on no machine.
+        log_signs: regular expressions for lines that no other architecture's kernel logs.
+        is_assumed: whether a command assumes it where nobody says which architecture is meant.
+    """
+
+    aliases: tuple[str, ...] = ()
+    drivers: tuple[str, ...] = ()
+    page_sizes: tuple[int, ...] = (4 << 10,)
+    mmus: Mapping[str, str] = field(default_factory=dict)
+    largest_leaf: int = 1 << 30
+    zones: tuple[tuple[str, int, int], ...] = ()
+    boot_holes: tuple[tuple[int, int], ...] = ()
+    log_signs: tuple[str, ...] = ()
+    is_assumed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DriverTraits:
+    """What is true of a driver, whatever it is asked to add; each attribute has a default for a plain driver.
+
+    Attributes:
+        aliases: what else people call it, such as its module.
+        arches: the architectures that it exists on, each with the first kernel version that has it there; ``(0, 0)``
+            if all modelled ones have. None: it exists everywhere.
+        absence: why it exists nowhere else, as a clause that follows "there is no NAME on ARCH: ".
+        absence_errno: the errno of an attempt to use it there.
+        waits: whether it waits for each range to be onlined before it adds the next.
+        onlines: whether it brings each range online itself before it adds the next, whatever the policy says.
+        rolls_back: whether a range that cannot be added has it take the ranges before it away again.
+        own_unit: whether it adds parts of memory blocks, in a unit of its own.
+        room_key: its own key of ``add`` that says how large the device may grow; a device of many ranges is then
+            played piece by piece. None if it has no such key.
+        takes_windows: whether it makes memory of ranges that firmware shows in /proc/iomem: CXL windows,
+            persistent memory, dax devices.
+        attribute: the file below /sys/devices/system that makes it add one memory block at the address that is
+            written there; None if it has none.
+    """
+
+    aliases: tuple[str, ...] = ()
+    arches: Mapping[str, tuple[int, int]] | None = None
+    absence: str = "no kernel has it there"
+    absence_errno: int = errno.ENODEV
+    waits: bool = False
+    onlines: bool = False
+    rolls_back: bool = False
+    own_unit: bool = False
+    room_key: str | None = None
+    takes_windows: bool = False
+    attribute: str | None = None
+
+    @property
+    def block_by_block(self) -> bool:
+        """Whether each range is online before the next one is added."""
+        return self.waits or self.onlines
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +114,7 @@ class SizingRequest:
         version: the kernel version that is modelled, as (major, minor).
         memory: sizes of boot memory in bytes with their nodes, in order.
         page_size, memory_block_size, physical_address_bits: what the user asked for, None if nothing.
-        rzm: s390: bytes of a storage increment, None if not given.
+        options: the architecture's own keys of ``machine``, checked against ``machine_keys``.
         cmdline: kernel parameters, by name; a flag without a value maps to the empty string.
         hypervisor: whether the machine is a guest.
     """
@@ -52,7 +124,7 @@ class SizingRequest:
     page_size: int | None = None
     memory_block_size: int | None = None
     physical_address_bits: int | None = None
-    rzm: int | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
     cmdline: Mapping[str, str] = field(default_factory=dict)
     hypervisor: bool = True
 

@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from memhotplug.contracts import AddRequest, MemoryNotify, PhysRange, Restrictions, SizingRequest, ZoneLimit
+from memhotplug.contracts import (
+    AddRequest,
+    ArchTraits,
+    DriverTraits,
+    MemoryNotify,
+    PhysRange,
+    Restrictions,
+    SizingRequest,
+    ZoneLimit,
+)
 from memhotplug.keyspec import KeySpec
 from memhotplug.model.altmap import Altmap
 from memhotplug.model.geometry import Geometry
@@ -35,6 +44,24 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 class ArchSpec:
     """What an architecture plugin answers (entry point group ``memhotplug.arch``)."""
+
+    @hookspec(firstresult=True)
+    def arch_traits(self) -> ArchTraits:
+        """Return what is true of every machine of the architecture: its names, drivers, page sizes, MMUs.
+
+        Optional; without it the defaults of :class:`ArchTraits` hold. Called: before any machine exists, also for
+        architectures that nobody asked about; it must be quick and depend on nothing.
+        """
+        raise NotImplementedError
+
+    @hookspec(firstresult=True)
+    def machine_keys(self) -> Mapping[str, KeySpec]:
+        """Return the keys of ``machine`` that only this architecture has, by name.
+
+        Optional. Called: when a scenario that names the architecture is read. The values arrive in
+        ``SizingRequest.options``.
+        """
+        raise NotImplementedError
 
     @hookspec(firstresult=True)
     def page_sizing(self, request: SizingRequest) -> Geometry:
@@ -121,6 +148,14 @@ class ArchSpec:
         """
         raise NotImplementedError
 
+    @hookspec(firstresult=True)
+    def altmap_serves(self, kernel: Kernel, nr_pages: int) -> bool:
+        """Return whether ``vmemmap_populate`` takes the memmap of an altmap of ``nr_pages`` from that altmap.
+
+        Optional; without it, it always does. What a self-hosting block sets aside must then hold its memmap.
+        """
+        raise NotImplementedError
+
 
 class ProfileSpec:
     """What a profile plugin answers (entry point group ``memhotplug.profiles``)."""
@@ -136,6 +171,16 @@ class ProfileSpec:
 
 class DriverSpec:
     """What a driver plugin answers (entry point group ``memhotplug.drivers``)."""
+
+    @hookspec(firstresult=True)
+    def driver_traits(self) -> DriverTraits:
+        """Return what is true of the driver: where it exists, what it waits for, its unit, its other names.
+
+        Optional; without it the defaults of :class:`DriverTraits` hold: it exists everywhere and waits for nothing.
+        Called: before any machine exists, also for drivers that nobody asked about; it must be quick and depend on
+        nothing.
+        """
+        raise NotImplementedError
 
     @hookspec(firstresult=True)
     def driver_keys(self) -> Mapping[str, KeySpec]:

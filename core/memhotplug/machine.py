@@ -111,7 +111,7 @@ class Machine:
                     page_size=spec.page_size,
                     memory_block_size=spec.memory_block_size,
                     physical_address_bits=spec.physical_address_bits,
-                    rzm=spec.rzm,
+                    options={} if spec.rzm is None else {"rzm": spec.rzm},
                     cmdline=spec.cmdline,
                     sparsemem_vmemmap=spec.sparsemem_vmemmap,
                 )

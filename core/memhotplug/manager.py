@@ -13,16 +13,28 @@ from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, distributions
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pluggy
 
 from memhotplug import hookspecs
+from memhotplug.contracts import ArchTraits, DriverTraits
 from memhotplug.errors import InputError, Interruption, MemoryHotplugError, PluginError, nearest
 from memhotplug.keyspec import KeySpec
 from memhotplug.units import natural_key
 
-__all__ = ["GROUPS", "Candidate", "Plugins", "candidates", "choose", "driver_keys", "names"]
+__all__ = [
+    "GROUPS",
+    "Candidate",
+    "Plugins",
+    "arch_traits",
+    "ask_alone",
+    "candidates",
+    "choose",
+    "driver_traits",
+    "names",
+    "own_keys",
+]
 
 GROUPS: Final[Mapping[str, str]] = {
     "arch": "memhotplug.arch",
@@ -44,6 +56,13 @@ _REQUIRED: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "profiles": ("kernel_profile",),
     "drivers": ("driver_keys", "driver_ranges", "mhp_flags"),
+}
+
+
+_KEY_HOOKS: Final = {"arch": "machine_keys", "drivers": "driver_keys"}
+_TRAITS: Final[Mapping[str, tuple[str, type[ArchTraits] | type[DriverTraits]]]] = {
+    "arch": ("arch_traits", ArchTraits),
+    "drivers": ("driver_traits", DriverTraits),
 }
 
 
@@ -248,26 +267,82 @@ class Plugins:
             raise self.blame(key, f"hook {hook} answered {got!r}, which is no {answer.__name__}")
         return got
 
+    @property
+    def arch_traits(self) -> ArchTraits:
+        """What is true of every machine of the architecture."""
+        return cast(ArchTraits, _traits(self._candidates[self.arch]))
+
+    def driver_traits(self, name: str) -> DriverTraits:
+        """Return what is true of a driver, which is registered if it is not yet.
+
+        Raises:
+            PluginError: there is no such driver, or it is broken.
+        """
+        return cast(DriverTraits, _traits(self._candidates[self.driver(name)]))
+
     def blame(self, key: str, problem: str) -> PluginError:
         """Return the error that says what is wrong with a registered plugin."""
         return PluginError(str(self._candidates[key]), problem)
 
 
-def driver_keys(name: str) -> Mapping[str, KeySpec]:
-    """Return the keys of an ``add`` step that only one driver has.
+def ask_alone(candidate: Candidate, hook: str) -> object:
+    """Ask one plugin a question before any machine exists; None if it does not have the (optional) hook.
 
     Raises:
-        PluginError: the driver is missing or broken, or its answer is no mapping of KeySpec.
+        PluginError: the plugin is broken.
     """
-    candidate = choose("drivers", name)
     manager = _new_manager()
-    manager.register(candidate.load(), name=name)
+    manager.register(candidate.load(), name=candidate.name)
     try:
-        keys = manager.hook.driver_keys()
-    except (Exception, SystemExit) as problem:
-        raise PluginError(str(candidate), f"hook driver_keys raised {type(problem).__name__}: {problem}") from problem
+        with redirect_stdout(sys.stderr):
+            return getattr(manager.hook, hook)()
+    except (KeyboardInterrupt, Interruption):
+        raise
+    except BaseException as problem:
+        raise PluginError(str(candidate), f"hook {hook} raised {type(problem).__name__}: {problem}") from problem
+
+
+def own_keys(kind: str, name: str) -> Mapping[str, KeySpec]:
+    """Return the keys that only one plugin has: a driver's of ``add``, an architecture's of ``machine``.
+
+    Raises:
+        PluginError: the plugin is missing or broken, or its answer is no mapping of KeySpec.
+    """
+    candidate, hook = choose(kind, name), _KEY_HOOKS[kind]
+    keys = ask_alone(candidate, hook)
+    if keys is None and hook not in _REQUIRED[kind]:
+        return {}
     if not isinstance(keys, Mapping) or not all(
         isinstance(key, str) and isinstance(spec, KeySpec) for key, spec in keys.items()
     ):
-        raise PluginError(str(candidate), f"hook driver_keys answered {keys!r}, which is no mapping of KeySpec")
+        raise PluginError(str(candidate), f"hook {hook} answered {keys!r}, which is no mapping of KeySpec")
     return keys
+
+
+def driver_traits(name: str) -> DriverTraits:
+    """Return what is true of a driver.
+
+    Raises:
+        PluginError: the driver is missing or broken, or its answer is no DriverTraits.
+    """
+    return cast(DriverTraits, _traits(choose("drivers", name)))
+
+
+def arch_traits(name: str) -> ArchTraits:
+    """Return what is true of every machine of an architecture.
+
+    Raises:
+        PluginError: the architecture is missing or broken, or its answer is no ArchTraits.
+    """
+    return cast(ArchTraits, _traits(choose("arch", name)))
+
+
+@functools.cache
+def _traits(candidate: Candidate) -> ArchTraits | DriverTraits:
+    hook, kind = _TRAITS[candidate.kind]
+    got = ask_alone(candidate, hook)
+    if got is None:
+        return kind()
+    if not isinstance(got, kind):
+        raise PluginError(str(candidate), f"hook {hook} answered {got!r}, which is no {kind.__name__}")
+    return got

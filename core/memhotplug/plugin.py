@@ -6,7 +6,9 @@ a driver or a profile.
 
 from memhotplug.contracts import (
     AddRequest,
+    ArchTraits,
     BootRange,
+    DriverTraits,
     LazyRanges,
     MemoryEvent,
     MemoryNotify,
@@ -60,10 +62,12 @@ __all__ = [
     "NO_ZONE",
     "AddRequest",
     "Altmap",
+    "ArchTraits",
     "Array",
     "BlockState",
     "BootRange",
     "Device",
+    "DriverTraits",
     "ExtentSet",
     "Geometry",
     "InputError",

@@ -27,7 +27,6 @@ from memhotplug.plugin import (
 )
 
 __all__ = [
-    "DRIVER",
     "Region",
     "SbmState",
     "Sizes",
@@ -49,8 +48,8 @@ __all__ = [
     "zone_kind",
 ]
 
-DRIVER = "virtio_mem"
-_DROPPED = "virtio_mem dropped"
+_STATE = __name__  # where the driver keeps what it remembers
+_DROPPED = f"{__name__} dropped"
 _DEFAULT_OFFLINE_THRESHOLD = 1 << 30  # VIRTIO_MEM_DEFAULT_OFFLINE_THRESHOLD
 _PAGEBLOCK_SUBBLOCKS = (5, 19)
 """Version from which alloc_contig_range() works on single pageblocks; before, on MAX_ORDER_NR_PAGES."""
@@ -96,6 +95,7 @@ class Region:
 
     Attributes:
         name: the device's name.
+        driver: what the driver is called that it belongs to.
         start, size: the region, all of which is usable.
         requested: the requested size.
         nid: node id.
@@ -107,6 +107,7 @@ class Region:
     """
 
     name: str
+    driver: str
     start: int
     size: int
     requested: int
@@ -156,7 +157,7 @@ def bbm_refusal(smallest: int, bbm_block_size: int) -> str | None:
 
 def all_regions(kernel: Kernel) -> Iterator[Region]:
     """Yield the devices, in the order in which they came."""
-    for value in kernel.state.driver_state.get(DRIVER, {}).values():
+    for value in kernel.state.driver_state.get(_STATE, {}).values():
         if isinstance(value, Region):
             yield value
 
@@ -168,8 +169,8 @@ def region_of(kernel: Kernel, name: str) -> Region | None:
 
 def put_region(kernel: Kernel, region: Region) -> None:
     """Remember a device, in place of what was known of it."""
-    known = kernel.state.driver_state.get(DRIVER, {})
-    kernel.state.driver_state[DRIVER] = {**known, region.name: region}
+    known = kernel.state.driver_state.get(_STATE, {})
+    kernel.state.driver_state[_STATE] = {**known, region.name: region}
 
 
 def drop_references(kernel: Kernel, start_pfn: int, end_pfn: int) -> None:
@@ -196,19 +197,21 @@ def _dropped(kernel: Kernel) -> ExtentSet:
 
 def open_device(kernel: Kernel, region: Region) -> tuple[int, AddRequest]:
     """Return the index of the device's entry, open for more ranges, and the request to add them with."""
-    request = AddRequest(driver=DRIVER, name=region.name, size=region.requested, nid=region.nid, options=region.options)
-    index = device_index(kernel, region.name)
+    request = AddRequest(
+        driver=region.driver, name=region.name, size=region.requested, nid=region.nid, options=region.options
+    )
+    index = device_index(kernel, region)
     if index is None:
         index = kernel.open_device(request)
     kernel.state.put_device(index, closed=False, group=region.group, nid=region.nid)
     return index, request
 
 
-def device_index(kernel: Kernel, name: str) -> int | None:
+def device_index(kernel: Kernel, region: Region) -> int | None:
     """Return the index of the youngest entry of a device, whether it has memory or not."""
     devices = kernel.state.devices
     for index in range(len(devices) - 1, -1, -1):
-        if devices[index].name == name and devices[index].driver == DRIVER:
+        if devices[index].name == region.name and devices[index].driver == region.driver:
             return index
     return None
 
@@ -228,7 +231,7 @@ def unit_ids(kernel: Kernel, region: Region) -> tuple[int, int]:
 
 def own_blocks(kernel: Kernel, region: Region) -> Array:
     """Return the ids of the device's memory blocks, ascending; int64, shape (n,)."""
-    index = device_index(kernel, region.name)
+    index = device_index(kernel, region)
     size = kernel.geometry.memory_block_size
     blocks = kernel.state.blocks
     rows = blocks.rows(region.start // size, -(-region.end // size) - 1)

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from memhotplug.plugin import (
     AddRequest,
+    DriverTraits,
     Kernel,
     KeySpec,
     MemoryHotplugError,
@@ -23,14 +24,21 @@ from memhotplug.plugin import (
 )
 from memhotplug_drivers._groups import GROUPS, register_static_group
 
-__all__ = ["ARCHITECTURES", "driver_add", "driver_keys", "driver_ranges", "mhp_flags"]
-
-ARCHITECTURES = ("arm64", "x86_64")
-"""Where the firmware describes memory by ACPI."""
+__all__ = ["driver_add", "driver_keys", "driver_ranges", "driver_traits", "mhp_flags"]
 
 _FALLBACK = (6, 6)  # from here on the kernel falls back to a plain add by itself
 _RESCAN = (6, 9)
 _MAINLINE = (5, 13)
+
+
+@hookimpl
+def driver_traits() -> DriverTraits:
+    """Where firmware describes memory by ACPI. Models: drivers/acpi/Kconfig:ACPI_HOTPLUG_MEMORY (v5.2 to v6.12)."""
+    return DriverTraits(
+        aliases=("acpi_memhotplug", "dimm"),
+        arches={"arm64": (0, 0), "x86_64": (0, 0)},
+        absence="its firmware does not describe memory by ACPI",
+    )
 
 
 @hookimpl
@@ -100,7 +108,7 @@ def driver_add(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange])
     Models: drivers/acpi/scan.c:acpi_scan_device_check(), acpi_scan_rescan_bus() (v6.9).
     """
     if kernel.version >= _RESCAN:
-        _try_again(kernel)
+        _try_again(kernel, request.driver)
     return _enable(kernel, request, ranges)
 
 
@@ -131,10 +139,10 @@ def _has_blocks(kernel: Kernel, phys_range: PhysRange) -> bool:
     return bool(((kernel.state.blocks.id >= first) & (kernel.state.blocks.id <= last)).any())
 
 
-def _try_again(kernel: Kernel) -> None:
+def _try_again(kernel: Kernel, driver: str) -> None:
     """Enable every device that waits; what becomes of it is not the result of the device that is new."""
     for index, device in enumerate(tuple(kernel.state.devices)):
-        if device.driver != "acpi" or not device.waiting:
+        if device.driver != driver or not device.waiting:
             continue
         start, size = device.waiting[0][0], sum(length for _, length in device.waiting)
         request = AddRequest(

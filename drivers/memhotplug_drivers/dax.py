@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 
 from memhotplug.plugin import (
     AddRequest,
+    DriverTraits,
     Kernel,
     KeySpec,
     MemoryHotplugError,
@@ -30,10 +31,20 @@ from memhotplug.plugin import (
 )
 from memhotplug_drivers._groups import GROUPS, register_static_group
 
-__all__ = ["driver_add", "driver_eject", "driver_keys", "driver_ranges", "mhp_flags"]
+__all__ = ["driver_add", "driver_eject", "driver_keys", "driver_ranges", "driver_traits", "mhp_flags"]
 
 _ATTRIBUTE = (6, 8)  # memmap_on_memory of a dax device (drivers/dax/bus.c)
+_STATE = __name__  # where the driver keeps what it remembers
 _REGIONS = ("cxl", "hmem", "pmem", "dynamic")
+
+
+@hookimpl
+def driver_traits() -> DriverTraits:
+    """Device-dax instances, which any architecture may have: they come from firmware, a CXL region or pmem."""
+    return DriverTraits(
+        aliases=("kmem", "device_dax", "dax_kmem", "cxl"),
+        takes_windows=True,
+    )
 
 
 @hookimpl
@@ -172,10 +183,10 @@ def driver_eject(kernel: Kernel, name: str) -> str | None:
         MemoryHotplugError: EBUSY, some block is not offline, and its range stays until reboot;
             ENODEV, the driver was unbound before.
     """
-    unbound = kernel.state.driver_state.get("dax", {})
+    unbound = kernel.state.driver_state.get(_STATE, {})
     if name in unbound:
         raise MemoryHotplugError(errno.ENODEV, f"{name!r} is unbound; what could not be removed stays until reboot")
-    kernel.state.driver_state["dax"] = {**unbound, name: True}
+    kernel.state.driver_state[_STATE] = {**unbound, name: True}
     index = kernel.state.device_index(name)
     problem: MemoryHotplugError | None = None
     kept = 0
@@ -196,5 +207,5 @@ def driver_eject(kernel: Kernel, name: str) -> str | None:
 
 def _forget(kernel: Kernel, name: str) -> None:
     """Note that there is no unbound device of that name (any more)."""
-    unbound = kernel.state.driver_state.get("dax", {})
-    kernel.state.driver_state["dax"] = {other: True for other in unbound if other != name}
+    unbound = kernel.state.driver_state.get(_STATE, {})
+    kernel.state.driver_state[_STATE] = {other: True for other in unbound if other != name}

@@ -20,6 +20,7 @@ from functools import partial
 from memhotplug.plugin import (
     AddRequest,
     BlockState,
+    DriverTraits,
     Kernel,
     KeySpec,
     LazyRanges,
@@ -33,14 +34,11 @@ from memhotplug.plugin import (
 )
 from memhotplug_drivers.withheld import ranges_of, release
 
-__all__ = ["ARCHITECTURES", "driver_add", "driver_eject", "driver_keys", "driver_ranges", "mhp_flags"]
-
-ARCHITECTURES = ("arm64", "x86_64")
-"""Where Hyper-V runs Linux guests."""
+__all__ = ["driver_add", "driver_eject", "driver_keys", "driver_ranges", "driver_traits", "mhp_flags"]
 
 _PAGE_SIZE = 4 << 10
 _HA_CHUNK_PAGES = 32 * 1024
-_NAME = "hv_balloon"
+_STATE = __name__  # where the driver keeps what it remembers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +57,20 @@ class _Plan:
     backed_end: int
     added_end: int
     region: tuple[int, int]
+
+
+@hookimpl
+def driver_traits() -> DriverTraits:
+    """On arm64 the driver itself tells the host that it cannot hot-add.
+
+    Models: drivers/hv/Kconfig:HYPERV_BALLOON, drivers/hv/hv_balloon.c:hot_add_enabled() (v5.18).
+    """
+    return DriverTraits(
+        aliases=("hyperv", "hyper-v", "hv"),
+        arches={"x86_64": (0, 0)},
+        absence="the Hyper-V balloon hot-adds memory on x86_64 only",
+        waits=True,
+    )
 
 
 @hookimpl
@@ -89,7 +101,7 @@ def _phys_range(plan: _Plan, size: int, nid: int | None, start: int) -> PhysRang
 
 
 def _check(kernel: Kernel, request: AddRequest) -> None:
-    if kernel.state.driver_state.get(_NAME, {}).get("off"):
+    if kernel.state.driver_state.get(_STATE, {}).get(request.driver):
         error = MemoryHotplugError(errno.EOPNOTSUPP, "hot-add is switched off for good since an earlier EEXIST")
         error.driver_result = "0 pages added; the host is told success (result 1), so that it never asks again"
         raise error
@@ -115,7 +127,7 @@ def _plan(kernel: Kernel, request: AddRequest) -> _Plan:
     backed = request.options.get("backed", request.size)
     backed_end = min(start + backed, end) if isinstance(backed, int) else end
     added_end = start
-    for low, high in ranges_of(kernel, _NAME):
+    for low, high in ranges_of(kernel, request.driver):
         if low <= kernel.geometry.pfn(start) < high:
             added_end = min(kernel.geometry.address(high), end)
     if added_end > start:
@@ -138,7 +150,7 @@ def mhp_flags(kernel: Kernel) -> int:
 def driver_add(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange]) -> str | None:
     """Back what was added before, then add chunk after chunk until one fails."""
     plan = _plan(kernel, request)
-    waiting = _added_but_offline(kernel)
+    waiting = _added_but_offline(kernel, request.driver)
     given = added = 0
     if plan.added_end > plan.start:
         given = release(kernel, *_pfns(kernel, plan.start, min(plan.added_end, plan.backed_end)))
@@ -146,7 +158,7 @@ def driver_add(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange])
         try:
             _add_chunk(kernel, request, phys_range, plan)
         except MemoryHotplugError as problem:
-            return _failed(kernel, problem, number, len(ranges), given + added)
+            return _failed(kernel, request.driver, problem, number, len(ranges), given + added)
         end = phys_range.start + phys_range.size
         first, last = _pfns(kernel, max(plan.start, phys_range.start), min(end, plan.backed_end))
         added += max(last - first, 0)
@@ -185,10 +197,10 @@ def _add_chunk(kernel: Kernel, request: AddRequest, phys_range: PhysRange, plan:
         raise
 
 
-def _failed(kernel: Kernel, problem: MemoryHotplugError, done: int, total: int, pages: int) -> str:
+def _failed(kernel: Kernel, driver: str, problem: MemoryHotplugError, done: int, total: int, pages: int) -> str:
     told = f"{done} of {total} chunks added, then {problem.name}"
     if problem.errno == errno.EEXIST:
-        kernel.state.driver_state[_NAME] = {"off": True}
+        kernel.state.driver_state[_STATE] = {**kernel.state.driver_state.get(_STATE, {}), driver: True}
         return f"{told}, which switches hot-add off for good; the host is told {pages} pages (result 1)"
     if problem.errno == errno.EINVAL and _chunk(kernel) % kernel.geometry.memory_block_size:
         block = format_size(kernel.geometry.memory_block_size)
@@ -227,10 +239,10 @@ def _available(kernel: Kernel) -> Iterator[int]:
         yield max(zone.nr_free - reserve, 0)
 
 
-def _added_but_offline(kernel: Kernel) -> int:
+def _added_but_offline(kernel: Kernel, driver: str) -> int:
     """Return the backed pages that earlier requests brought and that are not online yet."""
     state = kernel.state
-    pages = ranges_of(kernel, _NAME)
+    pages = ranges_of(kernel, driver)
     pages.remove_many(state.unbacked.starts, state.unbacked.ends)
     starts, ends = state.block_bounds(slice(None))
     online = state.blocks.state == BlockState.ONLINE

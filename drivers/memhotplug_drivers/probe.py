@@ -8,13 +8,23 @@ from __future__ import annotations
 import errno
 from collections.abc import Mapping, Sequence
 
-from memhotplug.plugin import AddRequest, Kernel, KeySpec, MemoryHotplugError, PhysRange, hookimpl
+from memhotplug.plugin import AddRequest, DriverTraits, Kernel, KeySpec, MemoryHotplugError, PhysRange, hookimpl
 
-__all__ = ["driver_eject", "driver_keys", "driver_ranges", "mhp_flags"]
+__all__ = ["driver_eject", "driver_keys", "driver_ranges", "driver_traits", "mhp_flags"]
 
-_ARCHITECTURES = ("powerpc", "x86_64")
-"""Where the file may be: CONFIG_ARCH_MEMORY_PROBE in arch/powerpc/Kconfig and arch/x86/Kconfig
-(v5.2 to v6.12). arm64 and s390 have no such option; ia64 and sh are not modelled."""
+
+@hookimpl
+def driver_traits() -> DriverTraits:
+    """Where the file may be: arm64 and s390 have no such option; ia64 and sh are not modelled.
+
+    Models: arch/powerpc/Kconfig and arch/x86/Kconfig:ARCH_MEMORY_PROBE (v5.2 to v6.12).
+    """
+    return DriverTraits(
+        arches={"powerpc": (0, 0), "x86_64": (0, 0)},
+        absence="the architecture has no ARCH_MEMORY_PROBE (powerpc and x86_64 have)",
+        absence_errno=errno.ENOENT,
+        attribute="memory/probe",
+    )
 
 
 @hookimpl
@@ -28,14 +38,8 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
     """The one memory block at the address, on the node of that address.
 
     Raises:
-        MemoryHotplugError: ENOENT the architecture has no such file, EINVAL it is not one whole block.
+        MemoryHotplugError: EINVAL, it is not one whole block.
     """
-    if kernel.arch in ("arm64", "s390"):
-        raise MemoryHotplugError(
-            errno.ENOENT,
-            f"there is no /sys/devices/system/memory/probe: {kernel.arch} has no ARCH_MEMORY_PROBE "
-            f"({' and '.join(_ARCHITECTURES)} have)",
-        )
     block_size = kernel.geometry.memory_block_size
     if request.size != block_size:
         raise MemoryHotplugError(

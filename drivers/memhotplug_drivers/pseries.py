@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from memhotplug.plugin import (
     AddRequest,
     BlockState,
+    DriverTraits,
     Kernel,
     KeySpec,
     MemoryHotplugError,
@@ -28,9 +29,21 @@ from memhotplug.plugin import (
     remove_memory,
 )
 
-__all__ = ["driver_add", "driver_eject", "driver_keys", "driver_ranges", "mhp_flags"]
+__all__ = ["driver_add", "driver_eject", "driver_keys", "driver_ranges", "driver_traits", "mhp_flags"]
 
 _SELF_HOSTING = (6, 6)  # arch/powerpc selects ARCH_MHP_MEMMAP_ON_MEMORY_ENABLE from here on
+
+
+@hookimpl
+def driver_traits() -> DriverTraits:
+    """A platform of powerpc. Each LMB is online before the next one is added."""
+    return DriverTraits(
+        aliases=("dlpar", "lmb"),
+        arches={"powerpc": (0, 0)},
+        absence="it is a platform of powerpc",
+        onlines=True,
+        rolls_back=True,
+    )
 
 
 @hookimpl
@@ -44,11 +57,9 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
     """One range for each LMB, ascending, on the node of its associativity.
 
     Raises:
-        MemoryHotplugError: ENODEV not powerpc, EINVAL no whole LMBs or some that are assigned already,
+        MemoryHotplugError: EINVAL no whole LMBs or some that are assigned already,
             E2BIG some that cannot be addressed.
     """
-    if kernel.arch != "powerpc":
-        raise MemoryHotplugError(errno.ENODEV, f"pseries is a platform of powerpc, not of {kernel.arch}")
     size = kernel.geometry.memory_block_size
     start = kernel.state.first_free_address() if request.address is None else request.address
     if request.size % size or start % size:

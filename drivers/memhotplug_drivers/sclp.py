@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 
 from memhotplug.plugin import (
     AddRequest,
+    DriverTraits,
     ExtentSet,
     InputError,
     Kernel,
@@ -33,14 +34,34 @@ from memhotplug.plugin import (
     round_up,
 )
 
-__all__ = ["driver_add", "driver_eject", "driver_keys", "driver_ranges", "memory_notify", "mhp_flags", "pages_in"]
+__all__ = [
+    "driver_add",
+    "driver_eject",
+    "driver_keys",
+    "driver_ranges",
+    "driver_traits",
+    "memory_notify",
+    "mhp_flags",
+    "pages_in",
+]
 
+_STATE = __name__  # where the driver keeps what it remembers
 _ASSIGN = {MemoryEvent.MEM_GOING_ONLINE}
 _UNASSIGN = {MemoryEvent.MEM_CANCEL_ONLINE, MemoryEvent.MEM_OFFLINE}
 _ASSIGN_V6_8 = {MemoryEvent.MEM_PREPARE_ONLINE}
 _UNASSIGN_V6_8 = {MemoryEvent.MEM_FINISH_OFFLINE}
 _CONFIGURED = (6, 19)
 """Version from which storage is assigned by /sys/firmware/memory/*/config, not by a notifier."""
+
+
+@hookimpl
+def driver_traits() -> DriverTraits:
+    """The service processor of s390."""
+    return DriverTraits(
+        aliases=("sclp_cmd", "sclp_mem", "standby"),
+        arches={"s390": (0, 0)},
+        absence="only s390 has this service processor",
+    )
 
 
 @hookimpl
@@ -58,12 +79,10 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
     """The standby memory, merged and trimmed to whole blocks, block by block, on node 0.
 
     Raises:
-        MemoryHotplugError: ENODEV not s390, EINVAL nothing is left after trimming, E2BIG it cannot be
+        MemoryHotplugError: EINVAL nothing is left after trimming, E2BIG it cannot be
             addressed, ENOENT the kernel has no attribute memmap_on_memory.
         InputError: another node than 0.
     """
-    if kernel.arch != "s390":
-        raise MemoryHotplugError(errno.ENODEV, f"sclp is the service processor of s390; {kernel.arch} has none")
     if "memmap_on_memory" in request.options and kernel.version < _CONFIGURED:
         raise MemoryHotplugError(errno.ENOENT, "there is no /sys/firmware/memory/*/memmap_on_memory before Linux 6.19")
     if request.nid:
@@ -154,12 +173,12 @@ def memory_notify(kernel: Kernel, notify: MemoryNotify) -> None:
 
 def pages_in(kernel: Kernel, state: str) -> ExtentSet:
     """Return a copy of the pfns of standby memory that are ``attached`` or, of these, ``assigned``."""
-    pages = kernel.state.driver_state.get("sclp", {}).get(state)
+    pages = kernel.state.driver_state.get(_STATE, {}).get(state)
     return pages.copy() if isinstance(pages, ExtentSet) else ExtentSet()
 
 
 def _remember(kernel: Kernel, state: str, pages: ExtentSet) -> None:
-    kernel.state.driver_state["sclp"] = {**kernel.state.driver_state.get("sclp", {}), state: pages}
+    kernel.state.driver_state[_STATE] = {**kernel.state.driver_state.get(_STATE, {}), state: pages}
 
 
 def _assign(kernel: Kernel, start_pfn: int, end_pfn: int) -> None:

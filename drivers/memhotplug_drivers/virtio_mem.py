@@ -25,6 +25,7 @@ from typing import Final
 
 from memhotplug.plugin import (
     AddRequest,
+    DriverTraits,
     InputError,
     Kernel,
     KeySpec,
@@ -54,13 +55,25 @@ from memhotplug_drivers._virtio_mem_device import (
 from memhotplug_drivers._virtio_mem_plug import new_ranges, plug
 from memhotplug_drivers._virtio_mem_unplug import clean_up, unplug
 
-__all__ = ["driver_add", "driver_eject", "driver_keys", "driver_ranges", "memory_notify", "mhp_flags"]
+__all__ = ["driver_add", "driver_eject", "driver_keys", "driver_ranges", "driver_traits", "memory_notify", "mhp_flags"]
 
 _DEFAULT_BLOCK: Final = 2 << 20
 _FIXED: Final = ("device_size", "block_size", "force_bbm", "bbm_block_size")
 _GROUPS: Final = (5, 15)
-_SINCE: Final[Mapping[str, tuple[int, int] | None]] = {"arm64": (5, 18), "s390": (6, 14), "powerpc": None}
 _RETRIED: Final = (errno.ENOSPC, errno.EBUSY, errno.ENOMEM)
+
+
+@hookimpl
+def driver_traits() -> DriverTraits:
+    """What VIRTIO_MEM depends on, and since when. Models: drivers/virtio/Kconfig:VIRTIO_MEM (v5.8, v5.18, v6.14)."""
+    return DriverTraits(
+        aliases=("virtio-mem", "virtio_mem_pci"),
+        arches={"arm64": (5, 18), "s390": (6, 14), "x86_64": (5, 8)},
+        absence="VIRTIO_MEM cannot be configured there",
+        waits=True,
+        own_unit=True,
+        room_key="device_size",
+    )
 
 
 @hookimpl
@@ -81,7 +94,7 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
     """The memory blocks or big blocks that are to be added, ascending; none if the device shrinks.
 
     Raises:
-        MemoryHotplugError: ENODEV no virtio-mem here or no such device, EINVAL sizes that the
+        MemoryHotplugError: ENODEV no such device, EINVAL sizes that the
             hypervisor refuses, EBUSY the region is taken, EIO the driver has given up on the device.
         InputError: a resize that gives what is fixed when a device is made.
     """
@@ -167,7 +180,7 @@ def _check_granularity(kernel: Kernel, region: Region, notify: MemoryNotify) -> 
 def _check_own(kernel: Kernel, region: Region, low: int, high: int) -> None:
     blocks, pages = kernel.state.blocks, kernel.geometry.pages_per_block
     rows = blocks.rows(low // pages, (high - 1) // pages)
-    if (blocks.device[rows] != device_index(kernel, region.name)).any():
+    if (blocks.device[rows] != device_index(kernel, region)).any():
         raise MemoryHotplugError(errno.EPERM, f"{region.name}: memory block onlining denied")
 
 
@@ -230,7 +243,7 @@ def _has_unplugged(kernel: Kernel, region: Region) -> bool:
 
 
 def _close(kernel: Kernel, region: Region) -> None:
-    index = device_index(kernel, region.name)
+    index = device_index(kernel, region)
     if index is not None and kernel.state.devices[index].ranges:
         kernel.state.put_device(index, closed=True)
 
@@ -240,22 +253,9 @@ def _close(kernel: Kernel, region: Region) -> None:
 
 def _wanted(kernel: Kernel, request: AddRequest) -> Region:
     """Return the device as the request wants it, without changing anything."""
-    _check_present(kernel)
     if "resize" in request.options:
         return _resized(kernel, request)
     return _new_region(kernel, request)
-
-
-def _check_present(kernel: Kernel) -> None:
-    since = _SINCE.get(kernel.arch, (5, 8))
-    if since is None:
-        raise MemoryHotplugError(errno.ENODEV, f"there is no virtio-mem driver for {kernel.arch}")
-    if kernel.version < max(since, (5, 8)):
-        version = ".".join(map(str, kernel.version))
-        came = ".".join(map(str, since))
-        raise MemoryHotplugError(
-            errno.ENODEV, f"virtio-mem came to {kernel.arch} with Linux {came}, this kernel is {version}"
-        )
 
 
 def _resized(kernel: Kernel, request: AddRequest) -> Region:
@@ -292,6 +292,7 @@ def _new_region(kernel: Kernel, request: AddRequest) -> Region:
     nid = kernel.node_of_address(start) if request.nid is None else request.nid
     region = Region(
         name=request.name,
+        driver=request.driver,
         start=start,
         size=size,
         requested=request.size,

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 
 from memhotplug.plugin import (
     AddRequest,
+    DriverTraits,
     ExtentSet,
     Kernel,
     KeySpec,
@@ -28,10 +29,17 @@ from memhotplug.plugin import (
 )
 from memhotplug_drivers.withheld import ranges_of, release
 
-__all__ = ["ARCHITECTURES", "driver_add", "driver_eject", "driver_keys", "driver_ranges", "mhp_flags"]
+__all__ = ["driver_add", "driver_eject", "driver_keys", "driver_ranges", "driver_traits", "mhp_flags"]
 
-ARCHITECTURES = ("arm64", "x86_64")
-"""Where Xen runs Linux guests."""
+
+@hookimpl
+def driver_traits() -> DriverTraits:
+    """Where Xen runs Linux guests. Models: drivers/xen/Kconfig:XEN_BALLOON_MEMORY_HOTPLUG."""
+    return DriverTraits(
+        aliases=("xen_balloon", "xen-balloon"),
+        arches={"arm64": (0, 0), "x86_64": (0, 0)},
+        absence="Xen runs no Linux guests there",
+    )
 
 
 @hookimpl
@@ -47,7 +55,10 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
     The hypervisor backs nothing of it when it is added, so whatever is put there before the pages
     went through the balloon lies on memory that is not there.
     """
-    credit = round_up(request.size, kernel.geometry.page_size) - _in_balloon(kernel).total * kernel.geometry.page_size
+    credit = (
+        round_up(request.size, kernel.geometry.page_size)
+        - _in_balloon(kernel, request.driver).total * kernel.geometry.page_size
+    )
     if credit <= 0:
         return []
     start = kernel.state.first_free_address() if request.address is None else request.address
@@ -55,8 +66,8 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
     return [PhysRange(start=start, size=size, nid=request.nid, backed=0, withheld=size - credit)]
 
 
-def _in_balloon(kernel: Kernel) -> ExtentSet:
-    own = ranges_of(kernel, "xen")
+def _in_balloon(kernel: Kernel, driver: str) -> ExtentSet:
+    own = ranges_of(kernel, driver)
     return ExtentSet(*kernel.state.withheld.clip_many(own.starts, own.ends))
 
 
@@ -70,7 +81,7 @@ def mhp_flags(kernel: Kernel) -> int:
 def driver_add(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange]) -> str | None:
     """Populate what the balloon has, then hot-add the rest; a failure cancels the balloon operation."""
     wanted = -(-request.size // kernel.geometry.page_size)
-    populated = _populate(kernel, wanted)
+    populated = _populate(kernel, request.driver, wanted)
     notes = []
     if populated:
         size = format_size(populated * kernel.geometry.page_size)
@@ -85,10 +96,10 @@ def driver_add(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange])
     return "; ".join(notes) or None
 
 
-def _populate(kernel: Kernel, wanted: int) -> int:
+def _populate(kernel: Kernel, driver: str, wanted: int) -> int:
     """Take up to ``wanted`` pages out of the balloon, lowest first; return how many."""
     done = 0
-    for low, high in _in_balloon(kernel):
+    for low, high in _in_balloon(kernel, driver):
         if done < wanted:
             done += release(kernel, low, min(high, low + wanted - done))
     return done

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memhotplug import Machine, MemoryHotplugError
+from memhotplug.contracts import AddRequest
 
 View: TypeAlias = Callable[[Machine], object]
 Events: TypeAlias = Callable[[Machine, str], list[dict[str, object]]]
@@ -213,8 +214,10 @@ def test_host_counts_in_pages(machine: Machine, refused: Refused, keys: dict[str
 
 
 def test_pages_of_other_sizes_are_refused(boot: Boot, refused: Refused) -> None:
-    """powerpc has pages of 64 KiB."""
-    problem = refused(boot(arch="powerpc").add_memory, driver="hv_balloon", size="1G")
+    """Asked on an architecture with pages of 64 KiB: none that has the driver offers them."""
+    kernel = boot(arch="powerpc").kernel
+    key, request = kernel.plugins.driver("hv_balloon"), AddRequest(driver="hv_balloon", name="hv", size=1 << 30)
+    problem = refused(kernel.plugins.call, key, "driver_ranges", kernel=kernel, request=request)
     assert str(problem) == "ENODEV: Hyper-V counts in pages of 4K, and this kernel has pages of 64K"
 
 

@@ -78,7 +78,7 @@ def test_lmbs_host_their_memmap_when_forced(boot: Boot, brief: View) -> None:
 def test_other_architectures_have_no_dlpar(machine: Machine, refused: Refused) -> None:
     """pseries is a platform of powerpc."""
     problem = refused(machine.add_memory, driver="pseries", size="128M")
-    assert str(problem) == "ENODEV: pseries is a platform of powerpc, not of x86_64"
+    assert str(problem) == "ENODEV: there is no pseries on x86_64: it is a platform of powerpc"
 
 
 @pytest.mark.parametrize("keys", [{"size": "384M"}, {"size": "256M", "address": 0x108000000}])

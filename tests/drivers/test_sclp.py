@@ -106,7 +106,7 @@ def test_increments_larger_than_a_section_make_larger_blocks(boot: Boot) -> None
 
 def test_blocks_that_fail_are_passed_over(s390: Machine, refused: Refused, brief: View) -> None:
     """The driver looks at no result of add_memory()."""
-    s390.add_memory(driver="acpi", size="256M", address=(4 << 30) + (256 << 20))
+    s390.add_memory(driver="dax", size="256M", address=(4 << 30) + (256 << 20))
     problem = refused(s390.add_memory, driver="sclp", size="768M", address=4 << 30)
     assert problem.name == "EEXIST"
     assert problem.driver_result == (
@@ -118,7 +118,7 @@ def test_blocks_that_fail_are_passed_over(s390: Machine, refused: Refused, brief
 def test_other_architectures_have_no_sclp(machine: Machine, refused: Refused) -> None:
     """The service processor belongs to s390."""
     problem = refused(machine.add_memory, driver="sclp", size="128M")
-    assert str(problem) == "ENODEV: sclp is the service processor of s390; x86_64 has none"
+    assert str(problem) == "ENODEV: there is no sclp on x86_64: only s390 has this service processor"
 
 
 def test_other_nodes_are_bad_input(s390: Machine) -> None:

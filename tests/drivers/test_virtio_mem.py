@@ -10,6 +10,7 @@ import pytest
 from memhotplug import InputError, Machine, MemoryHotplugError
 from memhotplug.contracts import PageFlag
 from memhotplug.testing import DriverContract
+from memhotplug_drivers._virtio_mem_device import region_of
 
 View: TypeAlias = Callable[[Machine], object]
 Events: TypeAlias = Callable[[Machine, str], list[dict[str, object]]]
@@ -125,7 +126,7 @@ def test_granularity(
     """A subblock is the larger of device block and pageblock; a whole memory block or more means big blocks."""
     machine = boot(**{"kernel": "linux-6.12", **machine_keys})
     machine.add_memory(driver="virtio_mem", name="vm0", size=f"{unit_mib}M", **keys)
-    sizes = machine.kernel.state.driver_state["virtio_mem"]["vm0"].sizes  # type: ignore[attr-defined]  # a Region
+    sizes = region_of(machine.kernel, "vm0").sizes  # type: ignore[union-attr]  # there is one
     assert (sizes.unit, sizes.step, sizes.in_sbm) == (unit_mib * _MIB, step_mib * _MIB, step_mib < unit_mib)
     assert machine.violations() == []
 
@@ -133,13 +134,13 @@ def test_granularity(
 @pytest.mark.parametrize(
     ("machine_keys", "message"),
     [
-        ({"kernel": "v2-2019"}, "ENODEV: virtio-mem came to x86_64 with Linux 5.8, this kernel is 5.2"),
+        ({"kernel": "v2-2019"}, "ENODEV: there is no virtio_mem on x86_64: it came with Linux 5.8, this kernel is 5.2"),
         (
             {"arch": "arm64", "kernel": "linux-5.13"},
-            "ENODEV: virtio-mem came to arm64 with Linux 5.18, this kernel is 5.13",
+            "ENODEV: there is no virtio_mem on arm64: it came with Linux 5.18, this kernel is 5.13",
         ),
-        ({"arch": "s390"}, "ENODEV: virtio-mem came to s390 with Linux 6.14, this kernel is 6.12"),
-        ({"arch": "powerpc"}, "ENODEV: there is no virtio-mem driver for powerpc"),
+        ({"arch": "s390"}, "ENODEV: there is no virtio_mem on s390: it came with Linux 6.14, this kernel is 6.12"),
+        ({"arch": "powerpc"}, "ENODEV: there is no virtio_mem on powerpc: VIRTIO_MEM cannot be configured there"),
     ],
 )
 def test_kernels_without_virtio_mem(boot: Boot, refused: Refused, machine_keys: dict[str, Any], message: str) -> None:

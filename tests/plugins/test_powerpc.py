@@ -171,7 +171,7 @@ def test_linear_map_without_a_table_is_efault(ragged: Machine) -> None:
     """The architecture hides why the linear map failed."""
     ragged.kernel.state.fail_allocation = 0
     with pytest.raises(MemoryHotplugError) as caught:
-        ragged.add_memory(driver="acpi", size="256M", mhp_flags="none")
+        ragged.add_memory(driver="dax", size="256M", mhp_flags="none")
     assert caught.value.errno == errno.EFAULT
     assert caught.value.reason == (
         "the linear mapping of pfn 0x100000 failed: no page for a page table (direct-pmd, order 0)"
@@ -182,7 +182,7 @@ def test_failed_add_keeps_the_linear_map_in_2019(ragged: Machine) -> None:
     """The table of the linear map stays when the memmap cannot be had."""
     ragged.kernel.state.fail_allocation = 1
     with pytest.raises(MemoryHotplugError) as caught:
-        ragged.add_memory(driver="acpi", size="256M", mhp_flags="none")
+        ragged.add_memory(driver="dax", size="256M", mhp_flags="none")
     assert caught.value.errno == errno.ENOMEM
     assert page_table_pages(ragged) == 1
 
@@ -192,7 +192,7 @@ def test_failed_add_removes_the_linear_map_since_5_11(boot_at: Callable[..., Mac
     machine = boot_at((5, 11), arch="powerpc", memory="4G", page_size="4K", memory_block_size="256M")
     machine.kernel.state.fail_allocation = 1
     with pytest.raises(MemoryHotplugError):
-        machine.add_memory(driver="acpi", size="256M", mhp_flags="none")
+        machine.add_memory(driver="dax", size="256M", mhp_flags="none")
     assert page_table_pages(machine) == 0
 
 
@@ -201,7 +201,7 @@ def test_whole_gib_takes_a_table_when_blocks_are_smaller_since_5_9(boot_at: Call
     sizes = {"arch": "powerpc", "memory": "4G", "page_size": "4K", "memory_block_size": "256M"}
     for version, tables in (((5, 8), 0), ((5, 9), 1)):
         machine = boot_at(version, **sizes)
-        machine.add_memory(driver="acpi", size="1G", mhp_flags="none")
+        machine.add_memory(driver="dax", size="1G", mhp_flags="none")
         assert page_table_pages(machine) == tables
 
 
@@ -210,7 +210,7 @@ def test_hash_takes_no_page_tables() -> None:
     machine = Machine.boot(
         arch="powerpc", kernel="v2-2019", memory="4G", memory_block_size="256M", cmdline="disable_radix"
     )
-    machine.add_memory(driver="acpi", size="256M", address="64G", mhp_flags="none")
+    machine.add_memory(driver="dax", size="256M", address="64G", mhp_flags="none")
     assert page_table_pages(machine) == 0
 
 

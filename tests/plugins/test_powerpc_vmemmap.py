@@ -40,7 +40,7 @@ def test_plain_add_fails_for_order_8_while_plenty_is_free(hashed: Machine) -> No
     before = free_pages(hashed)
     assert before > 30_000
     with pytest.raises(MemoryHotplugError) as caught:
-        hashed.add_memory(driver="acpi", size="256M", address="16G", mhp_flags="none")
+        hashed.add_memory(driver="dax", size="256M", address="16G", mhp_flags="none")
     assert caught.value.errno == errno.ENOMEM
     assert caught.value.reason == "no 16M page (order 8) for the memmap of pfn 0x40000"
     assert free_pages(hashed) == before
@@ -51,7 +51,7 @@ def test_plain_add_fails_for_order_8_while_plenty_is_free(hashed: Machine) -> No
 def test_self_hosted_add_needs_no_order_8_page(hashed: Machine, flag: str) -> None:
     """The whole 16 MiB page comes from the new memory."""
     shatter(hashed, 7)
-    hashed.add_memory(driver="acpi", size="256M", address="16G", mhp_flags=flag)
+    hashed.add_memory(driver="dax", size="256M", address="16G", mhp_flags=flag)
     assert heads(hashed) == [(_FRESH, 16, 256)]
 
 
@@ -59,7 +59,7 @@ def test_add_in_a_mapped_window_takes_nothing(hashed: Machine) -> None:
     """Boot memory's own 16 MiB page describes 16 GiB, so an add there cannot fail for order 8."""
     shatter(hashed, 7)
     for flag in ("none", "device", "memblock"):
-        hashed.add_memory(driver="acpi", size="512M", mhp_flags=flag)
+        hashed.add_memory(driver="dax", size="512M", mhp_flags=flag)
     assert memmap_pages(hashed) == (0, 0)
     assert heads(hashed) == []
 
@@ -70,11 +70,11 @@ def test_4k_hash_page_describes_1_gib() -> None:
         arch="powerpc", kernel="v2-2019", memory="4G", page_size="4K", memory_block_size="256M",
         cmdline="disable_radix",
     )  # fmt: skip
-    machine.add_memory(driver="acpi", size="512M", mhp_flags="none")
+    machine.add_memory(driver="dax", size="512M", mhp_flags="none")
     assert memmap_pages(machine) == (0, 4096)
-    machine.add_memory(driver="acpi", size="512M", mhp_flags="none")
+    machine.add_memory(driver="dax", size="512M", mhp_flags="none")
     assert memmap_pages(machine) == (0, 4096)
-    machine.add_memory(driver="acpi", size="256M", mhp_flags="memblock")
+    machine.add_memory(driver="dax", size="256M", mhp_flags="memblock")
     assert heads(machine) == [(5 * _GIB >> 12, 16, 4096)]
 
 
@@ -84,13 +84,13 @@ def test_small_machine_uses_base_pages() -> None:
         arch="powerpc", kernel="v2-2019", memory="512M", memory_block_size="16M", cmdline="disable_radix"
     )
     for pages in (1, 1, 1, 1, 2):
-        machine.add_memory(driver="acpi", size="16M", mhp_flags="none")
+        machine.add_memory(driver="dax", size="16M", mhp_flags="none")
         assert memmap_pages(machine) == (0, pages)
 
 
 def test_memblock_hosts_in_the_first_block_of_the_window_only(hashed: Machine) -> None:
     """Four blocks, one mapping: only the first block has vmemmap pages."""
-    hashed.add_memory(driver="acpi", size="1G", address="16G", mhp_flags="memblock")
+    hashed.add_memory(driver="dax", size="1G", address="16G", mhp_flags="memblock")
     blocks = hashed.kernel.state.vmemmap_pages_by_block().tolist()
     assert blocks[-4:] == [256, 0, 0, 0]
     assert heads(hashed) == [(_FRESH, 16, 256)]
@@ -98,7 +98,7 @@ def test_memblock_hosts_in_the_first_block_of_the_window_only(hashed: Machine) -
 
 def test_removing_the_hosting_block_breaks_the_others(hashed: Machine) -> None:
     """MEMBLOCK is no protection here: the memmap of three blocks lies in removed memory (I11)."""
-    hashed.add_memory(driver="acpi", size="1G", address="16G", mhp_flags="memblock")
+    hashed.add_memory(driver="dax", size="1G", address="16G", mhp_flags="memblock")
     hashed.remove("block 64")
     assert hashed.violations() == ["I11: the memmap of blocks 65-67 lies in removed memory (256 pages)"]
     hashed.remove("block 65-67")
@@ -108,7 +108,7 @@ def test_removing_the_hosting_block_breaks_the_others(hashed: Machine) -> None:
 
 def test_other_blocks_may_go_before_the_hosting_one(hashed: Machine) -> None:
     """In this order nothing breaks, and the mapping goes with its last user."""
-    hashed.add_memory(driver="acpi", size="1G", address="16G", mhp_flags="memblock")
+    hashed.add_memory(driver="dax", size="1G", address="16G", mhp_flags="memblock")
     hashed.remove("block 65-67")
     assert hashed.violations() == []
     assert memmap_pages(hashed) == (256, 0)
@@ -119,8 +119,8 @@ def test_other_blocks_may_go_before_the_hosting_one(hashed: Machine) -> None:
 
 def test_second_dimm_lives_on_the_first(hashed: Machine) -> None:
     """Two DIMMs in a window under DEVICE: the second hosts nothing, and loses its memmap with the first."""
-    first = hashed.add_memory(driver="acpi", size="512M", address="16G", mhp_flags="device")
-    hashed.add_memory(driver="acpi", size="512M", mhp_flags="device")
+    first = hashed.add_memory(driver="dax", size="512M", address="16G", mhp_flags="device")
+    hashed.add_memory(driver="dax", size="512M", mhp_flags="device")
     assert heads(hashed) == [(_FRESH, 32, 256)]
     hashed.remove(first)
     assert hashed.violations() == ["I11: the memmap of blocks 66-67 lies in removed memory (256 pages)"]
@@ -129,8 +129,8 @@ def test_second_dimm_lives_on_the_first(hashed: Machine) -> None:
 def test_allocated_mapping_goes_with_its_last_user(hashed: Machine) -> None:
     """Plain adds share the 16 MiB page of the first, which stays until both are gone."""
     before = free_pages(hashed)
-    first = hashed.add_memory(driver="acpi", size="512M", address="16G", mhp_flags="none")
-    second = hashed.add_memory(driver="acpi", size="512M", mhp_flags="none")
+    first = hashed.add_memory(driver="dax", size="512M", address="16G", mhp_flags="none")
+    second = hashed.add_memory(driver="dax", size="512M", mhp_flags="none")
     hashed.remove(first)
     assert memmap_pages(hashed) == (0, 256)
     hashed.remove(second)
@@ -141,15 +141,15 @@ def test_allocated_mapping_goes_with_its_last_user(hashed: Machine) -> None:
 def test_radix_leaf_describes_2_gib_in_2019(radix: Machine) -> None:
     """A 2 MiB page is 32 pages of 64K, and eight blocks of 256 MiB share it."""
     for _ in range(8):
-        radix.add_memory(driver="acpi", size="256M", mhp_flags="none")
+        radix.add_memory(driver="dax", size="256M", mhp_flags="none")
         assert memmap_pages(radix) == (0, 32)
-    radix.add_memory(driver="acpi", size="256M", mhp_flags="none")
+    radix.add_memory(driver="dax", size="256M", mhp_flags="none")
     assert memmap_pages(radix) == (0, 64)
 
 
 def test_radix_device_add_in_2019(radix: Machine) -> None:
     """4 GiB take two leaves at the start of the range; the head serves 256 sections."""
-    radix.add_memory(driver="acpi", size="4G", mhp_flags="device")
+    radix.add_memory(driver="dax", size="4G", mhp_flags="device")
     assert heads(radix) == [(4 * _GIB >> 16, 256, 64)]
 
 
@@ -168,7 +168,7 @@ def test_freeing_one_mapping_clears_the_marks_of_those_behind_it(radix: Machine)
         pages  0      32      64      96     three leaves of 2 GiB each; blocks 24-31 are
                [kept ][freed ][cleared]      described by the second one
     """
-    radix.add_memory(driver="acpi", size="6G", mhp_flags="device")
+    radix.add_memory(driver="dax", size="6G", mhp_flags="device")
     base = 4 * _GIB >> 16
 
     radix.remove("block 24-31")
@@ -188,8 +188,8 @@ def test_backward_freeing_keeps_the_mappings_of_sections_in_between(radix: Machi
         block    16 ... 23 | 24 ... 31 | 32 ...    Expect the leaf of 24-31 to stay: nothing of it was
         removed   1           (kept)      2        removed, though the freeing passes it.
     """
-    radix.add_memory(driver="acpi", name="dimm0", size="4G", mhp_flags="device")
-    radix.add_memory(driver="acpi", name="dimm1", size="4G", mhp_flags="none")
+    radix.add_memory(driver="dax", name="dimm0", size="4G", mhp_flags="device")
+    radix.add_memory(driver="dax", name="dimm1", size="4G", mhp_flags="none")
 
     radix.remove("block 16-23")
     radix.remove("block 32-39")
@@ -211,9 +211,9 @@ def test_radix_needs_an_order_5_page_in_2019(radix: Machine) -> None:
 def test_4k_radix_leaf_describes_128_mib() -> None:
     """512 pages describe eight sections, so 16 MiB blocks share a leaf by eights."""
     machine = Machine.boot(arch="powerpc", kernel="v2-2019", memory="4G", page_size="4K", memory_block_size="16M")
-    machine.add_memory(driver="acpi", size="128M", mhp_flags="none")
+    machine.add_memory(driver="dax", size="128M", mhp_flags="none")
     assert memmap_pages(machine) == (0, 512)
-    machine.add_memory(driver="acpi", size="16M", mhp_flags="none")
+    machine.add_memory(driver="dax", size="16M", mhp_flags="none")
     assert memmap_pages(machine) == (0, 1024)
 
 
@@ -271,8 +271,8 @@ def test_exhausted_altmap_goes_on_with_system_memory(modern: Machine) -> None:
 
 def test_shared_leaf_is_freed_with_its_last_section(modern: Machine) -> None:
     """The leaf stays while one of the sections that it describes is there."""
-    first = modern.add_memory(driver="acpi", size="256M", mhp_flags="none")
-    second = modern.add_memory(driver="acpi", size="256M", mhp_flags="none")
+    first = modern.add_memory(driver="dax", size="256M", mhp_flags="none")
+    second = modern.add_memory(driver="dax", size="256M", mhp_flags="none")
     modern.remove(first)
     assert memmap_pages(modern) == (0, 32)
     modern.remove(second)

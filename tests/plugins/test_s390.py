@@ -36,7 +36,7 @@ def test_block_is_the_larger_of_section_and_increment(
     section_mib: int,
 ) -> None:
     """Sections have 256 MiB, 128 MiB since v6.14."""
-    geometry = page_sizing(request=sizing(version, rzm=rzm_mib and rzm_mib << 20))
+    geometry = page_sizing(request=sizing(version, options={"rzm": rzm_mib << 20} if rzm_mib else {}))
     assert (geometry.memory_block_size, geometry.section_size) == (block_mib << 20, section_mib << 20)
     assert (geometry.max_order, geometry.pageblock_order, geometry.physical_address_bits) == (10, 8, 46)
 
@@ -50,9 +50,9 @@ def test_block_size_alone_stands_for_an_increment(sizing: Callable[..., SizingRe
     ("asked", "text"),
     [
         ({"page_size": 65536}, "machine.page_size: got 64K, expected 4K, the only page size of s390"),
-        ({"rzm": 3 << 20}, "machine.rzm: got 3M, expected a power of two of at least 1M"),
+        ({"options": {"rzm": 3 << 20}}, "machine.rzm: got 3M, expected a power of two of at least 1M"),
         (
-            {"rzm": 1 << 29, "memory_block_size": 1 << 28},
+            {"options": {"rzm": 1 << 29}, "memory_block_size": 1 << 28},
             "machine.memory_block_size: got 256M, expected 512M: a memory block of s390 is the larger of a section"
             " and an increment (rzm)",
         ),
@@ -82,7 +82,7 @@ def test_dma_ends_at_2_gib(sizing: Callable[..., SizingRequest]) -> None:
 @pytest.mark.parametrize("flag", ["none", "device", "memblock"])
 def test_flags_are_vetoed(machine: Machine, flag: str) -> None:
     """Memory that is accessible only when online cannot host its memmap: system memory pays, silently."""
-    machine.add_memory(driver="acpi", size="1G", mhp_flags=flag)
+    machine.add_memory(driver="dax", size="1G", mhp_flags=flag)
     assert heads(machine) == []
     assert memmap_pages(machine) == (0, 4096)
     assert machine.kernel.warnings == []
@@ -135,15 +135,15 @@ def test_altmap_falls_back_within_itself(machine: Machine) -> None:
 
 def test_segment_tables_have_16_kib(machine: Machine) -> None:
     """The memmap of memory 128 GiB up takes a segment table of four pages; so does a ragged 2 GiB of identity map."""
-    machine.add_memory(driver="acpi", size="2G", address="128G")
+    machine.add_memory(driver="dax", size="2G", address="128G")
     assert page_table_pages(machine) == 4
-    machine.add_memory(driver="acpi", size="256M", address="132G")
+    machine.add_memory(driver="dax", size="256M", address="132G")
     assert page_table_pages(machine) == 8
 
 
 def test_removal_gives_memmap_and_tables_back(machine: Machine) -> None:
     """Nothing but region tables and section roots stays."""
-    dimm = machine.add_memory(driver="acpi", size="256M", address="128G")
+    dimm = machine.add_memory(driver="dax", size="256M", address="128G")
     machine.remove(dimm)
     assert memmap_pages(machine) == (0, 0)
     assert page_table_pages(machine) == 0

@@ -84,7 +84,7 @@ def test_a_third_party_driver_is_found_and_works(install: Install) -> None:
     install("good", GOOD)
 
     assert "good" in manager.names("drivers")
-    assert manager.driver_keys("good") == {}
+    assert manager.own_keys("drivers", "good") == {}
     plugins = Plugins("x86_64", "v2-2019")
     key = plugins.driver("good")
     assert plugins.ask(key, "mhp_flags", int, kernel=None, request=None, phys_range=None) == 0
@@ -99,7 +99,7 @@ def test_discovery_imports_nothing(install: Install) -> None:
     assert "broken" in manager.names("drivers")
     Plugins("x86_64", "v2-2019").driver("acpi")
     with pytest.raises(PluginError) as caught:
-        manager.driver_keys("broken")
+        manager.own_keys("drivers", "broken")
     assert str(caught.value) == (
         "plugin broken (third-party 1.5, memhotplug.drivers = plugin_third_party_broken): "
         "cannot be loaded: RuntimeError: no such device"
@@ -179,7 +179,7 @@ def test_driver_keys_must_be_a_mapping_of_key_specs(install: Install) -> None:
     install("keys", GOOD.replace("return {}", "return {'a': 1}"))
 
     with pytest.raises(PluginError) as caught:
-        manager.driver_keys("keys")
+        manager.own_keys("drivers", "keys")
 
     assert str(caught.value).endswith("hook driver_keys answered {'a': 1}, which is no mapping of KeySpec")
     for name, answer, problem in (
@@ -188,7 +188,7 @@ def test_driver_keys_must_be_a_mapping_of_key_specs(install: Install) -> None:
     ):
         install(name, f"import memhotplug.plugin as api\n{GOOD.replace('return {}', f'return {answer}')}")
         with pytest.raises(PluginError) as caught:
-            manager.driver_keys(name)
+            manager.own_keys("drivers", name)
         assert str(caught.value).endswith(problem)
 
 

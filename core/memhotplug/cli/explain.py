@@ -52,7 +52,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
 @click.option("--driver", metavar="DRIVER", help="This driver's policy, kernel by kernel.")
 @click.option("--page-size", metavar="SIZE", callback=_size, help="Only this page size.")
 @click.option("--block-size", metavar="SIZE", callback=_size, help="Only this memory block size.")
-@click.option("--mmu", type=click.Choice(["radix", "hash"]), help="powerpc: only this MMU.")
+@click.option("--mmu", metavar="MMU", help="Only this MMU, where there is a choice: radix or hash on powerpc.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(as_json: bool, **options: Any) -> int:
     """Answer and return the exit status."""

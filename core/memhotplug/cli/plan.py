@@ -170,8 +170,8 @@ def _with_driver(question: Question, subject: Subject) -> Question:
     """Fill in the architecture's usual driver, or check the one that was named."""
     from dataclasses import replace
 
-    from memhotplug.commands.plan.question import DEFAULT_DRIVERS
     from memhotplug.commands.plan.sources import check_name
+    from memhotplug.engine.memory_hotplug.presence import usual_driver
 
-    usual = DEFAULT_DRIVERS.get(subject.arch, "acpi")
-    return replace(question, driver=check_name("drivers", "--driver", question.driver) if question.driver else usual)
+    named = question.driver
+    return replace(question, driver=check_name("drivers", "--driver", named) if named else usual_driver(subject.arch))

@@ -14,6 +14,7 @@ from memhotplug.engine import memory_failure
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.add import hot_add
 from memhotplug.engine.memory_hotplug.online import offline_blocks, online_blocks
+from memhotplug.engine.memory_hotplug.presence import attribute_driver
 from memhotplug.errors import MemoryHotplugError
 from memhotplug.model.blocks import BlockState, OnlineType
 from memhotplug.model.zones import ZoneKind
@@ -24,6 +25,7 @@ __all__ = ["read_attribute", "valid_zones", "write_attribute"]
 _ROOT = "/sys/devices/system/"
 _PARAMETERS = "/sys/module/memory_hotplug/parameters/"
 _LONGEST = 80
+_PROBE = "memory/probe"
 _BLOCK = re.compile(r"memory/memory(0|[1-9][0-9]*)/([a-z_]+)\Z")
 _TRUE, _FALSE = ("1", "y", "t", "on"), ("0", "n", "f", "of")
 
@@ -46,7 +48,7 @@ def read_attribute(kernel: Kernel, path: str) -> str:
     readers: Mapping[str, Callable[[], str]] = {
         "memory/block_size_bytes": lambda: f"{kernel.geometry.memory_block_size:x}\n",
         "memory/auto_online_blocks": lambda: kernel.state.auto_online.label + "\n",
-        "memory/probe": _write_only,
+        _PROBE: _write_only,
         **{f"memory/{name}": _write_only for name in memory_failure.FILES},
         "node/online": lambda: _id_list(nid for nid, node in kernel.state.nodes.items() if node.online),
         "node/has_memory": lambda: _id_list(nid for nid, node in kernel.state.nodes.items() if node.present),
@@ -80,7 +82,7 @@ def write_attribute(kernel: Kernel, path: str, value: str, *, capable: bool = Tr
         _write_block(kernel, _row(kernel, int(block[1])), block[2], value)
     elif relative == "memory/auto_online_blocks":
         _write_auto_online(kernel, value)
-    elif relative == "memory/probe":
+    elif relative == _PROBE:
         _write_probe(kernel, value)
     elif relative.removeprefix("memory/") in memory_failure.FILES:
         memory_failure.offline_page(kernel, relative.removeprefix("memory/"), value, capable=capable)
@@ -113,7 +115,7 @@ def _row(kernel: Kernel, block: int) -> int:
 
 
 def _write_only() -> str:
-    raise MemoryHotplugError(errno.EACCES, f"{_ROOT}memory/probe is write-only")
+    raise MemoryHotplugError(errno.EACCES, f"{_ROOT}{_PROBE} is write-only")
 
 
 def _id_list(ids: Iterable[int]) -> str:
@@ -223,4 +225,7 @@ def _write_probe(kernel: Kernel, value: str) -> None:
     size = kernel.geometry.memory_block_size
     if address % size:
         raise MemoryHotplugError(errno.EINVAL, f"{address:#x} is not aligned to a memory block of {size:#x} bytes")
-    hot_add(kernel, AddRequest(driver="probe", name=f"probe{address // size}", size=size, address=address))
+    driver = attribute_driver(_PROBE)
+    if driver is None:
+        raise MemoryHotplugError(errno.ENOENT, f"there is no {_ROOT}{_PROBE}: no driver that has it is installed")
+    hot_add(kernel, AddRequest(driver=driver, name=f"{driver}{address // size}", size=size, address=address))

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import pytest
 
+from memhotplug.engine.memory_hotplug.presence import window_driver
 from memhotplug.errors import MemoryHotplugError, PluginError
 from memhotplug.machine import Machine, Memory
 from memhotplug.model.altmap import Altmap
@@ -23,13 +24,13 @@ class ArchContract(Contract):
 
     Class attributes:
         kernel: the profile to run under.
-        driver: the driver that adds memory in these tests.
+        driver: the driver that adds memory in these tests; None for one that adds a range whole.
         frees_memmap: whether this kernel gives the memmap of removed memory back.
         add_errnos: errnos that an add may end in when memory runs out.
     """
 
     kernel: ClassVar[str] = "v2-2019"
-    driver: ClassVar[str] = "acpi"
+    driver: ClassVar[str | None] = None
     frees_memmap: ClassVar[bool] = True
     add_errnos: ClassVar[frozenset[int]] = frozenset({errno.ENOMEM})
 
@@ -52,7 +53,10 @@ class ArchContract(Contract):
         before = balance(machine)
         try:
             return machine.add_memory(
-                driver=self.driver, name="contract", size=self.size(machine, nr_blocks), mhp_flags=flag
+                driver=self.driver or window_driver(self.name),
+                name="contract",
+                size=self.size(machine, nr_blocks),
+                mhp_flags=flag,
             )
         except MemoryHotplugError as refused:
             if flag == "none" or refused.errno != errno.EINVAL:
@@ -173,7 +177,7 @@ class ArchContract(Contract):
         """What happens to a copy does not happen to the original."""
         before = machine.to_dict()
         copy = machine.copy()
-        copy.online(copy.add_memory(driver=self.driver, size=self.size(copy, 1)))
+        copy.online(copy.add_memory(driver=self.driver or window_driver(self.name), size=self.size(copy, 1)))
         assert machine.to_dict() == before
         assert copy.to_dict() != before
 

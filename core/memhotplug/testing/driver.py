@@ -12,7 +12,7 @@ from memhotplug.errors import MemoryHotplugError
 from memhotplug.formats.scenario.check import parse_args
 from memhotplug.keyspec import KeySpec
 from memhotplug.machine import Machine
-from memhotplug.manager import driver_keys
+from memhotplug.manager import own_keys
 from memhotplug.model.blocks import BlockState
 from memhotplug.testing.support import Contract, balance, failure_points
 
@@ -56,7 +56,7 @@ class DriverContract(Contract):
 
     def test_keys_are_declared(self) -> None:
         """Every key of the driver's own has a kind and a help text, and a name that YAML can bear."""
-        for key, spec in driver_keys(self.name).items():
+        for key, spec in own_keys("drivers", self.name).items():
             assert isinstance(spec, KeySpec)
             assert key.isidentifier()
             assert spec.help

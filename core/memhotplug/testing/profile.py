@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from memhotplug.engine.memory_hotplug.presence import window_driver
 from memhotplug.engine.profile import KernelProfile
 from memhotplug.errors import InputError, MemoryHotplugError
 from memhotplug.machine import Machine
@@ -32,10 +33,10 @@ class ProfileContract(Contract):
     """Subclass this, name it ``Test…`` and set ``name`` and ``machines``, each with its ``arch``.
 
     Class attributes:
-        driver: the driver that adds memory in these tests.
+        driver: the driver that adds memory in these tests; None for one that adds a range whole.
     """
 
-    driver: ClassVar[str] = "acpi"
+    driver: ClassVar[str | None] = None
 
     def fixed(self) -> Mapping[str, object]:
         return {"kernel": self.name}
@@ -50,7 +51,7 @@ class ProfileContract(Contract):
     def add(self, machine: Machine, nr_blocks: int, **keys: object) -> str:
         """Add some memory blocks; return the device's name."""
         size = str(nr_blocks * machine.kernel.geometry.memory_block_size)
-        return machine.add_memory(driver=self.driver, size=size, **keys).name
+        return machine.add_memory(driver=self.driver or window_driver(machine.kernel.arch), size=size, **keys).name
 
     def test_profile_says_what_it_is(self, machine: Machine) -> None:
         """Name, version and flags are there; every flag is one bit, and short names lead to flags."""
@@ -75,7 +76,9 @@ class ProfileContract(Contract):
     def test_unknown_flag_is_bad_input(self, machine: Machine) -> None:
         """A flag that this kernel does not have is the user's mistake, not the kernel's refusal."""
         with pytest.raises(InputError):
-            machine.add_memory(driver=self.driver, size="1G", mhp_flags="no_such_flag")
+            machine.add_memory(
+                driver=self.driver or window_driver(machine.kernel.arch), size="1G", mhp_flags="no_such_flag"
+            )
 
     def test_life_of_memory_restores_the_machine(self, machine: Machine, flag: str) -> None:
         """Add, online, offline and remove leave zones, blocks and pages as they were."""

@@ -6,6 +6,7 @@ import errno
 from collections.abc import Sequence
 
 from memhotplug.plugin import (
+    ArchTraits,
     Geometry,
     Kernel,
     MemoryEvent,
@@ -16,6 +17,7 @@ from memhotplug.plugin import (
     hookimpl,
 )
 from memhotplug_arm64.mapping import (
+    altmap_serves,
     arch_add_memory,
     arch_remove_memory,
     create_mapping,
@@ -25,8 +27,10 @@ from memhotplug_arm64.mapping import (
 from memhotplug_arm64.sizes import BOOT_BASE, geometry_for, zones_of
 
 __all__ = [
+    "altmap_serves",
     "arch_add_memory",
     "arch_remove_memory",
+    "arch_traits",
     "boot_base",
     "create_mapping",
     "memory_notify",
@@ -36,6 +40,17 @@ __all__ = [
     "vmemmap_populate",
     "zone_limits",
 ]
+
+
+@hookimpl
+def arch_traits() -> ArchTraits:
+    """Pages of three sizes, and a sign of its kernel logs."""
+    return ArchTraits(
+        aliases=("aarch64",),
+        drivers=("acpi",),
+        page_sizes=(4 << 10, 16 << 10, 64 << 10),
+        log_signs=(r"\bpstate: [0-9a-f]{8}",),
+    )
 
 
 @hookimpl

@@ -54,6 +54,12 @@ def vmemmap_populate(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, al
     _populate_basepages(kernel, missing, start_pfn + nr_pages, nid, altmap)
 
 
+@hookimpl
+def altmap_serves(kernel: Kernel) -> bool:
+    """With 16K and 64K pages not before v5.9, when vmemmap_populate_basepages() takes no altmap."""
+    return kernel.geometry.page_size == 4 << 10 or kernel.version >= _BASE_PAGES_FROM_ALTMAP
+
+
 def _populate_basepages(kernel: Kernel, start_pfn: int, end_pfn: int, nid: int, altmap: Altmap | None) -> None:
     window = _entries(kernel.geometry) * kernel.geometry.described_per_page
     kernel.populate_basepages(start_pfn, end_pfn, window=window, nid=nid, altmap=altmap)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from memhotplug.plugin import Geometry, Kernel, SizingRequest, ZoneKind, ZoneLimit, hookimpl
+from memhotplug.plugin import ArchTraits, Geometry, Kernel, SizingRequest, ZoneKind, ZoneLimit, hookimpl
 from memhotplug_powerpc.linear import arch_add_memory, arch_remove_memory, create_mapping
-from memhotplug_powerpc.mapping import layout, vmemmap_free, vmemmap_populate
+from memhotplug_powerpc.mapping import altmap_serves, layout, vmemmap_free, vmemmap_populate
 from memhotplug_powerpc.sizes import geometry_for
 
 __all__ = [
+    "altmap_serves",
     "arch_add_memory",
     "arch_remove_memory",
+    "arch_traits",
     "boot_base",
     "create_mapping",
     "page_sizing",
@@ -20,6 +22,18 @@ __all__ = [
     "vmemmap_populate",
     "zone_limits",
 ]
+
+
+@hookimpl
+def arch_traits() -> ArchTraits:
+    """Pages of two sizes, and two MMUs, of which the command line chooses one."""
+    return ArchTraits(
+        aliases=("ppc64le", "ppc64el", "powerpc64le", "ppc64"),
+        drivers=("pseries",),
+        page_sizes=(64 << 10, 4 << 10),
+        mmus={"radix": "", "hash": "disable_radix"},
+        log_signs=(r"\bNIP:? +\[?[0-9a-f]{16}",),
+    )
 
 
 @hookimpl

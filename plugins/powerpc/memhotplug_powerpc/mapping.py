@@ -55,6 +55,20 @@ def vmemmap_populate(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, al
         raise MemoryHotplugError(errno.ENOMEM, f"no {size} page (order {order}) for the memmap of pfn {missing:#x}")
 
 
+@hookimpl
+def altmap_serves(kernel: Kernel, nr_pages: int) -> bool:
+    """Since v5.4 not where one page of the vmemmap, of the smallest size, describes more than the altmap.
+
+    Models: arch/powerpc/mm/init_64.c:altmap_cross_boundary() (v5.4).
+    """
+    geometry = layout(kernel)
+    if kernel.version < _ALTMAP_BORDERS:
+        return True
+    of_base_pages = geometry.radix and kernel.version >= _RADIX_OF_ITS_OWN
+    leaf = 1 if of_base_pages else geometry.vmemmap_psize // geometry.page_size
+    return leaf * geometry.described_per_page <= nr_pages
+
+
 def _crosses(kernel: Kernel, altmap: Altmap, leaf_pages: int) -> bool:
     """Return whether a mapping describes more than an altmap serves. Models: altmap_cross_boundary() (v5.4)."""
     return leaf_pages * kernel.geometry.described_per_page > altmap.window_pages

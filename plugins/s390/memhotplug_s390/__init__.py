@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from memhotplug.plugin import (
+    ArchTraits,
     Geometry,
     Kernel,
+    KeySpec,
     MemoryEvent,
     MemoryHotplugError,
     MemoryNotify,
@@ -28,10 +30,13 @@ from memhotplug_s390.mapping import (
 from memhotplug_s390.sizes import SEGMENT_SIZE, geometry_for
 
 __all__ = [
+    "altmap_serves",
     "arch_add_memory",
     "arch_remove_memory",
+    "arch_traits",
     "boot_base",
     "create_mapping",
+    "machine_keys",
     "memory_notify",
     "page_sizing",
     "supports_memmap_on_memory",
@@ -39,6 +44,23 @@ __all__ = [
     "vmemmap_populate",
     "zone_limits",
 ]
+
+
+@hookimpl
+def arch_traits() -> ArchTraits:
+    """Leaves of 2 GiB in the direct map, and a sign of its kernel logs."""
+    return ArchTraits(
+        aliases=("s390x",),
+        drivers=("sclp",),
+        largest_leaf=2 << 30,
+        log_signs=(r"\bKrnl PSW : ",),
+    )
+
+
+@hookimpl
+def machine_keys() -> Mapping[str, KeySpec]:
+    """The increment is what the service processor says; without it, it is as large as a memory block."""
+    return {"rzm": KeySpec("size", "the increment of standby memory, a power of two")}
 
 
 @hookimpl
@@ -69,6 +91,12 @@ def supports_memmap_on_memory(kernel: Kernel, memmap_bytes: int) -> bool:
     Models: mm/memory_hotplug.c:arch_supports_memmap_on_memory() (v6.8).
     """
     return kernel.version >= ALTMAP_SINCE and memmap_bytes % SEGMENT_SIZE == 0
+
+
+@hookimpl
+def altmap_serves(kernel: Kernel) -> bool:
+    """Never before v6.8, when arch_add_memory() refuses an altmap."""
+    return kernel.version >= ALTMAP_SINCE
 
 
 @hookimpl

@@ -39,8 +39,13 @@ def geometry_for(request: SizingRequest) -> Geometry:
         max_order=10,
         pmd_size=SEGMENT_SIZE,
         physical_address_bits=bits,
-        increment_size=request.rzm or block_size,
+        increment_size=_increment(request) or block_size,
     )
+
+
+def _increment(request: SizingRequest) -> int | None:
+    value = request.options.get("rzm")
+    return value if isinstance(value, int) else None
 
 
 def _memory_block_size(request: SizingRequest, section_size: int) -> int:
@@ -48,7 +53,7 @@ def _memory_block_size(request: SizingRequest, section_size: int) -> int:
 
     Models: arch/s390/mm/init.c:memory_block_size_bytes() (v5.2 to v6.12).
     """
-    rzm, asked = request.rzm, request.memory_block_size
+    rzm, asked = _increment(request), request.memory_block_size
     if rzm is not None and not (is_power_of_two(rzm) and rzm >= SEGMENT_SIZE):
         raise InputError("a power of two of at least 1M", got=format_size(rzm), path="machine.rzm")
     if rzm is None and asked is not None and is_power_of_two(asked) and asked >= section_size:

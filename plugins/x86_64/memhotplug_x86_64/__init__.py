@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from memhotplug.plugin import Geometry, SizingRequest, ZoneKind, ZoneLimit, hookimpl
+from memhotplug.plugin import ArchTraits, Geometry, SizingRequest, ZoneKind, ZoneLimit, hookimpl
 from memhotplug_x86_64.mapping import (
     arch_add_memory,
     arch_remove_memory,
@@ -17,6 +17,7 @@ from memhotplug_x86_64.sizes import geometry_for
 __all__ = [
     "arch_add_memory",
     "arch_remove_memory",
+    "arch_traits",
     "boot_base",
     "create_mapping",
     "page_sizing",
@@ -25,6 +26,22 @@ __all__ = [
     "vmemmap_populate",
     "zone_limits",
 ]
+
+
+@hookimpl
+def arch_traits() -> ArchTraits:
+    """Zones end where they do on every PC, and the video memory and ROMs below 1 MiB are memory on none.
+
+    Models: arch/x86/mm/init.c:zone_sizes_init(), arch/x86/kernel/setup.c:trim_bios_range() (v5.2).
+    """
+    return ArchTraits(
+        aliases=("amd64", "x86-64", "x64"),
+        drivers=("acpi",),
+        zones=(("DMA", 0, 16 << 20), ("DMA32", 16 << 20, 4 << 30), ("Normal", 4 << 30, 1 << 64)),
+        boot_holes=((0xA0000, 0x100000),),
+        log_signs=(r"RIP: 00[0-9a-f]{2}:",),
+        is_assumed=True,
+    )
 
 
 @hookimpl

@@ -109,10 +109,10 @@ def test_a_driver_that_hangs_while_it_says_its_keys_is_named(monkeypatch: pytest
     """Reading a scenario asks drivers for their keys."""
     from memhotplug import manager
 
-    def hang(name: str) -> None:
+    def hang(kind: str, name: str) -> None:
         _hang()
 
-    monkeypatch.setattr(manager, "driver_keys", hang)
+    monkeypatch.setattr(manager, "own_keys", hang)
     catalog = WatchedCatalog(0.01)
     from memhotplug import catalog as installed
 

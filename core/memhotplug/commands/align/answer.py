@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from memhotplug.commands.explain.trial import add_with_flags
 from memhotplug.contracts import AddRequest, PhysRange
 from memhotplug.engine.boot.parameters import MEMMAP_ON_MEMORY
 from memhotplug.engine.kernel import Kernel
@@ -267,15 +268,10 @@ def _memmap(choice: MachineChoice, machine: Machine) -> BlockMemmap | None:
 
 def _reserved(machine: Machine) -> int | None:
     """Return the pages that one added block keeps for its memmap, None if it does not host it."""
-    size = machine.kernel.geometry.memory_block_size
-    address = round_up(machine.kernel.state.first_free_address(), size)
-    try:
-        memory = machine.add_memory(driver="acpi", name="trial", size=size, address=address)
-    except MemoryHotplugError:
-        return None
-    blocks = machine.kernel.state.blocks
-    row = blocks.row(memory.blocks[0])
-    return int(blocks.altmap_pages[row]) or None if row is not None else None
+    kernel = machine.kernel
+    size = kernel.geometry.memory_block_size
+    address = round_up(kernel.state.first_free_address(), size)
+    return add_with_flags(kernel, kernel.flag("on_memory"), size, address).reserved or None
 
 
 def windows_of(entries: Iterable[IomemEntry], error: Callable[[str, str], Exception]) -> list[Window]:

@@ -16,8 +16,9 @@ from memhotplug.commands.explain.question import (
 from memhotplug.commands.explain.trial import Trial, Verdict, add_by_driver, add_with_flags, hosting_flags, why_not
 from memhotplug.engine.boot.parameters import MEMMAP_ON_MEMORY, memmap_settings
 from memhotplug.engine.kernel import Kernel
+from memhotplug.engine.memory_hotplug.presence import absence
 from memhotplug.errors import PluginError
-from memhotplug.manager import choose, driver_keys, names
+from memhotplug.manager import choose, names, own_keys
 
 __all__ = ["Row", "explain"]
 
@@ -126,10 +127,7 @@ def _reason(verdict: Verdict | None) -> Row:
 
 def _driver(question: Question, driver: str, kernel: str) -> Iterator[Row]:
     """Yield a driver's policy under one kernel, on every architecture that it exists on."""
-    home: Sequence[str] | None = getattr(choose("drivers", driver).load(), "ARCHITECTURES", None)
     for platform in platforms(question, kernel, defaults_only=True):
-        if home is not None and platform.arch not in home:
-            continue
         machines = list(_booted(platform))
         # Whoever names both a driver and an architecture is told why the one does not exist on the other.
         if question.arch is None or question.driver is None:
@@ -142,7 +140,7 @@ def _driver(question: Question, driver: str, kernel: str) -> Iterator[Row]:
 
 def _options(driver: str, kernel: Kernel) -> list[Mapping[str, object]]:
     """Return what a device of the driver may say itself about self-hosting, as keys of an add."""
-    spec = driver_keys(driver).get(MEMMAP_ON_MEMORY)
+    spec = own_keys("drivers", driver).get(MEMMAP_ON_MEMORY)
     if spec is None or spec.kind != "bool":
         return [{}]
     off: Mapping[str, object] = {MEMMAP_ON_MEMORY: False}
@@ -151,7 +149,11 @@ def _options(driver: str, kernel: Kernel) -> list[Mapping[str, object]]:
 
 
 def _is_absent(driver: str, kernel: Kernel) -> bool:
-    return add_by_driver(kernel, driver, kernel.geometry.memory_block_size, {}).absent
+    """Return whether a machine does not have a driver: by its traits, or because it refuses any add so."""
+    return (
+        absence(kernel, driver) is not None
+        or add_by_driver(kernel, driver, kernel.geometry.memory_block_size, {}).absent
+    )
 
 
 def _policy(

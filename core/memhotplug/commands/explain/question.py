@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 from memhotplug.engine.boot.sizes import BootConfig, boot_kernel
 from memhotplug.engine.kernel import Kernel
-from memhotplug.errors import InputError, PluginError
-from memhotplug.manager import choose, names
+from memhotplug.errors import InputError, PluginError, nearest
+from memhotplug.manager import arch_traits, choose, names
 from memhotplug.units import format_size
 
 __all__ = ["Platform", "Question", "forget_machines", "kernels", "newest_kernel", "platforms"]
 
-_PAGE_SIZES = (4 << 10, 16 << 10, 64 << 10)
 _BLOCK_SIZES = tuple(1 << shift for shift in range(24, 37))
 _FEW = (128 << 20, 256 << 20, 1 << 30, 2 << 30)
-_MMUS = {"radix": "", "hash": "disable_radix"}
 _BOOT_MEMORY = 4 << 30
 
 
@@ -26,7 +24,7 @@ class Question:
     """What is asked; None leaves it open. Sizes in bytes.
 
     Attributes:
-        mmu: ``radix`` or ``hash``, where the architecture has the choice.
+        mmu: the MMU, by name, where the architecture has a choice.
     """
 
     arch: str | None = None
@@ -85,11 +83,10 @@ def platforms(question: Question, kernel: str, *, defaults_only: bool = False) -
     Raises:
         InputError: no architecture has what is asked for. PluginError: one is not installed, or broken.
     """
-    if question.mmu not in (None, *_MMUS):
-        raise InputError(f"one of {', '.join(_MMUS)}", got=question.mmu)
     found: list[Platform] = []
     refusals: list[InputError] = []
     arches = names("arch") if question.arch is None else [choose("arch", question.arch).name]
+    _check_mmu(question, arches)
     for arch in arches:
         for page_size in _page_sizes(question, arch, kernel, defaults_only=defaults_only):
             try:
@@ -98,24 +95,37 @@ def platforms(question: Question, kernel: str, *, defaults_only: bool = False) -
                 raise
             except InputError as refusal:
                 refusals.append(refusal)
-    if not found and question.mmu is not None:
-        raise InputError("an architecture with a choice of MMUs", got=f"--mmu {question.mmu}")
     if not found:
         raise InputError(refusals[0].expected, got=refusals[0].got, nearest=refusals[0].nearest)
     return found
 
 
+def _check_mmu(question: Question, arches: Sequence[str]) -> None:
+    """Refuse an MMU that none of some architectures has a choice of."""
+    known = [mmu for arch in arches for mmu in arch_traits(arch).mmus]
+    if question.mmu is None or question.mmu in known:
+        return
+    expected = f"one of {', '.join(known)}" if known else "an architecture with a choice of MMUs"
+    raise InputError(
+        expected, got=question.mmu if known else f"--mmu {question.mmu}", nearest=nearest(question.mmu, known)
+    )
+
+
 def _page_sizes(question: Question, arch: str, kernel: str, *, defaults_only: bool) -> tuple[int, ...]:
     if question.page_size is not None:
         return (question.page_size,)
-    return (_boot(arch, kernel, None, None, None, "").geometry.page_size,) if defaults_only else _PAGE_SIZES
+    return (
+        (_boot(arch, kernel, None, None, None, "").geometry.page_size,)
+        if defaults_only
+        else arch_traits(arch).page_sizes
+    )
 
 
 def _of_page_size(
     question: Question, arch: str, kernel: str, page_size: int, *, defaults_only: bool
 ) -> Iterator[Platform]:
     """Yield the machines of one page size. Raises InputError if the architecture does not have it."""
-    mmus = [mmu for mmu in _mmus(arch, kernel, page_size) if question.mmu in (None, mmu)]
+    mmus = [mmu for mmu in _mmus(arch) if question.mmu in (None, mmu)]
     for mmu in mmus[:1] if defaults_only else mmus:
         usual = _boot(arch, kernel, page_size, None, mmu, "").geometry.memory_block_size
         for block_size in _block_sizes(question, usual, defaults_only=defaults_only):
@@ -146,10 +156,9 @@ def _can(platform: Platform) -> bool:
     return True
 
 
-def _mmus(arch: str, kernel: str, page_size: int) -> list[str | None]:
+def _mmus(arch: str) -> list[str | None]:
     """Return the MMUs between which the architecture has a choice, else just None."""
-    geometry = _boot(arch, kernel, page_size, None, None, "").geometry
-    return list(_MMUS) if hasattr(geometry, "radix") else [None]
+    return list(arch_traits(arch).mmus) or [None]
 
 
 def forget_machines() -> None:
@@ -164,7 +173,7 @@ def _boot(
     if block_size is not None and block_size > _BLOCK_SIZES[-1]:
         raise InputError(f"a memory block size of at most {format_size(_BLOCK_SIZES[-1])}", got=format_size(block_size))
     memory = max(_BOOT_MEMORY, 2 * (block_size or 0))
-    words = f"{_MMUS[mmu] if mmu else ''} {cmdline}".strip()
+    words = f"{arch_traits(arch).mmus[mmu] if mmu else ''} {cmdline}".strip()
     return boot_kernel(
         BootConfig(
             arch=arch, profile=kernel, memory=((0, memory),), page_size=page_size, memory_block_size=block_size,

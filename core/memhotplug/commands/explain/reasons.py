@@ -10,7 +10,7 @@ from memhotplug.manager import choose
 
 __all__ = ["arch_source", "citation", "driver_source", "profile_source"]
 
-_CITATION = re.compile(r"Models:\s+(\S+?:\w+\(\)|[\w./-]+\.[ch])([^;]*?)(?:;|\.\s|\.$|\n\s*\n|$)")
+_CITATION = re.compile(r"Models:\s+(\S+?:\w+\(\)|[\w./-]+/Kconfig:\w+|[\w./-]+\.[ch])([^;]*?)(?:;|\.\s|\.$|\n\s*\n|$)")
 _VERSION = re.compile(r"\(v[\d.]+[^()]*\)")
 
 
@@ -38,7 +38,7 @@ def arch_source(kernel: Kernel, hook: str) -> str | None:
     return citation(getattr(plugin, hook, None), kernel.version) or citation(plugin, kernel.version)
 
 
-def driver_source(kernel: Kernel, driver: str) -> str | None:
-    """Return what the driver's flag policy models."""
+def driver_source(kernel: Kernel, driver: str, hook: str) -> str | None:
+    """Return what the driver's hook models."""
     plugin = choose("drivers", driver).load()
-    return citation(getattr(plugin, "mhp_flags", None), kernel.version) or citation(plugin, kernel.version)
+    return citation(getattr(plugin, hook, None), kernel.version) or citation(plugin, kernel.version)

@@ -12,6 +12,7 @@ from memhotplug.commands.explain.reasons import arch_source, driver_source, prof
 from memhotplug.contracts import AddRequest, PhysRange
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.add import device_blocks, hot_add
+from memhotplug.engine.memory_hotplug.presence import absence
 from memhotplug.errors import MemoryHotplugError
 from memhotplug.manager import Plugins
 from memhotplug.model.vmemmap import Source
@@ -61,11 +62,11 @@ def hosting_flags(kernel: Kernel) -> dict[str, int]:
     return {short: bit for short in kernel.profile.short_flags if (bit := kernel.flag(short))}
 
 
-def add_with_flags(kernel: Kernel, flags: int, size: int) -> Trial:
-    """Add ``size`` bytes with some flags, as any driver could."""
+def add_with_flags(kernel: Kernel, flags: int, size: int, address: int | None = None) -> Trial:
+    """Add ``size`` bytes with some flags, as any driver could; by default above all memory."""
     twin = kernel.copy()
     twin.flag_override = {_NAME: flags}
-    start = twin.state.first_free_address()
+    start = twin.state.first_free_address() if address is None else address
     request = AddRequest(driver=_NAME, name=_NAME, size=size, address=start)
     try:
         twin.add_range(request, PhysRange(start=start, size=size, nid=min(twin.state.nodes)))
@@ -89,6 +90,8 @@ def add_by_driver(kernel: Kernel, driver: str, size: int, options: Mapping[str, 
 
 def _flags(kernel: Kernel, request: AddRequest) -> int:
     """Return what the driver's policy passes for the ranges of a request, all together; 0 if it refuses it."""
+    if absence(kernel, request.driver) is not None:
+        return 0
     twin = kernel.copy()
     key = twin.plugins.driver(request.driver)
     flags = 0
@@ -123,7 +126,7 @@ def why_not(kernel: Kernel, trial: Trial, size: int, driver: str | None = None) 
         return Verdict(rule=trial.error, source=_source_of(kernel, driver))
     passed = bool(trial.flags & wanted)
     if driver is not None and not passed and not (refusal and _asks_first(kernel, driver)):
-        return Verdict(rule="the driver does not pass the flag", source=driver_source(kernel, driver))
+        return Verdict(rule="the driver does not pass the flag", source=driver_source(kernel, driver, "mhp_flags"))
     if passed and not kernel.profile.filter_flags(kernel.copy(), trial.flags) & wanted:
         return Verdict(rule="the kernel drops the flag", source=profile_source(kernel))
     if refusal is not None and kernel.profile.module_parameters(kernel):
@@ -144,7 +147,9 @@ def _wanted(kernel: Kernel) -> int:
 
 
 def _source_of(kernel: Kernel, driver: str | None) -> str | None:
-    return profile_source(kernel) if driver is None else driver_source(kernel, driver)
+    if driver is None:
+        return profile_source(kernel)
+    return driver_source(kernel, driver, "mhp_flags" if absence(kernel, driver) is None else "driver_traits")
 
 
 def _asks_first(kernel: Kernel, driver: str) -> bool:

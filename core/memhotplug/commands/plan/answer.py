@@ -8,7 +8,7 @@ from typing import Final
 
 from memhotplug.commands.plan.judge import Reason, judge, limit_of, verdict_of
 from memhotplug.commands.plan.policies import left_out, policies
-from memhotplug.commands.plan.question import WAITING, Question, Subject
+from memhotplug.commands.plan.question import Question, Subject
 from memhotplug.commands.plan.rules_of_thumb import RuleOfThumb, rules_of_thumb
 from memhotplug.commands.plan.search import Largest, largest_add, safe_steps
 from memhotplug.commands.plan.trial import Trial, attempt, free_pages
@@ -179,12 +179,12 @@ def _assumed(machine: Machine, question: Question) -> tuple[str, ...]:
             f"the kernel itself brings new blocks online as soon as they are added ({automatic.label}), so "
             f"--online {question.online} comes too late for them"
         )
-    elif question.driver == "pseries" and question.online != "auto":
+    elif question.traits.onlines and question.online != "auto":
         found.append(
-            "pseries itself brings each block online before it adds the next, so "
+            f"{question.driver} itself brings each block online before it adds the next, so "
             f"--online {question.online} comes too late"
         )
-    elif question.driver in WAITING and question.online != "none":
+    elif question.traits.waits and question.online != "none":
         found.append(f"each chunk of {question.driver} is onlined before the next one is added, as the driver expects")
     untried = left_out(machine, question)
     if untried is not None:

@@ -28,8 +28,6 @@ MANY: Final = 4096
 """Memory blocks beyond which the driver is asked for its first chunks only, if they are all alike."""
 
 _GIB: Final = 1 << 30
-_LARGEST_LEAF: Final = 2 << 30  # bytes: what the direct map may map with one leaf (s390; 1 GiB elsewhere)
-_ROLLS_BACK: Final = ("pseries",)
 
 
 def add_device(kernel: Kernel, request: AddRequest) -> str | None:
@@ -50,7 +48,7 @@ def add_device(kernel: Kernel, request: AddRequest) -> str | None:
     except MemoryHotplugError as problem:
         done = len(device_blocks(kernel, request.name)) * kernel.geometry.memory_block_size // ranges[0].size
         verb = "added"
-        if request.driver in _ROLLS_BACK:
+        if kernel.plugins.driver_traits(request.driver).rolls_back:
             kernel.restore(before)
             problem.leaks, verb = (), "added and taken away again"
         problem.driver_result = f"{done} of {total} chunks {verb}, then {problem.name}"
@@ -62,7 +60,7 @@ def _chunks(kernel: Kernel, request: AddRequest) -> tuple[list[PhysRange], PhysR
     """Return the ranges that the driver would add; of very many the first, and the others as one range."""
     few = 4 * HEAD * kernel.geometry.memory_block_size
     if request.size > MANY * kernel.geometry.memory_block_size:
-        first = _ask(kernel, _sized(request, few, request.size))
+        first = _ask(kernel, _sized(kernel, request, few, request.size))
         if first and _alike(first) and not request.size % first[0].size:
             start, size = first[0].start, sum(chunk.size for chunk in first)
             return first, replace(first[0], start=start + size, size=request.size - size)
@@ -86,15 +84,16 @@ def _alike(chunks: Sequence[PhysRange]) -> bool:
     ) and not _partly(head)
 
 
-def _sized(request: AddRequest, size: int, whole: int) -> AddRequest:
+def _sized(kernel: Kernel, request: AddRequest, size: int, whole: int) -> AddRequest:
     """Return a request for the first ``size`` of ``whole`` bytes."""
-    options = {"device_size": whole} if request.driver == "virtio_mem" else request.options
+    key = kernel.plugins.driver_traits(request.driver).room_key
+    options = request.options if key is None else {**request.options, key: whole}
     return replace(request, size=size, options=options)
 
 
 def _play(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange], rest: PhysRange | None) -> None:
     last = rest or ranges[-1]
-    head = _sized(request, sum(chunk.size for chunk in ranges[:HEAD]), last.start + last.size - ranges[0].start)
+    head = _sized(kernel, request, sum(chunk.size for chunk in ranges[:HEAD]), last.start + last.size - ranges[0].start)
     hot_add(kernel, replace(head, address=ranges[0].start))
     index = kernel.state.device_index(request.name)
     if index is None:
@@ -137,10 +136,10 @@ def _map_in_pieces(kernel: Kernel, run: PhysRange, chunk: int) -> None:
     Raises:
         MemoryHotplugError: ENOMEM.
     """
-    has_hook = kernel.plugins.has(kernel.plugins.arch, "create_mapping")
-    if run.size <= chunk or not (chunk | run.start) % _LARGEST_LEAF or not has_hook:
+    has_hook, leaf = kernel.plugins.has(kernel.plugins.arch, "create_mapping"), kernel.plugins.arch_traits.largest_leaf
+    if run.size <= chunk or not (chunk | run.start) % leaf or not has_hook:
         return
-    first, last = run.start // _LARGEST_LEAF, (run.start + run.size) // _LARGEST_LEAF
+    first, last = run.start // leaf, (run.start + run.size) // leaf
     _map_window(kernel, run, chunk, first)
     before = {kind: windows.total for kind, windows in kernel.state.page_tables.items()}
     _map_window(kernel, run, chunk, first + 1)
@@ -154,8 +153,9 @@ def _map_in_pieces(kernel: Kernel, run: PhysRange, chunk: int) -> None:
 
 def _map_window(kernel: Kernel, run: PhysRange, chunk: int, window: int) -> None:
     """Map a piece of each GiB of a window of the largest leaf, as far as the run goes."""
-    low, high = window * _LARGEST_LEAF, min((window + 1) * _LARGEST_LEAF, run.start + run.size)
-    for start in range(max(low, run.start), high, max(min(chunk, _LARGEST_LEAF), _GIB)):
+    leaf = kernel.plugins.arch_traits.largest_leaf
+    low, high = window * leaf, min((window + 1) * leaf, run.start + run.size)
+    for start in range(max(low, run.start), high, max(min(chunk, leaf), _GIB)):
         pages = kernel.geometry.pfn(min(chunk, _GIB, high - start))
         kernel.plugins.call(
             kernel.plugins.arch, "create_mapping",

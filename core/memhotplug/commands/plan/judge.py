@@ -20,8 +20,6 @@ __all__ = ["RATIO", "Reason", "judge", "limit_of", "verdict_of"]
 RATIO: Final = 301  # percent of Movable to kernel memory that Linux keeps under auto-movable
 
 _RULES: Final = {errno.EINVAL: "alignment", errno.E2BIG: "address-space", errno.EEXIST: "occupied"}
-_OWN_UNITS: Final = ("virtio_mem",)
-"""Drivers that add parts of memory blocks, and say themselves in what unit."""
 _DRIVER: Final = (errno.ENODEV, errno.EOPNOTSUPP, errno.ENOENT, errno.ENOSPC, errno.EIO)
 
 
@@ -153,7 +151,7 @@ def _legal(question: Question, machine: Machine) -> str:
     parts = []
     if question.address is not None and question.address % block:
         parts.append(f"the next legal address is {round_up(question.address, block):#x}")
-    sizes = [size for size in question.sizes if size % block and question.driver not in _OWN_UNITS]
+    sizes = [size for size in question.sizes if size % block and not question.traits.own_unit]
     if sizes:
         parts.append(f"the next legal size is {exact_size(round_up(sizes[0], block))}")
     return f"; {' and '.join(parts)} (memory blocks of {format_size(block)})" if parts else ""

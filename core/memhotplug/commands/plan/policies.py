@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from memhotplug.commands.plan.judge import judge
-from memhotplug.commands.plan.question import ONLINE_WAYS, WAITING, Question, Subject
+from memhotplug.commands.plan.question import ONLINE_WAYS, Question, Subject
 from memhotplug.commands.plan.search import Largest, largest_add, safe_steps
 from memhotplug.commands.plan.trial import Trial, attempt
 from memhotplug.engine.boot.parameters import MEMMAP_ON_MEMORY, memmap_settings, under
@@ -39,7 +39,7 @@ def policies(
         tried = trial if own else attempt(trial.before, asked)
         found = steps if own else safe_steps(trial.before, asked, tried)
         largest = clean
-        if question.driver in WAITING and not own:  # only there it depends on how blocks are onlined
+        if question.traits.waits and not own:  # only there it depends on how blocks are onlined
             largest = largest_add(trial.before, asked, lambda one: one.clean, known=tried)
         entry = _entry("online", way, asked, tried, largest, current=own)
         yield {**entry, "safe_steps": list(found)}
@@ -53,7 +53,7 @@ def left_out(machine: Machine, question: Question) -> str | None:
     blocks = _blocks(machine, question)
     if blocks > _MOST_BLOCKS:
         return f"other policies are not tried for more than {_MOST_BLOCKS} memory blocks"
-    if blocks > _MOST_ALONE and question.driver in WAITING:
+    if blocks > _MOST_ALONE and question.traits.waits:
         return f"auto-movable is not tried for more than {_MOST_ALONE} memory blocks that are onlined one by one"
     return None
 
@@ -85,7 +85,7 @@ def _by_memmap(
 def _by_ratio(machine: Machine, question: Question, clean: Largest) -> Mapping[str, object]:
     """Return the entry for auto-movable; drivers that wait choose block by block there: no search is made for them."""
     tried = attempt(machine, question)
-    waits = question.driver in WAITING
+    waits = question.traits.waits
     entry = _entry("online", "auto-movable", question, tried, None if waits else clean, current=False)
     found: list[int] | None = list(question.sizes) if tried.safe else None
     return {**entry, "safe_steps": found if waits else list(safe_steps(machine, question, tried))}

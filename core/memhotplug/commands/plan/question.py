@@ -6,18 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from memhotplug.contracts import DriverTraits
 from memhotplug.machine import Machine
+from memhotplug.manager import driver_traits
 
-__all__ = ["DEFAULT_DRIVERS", "ONLINE_WAYS", "WAITING", "OnlineWay", "Question", "Subject"]
+__all__ = ["ONLINE_WAYS", "OnlineWay", "Question", "Subject"]
 
 OnlineWay = Literal["movable", "kernel", "auto", "none"]
 ONLINE_WAYS: Final[tuple[OnlineWay, ...]] = ("movable", "kernel", "auto", "none")
-
-WAITING: Final = ("hv_balloon", "virtio_mem")
-"""Drivers that add in chunks and wait for each to be onlined before the next."""
-
-DEFAULT_DRIVERS: Final = {"powerpc": "pseries", "s390": "sclp"}
-"""Who adds where nobody says; acpi on every other architecture."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,18 +22,23 @@ class Question:
 
     Attributes:
         sizes: bytes of each add, in order; each is onlined before the next.
-        driver: who adds; empty for the architecture's usual one.
+        driver: who adds.
         node, address: where; None leaves it to the driver.
         slots: how many devices the machine still has room for, None for any number.
         online: what happens to the blocks afterwards.
     """
 
     sizes: tuple[int, ...]
-    driver: str = "acpi"
+    driver: str
     node: int | None = None
     address: int | None = None
     slots: int | None = None
     online: OnlineWay = "auto"
+
+    @property
+    def traits(self) -> DriverTraits:
+        """What is true of the driver."""
+        return driver_traits(self.driver)
 
     @property
     def total(self) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from memhotplug.commands.plan.question import WAITING, Question
+from memhotplug.commands.plan.question import Question
 from memhotplug.commands.plan.sizes import MOST_STEPS
 from memhotplug.commands.plan.trial import BLOCK_OBJECTS, Trial, attempt
 from memhotplug.machine import Machine
@@ -46,7 +46,7 @@ def largest_add(
         known: the trial of the question itself.
         least: bytes that are known to work.
     """
-    if question.driver not in WAITING:
+    if not question.traits.waits:
         question = replace(question, online="none")
     unit = machine.kernel.geometry.memory_block_size
     most = max(reach_of(machine, question), question.total if known and known.clean else 0) // unit

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memhotplug.commands.plan.chunks import add_device
-from memhotplug.commands.plan.question import WAITING, OnlineWay, Question
+from memhotplug.commands.plan.question import OnlineWay, Question
 from memhotplug.contracts import AddRequest
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.online import online_runs
@@ -35,10 +35,6 @@ _ONLINE_TYPES: Final = {
     "kernel": OnlineType.ONLINE_KERNEL,
     "movable": OnlineType.ONLINE_MOVABLE,
 }
-
-
-_BLOCK_BY_BLOCK: Final = (*WAITING, "pseries")
-"""Drivers that add a block and have it onlined before they add the next."""
 
 
 class NoPageLeftError(MemoryHotplugError):
@@ -165,7 +161,7 @@ def attempt(machine: Machine, question: Question, sizes: Sequence[int] | None = 
             verdict = _add(trial.kernel, question, number, size)
         except MemoryHotplugError as refused:
             problem, verdict = refused, refused.driver_result
-        steps = len(_ids_of(trial.kernel, f"plan{number}")) if question.driver in _BLOCK_BY_BLOCK else 1
+        steps = len(_ids_of(trial.kernel, f"plan{number}")) if question.traits.block_by_block else 1
         for found, old in zip((lowest, kernel_lowest), books, strict=True):
             found.append(old.lowest(trial, steps))
         problem = problem or _online(trial.kernel, f"plan{number}", question.online)
@@ -180,7 +176,7 @@ def attempt(machine: Machine, question: Question, sizes: Sequence[int] | None = 
 
 def _online_along(kernel: Kernel, question: Question) -> None:
     """Have chunks onlined as they appear where the driver waits for that, and nobody does it already."""
-    waits = question.driver in WAITING and question.online != "none"
+    waits = question.traits.waits and question.online != "none"
     if waits and kernel.state.auto_online is OnlineType.OFFLINE:
         kernel.state.auto_online = _ONLINE_TYPES[question.online]
 
@@ -195,7 +191,7 @@ def _add(kernel: Kernel, question: Question, number: int, size: int) -> str | No
         nid=question.node,
     )
     automatic = kernel.state.auto_online
-    if question.driver not in _BLOCK_BY_BLOCK:
+    if not question.traits.block_by_block:
         kernel.state.auto_online = OnlineType.OFFLINE  # the kernel makes the objects first, then brings blocks online
     try:
         verdict = add_device(kernel, request)
@@ -203,7 +199,7 @@ def _add(kernel: Kernel, question: Question, number: int, size: int) -> str | No
         kernel.state.auto_online = automatic
     ids = _ids_of(kernel, request.name)
     _block_devices(kernel, len(ids))
-    if question.driver not in _BLOCK_BY_BLOCK and automatic is not OnlineType.OFFLINE:
+    if not question.traits.block_by_block and automatic is not OnlineType.OFFLINE:
         _online_by_itself(kernel, ids, automatic)
     return verdict
 

@@ -11,7 +11,7 @@ drivers/base/memory.c:memory_dev_init() (v5.2 to v6.12).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from memhotplug.contracts import BootRange, SizingRequest, ZoneLimit
 from memhotplug.engine.boot.answers import boot_base, page_sizing, zone_limits
@@ -67,7 +67,7 @@ RESERVES = {reserve.name: reserve for reserve in (LEAN, DISTRO)}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BootConfig:
-    """How to boot a machine; sizes in bytes, None for the architecture's own choice."""
+    """How to boot a machine; sizes in bytes, None for the architecture's own choice; ``options`` are its own keys."""
 
     arch: str
     profile: str
@@ -75,7 +75,7 @@ class BootConfig:
     page_size: int | None = None
     memory_block_size: int | None = None
     physical_address_bits: int | None = None
-    rzm: int | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
     cmdline: str = ""
     sparsemem_vmemmap: bool = True
     reserve: Reserve = LEAN
@@ -126,7 +126,7 @@ def new_kernel(plugins: Plugins, config: BootConfig) -> Kernel:
         page_size=config.page_size,
         memory_block_size=config.memory_block_size,
         physical_address_bits=config.physical_address_bits,
-        rzm=config.rzm,
+        options=config.options,
         cmdline=params,
     )
     geometry = page_sizing(plugins, request)

@@ -9,6 +9,7 @@ from functools import partial
 from memhotplug.contracts import AddRequest, LazyRanges, PhysRange
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.online import offline_blocks, online_blocks
+from memhotplug.engine.memory_hotplug.presence import absence
 from memhotplug.engine.memory_hotplug.remove import remove_leftovers, remove_memory
 from memhotplug.errors import MemoryHotplugError
 from memhotplug.model.blocks import BlockState, OnlineType
@@ -21,9 +22,13 @@ def hot_add(kernel: Kernel, request: AddRequest) -> str | None:
     """Have a driver add memory; return what the driver made of it.
 
     Raises:
-        MemoryHotplugError: the first error that add_memory() returned or the driver refused with;
-            what was added before it stays. ``driver_result`` is attached as an attribute.
+        MemoryHotplugError: the machine does not have the driver (:func:`absence`), or the first error that
+            add_memory() returned or the driver refused with; what was added before it stays. ``driver_result`` is
+            attached as an attribute.
     """
+    absent = absence(kernel, request.driver)
+    if absent is not None:
+        raise absent
     key = kernel.plugins.driver(request.driver)
     kernel.add_errors.clear()
     verdict: str | None = None

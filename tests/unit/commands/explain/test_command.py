@@ -62,7 +62,7 @@ def test_the_same_question_has_the_same_answer(capsys: pytest.CaptureFixture[str
         (["--block-size", "3M"], "mhp: invalid value for '--block-size': got '3M', expected a power of two"),
         (["--page-size", "4096"], "mhp: invalid value for '--page-size': got '4096', expected a size with a unit"),
         (["--arch", "x86_64", "--page-size", "64K"], "mhp: got 64K, expected 4K, the only page size of x86_64"),
-        (["--mmu", "soft"], "mhp: invalid value for '--mmu'"),
+        (["--mmu", "soft"], "mhp: got soft, expected one of radix, hash"),
     ],
 )
 def test_bad_input(arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,9 +74,11 @@ def test_bad_input(arguments: list[str], text: str, capsys: pytest.CaptureFixtur
 
 
 def test_a_driver_that_is_nowhere(capsys: pytest.CaptureFixture[str]) -> None:
-    """The answer is that there is none, which is an answer."""
-    assert main(["explain", "--driver", "acpi", "--arch", "s390", "--kernel", "linux-6.12"]) == 0
+    """The answer is that there is none, which is an answer; with the architecture, it is told why."""
+    assert main(["explain", "--driver", "virtio_mem", "--kernel", "v2-2019"]) == 0
     assert capsys.readouterr().out.startswith("No such driver exists on such a machine.\n")
+    assert main(["explain", "--driver", "acpi", "--arch", "s390", "--kernel", "linux-6.12"]) == 0
+    assert "there is no acpi on s390: its firmware does not describe memory by ACPI" in capsys.readouterr().out
 
 
 def test_a_terminal_gets_reasons_folded_into_its_width(

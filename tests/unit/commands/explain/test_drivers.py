@@ -49,7 +49,6 @@ def _force(kernel: str, found: dict[str, tuple[bool, bool]]) -> dict[str, tuple[
 def test_acpi_exists_where_acpi_does() -> None:
     """On x86_64 and arm64."""
     assert {row["arch"] for row in policy("acpi")} == {"arm64", "x86_64"}
-    assert policy("acpi", arch="s390") == []
 
 
 def test_pseries_passes_it_since_6_6() -> None:
@@ -128,7 +127,15 @@ def test_whoever_names_driver_and_architecture_is_told_why_not() -> None:
     (row, *_) = policy("sclp", arch="x86_64", kernel="linux-6.12")
 
     assert {setting["rule"] for setting in row["settings"]} == {
-        "ENODEV: sclp is the service processor of s390; x86_64 has none"
+        "ENODEV: there is no sclp on x86_64: only s390 has this service processor"
+    }
+    assert row["flags"] == []
+    (row,) = policy("acpi", arch="s390", kernel="linux-6.12")
+    assert {(setting["rule"], setting["source"]) for setting in row["settings"]} == {
+        (
+            "ENODEV: there is no acpi on s390: its firmware does not describe memory by ACPI",
+            "drivers/acpi/Kconfig:ACPI_HOTPLUG_MEMORY (v5.2 to v6.12)",
+        )
     }
     assert {row["arch"] for row in policy("probe", kernel="linux-6.12")} == {"powerpc", "x86_64"}
 

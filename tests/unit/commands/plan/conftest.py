@@ -31,7 +31,7 @@ def ask(
 ) -> Document:  # fmt: skip
     """Return the document for a fresh guest and some adds."""
     subject = from_boot(boot, arch=arch, kernel=kernel, profile=profile, cmdline=cmdline)
-    return to_document(answer(subject, Question(sizes=sizes, **question)))
+    return to_document(answer(subject, Question(**{"driver": "acpi", "sizes": sizes, **question})))
 
 
 @pytest.fixture(name="ask", scope="session")
