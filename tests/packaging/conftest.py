@@ -15,7 +15,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = ROOT / "tests" / "data" / "plugins"
-PACKAGES = ("acme_arch", "acme_driver", "acme_broken")
+EXAMPLES = ROOT / "examples"
+ACME = ("acme_arch", "acme_driver", "acme_broken")
+PACKAGES = (*(PLUGINS / name for name in ACME), EXAMPLES / "riscv64", EXAMPLES / "cxl")
 _KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "SYSTEMROOT")
 
 
@@ -71,9 +73,9 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the wheels of the project and of the plugins with the build tools that are installed here."""
     folder = tmp_path_factory.mktemp("wheels")
     sources = [ROOT]
-    for name in PACKAGES:
-        sources.append(folder / "src" / name)
-        shutil.copytree(PLUGINS / name, sources[-1])
+    for package in PACKAGES:
+        sources.append(folder / "src" / package.name)
+        shutil.copytree(package, sources[-1])
     pip("wheel", "-q", "--no-index", "--no-deps", "--no-build-isolation", "-w", folder, *sources, cwd=folder)
     return folder
 
