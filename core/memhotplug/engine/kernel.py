@@ -154,6 +154,13 @@ class Kernel(SparseVmemmap):
         """Have the architecture take down a range's memmap."""
         self.plugins.call(self.plugins.arch, "vmemmap_free", kernel=self, start_pfn=start_pfn, nr_pages=nr_pages)
 
+    def altmap_serves(self, nr_pages: int) -> bool:
+        """Return whether the architecture takes the memmap of an altmap of ``nr_pages`` from that altmap."""
+        if not self.plugins.has(self.plugins.arch, "altmap_serves"):
+            return True
+        serves: bool = self.plugins.ask(self.plugins.arch, "altmap_serves", bool, kernel=self, nr_pages=nr_pages)
+        return serves
+
     def arch_remove_memory(self, start_pfn: int, nr_pages: int) -> None:
         """Have the architecture remove a range, and check that it did.
 

@@ -1,4 +1,4 @@
-"""cxl: the extents of a CXL region as memory, through a dax device that kmem drives.
+"""cxl_region: the extents of a CXL region as memory, through a dax device that kmem drives.
 
 Models: drivers/dax/cxl.c:cxl_dax_region_probe() (v6.8 to v6.12), drivers/dax/kmem.c:dev_dax_kmem_probe().
 Simplified: an extent that is not made of whole memory blocks is refused (kernel: trimmed).
@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from memhotplug.plugin import (
     AddRequest,
+    DriverTraits,
     Kernel,
     KeySpec,
     MemoryHotplugError,
@@ -22,9 +23,15 @@ from memhotplug.plugin import (
 from memhotplug_cxl.extents import add_all_or_none, add_what_can_be, release
 from memhotplug_cxl.lock import memory_notify
 
-__all__ = ["driver_add", "driver_eject", "driver_keys", "driver_ranges", "memory_notify", "mhp_flags"]
+__all__ = ["driver_add", "driver_eject", "driver_keys", "driver_ranges", "driver_traits", "memory_notify", "mhp_flags"]
 
 _ATTRIBUTE = (6, 8)  # dev_dax_data.memmap_on_memory
+
+
+@hookimpl
+def driver_traits() -> DriverTraits:
+    """CXL is wherever PCIe is; its windows are in /proc/iomem."""
+    return DriverTraits(takes_windows=True)
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""cxl keeps the contract of a driver, whatever its region is made of."""
+"""cxl_region keeps the contract of a driver, whatever its region is made of."""
 
 from memhotplug.testing import DriverContract
 
@@ -6,7 +6,7 @@ from memhotplug.testing import DriverContract
 class TestCxl(DriverContract):
     """Runs once for each machine and request."""
 
-    name = "cxl"
+    name = "cxl_region"
     kernel = "linux-6.12"
     machines = (
         {"arch": "x86_64", "memory": "2G"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from memhotplug.plugin import Geometry, Kernel, SizingRequest, ZoneKind, ZoneLimit, hookimpl
+from memhotplug.plugin import ArchTraits, Geometry, Kernel, SizingRequest, ZoneKind, ZoneLimit, hookimpl
 from memhotplug_riscv64.mapping import (
     arch_add_memory,
     arch_remove_memory,
@@ -17,6 +17,7 @@ from memhotplug_riscv64.sizes import BASE, geometry_for
 __all__ = [
     "arch_add_memory",
     "arch_remove_memory",
+    "arch_traits",
     "boot_base",
     "create_mapping",
     "page_sizing",
@@ -27,6 +28,15 @@ __all__ = [
 ]
 
 _DMA32_END = 4 << 30
+
+
+@hookimpl
+def arch_traits() -> ArchTraits:
+    """Who adds memory here, and how large a leaf of the direct map may be.
+
+    Models: drivers/virtio/Kconfig:VIRTIO_MEM (v6.11), which has riscv64 since it can hot-add.
+    """
+    return ArchTraits(aliases=("riscv", "rv64"), drivers=("virtio_mem", "dax", "acpi"), largest_leaf=512 << 30)
 
 
 @hookimpl

@@ -105,7 +105,7 @@ BROKEN: list[tuple[Callable[[Machine], None], str]] = [
     (_moving, "I13: blocks 32 are between online and offline"),
     (_no_zone, "I12: blocks 32: state and zone contradict each other"),
     (_offline_pages, "I12: node 0 zone Normal: holds 32768 pages of offline blocks"),
-    (_reserved, "I20: blocks 32: not 1/64 of the block is reserved for its memmap"),
+    (_reserved, "I20: blocks 32: not the 512 pages of their memmap are reserved for it"),
     (_node, "I21: node 0 has memory blocks, spanned pages or a CPU and is offline"),
     (_no_node, "I21: node 3 has memory blocks and does not exist"),
     (_span, "I23: node 0 zone Movable: the span 0x110000-0x120000 has an edge that is not its own"),

@@ -110,12 +110,11 @@ def _populate(
             raise
         section = kernel.geometry.pages_per_section
         done = missing // section * section
-        if missing > done:
-            kernel.vmemmap_free(done, section)
-            stuck = kernel.state.vmemmap.mapped.covered(done, done + section)
-            if stuck:
-                memmap = kernel.geometry.memmap_pages(stuck) * kernel.geometry.page_size
-                problem.leaks = (*problem.leaks, f"{format_size(memmap)} of memmap of the section that failed")
+        kernel.vmemmap_free(done, section)
+        stuck = kernel.state.vmemmap.mapped.covered(done, done + section)
+        if stuck:
+            memmap = kernel.geometry.memmap_pages(stuck) * kernel.geometry.page_size
+            problem.leaks = (*problem.leaks, f"{format_size(memmap)} of memmap of the section that failed")
         return done, problem
     return end_pfn, None
 

@@ -20,6 +20,7 @@ from memhotplug.plugin import (
     ZoneKind,
     format_blocks,
     is_aligned,
+    round_up,
 )
 from memhotplug_profiles.mainline.params import state_of
 
@@ -106,14 +107,9 @@ def _altmaps(kernel: Kernel) -> Iterator[str]:
     if stray:
         yield f"I9: {stray} pages of memmap from altmaps are in pages that no block reserves"
     needed = kernel.geometry.memmap_pages(per_block)
-    short = (state.blocks.altmap_pages > 0) & (reserved != needed) & _takes_all(kernel)
+    short = (state.blocks.altmap_pages > 0) & (reserved != needed) & kernel.altmap_serves(per_block)
     if short.any():
         yield f"I9: blocks {_ids(kernel, short)}: the altmap does not hold the {needed} pages of their memmap"
-
-
-def _takes_all(kernel: Kernel) -> bool:
-    """Return whether the architecture takes all memmap of a self-hosted block from its altmap."""
-    return kernel.arch in ("x86_64", "arm64", "s390")
 
 
 def _states(kernel: Kernel) -> Iterator[str]:
@@ -135,11 +131,13 @@ def _states(kernel: Kernel) -> Iterator[str]:
 
 
 def _ratio(kernel: Kernel) -> Iterator[str]:
-    """I20: an x86_64 block that hosts its memmap gives 63 of 64 pages to the page allocator."""
-    blocks = kernel.state.blocks
-    wrong = (blocks.altmap_pages > 0) & (blocks.altmap_pages * 64 != kernel.geometry.pages_per_block)
-    if kernel.arch == "x86_64" and wrong.any():
-        yield f"I20: blocks {_ids(kernel, wrong)}: not 1/64 of the block is reserved for its memmap"
+    """I20: a block that hosts its memmap reserves its pages, or those rounded up to whole pageblocks."""
+    blocks, geometry = kernel.state.blocks, kernel.geometry
+    memmap = geometry.memmap_pages(geometry.pages_per_block)
+    padded = round_up(memmap, geometry.pageblock_pages)
+    wrong = (blocks.altmap_pages > 0) & (blocks.altmap_pages != memmap) & (blocks.altmap_pages != padded)
+    if wrong.any():
+        yield f"I20: blocks {_ids(kernel, wrong)}: not the {memmap} pages of their memmap are reserved for it"
 
 
 def _nodes(kernel: Kernel) -> Iterator[str]:
