@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 
-from memhotplug import manager
+from memhotplug import manager, plugin_file
 from memhotplug.keyspec import KeySpec
 
 __all__ = ["Installed"]
@@ -15,7 +15,7 @@ class Installed:
     """Answers from entry points; a driver is imported when its keys are asked for."""
 
     def names(self, kind: str) -> list[str]:
-        """Return the installed names of a kind: ``arch``, ``profiles`` or ``drivers``."""
+        """Return the installed names of a kind: a key of GROUPS."""
         return manager.names(kind)
 
     def driver_keys(self, name: str) -> Mapping[str, KeySpec]:
@@ -24,10 +24,12 @@ class Installed:
         Raises:
             PluginError: the driver is missing or broken, or its answer is no mapping of KeySpec.
         """
-        return _keys(name)
+        return manager.own_keys("drivers", name)
 
+    def using(self, files: Sequence[str]) -> AbstractContextManager[None]:
+        """Return a block in which plugins from files count as installed.
 
-@cache
-def _keys(name: str) -> Mapping[str, KeySpec]:
-    keys: Mapping[str, KeySpec] = manager.own_keys("drivers", name)
-    return keys
+        Raises:
+            InputError: a file cannot be read, is no plugin, or has a name that is taken.
+        """
+        return manager.using([plugin_file.load(path) for path in files])

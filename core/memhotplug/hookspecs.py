@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from memhotplug.engine.kernel import Kernel
     from memhotplug.engine.profile import KernelProfile
 
-__all__ = ["PROJECT", "ArchSpec", "DriverSpec", "NotifierSpec", "ProfileSpec", "hookimpl", "hookspec"]
+__all__ = ["PROJECT", "ArchSpec", "DriverSpec", "NotifierSpec", "PolicySpec", "ProfileSpec", "hookimpl", "hookspec"]
 
 PROJECT = "memhotplug"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -223,6 +223,19 @@ class DriverSpec:
         Optional; without it two passes offline the device's blocks, and what was offlined comes
         back by a plain online if one stays online (EBUSY).
         """
+
+
+class PolicySpec:
+    """What a policy plugin answers (entry point group ``memhotplug.policies``)."""
+
+    @hookspec(firstresult=True)
+    def policy_mhp_flags(self, kernel: Kernel, request: AddRequest, phys_range: PhysRange, driver_flags: int) -> int:
+        """Return the MHP flags for a range of an existing driver, in place of the driver's own answer.
+
+        Called: once for each range of a driver that the scenario puts under this policy.
+        Args: driver_flags: what the driver's own ``mhp_flags`` answered; return it to leave the decision alone.
+        """
+        raise NotImplementedError
 
 
 class NotifierSpec:

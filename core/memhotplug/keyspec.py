@@ -7,9 +7,12 @@ the help texts are all made from that one declaration.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, get_args
 
-__all__ = ["KeyKind", "KeySpec"]
+__all__ = ["OWN_POLICY", "KeyKind", "KeySpec"]
+
+OWN_POLICY: Final = "default"
+"""What names a driver's own policy, wherever MHP flags or a policy are named."""
 
 KeyKind: TypeAlias = Literal["size", "int", "bool", "word", "text", "size_list"]
 

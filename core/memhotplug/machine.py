@@ -7,6 +7,7 @@ turns the state into values.
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,6 +28,7 @@ from memhotplug.engine.views.document import describe_machine, describe_state
 from memhotplug.engine.views.invariants import violations
 from memhotplug.engine.views.struct_page import Page, PageArray, project_pages
 from memhotplug.errors import MemoryHotplugError, errno_number
+from memhotplug.keyspec import OWN_POLICY
 from memhotplug.model.blocks import OnlineType
 from memhotplug.model.zones import ZoneKind
 from memhotplug.ranges import block_ids, byte_ranges, check_name, device_of
@@ -79,8 +81,8 @@ class Machine:
         self.kernel = kernel
 
     @classmethod
-    def boot(cls, **keywords: object) -> Machine:
-        """Boot a machine; the keywords are the keys of a scenario's ``machine``.
+    def boot(cls, **keywords: Any) -> Machine:
+        """Boot a machine; the keywords are the keys of a scenario's ``machine``, and ``plugins`` and ``drivers``.
 
         >>> Machine.boot(arch="x86_64", kernel="v2-2019", memory="4G").kernel.geometry.memory_block_size
         134217728
@@ -89,7 +91,14 @@ class Machine:
             InputError: a keyword, a value, or their combination is not possible.
             PluginError: a plugin is missing or broken.
         """
-        return cls.from_spec(_parsed("boot", keywords))
+        files = keywords.pop("plugins", ())
+        drivers = keywords.pop("drivers", None)
+        paths = [files] if isinstance(files, (str, os.PathLike)) else files
+        with Installed().using([os.fspath(path) for path in paths]):
+            machine = cls.from_spec(_parsed("boot", keywords))
+            for name, policy in _parsed("drivers", drivers or {}).items():
+                machine.decide(name, flags=policy.mhp_flags, policy=policy.policy)
+        return machine
 
     @classmethod
     def from_spec(cls, spec: MachineSpec, *, base: str = ".") -> Machine:
@@ -117,6 +126,21 @@ class Machine:
                 )
             )
         )
+
+    def decide(self, driver: str, *, flags: tuple[str, ...] | None = None, policy: str | None = None) -> None:
+        """Let MHP flags or a policy plugin decide for a driver from now on; ``default`` is its own policy.
+
+        Raises:
+            InputError: this kernel has no such flag.
+            PluginError: there is no such policy, or it is broken.
+        """
+        chosen = {} if flags in (None, (OWN_POLICY,)) else {driver: self.kernel.parse_flags(flags or ())}
+        self.kernel.flag_override = {**self.kernel.flag_override, **chosen}
+        if not chosen:
+            self.kernel.flag_override.pop(driver, None)
+        self.kernel.policies.pop(driver, None)
+        if policy not in (None, OWN_POLICY):
+            self.kernel.set_policy(driver, str(policy))
 
     def copy(self) -> Machine:
         """Return an independent machine; cheap, whatever the size."""
@@ -206,7 +230,8 @@ class Machine:
         self._call("release", {"name": name})
 
     def _call(self, op: str, keywords: dict[str, object]) -> Any:
-        step = _parsed(op, keywords)
+        with self.kernel.plugins.in_scope():
+            step = _parsed(op, keywords)
         if hasattr(step, "range"):
             check_name(self.kernel, step.range)
         return self.operate(step.veto, lambda: self.apply(op, step), fail_allocation=step.fail_allocation)
@@ -247,13 +272,13 @@ class Machine:
         request = AddRequest(
             driver=step.driver, name=name, size=step.size, address=step.address, nid=step.node, options=step.options
         )
-        overridden = dict(self.kernel.flag_override)
+        overridden, policies = dict(self.kernel.flag_override), dict(self.kernel.policies)
         if step.mhp_flags is not None:
-            self.kernel.flag_override[step.driver] = self.kernel.parse_flags(step.mhp_flags)
+            self.decide(step.driver, flags=step.mhp_flags)
         try:
             verdict = hot_add(self.kernel, request)
         finally:
-            self.kernel.flag_override = overridden
+            self.kernel.flag_override, self.kernel.policies = overridden, policies
         if self.kernel.state.device_index(name) is None:
             return Memory(name, 0, 0, (), verdict)  # the driver met the request without adding anything
         return self.memory(name, verdict)

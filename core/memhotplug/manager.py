@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
+from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, distributions
 from typing import Any, Final, cast
@@ -32,14 +33,18 @@ __all__ = [
     "candidates",
     "choose",
     "driver_traits",
+    "files_in_use",
+    "hooks_of",
     "names",
     "own_keys",
+    "using",
 ]
 
 GROUPS: Final[Mapping[str, str]] = {
     "arch": "memhotplug.arch",
     "profiles": "memhotplug.profiles",
     "drivers": "memhotplug.drivers",
+    "policies": "memhotplug.policies",
 }
 """Entry point group of each kind of plugin."""
 
@@ -56,7 +61,17 @@ _REQUIRED: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "profiles": ("kernel_profile",),
     "drivers": ("driver_keys", "driver_ranges", "mhp_flags"),
+    "policies": ("policy_mhp_flags",),
 }
+
+_SPECS: Final[Mapping[str, type]] = {
+    "arch": hookspecs.ArchSpec,
+    "profiles": hookspecs.ProfileSpec,
+    "drivers": hookspecs.DriverSpec,
+    "policies": hookspecs.PolicySpec,
+    "any": hookspecs.NotifierSpec,
+}
+"""The hook specifications of each kind of plugin, and of those that any may have."""
 
 
 _KEY_HOOKS: Final = {"arch": "machine_keys", "drivers": "driver_keys"}
@@ -68,13 +83,14 @@ _TRAITS: Final[Mapping[str, tuple[str, type[ArchTraits] | type[DriverTraits]]]] 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A plugin that is installed, not imported yet.
+    """A plugin that is there: installed and not imported yet, or a file that was loaded.
 
     Attributes:
-        kind: ``arch``, ``profiles`` or ``drivers``.
+        kind: a key of GROUPS.
         name: what scenarios call it.
-        distribution, version: the package that brought it.
+        distribution, version: the package that brought it; of a file, nothing and a digest of what it contains.
         target: the module (and attribute) to import.
+        file: the path that a plugin from a file was given by, None for an installed one.
     """
 
     kind: str
@@ -82,8 +98,11 @@ class Candidate:
     distribution: str
     version: str
     target: str
+    file: str | None = None
 
     def __str__(self) -> str:
+        if self.file is not None:
+            return f"{self.name} ({self.file})"
         return f"{self.name} ({self.distribution} {self.version}, {GROUPS[self.kind]} = {self.target})"
 
     def load(self) -> object:
@@ -124,9 +143,14 @@ def _check_hooks(candidate: Candidate, plugin: object) -> None:
 
 def _new_manager() -> pluggy.PluginManager:
     manager = pluggy.PluginManager(hookspecs.PROJECT)
-    for spec in (hookspecs.ArchSpec, hookspecs.ProfileSpec, hookspecs.DriverSpec, hookspecs.NotifierSpec):
+    for spec in _SPECS.values():
         manager.add_hookspecs(spec)
     return manager
+
+
+def hooks_of(kind: str) -> list[str]:
+    """Return the names of the hooks that a kind of plugin may have, those of any kind apart."""
+    return [name for name, value in vars(_SPECS[kind]).items() if callable(value) and not name.startswith("_")]
 
 
 @functools.cache
@@ -152,9 +176,47 @@ def _entries(distribution: Distribution) -> Sequence[EntryPoint]:
     return tuple(distribution.entry_points) if text and "memhotplug." in text else ()
 
 
+_in_use: ContextVar[tuple[Candidate, ...]] = ContextVar("plugins from files", default=())
+
+
+def using(files: Iterable[Candidate]) -> AbstractContextManager[None]:
+    """Return a block inside which, and nowhere else, plugins from files count as installed.
+
+    Raises:
+        PluginError: there is another plugin of the same kind and name.
+    """
+    known = _in_use.get()
+    for candidate in files:
+        if candidate in known:
+            continue
+        same = (candidate.kind, candidate.name)
+        taken = [found for found in (*_entry_points(), *known) if (found.kind, found.name) == same]
+        if taken:
+            raise PluginError(str(candidate), f"the name is taken by {taken[0]}; set PLUGIN_NAME in the file")
+        known = (*known, candidate)
+    return _use(known)
+
+
+@contextmanager
+def _use(candidates: tuple[Candidate, ...]) -> Iterator[None]:
+    token = _in_use.set(candidates)
+    try:
+        yield
+    finally:
+        _in_use.reset(token)
+
+
+def files_in_use() -> tuple[Candidate, ...]:
+    """Return the plugins from files that count as installed here."""
+    return _in_use.get()
+
+
 def candidates(kind: str | None = None) -> list[Candidate]:
-    """Return the installed plugins of one kind or of all, ascending by kind and name."""
-    return [found for found in _entry_points() if kind in (None, found.kind)]
+    """Return the plugins of one kind or of all, ascending by kind and name."""
+    found: Sequence[Candidate] = _entry_points()
+    if _in_use.get():
+        found = sorted((*found, *_in_use.get()), key=_order)
+    return [candidate for candidate in found if kind in (None, candidate.kind)]
 
 
 def names(kind: str) -> list[str]:
@@ -191,6 +253,7 @@ class Plugins:
         self._candidates: dict[str, Candidate] = {}
         self._callers: dict[tuple[str, str], pluggy.HookCaller | None] = {}
         self._listeners: list[str] | None = None
+        self._files = files_in_use()
         self.current: str | None = None
         self.arch = self._register("arch", arch)
         self.profile = self._register("profiles", profile)
@@ -198,12 +261,25 @@ class Plugins:
     def _register(self, kind: str, name: str) -> str:
         key = f"{kind}:{name}"
         if key not in self._candidates:
-            candidate = choose(kind, name)
+            with self.in_scope():
+                candidate = choose(kind, name)
             self._manager.register(candidate.load(), name=key)
             self._candidates[key] = candidate
             self._callers.clear()
             self._listeners = None
         return key
+
+    def in_scope(self) -> AbstractContextManager[None]:
+        """Return a block in which the files that this machine was booted with count as installed."""
+        return using(self._files)
+
+    def policy(self, name: str) -> str:
+        """Register a policy if it is not yet, and return its key for :meth:`call`.
+
+        Raises:
+            PluginError: there is no such policy, or it is broken.
+        """
+        return self._register("policies", name)
 
     def driver(self, name: str) -> str:
         """Register a driver if it is not yet, and return its key for :meth:`call`.
@@ -308,9 +384,14 @@ def own_keys(kind: str, name: str) -> Mapping[str, KeySpec]:
     Raises:
         PluginError: the plugin is missing or broken, or its answer is no mapping of KeySpec.
     """
-    candidate, hook = choose(kind, name), _KEY_HOOKS[kind]
+    return _keys_of(choose(kind, name))
+
+
+@functools.cache
+def _keys_of(candidate: Candidate) -> Mapping[str, KeySpec]:
+    hook = _KEY_HOOKS[candidate.kind]
     keys = ask_alone(candidate, hook)
-    if keys is None and hook not in _REQUIRED[kind]:
+    if keys is None and hook not in _REQUIRED[candidate.kind]:
         return {}
     if not isinstance(keys, Mapping) or not all(
         isinstance(key, str) and isinstance(spec, KeySpec) for key, spec in keys.items()

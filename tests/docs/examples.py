@@ -62,7 +62,7 @@ def all_blocks(*languages: str) -> list[Block]:
 
 def write_files(document: Path, folder: Path) -> None:
     """Write the files that a document shows, and make the project's own reachable beside them."""
-    for name in ("scenarios", "tests", "docs", "bench"):
+    for name in ("scenarios", "examples", "tests", "docs", "bench"):
         (folder / name).symlink_to(ROOT / name)
     for block in blocks_of(document):
         if block.file is not None:

@@ -65,7 +65,7 @@ def test_python_block_runs(block: Block, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @each("yaml")
-def test_yaml_block_can_be_read(block: Block) -> None:
+def test_yaml_block_can_be_read(block: Block, tmp_path: Path) -> None:
     """A scenario, or a list of its steps, has only keys and values that exist; one shows a mistake on purpose."""
     if block.file == "typo.yaml" or not block.text.lstrip("#").strip():
         return
@@ -74,7 +74,8 @@ def test_yaml_block_can_be_read(block: Block) -> None:
         head = "schema: 1\nmachine: {arch: x86_64, kernel: v2-2019, memory: 4G}\nsteps:\n"
         text = head + "".join(f"  {line}\n" for line in text.splitlines())
     if "schema:" in text and "acme" not in text:
-        loads_scenario(text, catalog=Installed(), file=block.label)
+        write_files(block.document, tmp_path)
+        loads_scenario(text, catalog=Installed(), file=str(tmp_path / block.label))
     assert yaml.safe_load(text)
 
 

@@ -11,7 +11,7 @@ from memhotplug import hookspecs, plugin
 from memhotplug.engine.kernel import Kernel
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "hooks.md").read_text(encoding="utf-8")
-SPECS = ("ArchSpec", "ProfileSpec", "DriverSpec", "NotifierSpec")
+SPECS = ("ArchSpec", "ProfileSpec", "DriverSpec", "PolicySpec", "NotifierSpec")
 
 
 def specified() -> dict[str, str]:
@@ -33,7 +33,7 @@ def documented() -> dict[str, str]:
 
 def test_every_hook_is_documented_with_its_signature() -> None:
     """Names, arguments, types and order are those of the specification."""
-    assert len(specified()) == 20
+    assert len(specified()) == 21
     assert documented() == specified()
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from memhotplug.cli.exits import ExitCode
+from memhotplug.cli.pluginfiles import plugin_option
 from memhotplug.cli.terminal import paint_for
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ Exit status:
 @click.argument("scenario")
 @click.option("--vary", "axes", metavar="KEY=V1,V2", multiple=True, help="Values to run with; may be given several "
               "times for every combination.")  # fmt: skip
+@plugin_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print a tidy table: one value a line, with its unit.")
 @click.option(

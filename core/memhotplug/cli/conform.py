@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from memhotplug.cli.exits import ExitCode, say
+from memhotplug.cli.pluginfiles import plugin_option
 from memhotplug.cli.terminal import paint_for
 
 __all__ = ["command"]
@@ -51,6 +52,7 @@ _STYLES: Final = {"-": "red", "+": "green", "@": "cyan", "?": "yellow"}
 
 @click.command(help=_HELP, short_help="Replay recordings of real kernels.")
 @click.argument("recordings", metavar="RECORDING...", nargs=-1, required=True)
+@plugin_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(recordings: tuple[str, ...], as_json: bool) -> int:
     """Replay recordings and return the exit status."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from memhotplug.cli.exits import ExitCode
+from memhotplug.cli.pluginfiles import plugin_option
 from memhotplug.cli.terminal import paint_for
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str | 
 @click.option("--cmdline", help="Its command line; default as recorded.")
 @click.option("--memory-block-size", type=Size(), help="With --boot: the memory block size.")
 @click.option("--page-size", type=Size(), help="With --boot: the page size.")
+@plugin_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(**options: Any) -> int:
     """Answer one question and return the exit status."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from memhotplug.cli.exits import ExitCode
+from memhotplug.cli.pluginfiles import plugin_option
 from memhotplug.cli.terminal import paint_for
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ _COLUMNS: Final = ("KIND", "NAME", "DISTRIBUTION", "VERSION", "STATE")
 
 
 @click.command(help=_HELP, short_help="List the installed plugins.")
+@plugin_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--no-load", is_flag=True, help="Only list what there is; load nothing.")
 @click.option(

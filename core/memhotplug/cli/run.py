@@ -9,6 +9,7 @@ import click
 
 from memhotplug.cli.exits import ExitCode, say
 from memhotplug.cli.logs import Log
+from memhotplug.cli.pluginfiles import plugin_option
 from memhotplug.cli.terminal import paint_for
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ Exit status:
 
 @click.command(help=_HELP, short_help="Run a scenario.")
 @click.argument("scenario")
+@plugin_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("-o", "--output", metavar="DIR", help="Also write events.jsonl and result.json into this folder.")
 @click.option("--check", is_flag=True, help="Check every invariant after every step; stop if one breaks.")

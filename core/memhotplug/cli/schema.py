@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from memhotplug.cli.exits import ExitCode, say
+from memhotplug.cli.pluginfiles import plugin_option
 
 if TYPE_CHECKING:
     from memhotplug.formats.scenario import Catalog
@@ -34,6 +35,7 @@ A driver that cannot be loaded is left out of it, with a line on stderr.
 
 @click.command(help=_HELP, short_help="Print the JSON Schema of scenarios.")
 @click.argument("kind", type=click.Choice(["scenario"]), default="scenario")
+@plugin_option
 @click.option("--json", "as_json", is_flag=True, help="Accepted everywhere; a schema is JSON anyway.")
 def command(kind: str, as_json: bool) -> int:
     """Print a schema and return the exit status."""

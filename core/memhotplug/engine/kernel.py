@@ -46,6 +46,7 @@ class Kernel(SparseVmemmap):
         events: what happened, one record each, in order.
         vetoes: notifier events that the current step vetoes, with the errno.
         flag_override: by driver, the MHP flags that the scenario sets instead of the driver's policy.
+        policies: by driver, the policy plugin that decides in the driver's stead; its key for ``plugins``.
         add_errors: what add_memory() refused in the current step, in order.
         boot_altmap: where boot memmap comes from while the machine boots.
     """
@@ -60,6 +61,7 @@ class Kernel(SparseVmemmap):
         self.events: list[Event] = []
         self.vetoes: dict[MemoryEvent, int] = {}
         self.flag_override: dict[str, int] = {}
+        self.policies: dict[str, str] = {}
         self.add_errors: list[MemoryHotplugError] = []
         self.boot_altmap: Altmap | None = None
         self.state = MachineState(geometry, self.profile.new_state(self))
@@ -70,6 +72,7 @@ class Kernel(SparseVmemmap):
         twin.__dict__.update(self.__dict__)
         twin.warnings, twin.events = list(self.warnings), list(self.events)
         twin.vetoes, twin.flag_override = dict(self.vetoes), dict(self.flag_override)
+        twin.policies = dict(self.policies)
         twin.state = self.state.copy()
         return twin
 
@@ -198,17 +201,33 @@ class Kernel(SparseVmemmap):
                 return nid
         return min(nid for nid, node in self.state.nodes.items() if node.online)
 
+    def set_policy(self, driver: str, policy: str) -> None:
+        """Let a policy plugin decide the flags of a driver's ranges from now on.
+
+        Raises:
+            PluginError: there is no such policy, or it is broken.
+        """
+        self.policies[driver] = self.plugins.policy(policy)
+
     def flags_for(self, request: AddRequest, phys_range: PhysRange) -> int:
         """Return the MHP flags that the request's driver passes for a range, by policy or by scenario."""
         if request.driver in self.flag_override:
             return self.flag_override[request.driver]
+        asked = {"kernel": self, "request": request, "phys_range": phys_range}
         key = self.plugins.driver(request.driver)
-        flags: int = self.plugins.ask(key, "mhp_flags", int, kernel=self, request=request, phys_range=phys_range)
+        flags = self._known_flags(key, "mhp_flags", self.plugins.ask(key, "mhp_flags", int, **asked))
+        policy = self.policies.get(request.driver)
+        if policy is None:
+            return flags
+        answer = self.plugins.ask(policy, "policy_mhp_flags", int, **asked, driver_flags=flags)
+        return self._known_flags(policy, "policy_mhp_flags", answer)
+
+    def _known_flags(self, key: str, hook: str, flags: int) -> int:
         known = 0
         for bit in self.profile.flags.values():
             known |= bit
         if flags & ~known:
-            raise self.plugins.blame(key, f"hook mhp_flags answered {flags:#x}, which is not of {self.profile.name}")
+            raise self.plugins.blame(key, f"hook {hook} answered {flags:#x}, which is not of {self.profile.name}")
         return flags
 
     def add_range(self, request: AddRequest, phys_range: PhysRange, *, name: str = SYSTEM_RAM) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias, TypeVar
 
+from memhotplug.catalog import Installed
 from memhotplug.commands.run.blame import located, plugin_at_fault
 from memhotplug.commands.run.expect import judge
 from memhotplug.commands.run.step_record import StepRecord, new_record
@@ -21,6 +22,7 @@ from memhotplug.errors import InputError, MemoryHotplugError, nearest
 from memhotplug.formats.scenario import AddStep, ExpectStep, Scenario, Step
 from memhotplug.formats.scenario.models import VETOABLE_EVENTS
 from memhotplug.formats.scenario.problems import Where
+from memhotplug.keyspec import OWN_POLICY
 from memhotplug.machine import Machine, Memory
 from memhotplug.manager import choose
 from memhotplug.output.watchdog import DEFAULT_TIMEOUT, watchdog
@@ -92,9 +94,10 @@ def run_scenario(
         InputError: the scenario asks for what there is not; with file, line and column.
         PluginError: a plugin is missing, broken, or takes too long.
     """
-    if machine is None:
-        machine = boot_scenario(scenario, plugin_timeout=plugin_timeout)
-    return _Run(scenario, machine, check, plugin_timeout, on_step, on_event).run()
+    with Installed().using(scenario.plugins):
+        if machine is None:
+            machine = boot_scenario(scenario, plugin_timeout=plugin_timeout)
+        return _Run(scenario, machine, check, plugin_timeout, on_step, on_event).run()
 
 
 def boot_scenario(scenario: Scenario, *, plugin_timeout: float = DEFAULT_TIMEOUT) -> Machine:
@@ -106,6 +109,11 @@ def boot_scenario(scenario: Scenario, *, plugin_timeout: float = DEFAULT_TIMEOUT
         InputError: the machine cannot be, or the profile lacks a flag or an event of the scenario.
         PluginError: as :func:`run_scenario`.
     """
+    with Installed().using(scenario.plugins):
+        return _booted(scenario, plugin_timeout)
+
+
+def _booted(scenario: Scenario, plugin_timeout: float) -> Machine:
     spec = scenario.machine
     try:
         for kind, name in (("arch", spec.arch), ("profiles", spec.kernel)):
@@ -119,7 +127,7 @@ def boot_scenario(scenario: Scenario, *, plugin_timeout: float = DEFAULT_TIMEOUT
         raise scenario.error(("machine",), f"a machine that boots ({refusal})", at="key") from refusal
     except InputError as error:
         raise located(scenario, ("machine",), error) from error
-    _apply_policies(scenario, machine.kernel)
+    _apply_policies(scenario, machine)
     for step in scenario.steps:
         _check_against_profile(scenario, step, machine.kernel)
     return machine
@@ -142,9 +150,13 @@ def _blaming(operation: Callable[[], _T]) -> _T:
         raise error from problem
 
 
-def _apply_policies(scenario: Scenario, kernel: Kernel) -> None:
+def _apply_policies(scenario: Scenario, machine: Machine) -> None:
     for name, policy in scenario.drivers.items():
-        kernel.flag_override[name] = _flags(scenario, kernel, policy.mhp_flags, ("drivers", name))
+        try:
+            machine.decide(name, flags=policy.mhp_flags, policy=policy.policy)
+        except InputError as error:
+            key = "mhp_flags" if policy.mhp_flags is not None else "policy"
+            raise located(scenario, ("drivers", name, key), error) from error
 
 
 def _flags(scenario: Scenario, kernel: Kernel, names: tuple[str, ...], where: Where) -> int:
@@ -156,7 +168,7 @@ def _flags(scenario: Scenario, kernel: Kernel, names: tuple[str, ...], where: Wh
 
 def _check_against_profile(scenario: Scenario, step: Step, kernel: Kernel) -> None:
     where = ("steps", step.index, step.op)
-    if isinstance(step.args, AddStep) and step.args.mhp_flags is not None:
+    if isinstance(step.args, AddStep) and step.args.mhp_flags not in (None, (OWN_POLICY,)):
         _flags(scenario, kernel, step.args.mhp_flags, where)
     veto = step.args.veto
     events = [event for event in kernel.profile.event_names if event in VETOABLE_EVENTS]

@@ -30,6 +30,7 @@ class StepRecord(TypedDict):
     ``ok``: the step did what the scenario says, which may be to fail. ``errno``, ``message``: how it
     failed. ``start``, ``size``: bytes. ``blocks``: the memory blocks that the step is about and that
     exist; ``blocks_done`` those that it really changed. ``leaks``: what the kernel left behind.
+    ``policy``: the policy plugin that decides the MHP flags of an add, None for the driver's own or fixed flags.
     """
 
     index: int
@@ -44,6 +45,7 @@ class StepRecord(TypedDict):
     blocks_done: list[int]
     leaks: list[str]
     driver_result: str | None
+    policy: str | None
 
 
 def new_record(step: Step, kernel: Kernel) -> StepRecord:
@@ -62,7 +64,15 @@ def new_record(step: Step, kernel: Kernel) -> StepRecord:
         blocks_done=[],
         leaks=[],
         driver_result=None,
+        policy=_policy(step.args, kernel),
     )
+
+
+def _policy(args: Action, kernel: Kernel) -> str | None:
+    if not isinstance(args, AddStep) or args.mhp_flags is not None or args.driver in kernel.flag_override:
+        return None
+    key = kernel.policies.get(args.driver)
+    return None if key is None else key.partition(":")[2]
 
 
 def _name(args: Action) -> str | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from memhotplug.keyspec import KeySpec
@@ -15,11 +16,15 @@ class Catalog(Protocol):
     """Who answers which plugins there are; the plugin manager does."""
 
     def names(self, kind: str) -> list[str]:
-        """Return the installed names of a kind: ``arch``, ``profiles`` or ``drivers``."""
+        """Return the installed names of a kind: ``arch``, ``profiles``, ``drivers`` or ``policies``."""
         ...
 
     def driver_keys(self, name: str) -> Mapping[str, KeySpec]:
         """Return the keys of ``add`` that only the driver ``name`` has."""
+        ...
+
+    def using(self, files: Sequence[str]) -> AbstractContextManager[None]:
+        """Return a block in which plugins from files count as installed; InputError where one cannot be used."""
         ...
 
 
@@ -42,3 +47,7 @@ class CatalogCache:
         if name not in self._keys:
             self._keys[name] = self._catalog.driver_keys(name)
         return self._keys[name]
+
+    def using(self, files: Sequence[str]) -> AbstractContextManager[None]:
+        """Return a block in which plugins from files count as installed; nothing may have been asked before."""
+        return self._catalog.using(files)

@@ -38,7 +38,7 @@ from memhotplug.formats.scenario.values import (
     read_text,
     read_word,
 )
-from memhotplug.keyspec import KeySpec
+from memhotplug.keyspec import OWN_POLICY, KeySpec
 
 __all__ = [
     "OPERATIONS",
@@ -147,6 +147,8 @@ def check_drivers(data: object, catalog: Catalog, problems: list[Problem]) -> di
             continue
         found: list[Problem] = []
         record = check_record(DriverPolicy, policy, found)
+        if record is not None and record.policy not in (None, OWN_POLICY):
+            found.extend(_no_policy(record.policy, catalog.names("policies")))
         problems.extend(problem.below((name,)) for problem in found)
         if record is not None:
             policies[name] = record
@@ -164,8 +166,15 @@ def check_explore(data: object, catalog: Catalog, problems: list[Problem]) -> Ex
     return explore
 
 
+def _no_policy(name: str | None, installed: list[str]) -> Iterator[Problem]:
+    if name not in installed:
+        known = [OWN_POLICY, *installed]
+        expected = f"{OWN_POLICY}, the driver's own, or {_installed('policies', installed)}"
+        yield Problem(("policy",), expected, nearest=suggest(str(name), known))
+
+
 def _installed(kind: str, names: list[str]) -> str:
-    word = {"arch": "architecture", "profiles": "kernel", "drivers": "driver"}[kind]
+    word = {"arch": "architecture", "profiles": "kernel", "drivers": "driver", "policies": "policy"}[kind]
     return f"an installed {word}, {one_of(names)}" if names else f"an installed {word}; none is installed"
 
 

@@ -41,6 +41,7 @@ class Scenario:
         machine: the machine before the first step.
         drivers: what the scenario decides about drivers, by name.
         steps: in order.
+        plugins: paths of the plugin files that count as installed for it.
         explore: what ``mhp check`` may try after the last step.
         tree: the YAML tree, for errors that only turn up later.
     """
@@ -49,6 +50,7 @@ class Scenario:
     machine: MachineSpec
     drivers: Mapping[str, DriverPolicy]
     steps: tuple[Step, ...]
+    plugins: tuple[str, ...] = ()
     explore: ExploreSpec = field(default_factory=ExploreSpec)
     tree: MappingNode = field(repr=False, compare=False)
 

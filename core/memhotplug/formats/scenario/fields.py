@@ -31,6 +31,7 @@ from memhotplug.formats.scenario.values import (
     read_word,
 )
 from memhotplug.formats.scenario.yamltree import SequenceNode
+from memhotplug.keyspec import OWN_POLICY
 
 __all__ = [
     "ADDRESS",
@@ -58,6 +59,7 @@ __all__ = [
 
 ZONES: Final = ("DMA", "DMA32", "Normal", "Movable")
 SHORT_FLAGS: Final = ("none", "device", "memblock", "on_memory")
+
 MAX_NODE: Final = 1023  # Models: include/linux/numa.h:MAX_NUMNODES with NODES_SHIFT=10
 _KERNEL_FLAG: Final = re.compile(r"MHP_[A-Z0-9_]{1,60}\Z")
 _KNOWN_FLAGS: Final = (
@@ -69,7 +71,10 @@ _KNOWN_FLAGS: Final = (
     "MHP_MERGE_RESOURCE",
     "MHP_NID_IS_MGID",
 )
-_EXPECTED_FLAGS: Final = f"one of: {', '.join(SHORT_FLAGS)}, a kernel name such as MHP_MEMMAP_DEVICE, or a list of them"
+_EXPECTED_FLAGS: Final = (
+    f"one of: {', '.join(SHORT_FLAGS)}, a kernel name such as MHP_MEMMAP_DEVICE, or a list of them; "
+    f"or {OWN_POLICY}, the driver's own"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +135,8 @@ def _read_flag(value: object) -> str:
 
 def _read_flags(value: object) -> tuple[object, ...]:
     if not isinstance(value, (SequenceNode, list, tuple)):
-        return (_read_flag(value),)
+        word = read_text(value, empty=False, expected=_EXPECTED_FLAGS)
+        return (OWN_POLICY,) if word == OWN_POLICY else (_read_flag(value),)
     if not value:
         raise RefusedError(_EXPECTED_FLAGS)
     return read_list(value, _read_flag, _EXPECTED_FLAGS)
@@ -190,7 +196,7 @@ _FLAG_SCHEMA: Final = {"anyOf": [{"enum": list(SHORT_FLAGS)}, {"type": "string",
 FLAGS: Final = Leaf(
     _read_flags,
     _EXPECTED_FLAGS,
-    {"anyOf": [*_FLAG_SCHEMA["anyOf"], {"type": "array", "minItems": 1, "items": _FLAG_SCHEMA}]},
+    {"anyOf": [*_FLAG_SCHEMA["anyOf"], {"const": OWN_POLICY}, {"type": "array", "minItems": 1, "items": _FLAG_SCHEMA}]},
 )
 ZONE_LIST: Final = Leaf(
     _read_zones,

@@ -6,12 +6,13 @@ reading, so that the same file always gives the same message.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NoReturn
 
-from memhotplug.errors import PluginError
+from memhotplug.errors import InputError, PluginError
 from memhotplug.formats.scenario.catalog import Catalog, CatalogCache
 from memhotplug.formats.scenario.check import (
     OPERATIONS,
@@ -37,13 +38,14 @@ from memhotplug.formats.scenario.models import (
 )
 from memhotplug.formats.scenario.problems import Problem, Where, error_at, first_error, unknown_key
 from memhotplug.formats.scenario.refusal import RefusedError, suggest
-from memhotplug.formats.scenario.values import one_of, read_int
+from memhotplug.formats.scenario.values import one_of, read_int, read_text
 from memhotplug.formats.scenario.yamltree import MappingNode, Node, SequenceNode, parse_tree, read_tree
 
 __all__ = ["SCHEMA_VERSION", "load_scenario", "loads_scenario", "scenario_from_tree"]
 
 SCHEMA_VERSION: Final = 1
-_TOP_KEYS: Final = ("schema", "machine", "drivers", "steps", "explore")
+_TOP_KEYS: Final = ("schema", "plugins", "machine", "drivers", "steps", "explore")
+_EXPECTED_PLUGINS: Final = "the path of a plugin file, relative to the scenario, or a list of them"
 _EXPECTED_MACHINE: Final = "a mapping such as {arch: x86_64, kernel: v2-2019, memory: 4G}"
 _EXPECTED_STEPS: Final = "a list of steps, such as [add: {driver: acpi, size: 1G}]"
 _EXPECTED_VERSION: Final = f"{SCHEMA_VERSION}, the only version of the scenario format"
@@ -130,8 +132,39 @@ class _Reader:
         self._explore = ExploreSpec()
 
     def scenario(self) -> Scenario:
-        """Check the sections in the order in which they stand."""
+        """Check everything; plugins from files count from the start, wherever they are named."""
         self._check_version()
+        files = self._read_plugins()
+        try:
+            block = self._catalog.using(files)
+        except InputError as problem:
+            raise self._about_plugins(problem) from problem
+        with block:
+            return self._sections(files)
+
+    def _about_plugins(self, problem: InputError) -> InputError:
+        place = error_at(self._tree, Problem(("plugins",), ""), file=self._file)
+        if isinstance(problem, PluginError):
+            problem.file, problem.line, problem.column, problem.path = place.file, place.line, place.column, place.path
+            return problem
+        got = ": ".join(text for text in (problem.file, problem.got) if text is not None)
+        return InputError(
+            problem.expected, got=got, file=place.file, line=place.line, column=place.column, path=place.path
+        )
+
+    def _read_plugins(self) -> tuple[str, ...]:
+        node = self._tree.get("plugins")
+        if node is None:
+            return ()
+        paths = node if isinstance(node, SequenceNode) else [node]
+        base = os.path.dirname(self._file or "")
+        try:
+            return tuple(os.path.join(base, read_text(path, empty=False, expected=_EXPECTED_PLUGINS)) for path in paths)
+        except RefusedError:
+            self._raise(Problem(("plugins",), _EXPECTED_PLUGINS))
+
+    def _sections(self, files: tuple[str, ...]) -> Scenario:
+        """Check the sections in the order in which they stand."""
         for key, node in self._tree.items():
             if key not in _TOP_KEYS:
                 self._raise(unknown_key((key,), _TOP_KEYS))
@@ -147,6 +180,7 @@ class _Reader:
             self._raise(Problem(("machine",), _EXPECTED_MACHINE, "missing"))
         return Scenario(
             file=self._file,
+            plugins=files,
             machine=self._machine,
             drivers=self._drivers,
             steps=self._steps,

@@ -276,10 +276,25 @@ class MachineSpec(Record):
             yield Conflict(sources[-1], _ONE_SOURCE)
 
 
+_ONE_DECISION: Final = "mhp_flags or policy, and not both"
+
+
 class DriverPolicy(Record):
     """What a scenario decides about a driver, whatever the driver's own policy is."""
 
-    mhp_flags: Annotated[tuple[str, ...], FLAGS.says("The MHP flags that the driver passes.")]
+    mhp_flags: Annotated[tuple[str, ...] | None, FLAGS.says("The MHP flags that the driver passes.")] = None
+    policy: Annotated[
+        str | None, PLUGIN.says("The policy plugin that decides them, range by range; default: the driver's own.")
+    ] = None
+
+    @classmethod
+    def conflicts(cls, keys: Sequence[str]) -> Iterator[Conflict]:
+        """Flags and a policy exclude each other, and one of them is needed."""
+        given = [key for key in keys if key in ("mhp_flags", "policy")]
+        if not given:
+            yield Conflict("", _ONE_DECISION, missing=True)
+        if len(given) > 1:
+            yield Conflict(given[-1], _ONE_DECISION)
 
 
 def keys_of(model: type[Record]) -> list[str]:

@@ -26,7 +26,7 @@ from memhotplug.formats.scenario.models import (
     Veto,
     keys_of,
 )
-from memhotplug.keyspec import KeySpec
+from memhotplug.keyspec import OWN_POLICY, KeySpec
 from memhotplug.units import natural_key
 
 __all__ = ["scenario_schema"]
@@ -59,8 +59,9 @@ def scenario_schema(catalog: Catalog) -> Schema:
         "additionalProperties": False,
         "properties": {
             "schema": {"const": SCHEMA_VERSION, "description": "The version of this format."},
+            "plugins": _plugins(),
             "machine": _machine(catalog),
-            "drivers": _policies(drivers),
+            "drivers": _policies(drivers, catalog.names("policies")),
             "steps": {
                 "description": "What happens, in order.",
                 "type": "array",
@@ -116,11 +117,24 @@ def _machine(catalog: Catalog) -> Schema:
     }
 
 
-def _policies(drivers: Sequence[str]) -> Schema:
+def _plugins() -> Schema:
+    path = {"type": "string", "minLength": 1}
+    return {
+        "description": "Plugin files, relative to the scenario, that count as installed for it.",
+        "anyOf": [path, {"type": "array", "items": path}],
+        "examples": [["./my_policy.py"]],
+    }
+
+
+def _policies(drivers: Sequence[str], policies: Sequence[str]) -> Schema:
+    record = _record(DriverPolicy)
+    # No enumeration: a policy may come from a file that the scenario names.
+    record["properties"]["policy"] |= {"type": "string", "examples": [OWN_POLICY, *policies]}
+    record["oneOf"] = [{"required": ["mhp_flags"]}, {"required": ["policy"]}]
     return {
         "description": "Policy for each driver; without it, the driver's own policy for that kernel.",
         "type": "object",
-        "properties": {name: _record(DriverPolicy) for name in drivers},
+        "properties": dict.fromkeys(drivers, record),
         "additionalProperties": False,
         "examples": [{"acpi": {"mhp_flags": "device"}}],
     }

@@ -89,7 +89,7 @@ def test_an_empty_value_is_called_none() -> None:
         (
             "drivers.acpi.mhp_flags=[device, bogus]",
             "--vary drivers.acpi.mhp_flags=[device, bogus]: got bogus, expected one of: none, device, memblock, "
-            "on_memory, a kernel name such as MHP_MEMMAP_DEVICE, or a list of them",
+            "on_memory, a kernel name such as MHP_MEMMAP_DEVICE, or a list of them; or default, the driver's own",
         ),
         (
             "steps.0.add.size=0",

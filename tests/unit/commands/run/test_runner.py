@@ -20,6 +20,7 @@ ONLINE = "online: {range: dimm0, zone: movable}"
 DIMM0 = list(range(32, 40))
 KEYS = [
     "index", "op", "name", "ok", "errno", "message", "start", "size", "blocks", "blocks_done", "leaks", "driver_result",
+    "policy",
 ]  # fmt: skip
 
 
@@ -39,6 +40,7 @@ def test_an_add_is_recorded_with_its_memory(run: Run) -> None:
     assert record == {
         "index": 0, "op": "add", "name": "dimm0", "ok": True, "errno": None, "message": None,
         "start": 4 << 30, "size": 1 << 30, "blocks": DIMM0, "blocks_done": DIMM0, "leaks": [], "driver_result": None,
+        "policy": None,
     }  # fmt: skip
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeAlias
 
 import pytest
@@ -34,10 +35,15 @@ class FakeCatalog:
             "arch": ["x86_64", "arm64", "s390"],
             "profiles": ["v2-2019", "linux-6.12"],
             "drivers": ["acpi", "sclp", "hv_balloon"],
+            "policies": ["by_size"],
         }[kind]
 
     def driver_keys(self, name: str) -> Mapping[str, KeySpec]:
         return {"acpi": ACPI_KEYS, "sclp": {}, "hv_balloon": HV_KEYS}[name]
+
+    def using(self, files: Sequence[str]) -> AbstractContextManager[None]:
+        """No files here."""
+        return nullcontext()
 
 
 Load: TypeAlias = Callable[[str], Scenario]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -219,8 +220,11 @@ def test_a_bad_machine_is_refused_at_its_place(error_of: ErrorOf, keys: str, mes
 
 OK_MACHINE = "machine: {arch: x86_64, kernel: v2-2019, memory: 4G}\n"
 VERSION = "1, the only version of the scenario format"
-FLAGS = "one of: none, device, memblock, on_memory, a kernel name such as MHP_MEMMAP_DEVICE, or a list of them"
-TOP = "one of the keys: schema, machine, drivers, steps, explore"
+FLAGS = (
+    "one of: none, device, memblock, on_memory, a kernel name such as MHP_MEMMAP_DEVICE, or a list of them; "
+    "or default, the driver's own"
+)
+TOP = "one of the keys: schema, plugins, machine, drivers, steps, explore"
 
 BAD_TOPS = {
     "no version": (OK_MACHINE, f"1:1: schema: expected {VERSION}; the key is missing"),
@@ -262,15 +266,15 @@ BAD_TOPS = {
     ),
     "policy a word": (
         f"schema: 1\n{OK_MACHINE}drivers: {{acpi: device}}\n",
-        "3:17: drivers.acpi: got device, expected a mapping with the keys: mhp_flags",
+        "3:17: drivers.acpi: got device, expected a mapping with the keys: mhp_flags, policy",
     ),
     "policy empty": (
         f"schema: 1\n{OK_MACHINE}drivers: {{acpi: {{}}}}\n",
-        f"3:17: drivers.acpi.mhp_flags: expected {FLAGS}; the key is missing",
+        "3:17: drivers.acpi: expected mhp_flags or policy, and not both",
     ),
     "policy with another key": (
         f"schema: 1\n{OK_MACHINE}drivers: {{acpi: {{flags: device}}}}\n",
-        "3:18: drivers.acpi.flags: got flags, expected only the key mhp_flags; did you mean 'mhp_flags'?",
+        "3:18: drivers.acpi.flags: got flags, expected one of the keys: mhp_flags, policy; did you mean 'mhp_flags'?",
     ),
     "policy with wrong flags": (
         f"schema: 1\n{OK_MACHINE}drivers: {{acpi: {{mhp_flags: [device, both]}}}}\n",
@@ -373,6 +377,10 @@ class CountingCatalog:
     def driver_keys(self, name: str) -> Mapping[str, KeySpec]:
         self.asked.append(name)
         return {}
+
+    def using(self, files: Sequence[str]) -> AbstractContextManager[None]:
+        """No files here."""
+        return nullcontext()
 
 
 def test_the_catalog_is_asked_once() -> None:

@@ -177,7 +177,7 @@ def test_every_operation_of_a_scenario_can_be_called(catalog: Any, load_step: Lo
         (
             "drivers",
             {"acpi": "device"},
-            "drivers.acpi: got 'device', expected a mapping with the keys: mhp_flags",
+            "drivers.acpi: got 'device', expected a mapping with the keys: mhp_flags, policy",
         ),
         (
             "drivers",

@@ -31,7 +31,10 @@ Load: TypeAlias = Callable[[str], Scenario]
 DIMM0 = RangeSpec.named("dimm0")
 SIZE = "a size such as 128M, 1GiB or 0x8000000"
 RANGE = "a range: a step's name, 'block N', 'block N-M' or 0xSTART+SIZE"
-FLAGS = "one of: none, device, memblock, on_memory, a kernel name such as MHP_MEMMAP_DEVICE, or a list of them"
+FLAGS = (
+    "one of: none, device, memblock, on_memory, a kernel name such as MHP_MEMMAP_DEVICE, or a list of them; "
+    "or default, the driver's own"
+)
 EVENT = "an event that can be vetoed, one of: MEM_PREPARE_ONLINE, MEM_GOING_ONLINE, MEM_GOING_OFFLINE"
 NAME = "a name such as dimm0: a letter, then letters, digits and _ . : @ -, at most 64"
 ERRNO = "an errno name such as EBUSY"

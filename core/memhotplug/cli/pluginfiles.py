@@ -1,0 +1,34 @@
+"""The option ``--plugin``: plugins from files, for every command that asks plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+__all__ = ["plugin_option"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _use(context: click.Context, _parameter: click.Parameter, files: tuple[str, ...]) -> None:
+    """Let the files count as installed until the command is over."""
+    if not files:
+        return
+    from memhotplug.catalog import Installed
+    from memhotplug.output.watchdog import DEFAULT_TIMEOUT, watchdog
+
+    for file in files:
+        with watchdog(DEFAULT_TIMEOUT, lambda: file):  # noqa: B023  # used within the iteration
+            block = Installed().using([file])
+        context.with_resource(block)
+
+
+def plugin_option(command: _F) -> _F:
+    """Give a command the option ``--plugin FILE``."""
+    option = click.option(
+        "--plugin", metavar="FILE", multiple=True, callback=_use, expose_value=False, is_eager=True,
+        help="Load a plugin from a Python file: architecture, kernel, driver or policy.",
+    )  # fmt: skip
+    return option(command)

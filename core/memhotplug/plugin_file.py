@@ -1,0 +1,120 @@
+"""Plugins from a file: one module without packaging, loaded by its path.
+
+Its name is the file's stem, or what ``PLUGIN_NAME`` in it says; its kind follows from its hooks. The same
+content at the same path is loaded once.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import os
+import re
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+from memhotplug.errors import InputError, Interruption, PluginError, nearest
+from memhotplug.hookspecs import PROJECT
+from memhotplug.manager import GROUPS, Candidate, hooks_of
+
+__all__ = ["digest_of", "load"]
+
+_MOST_BYTES: Final = 4 << 20
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\Z")
+_MARK: Final = f"{PROJECT}_impl"
+
+
+def digest_of(path: str) -> str:
+    """Return what tells the file's content from any other: 64 hexadecimal digits.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return hashlib.sha256(_read(path)).hexdigest()
+
+
+def load(path: str) -> Candidate:
+    """Load a plugin from a file.
+
+    Raises:
+        InputError: the file cannot be read.
+        PluginError: it is no Python, raises, or is no plugin of one kind.
+    """
+    return _load(os.path.abspath(path), path, digest_of(path))
+
+
+def _read(path: str) -> bytes:
+    expected = "a plugin file that can be read"
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read(_MOST_BYTES + 1)
+    except (OSError, ValueError) as problem:
+        got = problem.strerror if isinstance(problem, OSError) else str(problem)
+        raise InputError(expected, got=got, file=path) from problem
+    if len(data) > _MOST_BYTES:
+        raise InputError(f"a plugin file of at most {_MOST_BYTES >> 20}M", got="a larger one", file=path)
+    return data
+
+
+@functools.cache
+def _load(whole_path: str, path: str, digest: str) -> Candidate:
+    stem = Path(path).stem
+    own = hashlib.sha256(f"{whole_path}\0{digest}".encode(errors="surrogateescape")).hexdigest()
+    module = _imported(path, f"memhotplug_file_{re.sub(r'[^A-Za-z0-9_]', '_', stem)}_{own[:16]}")
+    shown = f"{stem} ({path})"
+    name = getattr(module, "PLUGIN_NAME", stem)
+    if not isinstance(name, str) or not _NAME.match(name):
+        source = "PLUGIN_NAME" if hasattr(module, "PLUGIN_NAME") else "the file's name; set PLUGIN_NAME in it:"
+        raise PluginError(shown, f"{source} {name!r} is no name for a plugin, which is letters, digits and _ . -")
+    candidate = Candidate(_kind(module, shown), name, "", digest[:16], module.__name__, path)
+    candidate.load()  # says what is missing
+    return candidate
+
+
+def _imported(path: str, name: str) -> ModuleType:
+    known = sys.modules.get(name)
+    if known is not None:
+        return known
+    spec = importlib.util.spec_from_loader(name, importlib.machinery.SourceFileLoader(name, path))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        with redirect_stdout(sys.stderr):
+            spec.loader.exec_module(module)
+    except (KeyboardInterrupt, Interruption):
+        del sys.modules[name]
+        raise
+    except BaseException as problem:
+        del sys.modules[name]
+        line = f", line {problem.lineno}" if isinstance(problem, SyntaxError) and problem.lineno else ""
+        text = problem.msg if isinstance(problem, SyntaxError) else str(problem)
+        shown = f"{Path(path).stem} ({path})"
+        raise PluginError(shown, f"cannot be loaded: {type(problem).__name__}: {text}{line}") from problem
+    return module
+
+
+def _kind(module: ModuleType, shown: str) -> str:
+    """Return the kind of plugin whose hooks a module has.
+
+    Raises:
+        PluginError: it has none, those of several kinds, or one that does not exist.
+    """
+    have = [name for name, value in vars(module).items() if hasattr(value, _MARK)]
+    homes = {hook: kind for kind in GROUPS for hook in hooks_of(kind)}
+    unknown = [hook for hook in have if hook not in homes and hook not in hooks_of("any")]
+    if unknown:
+        raise PluginError(shown, f"there is no hook {unknown[0]!r}", nearest=nearest(unknown[0], homes))
+    kinds = sorted({homes[hook] for hook in have if hook in homes})
+    if not kinds:
+        first = {kind: hooks_of(kind)[0] for kind in GROUPS}
+        some = ", ".join(f"{hook} ({kind})" for kind, hook in first.items())
+        raise PluginError(shown, f"has no hook that makes it a plugin, a function marked @hookimpl such as {some}")
+    if len(kinds) > 1:
+        raise PluginError(shown, f"has hooks of several kinds, {' and '.join(kinds)}; make a file of each")
+    return kinds[0]
