@@ -217,6 +217,15 @@ class DriverSpec:
         """
 
     @hookspec(firstresult=True)
+    def driver_resize(self, kernel: Kernel, name: str, size: int) -> str | None:
+        """Ask a device for another size in bytes: add what is missing or take out what is too much; 0 takes all.
+
+        Optional; without it a device keeps the size that it came with (EOPNOTSUPP).
+        Returns: a word or sentence for ``driver_result``, None for success.
+        Raises: MemoryHotplugError: the device does not reach that size; what came or went stays.
+        """
+
+    @hookspec(firstresult=True)
     def driver_eject(self, kernel: Kernel, name: str) -> str | None:
         """Take the device out again: offline what is online, then remove.
 

@@ -21,7 +21,7 @@ from memhotplug.engine import workload
 from memhotplug.engine.base_memory import read_attribute, write_attribute
 from memhotplug.engine.boot.sizes import BootConfig, boot_kernel
 from memhotplug.engine.kernel import Kernel
-from memhotplug.engine.memory_hotplug.add import device_blocks, eject, hot_add
+from memhotplug.engine.memory_hotplug.add import device_blocks, eject, hot_add, resize
 from memhotplug.engine.memory_hotplug.online import offline_blocks, online_blocks
 from memhotplug.engine.memory_hotplug.remove import check_removable, remove_memory
 from memhotplug.engine.views.document import describe_machine, describe_state
@@ -196,6 +196,15 @@ class Machine:
         verdict: str | None = self._call("eject", {"range": str(range), **keywords})
         return verdict
 
+    def resize(self, range: str | Memory, size: str | int, **keywords: object) -> str | None:  # noqa: A002
+        """Ask a device for another size, 0 to take all of it back; return what its driver says.
+
+        Raises:
+            MemoryHotplugError: EOPNOTSUPP its driver cannot; else what came or went is in ``blocks_done`` and stays.
+        """
+        verdict: str | None = self._call("resize", {"range": str(range), "size": size, **keywords})
+        return verdict
+
     def write(self, path: str, value: str, **keywords: object) -> None:
         """Write a simulated sysfs attribute.
 
@@ -318,6 +327,11 @@ class Machine:
         if step.range.kind != "name":
             raise MemoryHotplugError(errno.ENODEV, f"eject takes a device's name, not {step.range}")
         return eject(self.kernel, step.range.name)
+
+    def _resize(self, step: Any) -> str | None:
+        if step.range.kind != "name":
+            raise MemoryHotplugError(errno.ENODEV, f"resize takes a device's name, not {step.range}")
+        return resize(self.kernel, step.range.name, step.size)
 
     def _write(self, step: Any) -> None:
         write_attribute(self.kernel, step.path, step.value, capable=step.capable)

@@ -55,7 +55,16 @@ from memhotplug_drivers._virtio_mem_device import (
 from memhotplug_drivers._virtio_mem_plug import new_ranges, plug
 from memhotplug_drivers._virtio_mem_unplug import clean_up, unplug
 
-__all__ = ["driver_add", "driver_eject", "driver_keys", "driver_ranges", "driver_traits", "memory_notify", "mhp_flags"]
+__all__ = [
+    "driver_add",
+    "driver_eject",
+    "driver_keys",
+    "driver_ranges",
+    "driver_resize",
+    "driver_traits",
+    "memory_notify",
+    "mhp_flags",
+]
 
 _DEFAULT_BLOCK: Final = 2 << 20
 _FIXED: Final = ("device_size", "block_size", "force_bbm", "bbm_block_size")
@@ -116,6 +125,18 @@ def driver_add(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange])
         _warn(kernel, region)
         region = _with_group(kernel, request, region)
     return _run(kernel, region, ranges)
+
+
+@hookimpl
+def driver_resize(kernel: Kernel, name: str, size: int) -> str:
+    """Change the requested size. Models: drivers/virtio/virtio_mem.c:virtio_mem_config_changed().
+
+    Raises:
+        MemoryHotplugError: ENODEV no such device, EINVAL a size that the hypervisor refuses, EIO the device is broken;
+            ENOSPC, EBUSY, ENOMEM it stops on the way.
+    """
+    region = _with_request(kernel, name, size)
+    return _run(kernel, region, new_ranges(kernel, region))
 
 
 @hookimpl
@@ -259,19 +280,24 @@ def _wanted(kernel: Kernel, request: AddRequest) -> Region:
 
 
 def _resized(kernel: Kernel, request: AddRequest) -> Region:
-    name = request.options["resize"]
-    region = region_of(kernel, str(name))
-    if region is None:
-        raise MemoryHotplugError(errno.ENODEV, f"there is no virtio-mem device {name!r}")
+    name = str(request.options["resize"])
+    region = _with_request(kernel, name, request.size)
     given = [key for key in _FIXED if key in request.options]
     given += [key for key, value in (("address", request.address), ("node", request.nid)) if value is not None]
     if given:
         raise InputError(f"no {given[0]} with resize; it is fixed when the device is made", got=given[0])
+    return replace(region, unplug_online=_flag(request, "unplug_online", default=region.unplug_online))
+
+
+def _with_request(kernel: Kernel, name: str, size: int) -> Region:
+    """Return a device with another requested size."""
+    region = region_of(kernel, name)
+    if region is None:
+        raise MemoryHotplugError(errno.ENODEV, f"there is no virtio-mem device {name!r}")
     if region.broken:
         raise MemoryHotplugError(errno.EIO, f"{name}: an unknown error has marked the device broken")
-    _check_size(request.size, region.sizes, region.size)
-    online = _flag(request, "unplug_online", default=region.unplug_online)
-    return replace(region, requested=request.size, unplug_online=online)
+    _check_size(size, region.sizes, region.size)
+    return replace(region, requested=size)
 
 
 def _new_region(kernel: Kernel, request: AddRequest) -> Region:

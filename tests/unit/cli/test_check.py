@@ -81,7 +81,7 @@ def test_another_kernel_is_named(given: Path, capsys: pytest.CaptureFixture[str]
         ("{operation: add}", "explore.operation: got operation, expected one of the keys: "
          "operations, drivers, sizes, zones, blocks; did you mean 'operations'?"),
         ("{operations: []}", "explore.operations: got a list, expected one or a list of: add, online, "
-         "offline, remove, eject, write, allocate, release; an empty list leaves nothing to explore"),
+         "offline, remove, eject, resize, write, allocate, release; an empty list leaves nothing to explore"),
         ("{blocks: 0}", "explore.blocks: got 0, expected a number of blocks from 1 to 4096"),
     ],
 )  # fmt: skip

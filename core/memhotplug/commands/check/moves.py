@@ -21,7 +21,7 @@ __all__ = ["Move", "Moves"]
 
 _MAX_BLOCKS: Final = 4
 _VETO_ERRNO: Final = "ENOMEM"
-_NOTIFYING: Final = ("add", "online", "offline", "remove", "eject", "write")
+_NOTIFYING: Final = ("add", "online", "offline", "remove", "eject", "resize", "write")
 _OWN_DEVICE: Final = "m"
 _OWN_WORKLOAD: Final = "w"
 
@@ -148,6 +148,18 @@ class Moves:
         for device in kernel.state.devices:
             if _held(device):
                 yield _move("eject", range=device.name)
+
+    def _resize(self, kernel: Kernel) -> Iterator[Move]:
+        block = kernel.geometry.memory_block_size
+        others = int((~kernel.state.blocks.early).sum())
+        for device in kernel.state.devices:
+            key = kernel.plugins.driver(device.driver)
+            if not kernel.plugins.has(key, "driver_resize"):
+                continue
+            own = len(device_blocks(kernel, device.name))
+            for size in (0, block // 2, block, 2 * block):
+                if others - own + -(-size // block) <= self.blocks:
+                    yield _move("resize", range=device.name, size=format_size(size) if size else 0)
 
     def _write(self, kernel: Kernel) -> Iterator[Move]:
         for online_type in kernel.profile.auto_online_types:

@@ -14,12 +14,12 @@ from typing import Final, TypeAlias, TypeVar
 from memhotplug.catalog import Installed
 from memhotplug.commands.run.blame import located, plugin_at_fault
 from memhotplug.commands.run.expect import judge
-from memhotplug.commands.run.step_record import StepRecord, new_record
+from memhotplug.commands.run.step_record import StepRecord, existing_blocks, new_record
 from memhotplug.engine.kernel import Event, Kernel
 from memhotplug.engine.memory_hotplug.add import device_blocks
 from memhotplug.engine.views.undone import left_behind
 from memhotplug.errors import InputError, MemoryHotplugError, nearest
-from memhotplug.formats.scenario import AddStep, ExpectStep, Scenario, Step
+from memhotplug.formats.scenario import AddStep, ExpectStep, ResizeStep, Scenario, Step
 from memhotplug.formats.scenario.models import VETOABLE_EVENTS
 from memhotplug.formats.scenario.problems import Where
 from memhotplug.keyspec import OWN_POLICY
@@ -297,6 +297,9 @@ class _Run:
             record["blocks_done"] = list(record["blocks"])
             if step.op == "eject":
                 record["driver_result"] = _text(outcome)
+        elif isinstance(step.args, ResizeStep):
+            record["driver_result"] = _text(outcome)
+            self._note_resized(step.args, record)
 
     def _note_failure(self, step: Step, record: StepRecord, problem: MemoryHotplugError, devices: int) -> None:
         wanted = step.args.fails
@@ -310,6 +313,13 @@ class _Run:
         record["driver_result"] = _text(problem.driver_result)
         if isinstance(step.args, AddStep):
             self._note_partial_add(record, devices)
+        if isinstance(step.args, ResizeStep):
+            self._note_resized(step.args, record)
+
+    def _note_resized(self, args: ResizeStep, record: StepRecord) -> None:
+        """A device has the blocks that it has now; those that came or went were really changed."""
+        before, now = record["blocks"], existing_blocks(args.range, self._machine.kernel)
+        record["blocks"], record["blocks_done"] = now, sorted(set(before) ^ set(now))
 
     def _note_partial_add(self, record: StepRecord, devices: int) -> None:
         """A driver that goes on after an error leaves a device with what could be added."""

@@ -18,6 +18,7 @@ from memhotplug.formats.scenario import (
     RangeSpec,
     ReleaseStep,
     RemoveStep,
+    ResizeStep,
     Step,
 )
 
@@ -78,7 +79,7 @@ def _policy(args: Action, kernel: Kernel) -> str | None:
 def _name(args: Action) -> str | None:
     if isinstance(args, (AddStep, AllocateStep, ReleaseStep)):
         return args.name
-    if isinstance(args, (OnlineStep, OfflineStep, RemoveStep, EjectStep)):
+    if isinstance(args, (OnlineStep, OfflineStep, RemoveStep, EjectStep, ResizeStep)):
         return args.range.name
     return None
 
@@ -88,6 +89,8 @@ def _subject(args: Action, kernel: Kernel) -> tuple[int | None, int | None, list
         return args.address, args.size, []
     if isinstance(args, AllocateStep):
         return None, args.size, []
+    if isinstance(args, ResizeStep):
+        return None, args.size, existing_blocks(args.range, kernel)
     if isinstance(args, (OnlineStep, OfflineStep, RemoveStep, EjectStep)):
         start, size = _hull(args.range, kernel)
         return start, size, existing_blocks(args.range, kernel)

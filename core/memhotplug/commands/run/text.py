@@ -18,6 +18,7 @@ from memhotplug.formats.scenario import (
     ExpectStep,
     OnlineStep,
     ReleaseStep,
+    ResizeStep,
     Step,
     WriteStep,
 )
@@ -70,6 +71,9 @@ def _subject(args: Action, record: StepRecord) -> Iterator[str]:
     elif isinstance(args, AllocateStep):
         yield f"{op} {args.name}"
         yield f"{format_size(args.size)} {args.zone} from node {args.node}"
+    elif isinstance(args, ResizeStep):
+        yield f"{op} {args.range}"
+        yield f"to {format_size(args.size)}"
     elif isinstance(args, ExpectStep):
         yield f"{op} {', '.join(_assertions(args))}"
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from memhotplug.contracts import AddRequest, LazyRanges, PhysRange
@@ -15,7 +15,7 @@ from memhotplug.errors import MemoryHotplugError
 from memhotplug.model.blocks import BlockState, OnlineType
 from memhotplug.units import format_blocks
 
-__all__ = ["device_blocks", "eject", "hot_add"]
+__all__ = ["device_blocks", "eject", "hot_add", "resize"]
 
 
 def hot_add(kernel: Kernel, request: AddRequest) -> str | None:
@@ -29,19 +29,35 @@ def hot_add(kernel: Kernel, request: AddRequest) -> str | None:
     absent = absence(kernel, request.driver)
     if absent is not None:
         raise absent
-    key = kernel.plugins.driver(request.driver)
+    try:
+        return _played(kernel, partial(_add, kernel, kernel.plugins.driver(request.driver), request))
+    finally:
+        _close(kernel, request)
+
+
+def _add(kernel: Kernel, key: str, request: AddRequest) -> str | None:
+    answer = kernel.plugins.ask(key, "driver_ranges", Sequence, kernel=kernel, request=request)
+    ranges = LazyRanges(answer, partial(_checked, kernel, key))
+    if kernel.plugins.has(key, "driver_add"):
+        verdict = _verdict(kernel, key, "driver_add", request=request, ranges=ranges)
+        if verdict is None and not kernel.add_errors and len(ranges):
+            _check_done(kernel, key, request, ranges)
+        return verdict
+    for phys_range in ranges:
+        kernel.add_range(request, phys_range)
+    return None
+
+
+def _played(kernel: Kernel, operation: Callable[[], str | None]) -> str | None:
+    """Let a driver do something; the first error that add_memory() returned meanwhile is that of the step.
+
+    Raises:
+        MemoryHotplugError: that error, or what the driver refused with, with the driver's own verdict.
+    """
     kernel.add_errors.clear()
     verdict: str | None = None
     try:
-        answer = kernel.plugins.ask(key, "driver_ranges", Sequence, kernel=kernel, request=request)
-        ranges = LazyRanges(answer, partial(_checked, kernel, key))
-        if kernel.plugins.has(key, "driver_add"):
-            verdict = _verdict(kernel, key, "driver_add", request=request, ranges=ranges)
-            if verdict is None and not kernel.add_errors and len(ranges):
-                _check_done(kernel, key, request, ranges)
-        else:
-            for phys_range in ranges:
-                kernel.add_range(request, phys_range)
+        verdict = operation()
         if kernel.add_errors:
             raise kernel.add_errors[0]
     except MemoryHotplugError as problem:
@@ -49,9 +65,29 @@ def hot_add(kernel: Kernel, request: AddRequest) -> str | None:
         first.driver_result = verdict or problem.driver_result
         first.leaks = tuple(leak for refused in kernel.add_errors or [problem] for leak in refused.leaks)
         raise first from (None if first is problem else problem)
-    finally:
-        _close(kernel, request)
     return verdict
+
+
+def resize(kernel: Kernel, name: str, size: int) -> str | None:
+    """Have a device's driver give it another size in bytes; return what the driver made of it.
+
+    Raises:
+        MemoryHotplugError: ENODEV no such device, EOPNOTSUPP its driver cannot, or the first error that add_memory()
+            returned or the driver refused with; what came or went is in ``blocks_done`` and stays.
+    """
+    index = kernel.state.youngest(name, lambda device: True)
+    if index is None:
+        raise MemoryHotplugError(errno.ENODEV, f"there is no device {name!r}")
+    driver = kernel.state.devices[index].driver
+    key = kernel.plugins.driver(driver)
+    if not kernel.plugins.has(key, "driver_resize"):
+        raise MemoryHotplugError(errno.EOPNOTSUPP, f"a device of {driver} keeps the size that it came with")
+    before = set(device_blocks(kernel, name))
+    try:
+        return _played(kernel, partial(_verdict, kernel, key, "driver_resize", name=name, size=size))
+    except MemoryHotplugError as problem:
+        problem.blocks_done = tuple(sorted(before ^ set(device_blocks(kernel, name))))
+        raise
 
 
 def _verdict(kernel: Kernel, key: str, hook: str, **arguments: object) -> str | None:

@@ -23,6 +23,7 @@ from memhotplug.formats.scenario.models import (
     Record,
     ReleaseStep,
     RemoveStep,
+    ResizeStep,
     WriteStep,
     keys_of,
 )
@@ -62,6 +63,7 @@ OPERATIONS: Final[Mapping[str, type[Action]]] = {
     "release": ReleaseStep,
     "remove": RemoveStep,
     "eject": EjectStep,
+    "resize": ResizeStep,
     "expect": ExpectStep,
 }
 _PYTHON_NAMES: Final = {"add_memory": "add"}

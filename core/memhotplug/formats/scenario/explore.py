@@ -14,7 +14,7 @@ from memhotplug.formats.scenario.yamltree import SequenceNode
 
 __all__ = ["EXPLORED", "ExploreSpec"]
 
-EXPLORED: Final = ("add", "online", "offline", "remove", "eject", "write", "allocate", "release")
+EXPLORED: Final = ("add", "online", "offline", "remove", "eject", "resize", "write", "allocate", "release")
 """The operations that are tried, in the order in which they are."""
 _ZONES: Final = ("kernel", "movable", "auto")
 

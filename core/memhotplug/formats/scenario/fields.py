@@ -48,6 +48,7 @@ __all__ = [
     "RANGE",
     "SHORT_FLAGS",
     "SIZE",
+    "SIZE_OR_NOTHING",
     "TEXT",
     "ZONES",
     "ZONE_LIST",
@@ -162,6 +163,7 @@ def _read_count_or_texts(value: object) -> int | tuple[object, ...]:
 
 
 SIZE: Final = Leaf(read_size, EXPECTED_SIZE, size_schema())
+SIZE_OR_NOTHING: Final = Leaf(partial(read_size, minimum=0), f"{EXPECTED_SIZE}, or 0", size_schema(0))
 POWER_SIZE: Final = Leaf(partial(read_size, power_of_two=True), f"{EXPECTED_SIZE}, a power of two", size_schema())
 _EXPECTED_ADDRESS: Final = "an address such as 0x100000000 or 4G"
 ADDRESS: Final = Leaf(

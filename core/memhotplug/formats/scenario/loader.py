@@ -35,6 +35,7 @@ from memhotplug.formats.scenario.models import (
     OnlineStep,
     ReleaseStep,
     RemoveStep,
+    ResizeStep,
 )
 from memhotplug.formats.scenario.problems import Problem, Where, error_at, first_error, unknown_key
 from memhotplug.formats.scenario.refusal import RefusedError, suggest
@@ -105,7 +106,7 @@ class _Names:
         return f"{driver}{number}"
 
     def unknown(self, args: Action) -> Iterator[Problem]:
-        if isinstance(args, (OnlineStep, OfflineStep, RemoveStep, EjectStep, ExpectStep)):
+        if isinstance(args, (OnlineStep, OfflineStep, RemoveStep, EjectStep, ResizeStep, ExpectStep)):
             name = args.range.name if args.range is not None else None
             if name is not None and name not in self.added:
                 yield _unknown_name("range", name, "add", self.added)

@@ -26,6 +26,7 @@ from memhotplug.formats.scenario.fields import (
     POWER_SIZE,
     RANGE,
     SIZE,
+    SIZE_OR_NOTHING,
     TEXT,
     Leaf,
     choice,
@@ -51,6 +52,7 @@ __all__ = [
     "Record",
     "ReleaseStep",
     "RemoveStep",
+    "ResizeStep",
     "SnapshotRef",
     "Veto",
     "WriteStep",
@@ -160,6 +162,13 @@ class EjectStep(Action):
     """The driver takes its device out."""
 
     range: Annotated[RangeSpec, RANGE.says("The device, by the name of the step that added it.")]
+
+
+class ResizeStep(Action):
+    """A device is asked for another size."""
+
+    range: Annotated[RangeSpec, RANGE.says("The device, by the name of the step that added it.")]
+    size: Annotated[int, SIZE_OR_NOTHING.says("How large it should be; 0 takes all of it back.")]
 
 
 class WriteStep(Action):

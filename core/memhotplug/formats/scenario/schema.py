@@ -43,6 +43,7 @@ _EXAMPLES: Final[Mapping[str, Schema]] = {
     "release": {"name": "app"},
     "remove": {"range": "dimm0", "fails": "EBUSY"},
     "eject": {"range": "dimm0"},
+    "resize": {"range": "vm0", "size": "2G"},
     "expect": {"zone": "Movable", "node": 0, "managed": 258048},
 }
 

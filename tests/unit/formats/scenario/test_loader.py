@@ -283,7 +283,7 @@ BAD_TOPS = {
     "sections in the order of the document": (
         "schema: 1\nsteps: [x]\nmachine: y\n",
         "2:9: steps[0]: got x, expected one operation in a step, one of: add, online, offline, write, allocate, "
-        "release, remove, eject, expect",
+        "release, remove, eject, resize, expect",
     ),
 }
 

@@ -114,6 +114,7 @@ def test_every_operation_of_a_scenario_can_be_called(catalog: Any, load_step: Lo
         "write": {"path": "a", "value": "b"},
         "allocate": {"name": "a", "size": "1G"},
         "release": {"name": "app"},
+        "resize": {"range": "dimm0", "size": "1G"},
         "expect": {"zone": "Normal", "managed": 1},
     }
     keywords = by_op.get(op, {"range": "dimm0"})

@@ -19,6 +19,7 @@ from memhotplug.formats.scenario import (
     RangeSpec,
     ReleaseStep,
     RemoveStep,
+    ResizeStep,
     Scenario,
     Veto,
     WriteStep,
@@ -83,6 +84,8 @@ PATH = "an attribute below /sys/devices/system, such as memory/auto_online_block
         ("offline: {range: block 32-35}", OfflineStep(range=RangeSpec.blocks(32, 35))),
         ("remove: {range: dimm0, fails: EBUSY}", RemoveStep(range=DIMM0, fails="EBUSY")),
         ("eject: {range: dimm0}", EjectStep(range=DIMM0)),
+        ("resize: {range: dimm0, size: 0}", ResizeStep(range=DIMM0, size=0)),
+        ("resize: {range: dimm0, size: 3G}", ResizeStep(range=DIMM0, size=3 << 30)),
         (
             "write: {path: memory/vmemmap_hotplug, value: disable}",
             WriteStep(path="memory/vmemmap_hotplug", value="disable", capable=True),
@@ -126,6 +129,7 @@ def test_any_step_may_fail_or_be_vetoed(load_step: Load, op: str, event: str) ->
         "write": "path: a, value: b",
         "allocate": "name: a, size: 1G",
         "release": "name: app",
+        "resize": "range: dimm0, size: 0",
         "expect": "path: a",
     }.get(op, "range: dimm0")
     args = load_step(f"{op}: {{{keys}, fails: ENOMEM, veto: {{event: {event}, errno: EAGAIN}}}}").steps[-1].args
@@ -363,7 +367,7 @@ def test_a_bad_step_is_refused_at_its_place(step_error: ErrorOf, text: str, mess
     assert str(step_error(text)) == f"s.yaml:{message}"
 
 
-OPS = "one operation in a step, one of: add, online, offline, write, allocate, release, remove, eject, expect"
+OPS = "one operation in a step, one of: add, online, offline, write, allocate, release, remove, eject, resize, expect"
 
 
 @pytest.mark.parametrize(
