@@ -42,6 +42,7 @@ class ArchTraits:
         largest_leaf: bytes that one leaf of the direct map maps at most.
         zones: the zones that lie at fixed addresses on every machine: name, first byte, first byte behind.
         boot_holes: bytes, half-open, that are memory on no machine.
+        firmware_holes: the same for a machine whose firmware keeps what firmware usually keeps.
         log_signs: regular expressions for lines that no other architecture's kernel logs.
         is_assumed: whether a command assumes it where nobody says which architecture is meant.
     """
@@ -53,6 +54,7 @@ class ArchTraits:
     largest_leaf: int = 1 << 30
     zones: tuple[tuple[str, int, int], ...] = ()
     boot_holes: tuple[tuple[int, int], ...] = ()
+    firmware_holes: tuple[tuple[int, int], ...] = ()
     log_signs: tuple[str, ...] = ()
     is_assumed: bool = False
 
@@ -73,8 +75,10 @@ class DriverTraits:
         own_unit: whether it adds parts of memory blocks, in a unit of its own.
         room_key: its own key of ``add`` that says how large the device may grow; a device of many ranges is then
             played piece by piece. None if it has no such key.
-        takes_windows: whether it makes memory of ranges that firmware shows in /proc/iomem: CXL windows,
-            persistent memory, dax devices.
+        windows: regular expressions for the beginning of names in /proc/iomem that are ranges of which it could make
+            memory; one inside another counts.
+        devices: the same for names that are devices of which it makes memory; the outermost counts, and the window
+            that it lies in does not.
         attribute: the file below /sys/devices/system that makes it add one memory block at the address that is
             written there; None if it has none.
     """
@@ -88,7 +92,8 @@ class DriverTraits:
     rolls_back: bool = False
     own_unit: bool = False
     room_key: str | None = None
-    takes_windows: bool = False
+    windows: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
     attribute: str | None = None
 
     @property

@@ -27,6 +27,7 @@ class KeySpec:
         choices: the words that ``word`` accepts; empty for any single word.
         minimum: smallest value of ``size``, ``size_list`` (each) or ``int``; None is 1 for sizes and 0 for int.
         maximum: largest such value; None is no limit of the driver's own.
+        power_of_two: whether ``size`` must be one.
         replaces_size: for ``size`` and ``size_list``: whoever gives this key leaves out ``size``, which
             is then the sum of what this key says.
     """
@@ -36,6 +37,7 @@ class KeySpec:
     choices: tuple[str, ...] = ()
     minimum: int | None = None
     maximum: int | None = None
+    power_of_two: bool = False
     replaces_size: bool = False
 
     def __post_init__(self) -> None:
@@ -43,5 +45,7 @@ class KeySpec:
             raise ValueError(f"kind is one of {', '.join(get_args(KeyKind))}, not {self.kind!r}")
         if self.choices and self.kind != "word":
             raise ValueError(f"choices belong to a key of kind word, not {self.kind}")
+        if self.power_of_two and self.kind != "size":
+            raise ValueError(f"power_of_two belongs to a key of kind size, not {self.kind}")
         if self.replaces_size and self.kind not in ("size", "size_list"):
             raise ValueError(f"replaces_size belongs to a key of kind size or size_list, not {self.kind}")

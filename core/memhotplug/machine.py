@@ -120,7 +120,7 @@ class Machine:
                     page_size=spec.page_size,
                     memory_block_size=spec.memory_block_size,
                     physical_address_bits=spec.physical_address_bits,
-                    options={} if spec.rzm is None else {"rzm": spec.rzm},
+                    options=spec.options,
                     cmdline=spec.cmdline,
                     sparsemem_vmemmap=spec.sparsemem_vmemmap,
                 )

@@ -43,7 +43,8 @@ def driver_traits() -> DriverTraits:
     """Device-dax instances, which any architecture may have: they come from firmware, a CXL region or pmem."""
     return DriverTraits(
         aliases=("kmem", "device_dax", "dax_kmem", "cxl"),
-        takes_windows=True,
+        windows=("CXL Window", "Persistent Memory"),
+        devices=(r"dax\d+\.\d+$",),
     )
 
 

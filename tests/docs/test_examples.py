@@ -147,6 +147,13 @@ def test_every_other_key_is_documented() -> None:
     assert keys_of(SnapshotRef) == ["path", "step"]
 
 
+def test_keys_of_architectures_are_documented() -> None:
+    """Each key of `machine` that a built-in architecture declares is named with it."""
+    told = re.findall(r"(\w+) has `(\w+)`", SCENARIOS_DOC)
+    ours = Installed()
+    assert told == [(name, key) for name in ours.names("arch") for key in ours.machine_keys(name)]
+
+
 def test_keys_of_drivers_are_documented() -> None:
     """Each key that a built-in driver declares stands in the table."""
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", SCENARIOS_DOC, re.MULTILINE)

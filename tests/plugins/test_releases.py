@@ -8,7 +8,7 @@ import pytest
 from tests.kernels import MAINLINE, MAINLINE_LIST, since
 
 from memhotplug import InputError, Machine
-from memhotplug.engine.releases import choose_profile
+from memhotplug.naming import choose_profile
 
 Boot = Callable[..., Machine]
 

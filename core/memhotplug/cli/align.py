@@ -49,15 +49,12 @@ _EXPECTED: Final = "a range such as 0x100200000+1G"
 @click.command(help=_HELP, short_help="Say what alignment strands, and the next legal address.")
 @click.option("--range", "ranges", metavar="0xSTART+SIZE", multiple=True, help="A range; may be given several times.")
 @click.option("--iomem", metavar="FILE", help="Take CXL windows, persistent memory and dax devices from an iomem.")
-@click.option(
-    "--driver",
-    type=click.Choice(["acpi", "dax"]),
-    help="Who adds the ranges; default acpi, with --iomem dax.",
-)
+@click.option("--driver", metavar="DRIVER", help="Who adds the ranges, such as acpi or dax; default the architecture's "
+              "usual driver, with --iomem the one that takes such ranges.")  # fmt: skip
 @click.option("--block-size", "sizes", metavar="SIZE", multiple=True, help="A memory block size; may be given several "
               "times; default: the architecture's own, compared with 128M to 2G.")  # fmt: skip
-@click.option("--arch", default="x86_64", show_default=True, help="The architecture.")
-@click.option("--kernel", default="linux-6.12", show_default=True, help="The kernel whose rules apply: a profile.")
+@click.option("--arch", metavar="ARCH", help="The architecture; default x86_64.")
+@click.option("--kernel", metavar="KERNEL", help="The kernel whose rules apply: a release or a profile; default 6.12.")
 @click.option("--memory", metavar="SIZE", default="4G", show_default=True, help="Boot memory of the machine.")
 @click.option("--page-size", metavar="SIZE", help="Base page size, where the architecture has a choice.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -66,22 +63,27 @@ def command(
     iomem: str | None,
     driver: str | None,
     sizes: tuple[str, ...],
-    arch: str,
-    kernel: str,
+    arch: str | None,
+    kernel: str | None,
     memory: str,
     page_size: str | None,
     as_json: bool,
 ) -> int:
     """Answer and return the exit status."""
     from memhotplug.commands.align.answer import MachineChoice, survey
+    from memhotplug.engine.memory_hotplug.presence import usual_driver, window_driver
     from memhotplug.errors import InputError
+    from memhotplug.naming import assumed_arch, assumed_kernel, resolve
 
-    windows = [*(_window(text) for text in ranges), *(_from_iomem(iomem) if iomem is not None else [])]
+    arch = resolve("arch", arch) if arch else assumed_arch()
+    kernel = resolve("profiles", kernel) if kernel else assumed_kernel()
+    taker = window_driver(arch)
+    windows = [*(_window(text) for text in ranges), *(_from_iomem(iomem, taker) if iomem is not None else [])]
     if not windows:
         raise click.UsageError("give a range with --range, or a file with --iomem")
     page = None if page_size is None else _size(page_size, "--page-size")
     choice = MachineChoice(arch=arch, kernel=kernel, memory=str(_size(memory, "--memory")), page_size=page)
-    chosen = driver or ("dax" if iomem is not None else "acpi")
+    chosen = resolve("drivers", driver) if driver else taker if iomem is not None else usual_driver(arch)
     wanted = [_size(text, "--block-size") for text in sizes]
     try:
         entries = survey(choice, windows, chosen, wanted)
@@ -153,7 +155,7 @@ def _window(text: str) -> Window:
     return Window(start=spec.start, size=spec.size)
 
 
-def _from_iomem(path: str) -> list[Window]:
+def _from_iomem(path: str, driver: str) -> list[Window]:
     from memhotplug.commands.align.answer import windows_of
     from memhotplug.commands.plan.textfile import read_text
     from memhotplug.formats.snapshot.iomem import is_hidden, parse_iomem
@@ -163,4 +165,4 @@ def _from_iomem(path: str) -> list[Window]:
     entries = parse_iomem(read_text(source), source)
     if is_hidden(entries):
         raise source.error("addresses, as root sees them", got="only zeros")
-    return windows_of(entries, lambda expected, got: source.error(expected, got=got))
+    return windows_of(entries, driver, lambda expected, got: source.error(expected, got=got))

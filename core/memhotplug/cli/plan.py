@@ -131,11 +131,12 @@ def _subject(options: dict[str, Any]) -> Subject:
         raise click.UsageError("give one of --boot, --from, --live and --oom-log")
     _check_company(options)
     from memhotplug.commands.plan import sources
+    from memhotplug.naming import assumed_arch
 
     kernel, cmdline = options["kernel"], options["cmdline"]
     if options["boot"]:
         return sources.from_boot(
-            options["boot"], arch=options["arch"] or "x86_64", kernel=kernel, profile=options["boot_profile"],
+            options["boot"], arch=options["arch"] or assumed_arch(), kernel=kernel, profile=options["boot_profile"],
             cmdline=cmdline or "", block_size=options["memory_block_size"], page_size=options["page_size"],
         )  # fmt: skip
     if options["oom_log"]:
@@ -172,8 +173,8 @@ def _with_driver(question: Question, subject: Subject) -> Question:
     """Fill in the architecture's usual driver, or check the one that was named."""
     from dataclasses import replace
 
-    from memhotplug.commands.plan.sources import check_name
     from memhotplug.engine.memory_hotplug.presence import usual_driver
+    from memhotplug.naming import resolve
 
     named = question.driver
-    return replace(question, driver=check_name("drivers", "--driver", named) if named else usual_driver(subject.arch))
+    return replace(question, driver=resolve("drivers", named) if named else usual_driver(subject.arch))

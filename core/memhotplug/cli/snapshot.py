@@ -75,7 +75,8 @@ def command(output: str, root: str, force: bool, as_json: bool) -> int:
 def _read_back(output: str) -> tuple[str | None, list[str], dict[str, object] | None]:
     """Return what is wrong with the snapshot, what a reader notes of it, and what machine it shows."""
     from memhotplug.errors import InputError
-    from memhotplug.formats.snapshot import open_snapshot, read_machine
+    from memhotplug.formats.snapshot import open_snapshot
+    from memhotplug.naming import read_machine
 
     try:
         machine = read_machine(open_snapshot(output))

@@ -31,7 +31,7 @@ _ATTRIBUTE = (6, 8)  # dev_dax_data.memmap_on_memory
 @hookimpl
 def driver_traits() -> DriverTraits:
     """CXL is wherever PCIe is; its windows are in /proc/iomem."""
-    return DriverTraits(takes_windows=True)
+    return DriverTraits(windows=("CXL Window",))
 
 
 @hookimpl

@@ -60,7 +60,7 @@ def arch_traits() -> ArchTraits:
 @hookimpl
 def machine_keys() -> Mapping[str, KeySpec]:
     """The increment is what the service processor says; without it, it is as large as a memory block."""
-    return {"rzm": KeySpec("size", "the increment of standby memory, a power of two")}
+    return {"rzm": KeySpec("size", "the increment of standby memory", power_of_two=True)}
 
 
 @hookimpl

@@ -30,7 +30,8 @@ __all__ = [
 
 @hookimpl
 def arch_traits() -> ArchTraits:
-    """Zones end where they do on every PC, and the video memory and ROMs below 1 MiB are memory on none.
+    """Zones end where they do on every PC, and the video memory and ROMs below 1 MiB are memory on none;
+    firmware keeps page 0 and the EBDA too.
 
     Models: arch/x86/mm/init.c:zone_sizes_init(), arch/x86/kernel/setup.c:trim_bios_range() (v5.2).
     """
@@ -39,6 +40,7 @@ def arch_traits() -> ArchTraits:
         drivers=("acpi",),
         zones=(("DMA", 0, 16 << 20), ("DMA32", 16 << 20, 4 << 30), ("Normal", 4 << 30, 1 << 64)),
         boot_holes=((0xA0000, 0x100000),),
+        firmware_holes=((0, 0x1000), (0x9F000, 0x100000)),
         log_signs=(r"RIP: 00[0-9a-f]{2}:",),
         is_assumed=True,
     )

@@ -1,13 +1,14 @@
 """What alignment strands: for ranges that a driver would add, under each memory block size.
 
-Whether a range is taken is never decided here. The driver says which ranges it adds (dax trims inwards, acpi
-takes them whole), the kernel's own check says EINVAL; only the distances are computed.
+Whether a range is taken is never decided here. The driver says which ranges it adds (one trims
+inwards, another takes them whole), the kernel's own check says EINVAL; only the distances are computed.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from memhotplug.commands.explain.trial import add_with_flags
@@ -18,6 +19,8 @@ from memhotplug.engine.memory_hotplug.sections import check_hotplug_memory_range
 from memhotplug.errors import InputError, MemoryHotplugError
 from memhotplug.formats.snapshot.iomem import IomemEntry
 from memhotplug.machine import Machine
+from memhotplug.manager import driver_traits
+from memhotplug.naming import assumed_arch, assumed_kernel, kernels
 from memhotplug.units import round_up
 
 __all__ = [
@@ -33,11 +36,9 @@ __all__ = [
     "windows_of",
 ]
 
-_OLDER: Final = "v2-2019"
 BLOCK_SIZES: Final = tuple(128 << (20 + shift) for shift in range(5))
 """The memory block sizes that are compared unless others are asked for, in bytes."""
 
-_WINDOWS: Final = ("CXL Window", "Persistent Memory")
 _FORCE: Final = "memory_hotplug.memmap_on_memory=force"
 
 
@@ -134,8 +135,8 @@ class BySize:
 class MachineChoice:
     """The machine whose rules count; its boot memory decides the default memory block size."""
 
-    arch: str = "x86_64"
-    kernel: str = "linux-6.12"
+    arch: str = field(default_factory=assumed_arch)
+    kernel: str = field(default_factory=assumed_kernel)
     memory: str = "4G"
     page_size: int | None = None
     cmdline: str = ""
@@ -178,7 +179,7 @@ def survey(
 
 
 def _with_blocks(choice: MachineChoice, size: int) -> tuple[MachineChoice, Machine]:
-    """Return the choice, or one with an older kernel if only that has blocks of a size (arm64: 1G before 5.12).
+    """Return the choice, or one with an older kernel if only that has blocks of a size (1G before 5.12, say).
 
     Returns:
         The choice that has such blocks, and its machine.
@@ -189,10 +190,17 @@ def _with_blocks(choice: MachineChoice, size: int) -> tuple[MachineChoice, Machi
     try:
         return choice, choice.boot(size)
     except InputError:
-        older = replace(choice, kernel=_OLDER)
-        if not _possible(older, size):
+        others = (replace(choice, kernel=kernel) for kernel in _older(choice.kernel))
+        having = next((other for other in others if _possible(other, size)), None)
+        if having is None:
             raise
-    return older, older.boot(size)
+    return having, having.boot(size)
+
+
+def _older(kernel: str) -> list[str]:
+    """Return the installed kernels that are older, the nearest first."""
+    known = kernels()
+    return known[: known.index(kernel)][::-1]
 
 
 def _possible(choice: MachineChoice, size: int) -> bool:
@@ -274,32 +282,35 @@ def _reserved(machine: Machine) -> int | None:
     return add_with_flags(kernel, kernel.flag("on_memory"), size, address).reserved or None
 
 
-def windows_of(entries: Iterable[IomemEntry], error: Callable[[str, str], Exception]) -> list[Window]:
-    """Return what could become memory in /proc/iomem: dax devices, CXL windows and persistent memory without one.
+def windows_of(entries: Iterable[IomemEntry], driver: str, error: Callable[[str, str], Exception]) -> list[Window]:
+    """Return what could become memory in /proc/iomem: a driver's devices, and its windows without one.
 
     Args:
+        driver: who knows such ranges by their names.
         error: makes the exception for what was expected and what was found.
 
     Raises:
         Exception: what ``error`` made, if there is no such range.
     """
-    rows = list(entries)
+    rows, traits = list(entries), driver_traits(driver)
     found = []
+
+    def is_device(name: str) -> bool:
+        return any(re.match(pattern, name) for pattern in traits.devices)
+
+    def is_window(name: str) -> bool:
+        return any(re.match(pattern, name) for pattern in traits.windows)
+
     for index, entry in enumerate(rows):
         inner = _inside(rows, index)
-        if _is_dax(entry.name):
-            if not any(_is_dax(outer.name) for outer in _outside(rows, index)):
+        if is_device(entry.name):
+            if not any(is_device(outer.name) for outer in _outside(rows, index)):
                 found.append(entry)
-        elif entry.name.startswith(_WINDOWS) and not any(_is_dax(e.name) or e.name.startswith(_WINDOWS) for e in inner):
+        elif is_window(entry.name) and not any(is_device(part.name) or is_window(part.name) for part in inner):
             found.append(entry)
     if not found:
-        raise error("a CXL window, persistent memory or a dax device in it", "none")
+        raise error(f"a range in it of which {driver} makes memory, such as a CXL window", "none")
     return [Window(start=entry.start, size=entry.end + 1 - entry.start, name=entry.name) for entry in found]
-
-
-def _is_dax(name: str) -> bool:
-    number, dot, part = name.removeprefix("dax").partition(".")
-    return name.startswith("dax") and bool(dot) and number.isdigit() and part.isdigit()
 
 
 def _inside(rows: Sequence[IomemEntry], index: int) -> list[IomemEntry]:

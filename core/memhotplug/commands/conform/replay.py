@@ -17,15 +17,15 @@ from memhotplug.contracts import AddRequest
 from memhotplug.engine.boot.recorded import kernel_from_machine
 from memhotplug.engine.memory_hotplug.add import device_blocks, eject, hot_add
 from memhotplug.engine.memory_hotplug.online import offline_blocks, online_blocks
-from memhotplug.engine.releases import choose_profile
+from memhotplug.engine.memory_hotplug.presence import usual_driver
 from memhotplug.errors import InputError, MemoryHotplugError, PluginError
-from memhotplug.formats.snapshot import RecordedMachine, RecordedOp, Recording, read_machine, read_recording
+from memhotplug.formats.snapshot import RecordedMachine, RecordedOp, Recording, read_recording
 from memhotplug.machine import Machine
 from memhotplug.model.blocks import OnlineType
+from memhotplug.naming import choose_profile, read_machine
 
 __all__ = ["FileResult", "Replay", "replay_file", "replay_recording"]
 
-_DRIVERS = {"powerpc": "pseries", "s390": "sclp"}
 _ONLINE_TYPES = {kind.label: kind for kind in OnlineType}
 _OK = "ok"
 
@@ -228,7 +228,7 @@ class Replay:
         if kernel.state.device_index(name) is not None:
             raise MemoryHotplugError(errno.EEXIST, f"there is a device {name!r} already")
         request = AddRequest(
-            driver=_DRIVERS.get(self.arch, "acpi"), name=name, size=op.size or 0, address=op.address, nid=op.node or 0
+            driver=usual_driver(self.arch), name=name, size=op.size or 0, address=op.address, nid=op.node or 0
         )
         try:
             hot_add(kernel, request)

@@ -9,8 +9,6 @@ from memhotplug.commands.explain.question import (
     Platform,
     Question,
     forget_machines,
-    kernels,
-    newest_kernel,
     platforms,
 )
 from memhotplug.commands.explain.trial import Trial, Verdict, add_by_driver, add_with_flags, hosting_flags, why_not
@@ -19,6 +17,7 @@ from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.presence import absence
 from memhotplug.errors import PluginError
 from memhotplug.manager import choose, names, own_keys
+from memhotplug.naming import kernels, newest_kernel, resolve
 
 __all__ = ["Row", "explain"]
 
@@ -35,11 +34,11 @@ def explain(question: Question) -> Row:
         InputError: no architecture has what is asked for. PluginError: a plugin is missing or broken.
     """
     forget_machines()
-    one = choose("profiles", question.kernel).name if question.kernel is not None else None
+    one = resolve("profiles", question.kernel) if question.kernel is not None else None
     if question.driver is None:
         chosen, drivers = [one or newest_kernel()], names("drivers")
     else:
-        chosen, drivers = [one] if one else kernels(), [choose("drivers", question.driver).name]
+        chosen, drivers = [one] if one else kernels(), [resolve("drivers", question.driver)]
     drivers, broken = _working(drivers) if question.driver is None else (drivers, [])
     rows: list[Row] = []
     if question.driver is None:

@@ -9,10 +9,11 @@ from functools import cache
 from memhotplug.engine.boot.sizes import BootConfig, boot_kernel
 from memhotplug.engine.kernel import Kernel
 from memhotplug.errors import InputError, PluginError, nearest
-from memhotplug.manager import arch_traits, choose, names
+from memhotplug.manager import arch_traits, names
+from memhotplug.naming import resolve
 from memhotplug.units import format_size
 
-__all__ = ["Platform", "Question", "forget_machines", "kernels", "newest_kernel", "platforms"]
+__all__ = ["Platform", "Question", "forget_machines", "platforms"]
 
 _BLOCK_SIZES = tuple(1 << shift for shift in range(24, 37))
 _FEW = (128 << 20, 256 << 20, 1 << 30, 2 << 30)
@@ -56,23 +57,6 @@ class Platform:
         return _boot(self.arch, self.kernel, self.page_size, self.block_size, self.mmu, cmdline)
 
 
-def newest_kernel() -> str:
-    """Return the name of the newest mainline profile.
-
-    Raises:
-        InputError: none is installed.
-    """
-    found = [name for name in kernels() if name.startswith("linux-")]
-    if not found:
-        raise InputError("an installed profile of mainline Linux (linux-…)", got="none")
-    return found[-1]
-
-
-def kernels() -> list[str]:
-    """Return the names of the installed profiles, oldest first, mainline behind the others."""
-    return sorted(names("profiles"), key=lambda name: name.startswith("linux-"))
-
-
 def platforms(question: Question, kernel: str, *, defaults_only: bool = False) -> list[Platform]:
     """Return the machines that a question is about under one kernel.
 
@@ -85,7 +69,7 @@ def platforms(question: Question, kernel: str, *, defaults_only: bool = False) -
     """
     found: list[Platform] = []
     refusals: list[InputError] = []
-    arches = names("arch") if question.arch is None else [choose("arch", question.arch).name]
+    arches = names("arch") if question.arch is None else [resolve("arch", question.arch)]
     _check_mmu(question, arches)
     for arch in arches:
         for page_size in _page_sizes(question, arch, kernel, defaults_only=defaults_only):

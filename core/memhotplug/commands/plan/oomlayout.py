@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from memhotplug.contracts import SizingRequest, ZoneLimit
+from memhotplug.contracts import ArchTraits, SizingRequest, ZoneLimit
 from memhotplug.engine.profile import KernelProfile
-from memhotplug.engine.releases import choose_profile
 from memhotplug.errors import InputError
 from memhotplug.formats.snapshot.extents import Extents, merge
 from memhotplug.formats.snapshot.records import RecordedBlock, RecordedNode, RecordedZone
@@ -21,15 +20,12 @@ from memhotplug.formats.snapshot.zoneinfo import Pageset
 from memhotplug.manager import Plugins
 from memhotplug.model.geometry import Geometry
 from memhotplug.model.zones import ZoneKind
+from memhotplug.naming import choose_profile, first_mainline
 from memhotplug.units import format_size, round_up
 
 __all__ = ["Layout", "LoggedZone", "place", "refused"]
 
 _KINDS: Final = {kind.label: kind for kind in ZoneKind}
-_OLDEST: Final = "linux-5.13"
-"""The profile whose sizes count for logs of a kernel that is older, or unknown."""
-_X86_LOW: Final = ((1, 0x9F), (0x100, 0x1000))
-"""ZONE_DMA of a PC, pfns: page 0, the EBDA and the ROMs below 1 MiB are not there."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +65,7 @@ class _Places:
     floors: Mapping[ZoneKind, int]
     ceilings: Mapping[ZoneKind, int]
     block_pages: int
+    page_size: int
     top: int = 0
     node: int | None = None
 
@@ -107,7 +104,7 @@ def place(zones: Sequence[LoggedZone], *, arch: str, release: str | None, page_s
     for kind in ZoneKind:
         for zone in sorted(zones, key=lambda zone: zone.node):
             if zone.name == kind.label and zone.pages["present"]:
-                found[zone.node, zone.name] = _extents(zone, kind, places, arch, source)
+                found[zone.node, zone.name] = _extents(zone, kind, places, plugins.arch_traits, source)
     records = tuple(_record(zone, found.get((zone.node, zone.name), ()), zones) for zone in zones)
     assumed = [
         f"zones where {arch} usually has them: their places are in no log",
@@ -125,10 +122,11 @@ def place(zones: Sequence[LoggedZone], *, arch: str, release: str | None, page_s
 
 
 def _profile(release: str | None) -> str:
+    """Return the profile whose sizes count; the oldest for a kernel that is older, or unknown."""
     try:
         return choose_profile(release)
     except InputError:
-        return _OLDEST
+        return first_mainline()
 
 
 def _geometry(plugins: Plugins, zones: Sequence[LoggedZone], page_size: int) -> Geometry:
@@ -149,32 +147,49 @@ def _places(plugins: Plugins, geometry: Geometry) -> _Places:
         floors[limit.kind], ceilings[limit.kind] = low, limit.end_pfn
         low = max(low, limit.end_pfn)
     floors[ZoneKind.MOVABLE] = geometry.pfn(max(base, geometry.hotplug_base))
-    return _Places(floors=floors, ceilings=ceilings, block_pages=geometry.pages_per_block)
+    return _Places(floors=floors, ceilings=ceilings, block_pages=geometry.pages_per_block, page_size=geometry.page_size)
 
 
-def _extents(zone: LoggedZone, kind: ZoneKind, places: _Places, arch: str, source: Source) -> Extents:
+def _extents(zone: LoggedZone, kind: ZoneKind, places: _Places, traits: ArchTraits, source: Source) -> Extents:
     present = zone.pages["present"]
-    if arch == "x86_64" and kind is ZoneKind.DMA:
-        return _x86_dma(zone, places, source)
+    fixed = next(((low, high) for name, low, high in traits.zones if name == zone.name), None)
+    parts = None if fixed is None else _between(traits.firmware_holes, *fixed)
+    if parts is not None:
+        page = places.page_size
+        low, high = ((start // page, end // page) for start, end in parts)
+        return _around_a_hole(zone, places, kind, low, high, source)
     start = places.take(zone, kind)
     ceiling = places.ceilings.get(kind)
-    if ceiling is not None and start + present > ceiling and arch == "x86_64":
+    if ceiling is not None and start + present > ceiling and fixed is not None:
         room = max(0, ceiling - start)
         raise refused(source, f"at most {room} present pages in zone {zone.name}", got=present, line=zone.line)
     return ((start, start + present),)
 
 
-def _x86_dma(zone: LoggedZone, places: _Places, source: Source) -> Extents:
-    """Return the extents of ZONE_DMA: all between 1 and 16 MiB, and below 640 KiB what is left.
+def _between(holes: Sequence[tuple[int, int]], start: int, end: int) -> Sequence[tuple[int, int]] | None:
+    """Return the two parts of a range, in bytes, that holes leave of it; None if there is none, or more than one."""
+    found, low = [], start
+    for first, last in (*holes, (end, end)):
+        if not start <= first <= last <= end:
+            return None
+        if low < first:
+            found.append((low, first))
+        low = last
+    return found if len(found) == 2 else None
+
+
+def _around_a_hole(
+    zone: LoggedZone, places: _Places, kind: ZoneKind, low: tuple[int, int], high: tuple[int, int], source: Source
+) -> Extents:
+    """Return the extents of a zone with a hole in it, pfns: all above the hole, and below it what is left.
 
     Models: arch/x86/kernel/setup.c:trim_bios_range(), trim_low_memory_range() (v5.2)
     """
     present = zone.pages["present"]
-    low, high = _X86_LOW
-    places.take(zone, ZoneKind.DMA)
+    places.take(zone, kind)
     places.top = max(places.top, high[1])
     if present > high[1] - 1:
-        raise refused(source, f"at most {high[1] - 1} present pages in zone DMA", got=present, line=zone.line)
+        raise refused(source, f"at most {high[1] - 1} present pages in zone {zone.name}", got=present, line=zone.line)
     rest = present - (high[1] - high[0])
     if rest <= 0:
         return ((high[1] - present, high[1]),)

@@ -19,6 +19,7 @@ from memhotplug.formats.snapshot import RecordedMachine, SnapshotFiles, Snapshot
 from memhotplug.formats.snapshot.attributes import kernel_arch
 from memhotplug.formats.snapshot.disagree import disagreements
 from memhotplug.formats.snapshot.source import Note
+from memhotplug.naming import arches, architectures, assumed_arch
 
 __all__ = ["OomReport", "parse_oom_log", "read_oom_log"]
 
@@ -39,12 +40,6 @@ _KILLER: Final = re.compile(
 _RELEASE: Final = re.compile(r"(?:Not tainted|Tainted: [A-Z ]*[A-Z]) +(\d+\.\d+\S*) +#\d")
 _VERSION: Final = re.compile(r"Linux version (\d+\.\d+\S*)")
 _CMDLINE: Final = re.compile(r"(?:Kernel command line|Command line): (.*)")
-_ARCH_SIGNS: Final = (
-    (re.compile(r"RIP: 00[0-9a-f]{2}:"), "x86_64"),
-    (re.compile(r"\bpstate: [0-9a-f]{8}"), "arm64"),
-    (re.compile(r"\bNIP:? +\[?[0-9a-f]{16}"), "powerpc"),
-    (re.compile(r"\bKrnl PSW : "), "s390"),
-)
 _ZONE: Final = re.compile(rf"(?:\bNode (\d{{1,4}}) )?\b({_ZONES}) free:(.*)")
 _RESERVE: Final = re.compile(r"\blowmem_reserve\[\]:((?: -?\d+)*)")
 _CHUNKS: Final = re.compile(rf"(?:\bNode (\d{{1,4}}) )?\b({_ZONES}): (\d+\*\d+kB.*)")
@@ -142,6 +137,7 @@ class _Reader:
         self.release: str | None = None
         self.cmdline: str | None = None
         self.arch: str | None = None
+        self.signs = [(re.compile(sign), arch) for arch, traits in arches().items() for sign in traits.log_signs]
 
     def line(self, text: str, number: int) -> None:
         failure = _FAILURE.match(text) or _KILLER.match(text)
@@ -177,7 +173,7 @@ class _Reader:
         cmdline = _CMDLINE.match(text)
         if cmdline:
             self.cmdline = cmdline[1].strip()
-        for sign, arch in _ARCH_SIGNS:
+        for sign, arch in self.signs:
             if sign.search(text):
                 self.arch = arch
 
@@ -265,8 +261,8 @@ class _Reader:
         page = (block.smallest or 4) << 10
         chosen = arch or self._arch(block, release)
         if chosen is None:
-            chosen = "x86_64"
-            notes.append(_inferred("architecture x86_64: the log does not tell"))
+            chosen = assumed_arch()
+            notes.append(_inferred(f"architecture {chosen}: the log does not tell"))
         for value, what in ((release, "kernel release"), (self.cmdline, "command line")):
             if value is None:
                 notes.append(_inferred(f"{what} unknown: the log does not tell"))
@@ -282,7 +278,8 @@ class _Reader:
             source=self.source, kind="directory", step=None, meta=SnapshotMeta(kernel_release=release), files={}
         )
         names = {name for _, name in block.zones}
-        return kernel_arch(files) or self.arch or ("x86_64" if {"DMA", "DMA32"} <= names else None)
+        known = architectures()
+        return kernel_arch(files, known) or self.arch or known.by_zones(names)
 
     def _logged(self, key: tuple[int, str], zone: _Zone, page: int) -> LoggedZone:
         pages = {}

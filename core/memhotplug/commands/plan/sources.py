@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -12,9 +11,18 @@ from typing import TYPE_CHECKING, Final
 from memhotplug.commands.plan.bootline import crash_kernel, not_counted
 from memhotplug.commands.plan.question import Subject
 from memhotplug.engine.boot.sizes import RESERVES, BootConfig, Reserve, boot_kernel
-from memhotplug.errors import InputError, nearest
+from memhotplug.errors import InputError
 from memhotplug.machine import Machine
-from memhotplug.manager import names
+from memhotplug.manager import arch_traits
+from memhotplug.naming import (
+    architectures,
+    assumed_arch,
+    assumed_kernel,
+    choose_profile,
+    is_mainline,
+    oldest_profile,
+    resolve,
+)
 from memhotplug.units import format_size, parse_size
 
 if TYPE_CHECKING:
@@ -22,56 +30,15 @@ if TYPE_CHECKING:
     from memhotplug.formats.snapshot import RecordedMachine
 
 __all__ = [
-    "DEFAULT_KERNEL",
-    "check_name",
     "from_boot",
     "from_oom_log",
     "from_recorded",
     "from_snapshot",
-    "profile_of",
     "read_steps",
 ]
 
-DEFAULT_KERNEL: Final = "linux-6.12"
-"""The profile that a plan assumes when nothing says which kernel it is."""
-
 _QUIET: Final = "nothing else allocates or frees memory meanwhile, and nothing is reclaimed or compacted"
 _NOT_SELF_HOSTED: Final = "memory_hotplug.memmap_on_memory=N"
-_X86_DMA_END: Final = 16 << 20
-_X86_HOLE: Final = (0xA0000, 0x100000)  # video memory and ROMs: no RAM on any PC
-
-
-def check_name(kind: str, option: str, name: str) -> str:
-    """Return the name of an installed plugin.
-
-    Args:
-        kind: ``arch``, ``profiles`` or ``drivers``.
-        option: what the user typed it behind.
-
-    Raises:
-        InputError: there is none of that name; with the nearest.
-    """
-    known = names(kind)
-    if name in known:
-        return name
-    raise InputError(f"one of {', '.join(known)}", got=name, path=option, nearest=nearest(name, known))
-
-
-def profile_of(kernel: str) -> str:
-    """Return the profile that is meant by its name or by a kernel release such as ``6.12.107+deb13``.
-
-    Raises:
-        InputError: neither.
-    """
-    release = kernel.removeprefix("linux-")
-    if kernel in names("profiles") or not re.match(r"\d+\.\d+", release):
-        return check_name("profiles", "--kernel", kernel)
-    from memhotplug.engine.releases import choose_profile
-
-    try:
-        return choose_profile(release)
-    except InputError as problem:
-        raise InputError(problem.expected, got=kernel, path="--kernel") from None
 
 
 def from_boot(
@@ -83,15 +50,15 @@ def from_boot(
     Args:
         profile: name of the boot reserve that is assumed, ``lean`` or ``distro``.
     """
-    check_name("arch", "--arch", arch)
-    chosen = profile_of(kernel) if kernel else DEFAULT_KERNEL
+    arch = resolve("arch", arch)
+    chosen = resolve("profiles", kernel) if kernel else assumed_kernel()
     config = partial(BootConfig, arch=arch, profile=chosen, memory_block_size=block_size, page_size=page_size)
 
     def boot(reserve: Reserve, boot_size: int) -> Machine:
         taken = replace(reserve, image=reserve.image + crash_kernel(cmdline, boot_size))
         booted = boot_kernel(config(memory=((0, boot_size),), cmdline=cmdline, reserve=taken))
-        if arch == "x86_64":
-            _without_hole(booted, *_X86_HOLE)
+        for hole in arch_traits(arch).boot_holes:
+            _without_hole(booted, *hole)
         return Machine(booted)
 
     reserve = RESERVES[profile]
@@ -114,10 +81,10 @@ def _boot_assumptions(
     )
     crash = crash_kernel(cmdline, size)
     kept = f"no SWIOTLB, {f'{format_size(crash)} for a crash kernel' if crash else 'no crashkernel'}"
-    if arch == "x86_64":
-        yield f"boot memory has no holes but the one of every PC, from 640K to 1M; {kept}"
-    else:
-        yield f"boot memory has no holes; {kept}"
+    holes = " and ".join(
+        f"from {format_size(low)} to {format_size(high)}" for low, high in arch_traits(arch).boot_holes
+    )
+    yield f"boot memory has no holes{f' but the one of every {arch} machine, {holes}' if holes else ''}; {kept}"
     for parameter in not_counted(cmdline):
         yield f"what {parameter} takes of boot memory is not counted"
     if assumed_kernel:
@@ -142,7 +109,8 @@ def from_snapshot(
     path: str | Path, *, step: int | None, arch: str | None, kernel: str | None, cmdline: str | None
 ) -> Subject:
     """Return a recorded machine: a directory, an archive, an sos report, or a recording; ``/`` is this machine."""
-    from memhotplug.formats.snapshot import open_snapshot, read_machine
+    from memhotplug.formats.snapshot import open_snapshot
+    from memhotplug.naming import read_machine
 
     machine = read_machine(open_snapshot(path, step))
     source = "this machine" if str(path) == "/" else str(path)
@@ -167,9 +135,9 @@ def from_recorded(
     which = arch or machine.arch or _arch_by_zones(machine)
     if which is None:
         raise InputError("--arch, since nothing recorded tells the architecture", file=machine.file)
-    check_name("arch", "--arch", which)
+    which = resolve("arch", which)
     older = None if kernel else _older(machine)
-    chosen = profile_of(kernel) if kernel else older or _recorded_profile(machine)
+    chosen = resolve("profiles", kernel) if kernel else older or _recorded_profile(machine)
     line = _recorded_line(machine) if cmdline is None else cmdline
     if older:
         line += f" {_NOT_SELF_HOSTED}"
@@ -201,25 +169,21 @@ def _impossible(machine: RecordedMachine, problem: InputError) -> InputError:
 
 
 def _arch_by_zones(machine: RecordedMachine) -> str | None:
-    """Return x86_64 if the DMA zone ends at 16 MiB, which it does nowhere else."""
+    """Return the architecture whose DMA zone always ends where the recorded one does, and no other's does."""
     dma = next((zone for zone in machine.zones if zone.name == "DMA" and zone.start_pfn is not None), None)
     if dma is None or dma.start_pfn is None:
         return None
     end = (dma.start_pfn + dma.spanned) * machine.page_size
-    return "x86_64" if end == _X86_DMA_END else None
+    return architectures().by_zone_end(dma.name, end)
 
 
 def _older(machine: RecordedMachine) -> str | None:
     """Return the profile that stands for a kernel that is older than all of them, None if it is not."""
-    from memhotplug.engine.releases import oldest_profile
-
     return oldest_profile(machine.kernel_release) if machine.kernel_release else None
 
 
 def _recorded_profile(machine: RecordedMachine) -> str:
-    from memhotplug.engine.releases import choose_profile
-
-    return choose_profile(machine.kernel_release) if machine.kernel_release else DEFAULT_KERNEL
+    return choose_profile(machine.kernel_release) if machine.kernel_release else assumed_kernel()
 
 
 def _recorded_line(machine: RecordedMachine) -> str:
@@ -233,7 +197,8 @@ def _recorded_assumptions(
 ) -> Iterator[str]:
     yield _QUIET
     if guessed_arch:
-        yield f"architecture {guessed_arch}, since the DMA zone ends at 16 MiB; nothing else tells"
+        end = next(high for zone, _, high in arch_traits(guessed_arch).zones if zone == "DMA")
+        yield f"architecture {guessed_arch}, since the DMA zone ends at {format_size(end)}; nothing else tells"
     if kernel is None:
         release = machine.kernel_release
         older = ", which is older than that and never hosts a memmap in the memory it describes"
@@ -246,7 +211,7 @@ def _recorded_assumptions(
 
 def _default_parameters(machine: RecordedMachine, chosen: str, line: str) -> Iterator[str]:
     """Yield what the module's parameters are taken to be where neither their files nor a command line tell."""
-    if machine.parameters or "memory_hotplug." in line or not chosen.startswith("linux-"):
+    if machine.parameters or "memory_hotplug." in line or not is_mainline(chosen):
         return
     told = "the recorded command line sets none" if machine.cmdline else "nothing recorded tells"
     yield f"memory_hotplug.memmap_on_memory=N and its other parameters as a kernel has them by default: {told}"
@@ -257,7 +222,7 @@ def from_oom_log(path: str, *, arch: str | None, kernel: str | None, cmdline: st
     from memhotplug.commands.plan.oomlog import read_oom_log
 
     report = read_oom_log(path)
-    return from_recorded(report.machine, arch=arch or "x86_64", kernel=kernel, cmdline=cmdline, source=path)
+    return from_recorded(report.machine, arch=arch or assumed_arch(), kernel=kernel, cmdline=cmdline, source=path)
 
 
 def read_steps(path: str) -> list[int]:

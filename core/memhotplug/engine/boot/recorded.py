@@ -21,7 +21,7 @@ from memhotplug.engine.boot.sizes import parse_cmdline
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.sparse_vmemmap import pair_runs
 from memhotplug.errors import InputError
-from memhotplug.formats.snapshot import RecordedMachine, RecordedZone, open_snapshot, read_machine
+from memhotplug.formats.snapshot import RecordedMachine, RecordedZone, open_snapshot
 from memhotplug.formats.snapshot.infer import blocks_of_zones
 from memhotplug.formats.snapshot.iomem import IomemEntry
 from memhotplug.formats.snapshot.placement import place_free
@@ -35,6 +35,7 @@ from memhotplug.model.resources import SYSTEM_RAM, Resource, ResourceTable
 from memhotplug.model.state import Allocation
 from memhotplug.model.vmemmap import MapRuns, Source
 from memhotplug.model.zones import Node, Zone, ZoneKind
+from memhotplug.naming import read_machine
 
 if TYPE_CHECKING:
     from memhotplug.formats.scenario.models import MachineSpec

@@ -82,7 +82,7 @@ def usual_driver(arch: str) -> str:
 def window_driver(arch: str) -> str:
     """Return who makes memory of the ranges that firmware shows, the usual driver if nobody does."""
     found = drivers_of(arch)
-    return next((name for name in found if driver_traits(name).takes_windows), usual_driver(arch))
+    return next((name for name in found if driver_traits(name).windows), usual_driver(arch))
 
 
 def attribute_driver(attribute: str) -> str | None:

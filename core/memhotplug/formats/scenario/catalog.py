@@ -19,8 +19,20 @@ class Catalog(Protocol):
         """Return the installed names of a kind: ``arch``, ``profiles``, ``drivers`` or ``policies``."""
         ...
 
+    def canonical(self, kind: str, word: str) -> str | None:
+        """Return the installed name that a word means: itself, or what it is an alias of; None if nothing."""
+        ...
+
+    def suggestion(self, kind: str, word: str) -> str | None:
+        """Return the name or alias that is nearest to a word that means nothing, None if none is near."""
+        ...
+
     def driver_keys(self, name: str) -> Mapping[str, KeySpec]:
         """Return the keys of ``add`` that only the driver ``name`` has."""
+        ...
+
+    def machine_keys(self, name: str) -> Mapping[str, KeySpec]:
+        """Return the keys of ``machine`` that only the architecture ``name`` has."""
         ...
 
     def using(self, files: Sequence[str]) -> AbstractContextManager[None]:
@@ -34,7 +46,8 @@ class CatalogCache:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._names: dict[str, list[str]] = {}
-        self._keys: dict[str, Mapping[str, KeySpec]] = {}
+        self._keys: dict[tuple[str, str], Mapping[str, KeySpec]] = {}
+        self._meant: dict[tuple[str, str], str | None] = {}
 
     def names(self, kind: str) -> list[str]:
         """Return the installed names of a kind, ascending."""
@@ -44,9 +57,27 @@ class CatalogCache:
 
     def driver_keys(self, name: str) -> Mapping[str, KeySpec]:
         """Return the keys of ``add`` that only the driver ``name`` has."""
-        if name not in self._keys:
-            self._keys[name] = self._catalog.driver_keys(name)
-        return self._keys[name]
+        if ("drivers", name) not in self._keys:
+            self._keys["drivers", name] = self._catalog.driver_keys(name)
+        return self._keys["drivers", name]
+
+    def machine_keys(self, name: str) -> Mapping[str, KeySpec]:
+        """Return the keys of ``machine`` that only the architecture ``name`` has."""
+        if ("arch", name) not in self._keys:
+            self._keys["arch", name] = self._catalog.machine_keys(name)
+        return self._keys["arch", name]
+
+    def canonical(self, kind: str, word: str) -> str | None:
+        """Return the installed name that a word means, None if it means nothing."""
+        if word in self.names(kind):
+            return word
+        if (kind, word) not in self._meant:
+            self._meant[kind, word] = self._catalog.canonical(kind, word)
+        return self._meant[kind, word]
+
+    def suggestion(self, kind: str, word: str) -> str | None:
+        """Return the name or alias that is nearest to a word that means nothing, None if none is near."""
+        return self._catalog.suggestion(kind, word)
 
     def using(self, files: Sequence[str]) -> AbstractContextManager[None]:
         """Return a block in which plugins from files count as installed; nothing may have been asked before."""

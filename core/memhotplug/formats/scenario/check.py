@@ -79,7 +79,8 @@ def read_key(spec: KeySpec, value: object) -> object:
 
 
 def _size(spec: KeySpec, value: object) -> int:
-    return read_size(value, minimum=1 if spec.minimum is None else spec.minimum, maximum=spec.maximum)
+    minimum = 1 if spec.minimum is None else spec.minimum
+    return read_size(value, minimum=minimum, maximum=spec.maximum, power_of_two=spec.power_of_two)
 
 
 def _size_list(spec: KeySpec, value: object) -> object:
@@ -127,11 +128,16 @@ def check_record(model: type[R], data: object, problems: list[Problem]) -> R | N
 
 
 def check_machine(data: object, catalog: Catalog, problems: list[Problem]) -> MachineSpec | None:
-    """Return the machine; its architecture and its kernel must be installed."""
-    machine = check_record(MachineSpec, data, problems)
-    if isinstance(data, Mapping):
-        for key, kind in (("arch", "arch"), ("kernel", "profiles")):
-            problems.extend(_not_installed(data, key, kind, catalog))
+    """Return the machine, with the installed names of its architecture and its kernel, whatever they were called."""
+    if not isinstance(data, Mapping):
+        return check_record(MachineSpec, data, problems)
+    named: dict[str, str] = {}
+    unknown: list[Problem] = []
+    for key, kind in (("arch", "arch"), ("kernel", "profiles")):
+        named |= _meant(data, key, kind, catalog, unknown)
+    own = catalog.machine_keys(named["arch"]) if "arch" in named else None
+    machine = check_record(MachineSpec, {**_split(data, keys_of(MachineSpec), own, problems), **named}, problems)
+    problems.extend(unknown)
     return machine
 
 
@@ -143,15 +149,17 @@ def check_drivers(data: object, catalog: Catalog, problems: list[Problem]) -> di
     policies: dict[str, DriverPolicy] = {}
     installed = catalog.names("drivers")
     expected = _installed("drivers", installed)
-    for name, policy in data.items():
-        if name not in installed:
-            problems.append(Problem((name,), expected, "key", names=tuple(installed)))
+    for word, policy in data.items():
+        name = catalog.canonical("drivers", word) if isinstance(word, str) else None
+        if name is None or name in policies:
+            again = f"each driver once; this is {name} again"
+            problems.append(Problem((word,), expected if name is None else again, "key", names=tuple(installed)))
             continue
         found: list[Problem] = []
         record = check_record(DriverPolicy, policy, found)
         if record is not None and record.policy not in (None, OWN_POLICY):
             found.extend(_no_policy(record.policy, catalog.names("policies")))
-        problems.extend(problem.below((name,)) for problem in found)
+        problems.extend(problem.below((word,)) for problem in found)
         if record is not None:
             policies[name] = record
     return policies
@@ -160,12 +168,14 @@ def check_drivers(data: object, catalog: Catalog, problems: list[Problem]) -> di
 def check_explore(data: object, catalog: Catalog, problems: list[Problem]) -> ExploreSpec | None:
     """Return what may be explored; the drivers must be installed."""
     explore = check_record(ExploreSpec, data, problems)
-    installed = catalog.names("drivers")
-    for name in (explore.drivers or ()) if explore is not None else ():
-        if name not in installed:
-            where: Where = ("drivers",)
-            problems.append(Problem(where, _installed("drivers", installed), nearest=suggest(name, installed)))
-    return explore
+    if explore is None or not explore.drivers:
+        return explore
+    named = {word: catalog.canonical("drivers", word) for word in explore.drivers}
+    for word, name in named.items():
+        if name is None:
+            expected = _installed("drivers", catalog.names("drivers"))
+            problems.append(Problem(("drivers",), expected, nearest=catalog.suggestion("drivers", word)))
+    return explore.model_copy(update={"drivers": tuple(name for name in named.values() if name is not None)})
 
 
 def _no_policy(name: str | None, installed: list[str]) -> Iterator[Problem]:
@@ -180,14 +190,17 @@ def _installed(kind: str, names: list[str]) -> str:
     return f"an installed {word}, {one_of(names)}" if names else f"an installed {word}; none is installed"
 
 
-def _not_installed(data: Mapping[str, Any], key: str, kind: str, catalog: Catalog) -> Iterator[Problem]:
+def _meant(data: Mapping[str, Any], key: str, kind: str, catalog: Catalog, problems: list[Problem]) -> dict[str, str]:
+    """Return a key with the installed name that its value means; nothing where it means none, which is a problem."""
     try:
         word = read_text(data.get(key), empty=False)
     except RefusedError:
-        return  # the model says so
-    names = catalog.names(kind)
-    if word not in names:
-        yield Problem((key,), _installed(kind, names), nearest=suggest(word, names))
+        return {}  # the model says so
+    name = catalog.canonical(kind, word)
+    if name is not None:
+        return {key: name}
+    problems.append(Problem((key,), _installed(kind, catalog.names(kind)), nearest=catalog.suggestion(kind, word)))
+    return {}
 
 
 def check_step(op: str, data: object, catalog: Catalog, problems: list[Problem]) -> Action | None:
@@ -199,8 +212,23 @@ def check_step(op: str, data: object, catalog: Catalog, problems: list[Problem])
 
 def _split_add(data: Mapping[str, Any], catalog: Catalog, problems: list[Problem]) -> dict[str, object]:
     """Return what is common to all drivers, with the driver's own keys read into ``options``."""
-    common = keys_of(AddStep)
-    own = _driver_keys(data, catalog, problems)
+    named = _meant(data, "driver", "drivers", catalog, problems)
+    own = catalog.driver_keys(named["driver"]) if named else None
+    rest = _split(data, keys_of(AddStep), own, problems)
+    options = rest["options"]
+    assert isinstance(options, dict)
+    _sum_up_size(data, own or {}, options, rest, problems)
+    return {**rest, **named}
+
+
+def _split(
+    data: Mapping[str, Any], common: list[str], own: Mapping[str, KeySpec] | None, problems: list[Problem]
+) -> dict[str, object]:
+    """Return the common keys of a mapping, and a plugin's own ones, read, as ``options``.
+
+    Args:
+        own: None if the plugin is not known: its keys are passed over then.
+    """
     options: dict[str, object] = {}
     rest: dict[str, object] = {"options": options}
     for key, value in data.items():
@@ -210,19 +238,7 @@ def _split_add(data: Mapping[str, Any], catalog: Catalog, problems: list[Problem
             _read_option(key, own[key], value, options, problems)
         elif own is not None:
             problems.append(unknown_key((key,), [*common, *own]))
-    _sum_up_size(data, own or {}, options, rest, problems)
     return rest
-
-
-def _driver_keys(data: Mapping[str, Any], catalog: Catalog, problems: list[Problem]) -> Mapping[str, KeySpec] | None:
-    if "driver" not in data:
-        return None
-    wrong = list(_not_installed(data, "driver", "drivers", catalog))
-    problems.extend(wrong)
-    try:
-        return None if wrong else catalog.driver_keys(read_text(data["driver"], empty=False))
-    except RefusedError:
-        return None
 
 
 def _read_option(key: str, spec: KeySpec, value: object, options: dict[str, object], problems: list[Problem]) -> None:

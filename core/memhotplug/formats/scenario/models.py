@@ -273,7 +273,9 @@ class MachineSpec(Record):
     ] = None
     cmdline: Annotated[str, TEXT.says("The kernel command line.")] = ""
     sparsemem_vmemmap: Annotated[bool, BOOL.says("CONFIG_SPARSEMEM_VMEMMAP; default true.")] = True
-    rzm: Annotated[int | None, POWER_SIZE.says("s390: the increment of standby memory.")] = None
+    options: dict[str, object] = Field(default_factory=dict)
+
+    INTERNAL: ClassVar[frozenset[str]] = frozenset(("options",))
 
     @classmethod
     def conflicts(cls, keys: Sequence[str]) -> Iterator[Conflict]:

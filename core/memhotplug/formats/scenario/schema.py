@@ -112,10 +112,22 @@ def _machine(catalog: Catalog) -> Schema:
     nodes = {"type": "array", "minItems": 1, "items": _record(BootMemory)}
     properties["memory"]["anyOf"] = [dict(SIZE.schema), nodes]
     properties["snapshot"]["anyOf"] = [{"type": "string", "minLength": 1}, _record(SnapshotRef)]
+    own = {name: catalog.machine_keys(name) for name in properties["arch"]["enum"]}
+    for name, keys in own.items():
+        for key in keys:
+            properties.setdefault(key, _key(keys[key]) | {"description": f"{name}: {keys[key].help}"})
+    rules = [_only_of(name, [key for key in keys if key in properties]) for name, keys in own.items() if keys]
     return schema | {
+        **({"allOf": rules} if rules else {}),
         "oneOf": [{"required": ["memory"]}, {"required": ["snapshot"]}],
         "examples": [_MACHINE_EXAMPLE],
     }
+
+
+def _only_of(arch: str, keys: Sequence[str]) -> Schema:
+    """Refuse an architecture's own keys on every other one."""
+    mine = {"properties": {"arch": {"const": arch}}, "required": ["arch"]}
+    return {"if": _any_of(keys), "then": mine}
 
 
 def _plugins() -> Schema:

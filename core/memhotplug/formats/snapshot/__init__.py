@@ -5,6 +5,7 @@
 needs NumPy) chooses where the recorded free pages lie.
 """
 
+from memhotplug.formats.snapshot.arches import ArchFacts, Architectures
 from memhotplug.formats.snapshot.files import open_snapshot
 from memhotplug.formats.snapshot.read import RecordedBlock, RecordedMachine, RecordedNode, RecordedZone, read_machine
 from memhotplug.formats.snapshot.recording import KPageFlags, RecordedOp, RecordedStep, Recording, read_recording
@@ -12,6 +13,8 @@ from memhotplug.formats.snapshot.source import LIMITS, Limits, Note, SnapshotFil
 
 __all__ = [
     "LIMITS",
+    "ArchFacts",
+    "Architectures",
     "KPageFlags",
     "Limits",
     "Note",

@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from memhotplug.formats.snapshot.layout import ARCH_NAMES, MEMORY, PARAMETERS
+from memhotplug.errors import nearest
+from memhotplug.formats.snapshot.arches import Architectures
+from memhotplug.formats.snapshot.layout import MEMORY, PARAMETERS
 from memhotplug.formats.snapshot.source import SnapshotFiles, Source
 
 __all__ = [
@@ -154,14 +156,28 @@ def kernel_release(snapshot: SnapshotFiles) -> str | None:
     return uname[1] if uname else None
 
 
-def kernel_arch(snapshot: SnapshotFiles) -> str | None:
-    """Return the architecture plugin's name, None when nothing recorded tells."""
-    if snapshot.meta.arch:
-        return snapshot.meta.arch
+def kernel_arch(snapshot: SnapshotFiles, arches: Architectures) -> str | None:
+    """Return the architecture plugin's name, None when nothing recorded tells.
+
+    Raises:
+        InputError: a recording says one that is not known.
+    """
+    said = snapshot.meta.arch
+    if said is not None:
+        return _said_arch(said, snapshot, arches)
     words = [(snapshot.get("proc/sys/kernel/arch") or "").strip(), *reversed(_uname(snapshot).split())]
     words += re.split(r"[-.+_ ]", kernel_release(snapshot) or "")
-    words += [name for name in ARCH_NAMES if (kernel_release(snapshot) or "").endswith(name)]
-    return next((ARCH_NAMES[word] for word in words if word in ARCH_NAMES), None)
+    words += [word for word in arches.words if (kernel_release(snapshot) or "").endswith(word)]
+    return next((arch for word in words if (arch := arches.named(word)) is not None), None)
+
+
+def _said_arch(word: str, snapshot: SnapshotFiles, arches: Architectures) -> str:
+    arch = arches.named(word)
+    if arch is None:
+        error = snapshot.source.key("meta").key("arch").error(f"one of {', '.join(arches.words)}", got=repr(word))
+        error.nearest = nearest(word, arches.words)
+        raise error
+    return arch
 
 
 def _uname(snapshot: SnapshotFiles) -> str:

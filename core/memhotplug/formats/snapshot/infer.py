@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 from memhotplug.errors import InputError
+from memhotplug.formats.snapshot.arches import Architectures
 from memhotplug.formats.snapshot.buddyinfo import FreeCounts
 from memhotplug.formats.snapshot.extents import Extents, intersect, merge, size
 from memhotplug.formats.snapshot.records import RecordedBlock, RecordedZone
@@ -29,11 +31,9 @@ DEFAULT_MAX_ORDER = 10
 _PAGE_SIZES = tuple(1 << shift for shift in range(12, 17))
 _BLOCK_SIZES = tuple(1 << shift for shift in range(24, 41))
 _MAX_BLOCKS = 1 << 21
-_FIXED_PAGE = ("x86_64", "s390")
 
-#: Zones by physical address, in bytes: where a boot block belongs that shows no zone of its own.
-#: Models: arch/x86/mm/init.c:zone_sizes_init() (v5.2).
-_X86_LIMITS = (("DMA", 0, 16 << 20), ("DMA32", 16 << 20, 4 << 30), ("Normal", 4 << 30, 1 << 64))
+FixedZones: TypeAlias = Sequence[tuple[str, int, int]]
+"""Zones by physical address, in bytes: where a boot block belongs that shows no zone of its own."""
 
 
 def inferred(text: str) -> Note:
@@ -41,10 +41,13 @@ def inferred(text: str) -> Note:
     return Note(kind="inferred", text=text)
 
 
-def infer_page_size(arch: str | None, zones: Sequence[ZoneInfo], mem_total: int | None) -> tuple[int, list[Note]]:
+def infer_page_size(
+    arch: str | None, arches: Architectures, zones: Sequence[ZoneInfo], mem_total: int | None
+) -> tuple[int, list[Note]]:
     """Return the page size in bytes: fixed by the architecture, or what makes managed pages MemTotal, or 4 KiB."""
-    if arch in _FIXED_PAGE:
-        return 4096, [inferred(f"page size 4K, the only one of {arch}")]
+    offered = arches.page_sizes(arch)
+    if len(offered) == 1:
+        return offered[0], [inferred(f"page size {format_size(offered[0])}, the only one of {arch}")]
     managed = sum(zone.managed for zone in zones)
     for page_size in _PAGE_SIZES:
         if mem_total and managed and abs(managed * page_size - mem_total) * 256 < mem_total:
@@ -166,21 +169,21 @@ def infer_zones(
     block_pages: int | None,
     memory: Extents,
     *,
-    arch: str | None,
+    fixed: FixedZones,
     page_size: int,
     mem_total: int | None,
     source: Source,
 ) -> tuple[tuple[ZoneInfo, ...], list[Note]]:
     """Return zones for a snapshot that has free chunks but no zoneinfo.
 
-    Spans follow the blocks' zones (x86_64: also the fixed limits of DMA and DMA32). What
+    Spans follow the blocks' zones, and the ``fixed`` limits of an architecture that has such. What
     MemTotal lacks of the present pages is missing from the used ones of each zone in proportion; watermarks
     cannot be told and are zero.
 
     Raises:
         InputError: there is nothing to tell the zones' places from.
     """
-    spans = [_zone_memory(zone, free, blocks, block_pages, memory, arch, page_size) for zone in free]
+    spans = [_zone_memory(zone, free, blocks, block_pages, memory, fixed, page_size) for zone in free]
     total = sum(map(size, spans))
     if not total:
         raise source.error("proc/zoneinfo, or memory blocks with zones and proc/iomem", got="neither")
@@ -202,15 +205,15 @@ def _zone_memory(
     blocks: Sequence[RecordedBlock],
     block_pages: int | None,
     memory: Extents,
-    arch: str | None,
+    fixed: FixedZones,
     page_size: int,
 ) -> Extents:
-    if arch == "x86_64":
-        fixed = next(((low, high) for name, low, high in _X86_LIMITS if name == zone.zone), (0, 1 << 64))
+    if fixed:
+        low, high = next(((start, end) for name, start, end in fixed if name == zone.zone), (0, 1 << 64))
     else:
         first = next(other for other in zones if other.node == zone.node)
-        fixed = (0, 1 << 64 if first is zone else 0)  # a block that shows no zone belongs to the node's first
-    limits = ((fixed[0] // page_size, fixed[1] // page_size),) if fixed[1] else ()
+        low, high = 0, 1 << 64 if first is zone else 0  # a block that shows no zone belongs to the node's first
+    limits = ((low // page_size, high // page_size),) if high else ()
     if not blocks or not block_pages:
         return intersect(memory, limits)
     named: list[tuple[int, int]] = []

@@ -4,25 +4,11 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["ARCH_NAMES", "MEMORY", "NODE", "PARAMETERS", "block_node", "is_wanted"]
+__all__ = ["MEMORY", "NODE", "PARAMETERS", "block_node", "is_wanted"]
 
 MEMORY = "sys/devices/system/memory"
 NODE = "sys/devices/system/node"
 PARAMETERS = "sys/module/memory_hotplug/parameters"
-
-#: What distributions and uname call an architecture -> the architecture plugin's name (the kernel's arch/ directory).
-ARCH_NAMES = {
-    "x86_64": "x86_64",
-    "amd64": "x86_64",
-    "arm64": "arm64",
-    "aarch64": "arm64",
-    "ppc64el": "powerpc",
-    "ppc64le": "powerpc",
-    "powerpc64le": "powerpc",
-    "powerpc": "powerpc",
-    "s390x": "s390",
-    "s390": "s390",
-}
 
 _WANTED = re.compile(
     r"proc/(zoneinfo|buddyinfo|pagetypeinfo|iomem|meminfo|cmdline|version|vmstat|sys/kernel/(osrelease|arch))"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from memhotplug.formats.snapshot.arches import Architectures
 from memhotplug.formats.snapshot.attributes import (
     BlockFiles,
     block_files,
@@ -41,14 +42,17 @@ _T = TypeVar("_T")
 __all__ = ["RecordedBlock", "RecordedMachine", "RecordedNode", "RecordedZone", "read_machine"]
 
 
-def read_machine(files: SnapshotFiles) -> RecordedMachine:
+def read_machine(files: SnapshotFiles, arches: Architectures) -> RecordedMachine:
     """Parse a snapshot, infer what is missing, and note where its files disagree.
+
+    Args:
+        arches: the architectures that there are.
 
     Raises:
         InputError: a file cannot be parsed, or the machine cannot be used: neither zoneinfo nor
             buddyinfo, overlapping ranges, a size that is no power of two, blocks of unknown size.
     """
-    return _Reader(files).machine()
+    return _Reader(files, arches).machine()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,9 +72,10 @@ class _Memory:
 class _Reader:
     """Reads one snapshot; collects notes on the way."""
 
-    def __init__(self, files: SnapshotFiles) -> None:
+    def __init__(self, files: SnapshotFiles, arches: Architectures) -> None:
         self.files = files
-        self.arch = kernel_arch(files)
+        self.arch = kernel_arch(files, arches)
+        self.arches = arches
         self.notes: list[Note] = list(files.notes)
 
     def machine(self) -> RecordedMachine:
@@ -120,7 +125,7 @@ class _Reader:
     def _memory(self, zones: tuple[ZoneInfo, ...] | None, mem_total: int | None) -> _Memory:
         page_size = self.files.meta.page_size
         if page_size is None:
-            page_size, notes = infer_page_size(self.arch, zones or (), mem_total)
+            page_size, notes = infer_page_size(self.arch, self.arches, zones or (), mem_total)
             self.notes += notes
         self._iomem = self._read_iomem()
         ram = ram_pfns(self._iomem, page_size)
@@ -209,7 +214,7 @@ class _Reader:
             blocks,
             memory.block_pages,
             memory.known_ram,
-            arch=self.arch,
+            fixed=self.arches.zones(self.arch),
             page_size=memory.page_size,
             mem_total=mem_total,
             source=self.files.source,

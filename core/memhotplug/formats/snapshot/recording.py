@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from memhotplug.errors import nearest
 from memhotplug.formats.snapshot.jsondoc import JsonObject, as_array, as_count, load_json
-from memhotplug.formats.snapshot.layout import ARCH_NAMES, MEMORY
+from memhotplug.formats.snapshot.layout import MEMORY
 from memhotplug.formats.snapshot.source import LIMITS, Limits, SnapshotFiles, SnapshotMeta, Source
 from memhotplug.units import is_power_of_two
 
@@ -181,11 +181,6 @@ def _document(source: Source, limits: Limits) -> JsonObject:
 
 
 def _meta(meta: JsonObject) -> SnapshotMeta:
-    arch = meta.text("arch")
-    if arch not in ARCH_NAMES:
-        error = meta.source.key("arch").error(f"one of {', '.join(ARCH_NAMES)}", got=repr(arch))
-        error.nearest = nearest(arch, ARCH_NAMES)
-        raise error
     sizes = {}
     for key in ("page_size", "section_size_bytes", "memory_block_size_bytes"):
         sizes[key] = meta.count_or_none(key)
@@ -195,7 +190,7 @@ def _meta(meta: JsonObject) -> SnapshotMeta:
     if (page or 0) > (section or block or 1 << 64) or (section or 0) > (block or 1 << 64):
         raise meta.source.error("page <= section <= memory block size", got=f"{page}, {section}, {block}")
     return SnapshotMeta(
-        arch=ARCH_NAMES[arch],
+        arch=meta.text("arch"),
         kernel_release=meta.text_or_none("kernel_release"),
         cmdline=meta.text_or_none("cmdline"),
         page_size=page,

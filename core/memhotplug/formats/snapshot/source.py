@@ -84,7 +84,7 @@ class SnapshotMeta:
     """What a recording says about itself; None where nothing is said.
 
     Attributes:
-        arch: the architecture plugin's word (``powerpc``, not ``ppc64el``).
+        arch: the architecture as it is written there (``ppc64el``).
         page_size, section_size, block_size, boot_memory: bytes.
         parameters: memory_hotplug module parameters as sysfs shows them.
     """

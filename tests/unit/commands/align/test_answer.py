@@ -205,7 +205,9 @@ def test_nothing_is_lost_between_usable_and_stranded(start: int, size: int, powe
 
 def _windows(text: str) -> list[Window]:
     return windows_of(
-        parse_iomem(text, Source(file="iomem")), lambda expected, got: InputError(expected, got=got, file="iomem")
+        parse_iomem(text, Source(file="iomem")),
+        "dax",
+        lambda expected, got: InputError(expected, got=got, file="iomem"),
     )
 
 
@@ -224,4 +226,6 @@ def test_iomem_without_such_a_range_is_refused() -> None:
     with pytest.raises(InputError) as caught:
         _windows("00100000-bfffffff : System RAM\n")
 
-    assert str(caught.value) == "iomem: got none, expected a CXL window, persistent memory or a dax device in it"
+    assert (
+        str(caught.value) == "iomem: got none, expected a range in it of which dax makes memory, such as a CXL window"
+    )

@@ -42,7 +42,7 @@ ADD = "see 'mhp plan --help'"
         ),
         ("--boot 1G --add 1G --node 5000", "--node: got 5000, expected a node below 1024"),
         ("--boot 1G --add 1G --driver acp", f"--driver: got acp, expected one of {DRIVERS}; did you mean 'acpi'?"),
-        ("--boot 1G --add 1G --arch x86-64", f"--arch: got x86-64, expected one of {ARCHES}; did you mean 'x86_64'?"),
+        ("--boot 1G --add 1G --arch x86-65", f"--arch: got x86-65, expected one of {ARCHES}; did you mean 'x86_64'?"),
         (
             "--boot 1G --add 1G --kernel v2",
             f"--kernel: got v2, expected one of {MAINLINE_LIST}, v2-2019; did you mean 'v2-2019'?",
@@ -66,10 +66,10 @@ def test_one_line_and_exit_status_2(arguments: str, message: str, plan: Plan) ->
 
 def test_with_json_the_error_is_an_object_too(plan: Plan) -> None:
     """On stdout, in one line, with the nearest name."""
-    status, out, _ = plan("--boot", "1G", "--add", "1G", "--driver", "virtio-mem", "--json")
+    status, out, _ = plan("--boot", "1G", "--add", "1G", "--driver", "virtio-men", "--json")
 
     error = json.loads(out)["error"]
-    assert (status, error["path"], error["got"], error["nearest"]) == (2, "--driver", "virtio-mem", "virtio_mem")
+    assert (status, error["path"], error["got"], error["nearest"]) == (2, "--driver", "virtio-men", "virtio_mem")
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from memhotplug import InputError, Machine
 from memhotplug.contracts import BootRange, ZoneLimit
 from memhotplug.engine.boot.movablecore import movable_pfns
 from memhotplug.formats.snapshot import read_recording
-from memhotplug.formats.snapshot.read import read_machine
 from memhotplug.model.geometry import Geometry
 from memhotplug.model.zones import ZoneKind
+from memhotplug.naming import read_machine
 
 RECORDINGS = Path(__file__).parents[3] / "data" / "recordings"
 GIB = 1 << 30

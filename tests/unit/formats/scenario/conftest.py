@@ -10,6 +10,7 @@ import pytest
 
 from memhotplug.errors import InputError
 from memhotplug.formats.scenario import Scenario, loads_scenario
+from memhotplug.formats.scenario.refusal import suggest
 from memhotplug.keyspec import KeySpec
 
 HEAD = "schema: 1\nmachine: {arch: x86_64, kernel: v2-2019, memory: 4G}\n"
@@ -44,6 +45,16 @@ class FakeCatalog:
     def using(self, files: Sequence[str]) -> AbstractContextManager[None]:
         """No files here."""
         return nullcontext()
+
+    def machine_keys(self, name: str) -> Mapping[str, KeySpec]:
+        return {"rzm": KeySpec("size", "the increment", power_of_two=True)} if name == "s390" else {}
+
+    def canonical(self, kind: str, word: str) -> str | None:
+        known = {"amd64": "x86_64", "6.12": "linux-6.12", "dimm": "acpi"}
+        return word if word in self.names(kind) else known.get(word)
+
+    def suggestion(self, kind: str, word: str) -> str | None:
+        return suggest(word, self.names(kind))
 
 
 Load: TypeAlias = Callable[[str], Scenario]

@@ -19,8 +19,7 @@ Load: TypeAlias = Callable[[str], Scenario]
 
 SIZE = "a size such as 128M, 1GiB or 0x8000000"
 MACHINE_KEYS = (
-    "arch, kernel, memory, snapshot, page_size, memory_block_size, physical_address_bits, cmdline, "
-    "sparsemem_vmemmap, rzm"
+    "arch, kernel, memory, snapshot, page_size, memory_block_size, physical_address_bits, cmdline, sparsemem_vmemmap"
 )
 
 FULL = """\
@@ -34,7 +33,6 @@ machine:
   physical_address_bits: 46
   cmdline: "memhp_default_state=offline memory_hotplug.memmap_on_memory=1"
   sparsemem_vmemmap: false
-  rzm: 0x10000000
 drivers:
   acpi: {mhp_flags: device}
   sclp: {mhp_flags: [device, memblock]}
@@ -64,7 +62,7 @@ def test_a_full_scenario_is_read(load: Load) -> None:
         "physical_address_bits": 46,
         "cmdline": "memhp_default_state=offline memory_hotplug.memmap_on_memory=1",
         "sparsemem_vmemmap": False,
-        "rzm": 256 << 20,
+        "options": {},
     }
     assert scenario.file == "s.yaml"
     assert scenario.drivers == {
@@ -72,14 +70,14 @@ def test_a_full_scenario_is_read(load: Load) -> None:
         "sclp": DriverPolicy(mhp_flags=("device", "memblock")),
     }
     assert [(step.index, step.op, step.line) for step in scenario.steps] == [
-        (0, "add", 16),
-        (1, "online", 17),
-        (2, "offline", 18),
-        (3, "write", 19),
-        (4, "allocate", 20),
-        (5, "release", 21),
-        (6, "remove", 22),
-        (7, "expect", 23),
+        (0, "add", 15),
+        (1, "online", 16),
+        (2, "offline", 17),
+        (3, "write", 18),
+        (4, "allocate", 19),
+        (5, "release", 20),
+        (6, "remove", 21),
+        (7, "expect", 22),
     ]
 
 
@@ -88,7 +86,7 @@ def test_a_machine_alone_is_a_scenario(load: Load) -> None:
     scenario = load("schema: 1\nmachine: {arch: s390, kernel: v2-2019, memory: 1G}\n")
     assert (scenario.steps, scenario.drivers) == ((), {})
     machine = scenario.machine
-    assert (machine.cmdline, machine.sparsemem_vmemmap, machine.rzm, machine.page_size) == ("", True, None, None)
+    assert (machine.cmdline, machine.sparsemem_vmemmap, machine.options, machine.page_size) == ("", True, {}, None)
 
 
 @pytest.mark.parametrize(
@@ -329,7 +327,7 @@ def test_a_file_is_named_in_its_errors(tmp_path: Path, catalog: Any) -> None:
     path.write_text(FULL.replace("size: 1G", "size: 1X"), encoding="utf-8")
     with pytest.raises(InputError) as caught:
         load_scenario(path, catalog)
-    assert str(caught.value) == f"{path}:16:49: steps[0].add.size: got 1X, expected {SIZE}"
+    assert str(caught.value) == f"{path}:15:49: steps[0].add.size: got 1X, expected {SIZE}"
     path.write_text(FULL, encoding="utf-8")
     assert load_scenario(str(path), catalog).file == str(path)
 
@@ -354,13 +352,13 @@ def test_later_errors_still_know_the_place(load: Load) -> None:
     error = scenario.error(("machine", "page_size"), "4K, 16K or 64K", nearest="4K")
     assert str(error) == "s.yaml:6:14: machine.page_size: got 4K, expected 4K, 16K or 64K; did you mean '4K'?"
     error = scenario.error(("drivers", "sclp", "mhp_flags", 1), "a flag that v2-2019 has")
-    assert str(error) == "s.yaml:14:30: drivers.sclp.mhp_flags[1]: got memblock, expected a flag that v2-2019 has"
+    assert str(error) == "s.yaml:13:30: drivers.sclp.mhp_flags[1]: got memblock, expected a flag that v2-2019 has"
     error = scenario.error(("steps", 0, "add"), "a driver that is there", at="key")
-    assert str(error) == "s.yaml:16:5: steps[0].add: got add, expected a driver that is there"
+    assert str(error) == "s.yaml:15:5: steps[0].add: got add, expected a driver that is there"
     error = scenario.error(("steps", 0, "add", "address"), "an address", at="missing")
-    assert str(error) == "s.yaml:16:15: steps[0].add.address: expected an address; the key is missing"
+    assert str(error) == "s.yaml:15:15: steps[0].add.address: expected an address; the key is missing"
     error = scenario.error(("steps", 2, "offline", "range", "first"), "a block that there is")
-    assert str(error) == "s.yaml:18:23: steps[2].offline.range: got block 32-35, expected a block that there is"
+    assert str(error) == "s.yaml:17:23: steps[2].offline.range: got block 32-35, expected a block that there is"
 
 
 class CountingCatalog:
@@ -374,6 +372,13 @@ class CountingCatalog:
         self.asked.append(kind)
         return {"arch": ["x86_64"], "profiles": ["v2-2019"], "drivers": self.drivers}[kind]
 
+    def canonical(self, kind: str, word: str) -> str | None:
+        self.asked.append(word)
+        return None
+
+    def suggestion(self, kind: str, word: str) -> str | None:
+        return None
+
     def driver_keys(self, name: str) -> Mapping[str, KeySpec]:
         self.asked.append(name)
         return {}
@@ -382,13 +387,17 @@ class CountingCatalog:
         """No files here."""
         return nullcontext()
 
+    def machine_keys(self, name: str) -> Mapping[str, KeySpec]:
+        self.asked.append(name)
+        return {}
+
 
 def test_the_catalog_is_asked_once() -> None:
     """Finding plugins is slow; scenarios have thousands of steps."""
     catalog = CountingCatalog(["acpi"])
     text = f"schema: 1\n{OK_MACHINE}steps:\n" + "  - add: {driver: acpi, size: 1G}\n" * 50
     assert len(loads_scenario(text, catalog=catalog).steps) == 50
-    assert catalog.asked == ["arch", "profiles", "drivers", "acpi"]
+    assert catalog.asked == ["arch", "profiles", "x86_64", "drivers", "acpi"]
 
 
 def test_without_plugins_the_error_says_so() -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from memhotplug.errors import InputError
-from memhotplug.formats.snapshot import open_snapshot, read_machine
+from memhotplug.formats.snapshot import open_snapshot
 from memhotplug.formats.snapshot.capture import Collected, collect, is_archive_name, write_snapshot
+from memhotplug.naming import read_machine
 
 Unpack = Callable[[Mapping[str, str]], Path]
 

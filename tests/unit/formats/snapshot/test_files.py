@@ -15,6 +15,7 @@ import pytest
 
 from memhotplug.errors import InputError
 from memhotplug.formats.snapshot import Limits, open_snapshot
+from memhotplug.naming import read_machine
 
 MEMORY = "sys/devices/system/memory"
 
@@ -258,10 +259,12 @@ def test_recording_gives_the_step_that_was_asked_for(recordings: list[Path]) -> 
     assert last.meta.parameters["memmap_on_memory"] == "Y"
 
 
-def test_recording_arch_is_the_plugins_word(recordings: list[Path]) -> None:
+def test_recorded_arch_becomes_the_plugins_word(recordings: list[Path]) -> None:
     """Debian's ppc64el is the kernel's powerpc."""
-    found = {path.name.split("-")[0]: open_snapshot(path).meta.arch for path in recordings}
+    opened = {path.name.split("-")[0]: open_snapshot(path) for path in recordings}
 
+    assert {name: snapshot.meta.arch for name, snapshot in opened.items()} == {name: name for name in opened}
+    found = {name: read_machine(snapshot).arch for name, snapshot in opened.items()}
     assert found == {"x86_64": "x86_64", "ppc64el": "powerpc", "arm64": "arm64", "s390x": "s390"}
 
 

@@ -23,6 +23,7 @@ from memhotplug.formats.snapshot.infer import (
 )
 from memhotplug.formats.snapshot.placement import count_by_order, place_free
 from memhotplug.formats.snapshot.zoneinfo import ZoneInfo
+from memhotplug.naming import architectures
 
 HERE = Source(file="snap")
 M = 1 << 20
@@ -59,13 +60,13 @@ BLOCK = RecordedBlock(
 @pytest.mark.parametrize("arch", ["x86_64", "s390"])
 def test_page_size_of_some_architectures_is_fixed(arch: str) -> None:
     """They offer no choice."""
-    assert infer_page_size(arch, (), None)[0] == 4096
+    assert infer_page_size(arch, architectures(), (), None)[0] == 4096
 
 
 @pytest.mark.parametrize("page_size", [4096, 16384, 65536])
 def test_page_size_follows_from_the_total(page_size: int) -> None:
     """MemTotal need not be exact: live files are read one after the other."""
-    assert infer_page_size("arm64", (ZONE,), 300 * page_size + 512)[0] == page_size
+    assert infer_page_size("arm64", architectures(), (ZONE,), 300 * page_size + 512)[0] == page_size
 
 
 def test_block_size_is_the_one_that_gives_the_recorded_numbers() -> None:
@@ -151,7 +152,7 @@ def _infer(free: list[FreeCounts], blocks: list[RecordedBlock], arch: str, mem_t
         blocks,
         32768,
         ((1, 159), (256, 131072)),
-        arch=arch,
+        fixed=architectures().zones(arch),
         page_size=4096,
         mem_total=mem_total,
         source=HERE,
@@ -190,7 +191,7 @@ def test_zones_cannot_be_told_from_nothing() -> None:
     free = [FreeCounts(node=0, zone="Normal", by_order=(5,))]
 
     with pytest.raises(InputError) as caught:
-        infer_zones(free, (), None, (), arch="s390", page_size=4096, mem_total=None, source=HERE)
+        infer_zones(free, (), None, (), fixed=(), page_size=4096, mem_total=None, source=HERE)
 
     assert str(caught.value) == (
         "snap: got neither, expected proc/zoneinfo, or memory blocks with zones and proc/iomem"

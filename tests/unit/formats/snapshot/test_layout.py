@@ -12,7 +12,7 @@ import pytest
 from memhotplug.errors import InputError
 from memhotplug.formats.snapshot import LIMITS, Source
 from memhotplug.formats.snapshot.jsondoc import JsonObject, load_json
-from memhotplug.formats.snapshot.layout import ARCH_NAMES, block_node, is_wanted
+from memhotplug.formats.snapshot.layout import block_node, is_wanted
 from memhotplug.formats.snapshot.streams import open_stream
 
 MEMORY = "sys/devices/system/memory"
@@ -63,11 +63,6 @@ def test_other_files_are_left_alone(name: str) -> None:
 def test_links_tell_a_blocks_node(name: str, expected: tuple[str, str] | None) -> None:
     """From either side, also where an archive followed them."""
     assert block_node(name) == expected
-
-
-def test_every_architecture_has_its_own_name() -> None:
-    """The plugin's word maps to itself."""
-    assert all(ARCH_NAMES[name] == name for name in ARCH_NAMES.values())
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress, bz2.compress])

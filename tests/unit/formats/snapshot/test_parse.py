@@ -21,6 +21,7 @@ from memhotplug.formats.snapshot.attributes import (
 from memhotplug.formats.snapshot.buddyinfo import parse_buddyinfo, parse_pagetypeinfo
 from memhotplug.formats.snapshot.iomem import is_hidden, parse_iomem, system_ram
 from memhotplug.formats.snapshot.zoneinfo import Pageset, parse_zoneinfo
+from memhotplug.naming import architectures
 
 HERE = Source(file="snap", place="here")
 MEMORY = "sys/devices/system/memory"
@@ -341,7 +342,7 @@ def test_kernel_release_is_verbatim_and_tells_the_architecture(
     """Several files tell; the release's own suffix is the last resort."""
     opened = snapshot(files)
 
-    assert (kernel_release(opened), kernel_arch(opened)) == (release, arch)
+    assert (kernel_release(opened), kernel_arch(opened, architectures())) == (release, arch)
 
 
 def test_recordings_meta_tells_release_and_parameters(snapshot: Callable[..., Any]) -> None:
@@ -354,5 +355,5 @@ def test_recordings_meta_tells_release_and_parameters(snapshot: Callable[..., An
         parameters={"online_policy": "x", "memmap_on_memory": "Y"},
     )
 
-    assert (kernel_release(opened), kernel_arch(opened)) == ("6.12", "s390")
+    assert (kernel_release(opened), kernel_arch(opened, architectures())) == ("6.12", "s390")
     assert module_parameters(opened) == {"memmap_on_memory": "Y", "online_policy": "auto-movable"}

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memhotplug.errors import InputError
-from memhotplug.formats.snapshot import read_machine, read_recording
+from memhotplug.formats.snapshot import read_recording
 from memhotplug.formats.snapshot.placement import Extent, count_by_order, pages_in, place_free
+from memhotplug.naming import read_machine
 
 MAX_ORDER = 4
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from memhotplug.errors import InputError
-from memhotplug.formats.snapshot import RecordedMachine, SnapshotFiles, open_snapshot, read_machine, read_recording
+from memhotplug.formats.snapshot import RecordedMachine, SnapshotFiles, open_snapshot, read_recording
 from memhotplug.formats.snapshot.extents import size
+from memhotplug.naming import read_machine
 
 MEMORY = "sys/devices/system/memory"
 NODE = "sys/devices/system/node"

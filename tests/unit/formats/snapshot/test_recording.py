@@ -25,7 +25,7 @@ def test_shipped_recordings_are_all_there(recordings: list[Path]) -> None:
     read = [read_recording(path) for path in recordings]
 
     assert len(read) == 20
-    assert {recording.meta.arch for recording in read} == {"x86_64", "powerpc", "arm64", "s390"}
+    assert {recording.meta.arch for recording in read} == {"x86_64", "ppc64el", "arm64", "s390x"}
     assert {step.op.kind for recording in read for step in recording.steps} == {
         "boot",
         "add",
@@ -120,7 +120,6 @@ def _set(path: str, value: object) -> Callable[[dict[str, Any]], None]:
     [
         ("meta", 1, "meta: got 1, expected an object"),
         ("meta", None, "got none, expected the key 'meta'"),
-        ("meta.arch", "ppc64e", "meta.arch: got 'ppc64e', expected one of x86_64, amd64, arm64, aarch64, ppc64el, "),
         ("meta.arch", None, "meta: got none, expected the key 'arch'"),
         ("meta.page_size", 4095, "meta.page_size: got 4095, expected a power of two, in bytes"),
         ("meta.page_size", "4096", 'meta.page_size: got "4096", expected a non-negative integer'),

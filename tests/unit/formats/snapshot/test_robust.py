@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from memhotplug.errors import InputError
-from memhotplug.formats.snapshot import SnapshotFiles, SnapshotMeta, Source, open_snapshot, read_machine, read_recording
+from memhotplug.formats.snapshot import SnapshotFiles, SnapshotMeta, Source, open_snapshot, read_recording
 from memhotplug.formats.snapshot.placement import count_by_order
+from memhotplug.naming import read_machine
 
 RECORDINGS = Path(__file__).parents[3] / "data" / "recordings"
 ODD = st.one_of(st.none(), st.booleans(), st.integers(-2, 1 << 70), st.text(max_size=5), st.just([]), st.just({}))
