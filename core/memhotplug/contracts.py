@@ -81,6 +81,8 @@ class DriverTraits:
             that it lies in does not.
         attribute: the file below /sys/devices/system that makes it add one memory block at the address that is
             written there; None if it has none.
+        opt_in: the architectures on which distributions build their kernels without it: a recorded machine has it
+            there only if it shows its attribute. A modelled boot stands for a kernel that was built with it.
     """
 
     aliases: tuple[str, ...] = ()
@@ -95,6 +97,7 @@ class DriverTraits:
     windows: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     attribute: str | None = None
+    opt_in: tuple[str, ...] = ()
 
     @property
     def block_by_block(self) -> bool:

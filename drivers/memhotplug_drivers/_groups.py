@@ -6,10 +6,19 @@ from collections.abc import Sequence
 
 from memhotplug.plugin import AddRequest, Kernel, PhysRange
 
-__all__ = ["GROUPS", "register_static_group"]
+__all__ = ["GROUPS", "numa_off", "register_static_group"]
 
 GROUPS = (5, 15)
 """The first release in which drivers register memory groups."""
+
+
+def numa_off(kernel: Kernel) -> bool:
+    """Return whether the command line turns NUMA off: what the firmware says about nodes counts for nothing then.
+
+    Models: arch/x86/mm/numa.c:numa_setup(), drivers/base/arch_numa.c:numa_parse_early_param(),
+    arch/powerpc/mm/numa.c:early_numa() (v5.2 to v6.12).
+    """
+    return kernel.params.get("numa", "").startswith("off")
 
 
 def register_static_group(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange]) -> None:

@@ -22,7 +22,7 @@ from memhotplug.plugin import (
     format_size,
     hookimpl,
 )
-from memhotplug_drivers._groups import GROUPS, register_static_group
+from memhotplug_drivers._groups import GROUPS, numa_off, register_static_group
 
 __all__ = ["driver_add", "driver_keys", "driver_ranges", "driver_traits", "mhp_flags"]
 
@@ -55,9 +55,10 @@ def driver_keys() -> Mapping[str, KeySpec]:
 def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
     """Each memory resource of the device, whole.
 
-    The node is the device's proximity domain; without one, that of the first resource's address
-    counts for all. Neighbouring resources become one range in mainline; the 2019 series describes
-    one __add_memory() a resource, and its profile keeps them apart.
+    The node is the device's proximity domain; without one, or with ``numa=off``
+    (drivers/acpi/numa/srat.c:acpi_map_pxm_to_node()), that of the first resource's address counts for
+    all. Neighbouring resources become one range in mainline; the 2019 series describes one
+    __add_memory() a resource, and its profile keeps them apart.
 
     Raises:
         MemoryHotplugError: ENODEV, the command line says acpi_no_memhotplug.
@@ -65,7 +66,7 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
     if "acpi_no_memhotplug" in kernel.params:
         raise MemoryHotplugError(errno.ENODEV, "acpi_no_memhotplug: the driver takes no memory device")
     start = kernel.state.first_free_address() if request.address is None else request.address
-    nid = kernel.node_of_address(start) if request.nid is None else request.nid
+    nid = kernel.node_of_address(start) if request.nid is None or numa_off(kernel) else request.nid
     sizes = _resources(request)
     if kernel.version > (5, 2):
         sizes = (sum(sizes),)

@@ -24,6 +24,7 @@ def driver_traits() -> DriverTraits:
         absence="the architecture has no ARCH_MEMORY_PROBE (powerpc and x86_64 have)",
         absence_errno=errno.ENOENT,
         attribute="memory/probe",
+        opt_in=("x86_64",),  # "default n" since v3.12; powerpc always has it
     )
 
 

@@ -28,6 +28,7 @@ from memhotplug.plugin import (
     online_blocks,
     remove_memory,
 )
+from memhotplug_drivers._groups import numa_off
 
 __all__ = ["driver_add", "driver_eject", "driver_keys", "driver_ranges", "driver_traits", "mhp_flags"]
 
@@ -75,8 +76,11 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
 
 
 def _node(kernel: Kernel, nid: int | None) -> int:
-    """Return the node of an associativity, the first online node if there is none or it is not possible."""
-    if nid is not None and 0 <= nid < kernel.geometry.max_nodes:
+    """Return the node of an associativity, the first online node if there is none or it is not possible.
+
+    Models: arch/powerpc/mm/numa.c:of_drconf_to_nid_single() (v5.2 to v6.12), which does not look with ``numa=off``.
+    """
+    if not numa_off(kernel) and nid is not None and 0 <= nid < kernel.geometry.max_nodes:
         return nid
     return min(number for number, node in kernel.state.nodes.items() if node.online)
 

@@ -205,3 +205,29 @@ def test_before_6_9_nobody_looks_at_a_device_that_failed(boot: Boot, refused: Re
 
     assert _allocated(machine) == left - 512
     assert machine.add_memory(driver="acpi", name="third", size="128M", address="4G").blocks == (32,)
+
+
+def test_what_comes_back_goes_where_somebody_wanted_it_in_vain(boot: Boot, refused: Refused) -> None:
+    """A word refused on an online block (EINVAL) stays, and the roll-back of the eject goes by it."""
+    machine = boot(kernel="linux-6.12", cmdline="memhp_default_state=offline")
+    machine.add_memory(driver="acpi", name="dimm", size="384M")
+    machine.online("dimm", zone="kernel")
+    for block in (33, 34):
+        refused(machine.write, f"memory/memory{block}/state", "online_movable")
+    machine.write("memory/memory34/state", "offline")
+    machine.write("memory/memory34/state", "online")  # an online that runs forgets what was asked
+    machine.allocate("slab", "1M", zone="kernel")  # in block 32
+
+    assert refused(machine.eject, "dimm").name == "EBUSY"
+
+    blocks: Any = machine.to_dict()["blocks"]
+    assert [(block["id"], block["zone"]) for block in blocks[32:]] == [(32, "Normal"), (33, "Movable"), (34, "Normal")]
+
+
+@pytest.mark.parametrize(("word", "node"), [("numa=off", 0), ("numa=fake=2", 1), ("", 1)])
+def test_without_numa_the_proximity_domain_counts_for_nothing(boot: Boot, word: str, node: int) -> None:
+    """acpi_map_pxm_to_node() answers NUMA_NO_NODE, and the address decides."""
+    machine = boot(kernel="linux-6.12", memory=[{"node": 0, "size": "1G"}, {"node": 1, "size": "1G"}], cmdline=word)
+    machine.add_memory(driver="acpi", name="dimm", size="256M", node=1)
+    blocks: Any = machine.to_dict()["blocks"]
+    assert {block["node"] for block in blocks if block["device"]} == {node}

@@ -260,3 +260,15 @@ def test_lmbs_beyond_the_address_bits_are_e2big() -> None:
     with pytest.raises(MemoryHotplugError) as caught:
         machine.add_memory(driver="pseries", size="8P")
     assert str(caught.value) == "E2BIG: 8P at 0x100000000 ends beyond 51 physical address bits (2P)"
+
+
+@pytest.mark.parametrize(("word", "node"), [("numa=off", 0), ("", 1)])
+def test_without_numa_associativity_counts_for_nothing(word: str, node: int) -> None:
+    """of_drconf_to_nid_single() does not look, and the first online node has the LMB."""
+    machine = Machine.boot(
+        arch="powerpc", kernel="linux-6.12", cmdline=word,
+        memory=[{"node": 0, "size": "1G"}, {"node": 1, "size": "1G"}],
+    )  # fmt: skip
+    machine.add_memory(driver="pseries", name="lmb", size="256M", node=1)
+    blocks: Any = machine.to_dict()["blocks"]
+    assert {block["node"] for block in blocks if block["device"]} == {node}

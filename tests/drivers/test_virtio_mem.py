@@ -410,7 +410,7 @@ def test_a_new_device_may_take_the_name_of_an_ejected_one(guest: Machine) -> Non
 def test_copies_are_independent(guest: Machine, state_of: View) -> None:
     """What a copy plugs and unplugs is its own."""
     _add(guest, "200M")
-    guest.online("vm0")
+    guest.online("vm0", zone="movable")
     before, copy = state_of(guest), guest.copy()
     _resize(copy, "384M")
     copy.eject("vm0")

@@ -13,8 +13,8 @@ from memhotplug.contracts import AddRequest
 from memhotplug.engine import memory_failure
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.add import hot_add
-from memhotplug.engine.memory_hotplug.online import offline_blocks, online_blocks
-from memhotplug.engine.memory_hotplug.presence import attribute_driver
+from memhotplug.engine.memory_hotplug.online import device_online, offline_blocks, online_blocks
+from memhotplug.engine.memory_hotplug.presence import absence, attribute_driver
 from memhotplug.errors import MemoryHotplugError
 from memhotplug.model.blocks import BlockState, OnlineType
 from memhotplug.model.zones import ZoneKind
@@ -48,7 +48,7 @@ def read_attribute(kernel: Kernel, path: str) -> str:
     readers: Mapping[str, Callable[[], str]] = {
         "memory/block_size_bytes": lambda: f"{kernel.geometry.memory_block_size:x}\n",
         "memory/auto_online_blocks": lambda: kernel.state.auto_online.label + "\n",
-        _PROBE: _write_only,
+        _PROBE: lambda: _read_probe(kernel),
         **{f"memory/{name}": _write_only for name in memory_failure.FILES},
         "node/online": lambda: _id_list(nid for nid, node in kernel.state.nodes.items() if node.online),
         "node/has_memory": lambda: _id_list(nid for nid, node in kernel.state.nodes.items() if node.present),
@@ -112,6 +112,22 @@ def _row(kernel: Kernel, block: int) -> int:
     if row is None:
         raise MemoryHotplugError(errno.ENOENT, f"there is no memory block {block}")
     return row
+
+
+def _read_probe(kernel: Kernel) -> str:
+    _probe_driver(kernel)
+    return _write_only()
+
+
+def _probe_driver(kernel: Kernel) -> str:
+    """Return the driver behind the probe file; ENOENT if this kernel has no such file."""
+    driver = attribute_driver(_PROBE)
+    if driver is None:
+        raise MemoryHotplugError(errno.ENOENT, f"there is no {_ROOT}{_PROBE}: no driver that has it is installed")
+    problem = absence(kernel, driver)
+    if problem is not None:
+        raise MemoryHotplugError(problem.errno or errno.ENOENT, f"there is no {_ROOT}{_PROBE}: {problem.reason}")
+    return driver
 
 
 def _write_only() -> str:
@@ -194,8 +210,7 @@ def _write_online(kernel: Kernel, row: int, block: int, value: str) -> None:
         raise MemoryHotplugError(errno.EINVAL, f"online takes 0 or 1, not {value!r}")
     is_online = kernel.state.blocks.state[row] == BlockState.ONLINE
     if letter in _TRUE and not is_online:
-        # A word that ``state`` refused while the block was online is still remembered.
-        online_blocks(kernel, [block], OnlineType(int(kernel.state.blocks.online_type[row])))
+        device_online(kernel, block)
     elif letter in _FALSE and is_online:
         offline_blocks(kernel, [block])
 
@@ -216,6 +231,7 @@ def _write_auto_online(kernel: Kernel, value: str) -> None:
 
 def _write_probe(kernel: Kernel, value: str) -> None:
     """Add the one block at an address. Models: drivers/base/memory.c:probe_store()."""
+    driver = _probe_driver(kernel)
     try:
         address = kstrtou(value, 64)
     except ValueError:
@@ -225,7 +241,4 @@ def _write_probe(kernel: Kernel, value: str) -> None:
     size = kernel.geometry.memory_block_size
     if address % size:
         raise MemoryHotplugError(errno.EINVAL, f"{address:#x} is not aligned to a memory block of {size:#x} bytes")
-    driver = attribute_driver(_PROBE)
-    if driver is None:
-        raise MemoryHotplugError(errno.ENOENT, f"there is no {_ROOT}{_PROBE}: no driver that has it is installed")
     hot_add(kernel, AddRequest(driver=driver, name=f"{driver}{address // size}", size=size, address=address))

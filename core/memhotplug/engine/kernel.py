@@ -48,6 +48,7 @@ class Kernel(SparseVmemmap):
         flag_override: by driver, the MHP flags that the scenario sets instead of the driver's policy.
         policies: by driver, the policy plugin that decides in the driver's stead; its key for ``plugins``.
         add_errors: what add_memory() refused in the current step, in order.
+        left_out: drivers that this kernel was built without, by plugin name.
         boot_altmap: where boot memmap comes from while the machine boots.
     """
 
@@ -63,6 +64,7 @@ class Kernel(SparseVmemmap):
         self.flag_override: dict[str, int] = {}
         self.policies: dict[str, str] = {}
         self.add_errors: list[MemoryHotplugError] = []
+        self.left_out: frozenset[str] = frozenset()
         self.boot_altmap: Altmap | None = None
         self.state = MachineState(geometry, self.profile.new_state(self))
 

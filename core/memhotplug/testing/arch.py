@@ -160,7 +160,7 @@ class ArchContract(Contract):
             memory = self.add(machine, flag, 1)
             if memory is None:
                 return
-            machine.online(memory)
+            machine.online(memory, zone="movable")
             machine.offline(memory)
             machine.remove(memory)
         assert self.unexpected(machine) == []

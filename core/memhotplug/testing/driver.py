@@ -105,7 +105,7 @@ class DriverContract(Contract):
         blocks = machine.kernel.state.blocks
         for block in machine.memory(name).blocks:
             if blocks.state[blocks.rows(block, block)][0] == BlockState.OFFLINE:
-                machine.online(f"block {block}")
+                machine.online(f"block {block}", zone="movable")
 
     def test_half_done_adds_leave_a_sound_machine(self, machine: Machine, request_keys: Mapping[str, object]) -> None:
         """When memory runs out at any point of an add, no page is lost and every block has its device."""

@@ -72,6 +72,7 @@ def test_read_only_files_are_eacces(machine: Machine, refused: Refused, path: st
 )
 def test_state_takes_the_kernel_s_words(machine: Machine, word: str, zone: str) -> None:
     """A trailing newline is fine."""
+    machine.write("memory/memory33/state", "online_kernel")  # the kernel's first slab lies there
     machine.write("memory/memory32/state", word)
 
     assert machine.read("memory/memory32/state") == "online\n"
@@ -104,6 +105,7 @@ def test_state_is_not_idempotent_but_online_is(machine: Machine, refused: Refuse
 )
 def test_online_reads_booleans_as_kstrtobool(machine: Machine, value: str, state: int) -> None:
     """The first letter counts, after an o the second one too."""
+    machine.write("memory/memory33/state", "online_kernel")  # the kernel's first slab lies there
     machine.write("memory/memory32/online", "0" if state else "1")
 
     machine.write("memory/memory32/online", value)

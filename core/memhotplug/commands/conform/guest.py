@@ -18,6 +18,7 @@ from memhotplug.commands.conform.vacate import vacate
 from memhotplug.contracts import PageFlag
 from memhotplug.engine.boot.recorded import KnownPages
 from memhotplug.engine.memory_hotplug.add import device_blocks
+from memhotplug.engine.slab import give_up_slab
 from memhotplug.formats.snapshot import RecordedMachine, RecordedOp
 from memhotplug.machine import Machine
 from memhotplug.model.blocks import BlockState
@@ -112,8 +113,8 @@ class Guest:
     A covered block with a slab or reserved page, or with more flagless pages that are not free than
     its zone keeps on per-cpu lists, cannot go offline; any other block is clean. Where a step's
     flags were not recorded, the latest ones before it count for every block that has stayed online
-    since. Of a block that came online in between nothing was recorded; what such a guest always
-    does is assumed: it takes slab pages at once from the first block of a kernel zone that was empty.
+    since. Of a block that came online in between nothing was recorded, and what the model says of it holds:
+    the kernel takes a slab at once from the first block of a kernel zone that was empty.
     """
 
     def __init__(self, machine: Machine, boot: StepFacts, baseline: Baseline) -> None:
@@ -121,7 +122,6 @@ class Guest:
         self._facts = boot
         self._online = self._online_blocks(machine)
         self._unseen: set[int] = set()
-        self._first: dict[ZoneKey, int] = {}
 
     @staticmethod
     def _online_blocks(machine: Machine) -> dict[int, ZoneKey]:
@@ -138,13 +138,15 @@ class Guest:
             if key is None:
                 continue
             zone = machine.kernel.state.zone(key)
+            if block in self._unseen:
+                continue  # what the model says of it holds
             held = self._held(block, zone)
-            if not held.total and block not in self._unseen:
-                vacate(machine.kernel, zone, *self._bounds(block))
-            if block not in self._unseen:
-                self._clear(machine, block)
+            give_up_slab(machine.kernel, zone, *self._bounds(block))
             if held.total:
                 self._hold(machine, block, zone, held)
+            else:
+                vacate(machine.kernel, zone, *self._bounds(block))
+            self._clear(machine, block)
 
     def _bounds(self, block: int) -> tuple[int, int]:
         return block * self._baseline.pages_per_block, (block + 1) * self._baseline.pages_per_block
@@ -152,8 +154,6 @@ class Guest:
     def _held(self, block: int, zone: Zone) -> ExtentSet:
         """Return the pages of a block that cannot leave it."""
         low, high = self._bounds(block)
-        if block in self._unseen:
-            return ExtentSet.of((low, high)) if self._first.get(zone.key) == block else ExtentSet()
         flags = self._facts.flags
         if flags is None or not flags.covered.contains(low, high):
             return ExtentSet()
@@ -165,7 +165,7 @@ class Guest:
 
     def _hold(self, machine: Machine, block: int, zone: Zone, held: ExtentSet) -> None:
         pages = ExtentSet(*zone.free.clip_many(held.starts, held.ends))
-        if not pages.total or block in self._unseen:
+        if not pages.total:
             starts, _ = zone.free.clip(*self._bounds(block))
             pages = ExtentSet(starts[-1:], starts[-1:] + 1)  # any page will do
         zone.free.remove_many(pages.starts, pages.ends)
@@ -201,13 +201,6 @@ class Guest:
         """Learn what a step has shown, after it has been replayed: input for later steps."""
         online = self._online_blocks(machine)
         fresh = [block for block in (*facts.op.blocks, *online) if block in online and block not in self._online]
-        started = {key for key in online.values() if key not in self._online.values()}
-        for block in fresh:
-            key = online[block]
-            if key in started and key[1] is not ZoneKind.MOVABLE and key not in self._baseline.populated:
-                self._first[key] = block
-                started.discard(key)
-        self._first = {key: block for key, block in self._first.items() if online.get(block) == key}
         self._online = online
         self._unseen = {block for block in (*self._unseen, *fresh) if block in online}
         if facts.flags is not None:

@@ -16,6 +16,7 @@ from memhotplug.commands.plan.question import OnlineWay, Question
 from memhotplug.contracts import AddRequest
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.online import online_runs
+from memhotplug.engine.slab import slab_pages
 from memhotplug.errors import MemoryHotplugError
 from memhotplug.machine import Machine
 from memhotplug.model.blocks import BlockState, OnlineType
@@ -119,7 +120,10 @@ def _zones(machine: Machine, *, movable: bool) -> list[Zone]:
 
 @dataclass(frozen=True, slots=True)
 class _Books:
-    """Pages that are free and pages that are managed, of all zones or of kernel zones only."""
+    """Pages that are free and pages that are managed, of all zones or of kernel zones only.
+
+    What the kernel takes for itself from memory that has just come was never there to be short of.
+    """
 
     movable: bool
     free: int
@@ -128,7 +132,7 @@ class _Books:
     @classmethod
     def of(cls, machine: Machine, *, movable: bool) -> _Books:
         managed = sum(zone.managed for zone in _zones(machine, movable=movable))
-        return cls(movable, free_pages(machine, movable=movable), managed)
+        return cls(movable, free_pages(machine, movable=movable), managed - slab_pages(machine.kernel))
 
     def lowest(self, machine: Machine, steps: int) -> int:
         """Return the free pages at the lowest point on the way to what the machine is now.

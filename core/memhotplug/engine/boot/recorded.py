@@ -19,6 +19,7 @@ from memhotplug.contracts import SizingRequest
 from memhotplug.engine.boot.answers import page_sizing
 from memhotplug.engine.boot.sizes import parse_cmdline
 from memhotplug.engine.kernel import Kernel
+from memhotplug.engine.memory_hotplug.presence import left_out
 from memhotplug.engine.sparse_vmemmap import pair_runs
 from memhotplug.errors import InputError
 from memhotplug.formats.snapshot import RecordedMachine, RecordedZone, open_snapshot
@@ -97,6 +98,7 @@ def kernel_from_machine(
     for note in machine.notes:
         kernel.warn(f"{note.kind}: {note.text}")
     kernel.warn("inferred: which pages are free, hold memmap or are in use; how many is as recorded")
+    kernel.left_out = left_out(kernel.arch, machine.attributes)
     kernel.state.resources = ResourceTable(list(_resources(machine)))
     kernel.state.auto_online = _auto_online(kernel, machine)
     for node in machine.nodes:

@@ -8,11 +8,11 @@ from functools import partial
 
 from memhotplug.contracts import AddRequest, LazyRanges, PhysRange
 from memhotplug.engine.kernel import Kernel
-from memhotplug.engine.memory_hotplug.online import offline_blocks, online_blocks
+from memhotplug.engine.memory_hotplug.online import device_online, offline_blocks
 from memhotplug.engine.memory_hotplug.presence import absence
 from memhotplug.engine.memory_hotplug.remove import remove_leftovers, remove_memory
 from memhotplug.errors import MemoryHotplugError
-from memhotplug.model.blocks import BlockState, OnlineType
+from memhotplug.model.blocks import BlockState
 from memhotplug.units import format_blocks
 
 __all__ = ["device_blocks", "eject", "hot_add", "resize"]
@@ -178,7 +178,9 @@ def eject(kernel: Kernel, name: str) -> str | None:
 def _offline_in_two_passes(kernel: Kernel, name: str) -> None:
     """Offline every online block, trying twice; if one stays online, bring the others back.
 
-    Models: drivers/acpi/scan.c:acpi_scan_try_to_offline() (v5.2 to v6.12).
+    They come back by the default rule, or as somebody asked while they were online already.
+
+    Models: drivers/acpi/scan.c:acpi_scan_try_to_offline(), acpi_bus_online() (v5.2 to v6.12).
     """
     done: list[int] = []
     problem: MemoryHotplugError | None = None
@@ -193,7 +195,7 @@ def _offline_in_two_passes(kernel: Kernel, name: str) -> None:
         return
     busy = format_blocks(_online(kernel, name))
     for block in sorted(done):
-        online_blocks(kernel, [block], OnlineType.ONLINE)
+        device_online(kernel, block)
     raise MemoryHotplugError(errno.EBUSY, f"blocks of {name!r} stay online ({busy}): {problem.reason}")
 
 

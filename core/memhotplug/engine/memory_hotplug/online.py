@@ -14,12 +14,13 @@ from itertools import pairwise
 import numpy as np
 
 from memhotplug.engine.kernel import Kernel
+from memhotplug.engine.slab import take_first_slab
 from memhotplug.errors import MemoryHotplugError
 from memhotplug.model.blocks import NO_ZONE, BlockState, OnlineType
 from memhotplug.model.extents import Array
 from memhotplug.model.zones import Zone, ZoneKind
 
-__all__ = ["offline_blocks", "online_blocks", "online_runs", "zone_of_rows"]
+__all__ = ["device_online", "offline_blocks", "online_blocks", "online_runs", "zone_of_rows"]
 
 
 def online_blocks(kernel: Kernel, ids: list[int], online_type: OnlineType) -> list[int]:
@@ -54,6 +55,22 @@ def _remember_type(kernel: Kernel, block: int, online_type: OnlineType) -> None:
     row = blocks.row(block)
     if row is not None and blocks.state[row] == BlockState.ONLINE:
         blocks.set(slice(row, row + 1), online_type=online_type)
+
+
+def device_online(kernel: Kernel, block: int) -> None:
+    """Online one offline block as whoever names no zone does it: by what was last asked of it in vain, else plainly.
+
+    The file ``online`` does so, and a driver that brings back what it had taken offline.
+
+    Models: drivers/base/core.c:device_online(), drivers/base/memory.c:memory_subsys_online() (v5.2 to v6.12):
+    only MMOP_OFFLINE is replaced by MMOP_ONLINE.
+    Raises:
+        MemoryHotplugError: as :func:`online_blocks`.
+    """
+    blocks = kernel.state.blocks
+    row = blocks.row(block)
+    asked = OnlineType.ONLINE if row is None else OnlineType(int(blocks.online_type[row]))
+    online_blocks(kernel, [block], asked)
 
 
 def offline_blocks(kernel: Kernel, ids: list[int]) -> list[int]:
@@ -128,7 +145,10 @@ def _online_rows(kernel: Kernel, rows: slice, online_type: OnlineType) -> None:
     first = rows.start
     while first < rows.stop:
         zone, count = kernel.profile.zone_for_rows(kernel, slice(first, rows.stop), online_type)
+        was_empty = not zone.managed
         kernel.profile.online(kernel, slice(first, first + count), zone)
+        if was_empty:
+            take_first_slab(kernel, zone)
         first += count
 
 

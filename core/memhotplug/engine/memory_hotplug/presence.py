@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from memhotplug.contracts import DriverTraits
 from memhotplug.engine.kernel import Kernel
 from memhotplug.errors import MemoryHotplugError, PluginError
 from memhotplug.manager import arch_traits, driver_traits, names
 
-__all__ = ["absence", "attribute_driver", "drivers_of", "usual_driver", "window_driver"]
+__all__ = ["absence", "attribute_driver", "drivers_of", "left_out", "usual_driver", "window_driver"]
 
 
 def absence(kernel: Kernel, driver: str) -> MemoryHotplugError | None:
@@ -19,6 +19,9 @@ def absence(kernel: Kernel, driver: str) -> MemoryHotplugError | None:
         PluginError: there is no such plugin, or it is broken.
     """
     plugins = kernel.plugins
+    if driver in kernel.left_out:
+        reason = f"there is no {driver} on this machine: its kernel was built without it"
+        return MemoryHotplugError(plugins.driver_traits(driver).absence_errno, reason)
     why = _why_absent(plugins.driver_traits(driver), driver, kernel.arch, kernel.version, plugins.arch_traits.drivers)
     return None if why is None else MemoryHotplugError(plugins.driver_traits(driver).absence_errno, why)
 
@@ -92,3 +95,15 @@ def attribute_driver(attribute: str) -> str | None:
         if traits is not None and traits.attribute == attribute:
             return name
     return None
+
+
+def left_out(arch: str, attributes: Container[str]) -> frozenset[str]:
+    """Return the drivers that a recorded machine's kernel was built without.
+
+    Args:
+        attributes: the files below /sys/devices/system that the machine shows.
+    """
+    found = ((name, _traits_or_none(name)) for name in names("drivers"))
+    return frozenset(
+        name for name, traits in found if traits and arch in traits.opt_in and traits.attribute not in attributes
+    )

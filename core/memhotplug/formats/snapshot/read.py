@@ -109,6 +109,7 @@ class _Reader:
             mem_total=meminfo.get("MemTotal"),
             mem_free=meminfo.get("MemFree"),
             notes=(),
+            attributes=self._attributes(),
         )
         return replace(machine, notes=(*self.notes, *disagreements(machine)))
 
@@ -185,6 +186,11 @@ class _Reader:
     def _auto_online(self) -> str | None:
         text = self.files.get(f"{MEMORY}/auto_online_blocks")
         return self.files.meta.auto_online_blocks if text is None else text.strip()
+
+    def _attributes(self) -> frozenset[str]:
+        root = MEMORY.rpartition("/")[0] + "/"
+        found = (name.removeprefix(root) for name in self.files.files if name.startswith(root))
+        return frozenset(name for name in found if name.count("/") == 1)
 
     def _pageblock_order(self, text: str | None) -> int | None:
         if text is None:

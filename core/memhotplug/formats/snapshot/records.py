@@ -115,6 +115,7 @@ class RecordedMachine:
         iomem: empty when it was not recorded or its addresses were withheld.
         parameters: memory_hotplug module parameters as sysfs shows them.
         mem_total, mem_free: bytes, from meminfo.
+        attributes: which files it shows below /sys/devices/system, those of single blocks and nodes apart.
         notes: what was inferred and what disagrees.
     """
 
@@ -139,6 +140,7 @@ class RecordedMachine:
     mem_total: int | None
     mem_free: int | None
     notes: tuple[Note, ...]
+    attributes: frozenset[str] = frozenset()
 
     def zone(self, node: int, name: str) -> RecordedZone | None:
         """Return one zone, None when the machine shows none of that name."""

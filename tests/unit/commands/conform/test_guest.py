@@ -12,6 +12,7 @@ from memhotplug.commands.conform.classes import BUDDY, NOT_BUDDY, OFFLINE, SELF_
 from memhotplug.commands.conform.facts import Flags, StepFacts
 from memhotplug.commands.conform.guest import Baseline, Guest
 from memhotplug.commands.conform.vacate import vacate
+from memhotplug.engine.slab import give_up_slab
 from memhotplug.formats.snapshot import KPageFlags, RecordedOp, RecordedStep
 from memhotplug.model.extents import ExtentSet
 from memhotplug.model.vmemmap import Source
@@ -127,6 +128,9 @@ def test_an_unseen_first_kernel_block_is_held(boot: Boot) -> None:
     machine, baseline = machine_with_kernel_block(boot)
     state = machine.kernel.state
     before = machine.copy()
+    give_up_slab(
+        before.kernel, next(z for z in before.kernel.state.zones() if z.linked.contains(FIRST, END)), FIRST, END
+    )
     before.offline("block 32")
     guest = Guest(before, step(None, 0), baseline)
     guest.observe(machine, step(None))
@@ -140,6 +144,9 @@ def test_the_second_unseen_block_is_clean(boot: Boot) -> None:
     """The guest took its slab pages from the first one."""
     machine, baseline = machine_with_kernel_block(boot)
     before = machine.copy()
+    give_up_slab(
+        before.kernel, next(z for z in before.kernel.state.zones() if z.linked.contains(FIRST, END)), FIRST, END
+    )
     before.offline("block 32")
     guest = Guest(before, step(None, 0), baseline)
     guest.observe(machine, step(None))

@@ -197,8 +197,8 @@ def test_without_a_flag_the_page_allocator_pays(boot: Boot, zone_of: Callable[..
     assert state["memmap"] == {
         "self_hosted_pages": 0, "allocated_pages": 4096, "page_table_pages": 0, "by_node": {"0": 4096},
     }  # fmt: skip
-    machine.online("dimm0")
-    assert zone_of(machine, "Normal")["managed"] == 262144
+    machine.online("dimm0", zone="movable")
+    assert zone_of(machine, "Movable")["managed"] == 262144
     page = machine.page(BASE)
     assert page.head is None
     assert page.backing is not None

@@ -1,0 +1,64 @@
+"""What a running kernel takes for itself from memory that has just come.
+
+Models: mm/page_alloc.c:get_page_from_freelist(), mm/slub.c:allocate_slab() (v5.2 to v6.12): GFP_KERNEL begins at the
+highest kernel zone of the node whose CPU asks. A zone that was empty has the cheapest pages there are, and the
+next slab that any cache needs comes from it: never again can its first block go offline. Simplified: one slab at
+once; what a kernel takes later depends on what it does. A node without a CPU asks for nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from memhotplug.engine.kernel import Kernel
+from memhotplug.model.buddy import first_pages, largest_order
+from memhotplug.model.state import Allocation
+from memhotplug.model.zones import Zone, ZoneKind
+
+__all__ = ["SLAB", "give_up_slab", "slab_pages", "take_first_slab"]
+
+SLAB = "kernel: slab"
+"""Name of the allocation."""
+
+_SLAB_BYTES = 32 << 10  # PAGE_ALLOC_COSTLY_ORDER pages of 4 KiB, as most caches of a kernel take them
+
+
+def take_first_slab(kernel: Kernel, zone: Zone) -> None:
+    """Let the kernel put a slab into a kernel zone that was empty a moment ago.
+
+    It lies at the start of the lowest free chunk of the highest order.
+    """
+    node = kernel.state.nodes[zone.nid]
+    higher = [other for other in node.zones.values() if zone.kind < other.kind < ZoneKind.MOVABLE and other.managed]
+    if zone.kind is ZoneKind.MOVABLE or not node.has_cpu or higher:
+        return
+    highest = kernel.geometry.max_order
+    order = largest_order(zone.free, highest)
+    if order < 0:
+        return  # nothing but memmap, or pages that a driver withholds
+    starts, _ = first_pages(zone.free, order, 1, highest)
+    pages = min(kernel.geometry.pfn(_SLAB_BYTES) or 1, 1 << order)
+    low, high = int(starts[0]), int(starts[0]) + pages
+    zone.free.remove(low, high)
+    held = kernel.state.allocations.get(SLAB, Allocation(name=SLAB, kernel=True))
+    taken = held.pages.copy()
+    taken.add(low, high)
+    kernel.state.allocations[SLAB] = replace(held, pages=taken)
+    kernel.log("slab", start_pfn=low, nr_pages=pages, node=zone.nid, zone=zone.kind.label)
+
+
+def give_up_slab(kernel: Kernel, zone: Zone, start_pfn: int, end_pfn: int) -> None:
+    """Free what is assumed to be slab in a range, where something better is known of it."""
+    held = kernel.state.allocations.get(SLAB)
+    if held is None or not held.pages.intersects(start_pfn, end_pfn):
+        return
+    zone.free.add_many(*held.pages.clip(start_pfn, end_pfn))
+    rest = held.pages.copy()
+    rest.remove(start_pfn, end_pfn)
+    kernel.state.allocations[SLAB] = replace(held, pages=rest)
+
+
+def slab_pages(kernel: Kernel) -> int:
+    """Return how many pages the kernel has taken for itself from memory that came."""
+    held = kernel.state.allocations.get(SLAB)
+    return 0 if held is None else held.pages.total
