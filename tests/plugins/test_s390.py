@@ -58,7 +58,7 @@ def test_block_size_alone_stands_for_an_increment(sizing: Callable[..., SizingRe
         ),
         (
             {"memory_block_size": 128 << 20},
-            "machine.memory_block_size: got 128M, expected a power of two of at least 256M",
+            "machine.memory_block_size: got 128M, expected a power of two from 256M to 2T",
         ),
         ({"physical_address_bits": 54}, "machine.physical_address_bits: got 54, expected 42 to 53 address bits"),
     ],

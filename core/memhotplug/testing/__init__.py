@@ -7,16 +7,17 @@
         machines = ({"memory": "2G"}, {"memory": "4G", "page_size": "64K"})
 
 pytest collects the subclass; every test of the contract runs once for each machine. The built-in
-plugins are tested by exactly these classes. Needs pytest and hypothesis: ``pip install memhotplug[test]``.
+plugins are tested by exactly these classes. Needs pytest and hypothesis: ``pip install memhotplug[plugin-test]``.
 """
 
 import pytest
 
-for _name in ("arch", "driver", "probes", "profile", "support"):
+for _name in ("arch", "driver", "fingerprint", "lives", "probes", "profile", "support", "tables"):
     pytest.register_assert_rewrite(f"memhotplug.testing.{_name}")
 
 from memhotplug.testing.arch import ArchContract  # noqa: E402  # the rewriting has to be in place first
 from memhotplug.testing.driver import DriverContract  # noqa: E402
+from memhotplug.testing.fingerprint import fingerprint, page_tables  # noqa: E402
 from memhotplug.testing.probes import (  # noqa: E402
     free_pages,
     heads,
@@ -37,10 +38,12 @@ __all__ = [
     "balance",
     "boot",
     "failure_points",
+    "fingerprint",
     "free_pages",
     "heads",
     "memmap_pages",
     "page_table_pages",
+    "page_tables",
     "populate",
     "shatter",
 ]

@@ -8,37 +8,43 @@ from typing import ClassVar
 
 import pytest
 
+from memhotplug.contracts import SizingRequest
+from memhotplug.engine.boot.answers import page_sizing
 from memhotplug.engine.memory_hotplug.presence import window_driver
-from memhotplug.errors import MemoryHotplugError, PluginError
+from memhotplug.errors import InputError, MemoryHotplugError, PluginError
 from memhotplug.machine import Machine, Memory
 from memhotplug.model.altmap import Altmap
 from memhotplug.model.vmemmap import Source
 from memhotplug.model.zones import ZoneKind
-from memhotplug.testing.support import BOTH_WAYS, Contract, balance, boot, failure_points, whole_cycle
+from memhotplug.testing.lives import Lives
+from memhotplug.testing.support import BOTH_WAYS, balance, boot, failure_points, whole_cycle
+from memhotplug.testing.tables import Tables
 
 __all__ = ["ArchContract"]
 
 
-class ArchContract(Contract):
+class ArchContract(Tables, Lives):
     """Subclass this, name it ``Test…`` and set ``name`` and ``machines``.
 
     Class attributes:
         kernel: the profile to run under.
         driver: the driver that adds memory in these tests; None for one that adds a range whole.
-        frees_memmap: whether this kernel gives the memmap of removed memory back.
+        frees_memmap: whether this kernel gives the memmap of removed memory and its page tables back.
+        table_kinds: how names of page table kinds begin, for each map that has tables; empty for an MMU without.
+        tables_stay: patterns of the kinds that this kernel never frees, mostly the upper levels.
+        failure_leaves: patterns of the kinds that this kernel leaves behind when an add fails.
         add_errnos: errnos that an add may end in when memory runs out.
     """
 
     kernel: ClassVar[str] = "v2-2019"
     driver: ClassVar[str | None] = None
-    frees_memmap: ClassVar[bool] = True
     add_errnos: ClassVar[frozenset[int]] = frozenset({errno.ENOMEM})
 
     def fixed(self) -> Mapping[str, object]:
         return {"arch": self.name, "kernel": self.kernel}
 
     def cases(self, parameter: str) -> Sequence[object] | None:
-        if parameter == "flag":
+        if parameter in ("flag", "way"):
             return list(boot({**self.fixed(), **self.machines[0]}).kernel.profile.short_flags)
         if parameter == "nr_blocks":
             return BOTH_WAYS
@@ -48,21 +54,33 @@ class ArchContract(Contract):
         """Return the size of some memory blocks, for a step."""
         return str(nr_blocks * machine.kernel.geometry.memory_block_size)
 
-    def add(self, machine: Machine, flag: str, nr_blocks: int) -> Memory | None:
+    def add(self, machine: Machine, flag: str, nr_blocks: int, **keys: object) -> Memory | None:
         """Add some memory blocks; None if this kernel refuses the flag (EINVAL), which may change nothing."""
         before = balance(machine)
         try:
             return machine.add_memory(
                 driver=self.driver or window_driver(self.name),
-                name="contract",
                 size=self.size(machine, nr_blocks),
                 mhp_flags=flag,
+                **{"name": "contract", **keys},
             )
         except MemoryHotplugError as refused:
             if flag == "none" or refused.errno != errno.EINVAL:
                 raise
         assert balance(machine) == before
         return None
+
+    def live(self, machine: Machine, way: object) -> None:
+        """Add, online, offline and remove three blocks, after one that stays."""
+        for memory in (
+            self.add(machine, "none", 1, name=f"stays{len(machine.kernel.state.devices)}"),
+            self.add(machine, str(way), 3),
+        ):
+            if memory is not None:
+                machine.online(memory)
+        if memory is not None:
+            machine.offline(memory)
+            machine.remove(memory)
 
     def fresh(self, machine: Machine) -> tuple[int, int]:
         """Return first pfn and length of one memory block's range behind all memory."""
@@ -94,6 +112,28 @@ class ArchContract(Contract):
         base = plugins.ask(plugins.arch, "boot_base", int, geometry=geometry)
         assert base % geometry.memory_block_size == 0
 
+    @pytest.mark.parametrize(
+        "asked",
+        [
+            {"page_size": 3},
+            {"page_size": 1 << 30},
+            {"memory_block_size": 4096},
+            {"memory_block_size": (128 << 20) + 4096},
+            {"memory_block_size": 1 << 60},
+            {"physical_address_bits": 1},
+            {"physical_address_bits": 64},
+        ],
+        ids=lambda asked: " ".join(f"{key}={value}" for key, value in asked.items()),
+    )
+    def test_sizes_that_cannot_be_are_refused(self, machine: Machine, asked: Mapping[str, int]) -> None:
+        """What the user asked for and the architecture does not have is an InputError that names the key."""
+        kernel = machine.kernel
+        request = SizingRequest(version=kernel.version, memory=((0, 4 << 30),), **asked)  # type: ignore[arg-type]
+        with pytest.raises(InputError) as caught:
+            page_sizing(kernel.plugins, request)
+        assert not isinstance(caught.value, PluginError), caught.value
+        assert caught.value.path == f"machine.{next(iter(asked))}"
+
     def test_boot_breaks_no_invariant(self, machine: Machine) -> None:
         """A machine that has just booted is sound."""
         assert machine.violations() == []
@@ -105,7 +145,7 @@ class ArchContract(Contract):
             answer = plugins.call(
                 plugins.arch, "supports_memmap_on_memory", kernel=machine.kernel, memmap_bytes=memmap_bytes
             )
-            assert answer in (True, False)
+            assert isinstance(answer, bool)
 
     def test_populate_and_free_give_every_page_back(self, machine: Machine) -> None:
         """Populating a range and freeing it leaves nothing mapped there and no page lost."""

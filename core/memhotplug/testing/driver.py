@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import ClassVar
 
 from memhotplug.catalog import Installed
-from memhotplug.contracts import AddRequest
+from memhotplug.contracts import AddRequest, PhysRange
 from memhotplug.errors import MemoryHotplugError
 from memhotplug.formats.scenario.check import parse_args
 from memhotplug.keyspec import KeySpec
 from memhotplug.machine import Machine
 from memhotplug.manager import own_keys
 from memhotplug.model.blocks import BlockState
-from memhotplug.testing.support import Contract, balance, failure_points
+from memhotplug.testing.fingerprint import fingerprint
+from memhotplug.testing.lives import Lives
+from memhotplug.testing.support import balance, failure_points
 
 __all__ = ["DriverContract"]
 
 
-class DriverContract(Contract):
+class DriverContract(Lives):
     """Subclass this, name it ``Test…`` and set ``name``, ``machines`` and ``requests``.
 
     Class attributes:
@@ -36,7 +39,7 @@ class DriverContract(Contract):
         return {"kernel": self.kernel}
 
     def cases(self, parameter: str) -> Sequence[object] | None:
-        return self.requests if parameter == "request_keys" else super().cases(parameter)
+        return self.requests if parameter in ("request_keys", "way") else super().cases(parameter)
 
     def request_of(self, keys: Mapping[str, object]) -> AddRequest:
         """Return what the driver is asked when a step has these keys."""
@@ -53,6 +56,59 @@ class DriverContract(Contract):
     def add(self, machine: Machine, keys: Mapping[str, object]) -> str:
         """Add memory; return the device's name."""
         return machine.add_memory(driver=self.name, **keys).name
+
+    def live(self, machine: Machine, way: object) -> None:
+        """Add twice, online what is not, offline and eject the second."""
+        assert isinstance(way, Mapping)
+        for _ in range(2):
+            with suppress(MemoryHotplugError):
+                name = self.add(machine, {key: value for key, value in way.items() if key != "address"})
+                self.online_the_rest(machine, name)
+                machine.offline(name)
+        with suppress(MemoryHotplugError):
+            machine.eject(name)
+
+    def ask(self, machine: Machine, keys: Mapping[str, object]) -> list[tuple[PhysRange, int]]:
+        """Return the ranges that a request makes the driver add, each with the flags that it passes."""
+        kernel, request = machine.kernel, self.request_of(keys)
+        key = kernel.plugins.driver(self.name)
+        ranges = kernel.plugins.ask(key, "driver_ranges", Sequence, kernel=kernel, request=request)
+        return [(item, kernel.flags_for(request, item)) for item in ranges]
+
+    def test_questions_change_nothing(self, machine: Machine, request_keys: Mapping[str, object]) -> None:
+        """Ranges and flags are asked for by plan and explain too: the answer is the same again, and nothing else is."""
+        before = fingerprint(machine)
+        first = self.ask(machine, request_keys)
+        assert fingerprint(machine) == before
+        assert self.ask(machine, request_keys) == first
+        assert self.ask(machine.copy(), request_keys) == first
+
+    def test_what_is_answered_is_added(self, machine: Machine, request_keys: Mapping[str, object]) -> None:
+        """On a machine with room the blocks are there afterwards, where the ranges are and on the node asked for."""
+        before = balance(machine)
+        block = machine.kernel.geometry.memory_block_size
+        promised = [item for item, _ in self.ask(machine, request_keys)]
+        blocks = machine.memory(self.add(machine, request_keys)).blocks
+        assert blocks
+        assert balance(machine).blocks[: len(before.blocks)] == before.blocks
+        for item in promised:
+            assert set(range(item.start // block, -(-(item.start + item.size) // block))) & set(blocks)
+        assert all(
+            any(item.start // block <= one <= (item.start + item.size - 1) // block for item in promised)
+            for one in blocks
+        )
+        wanted = request_keys.get("node")
+        rows = [row for row in balance(machine).blocks if row[0] in blocks]
+        assert wanted is None or {row[2] for row in rows} == {wanted}
+
+    def test_odd_sizes_are_refused_or_made_whole(self, machine: Machine) -> None:
+        """Parts of blocks, a byte, and more than can be addressed end in blocks or in an errno, never in a fault."""
+        geometry = machine.kernel.geometry
+        for size in (1, geometry.page_size, geometry.memory_block_size * 3 // 2, 1 << geometry.physical_address_bits):
+            copy = machine.copy()
+            with suppress(MemoryHotplugError):
+                copy.add_memory(driver=self.name, size=size)
+            assert copy.violations() == []
 
     def test_keys_are_declared(self) -> None:
         """Every key of the driver's own has a kind and a help text, and a name that YAML can bear."""
@@ -99,6 +155,7 @@ class DriverContract(Contract):
         else:
             assert machine.violations() == []
             assert balance(machine) == before
+            assert machine.kernel.state.device_index(name) is None
 
     def online_the_rest(self, machine: Machine, name: str) -> None:
         """Bring those blocks of a device online that are not."""

@@ -15,7 +15,8 @@ from memhotplug.engine.memory_hotplug.presence import window_driver
 from memhotplug.engine.profile import KernelProfile
 from memhotplug.errors import InputError, MemoryHotplugError
 from memhotplug.machine import Machine
-from memhotplug.testing.support import Contract, balance, boot
+from memhotplug.testing.lives import Lives
+from memhotplug.testing.support import balance, boot
 
 __all__ = ["ProfileContract"]
 
@@ -29,7 +30,7 @@ _OPERATIONS = st.lists(
 )
 
 
-class ProfileContract(Contract):
+class ProfileContract(Lives):
     """Subclass this, name it ``Test…`` and set ``name`` and ``machines``, each with its ``arch``.
 
     Class attributes:
@@ -42,7 +43,7 @@ class ProfileContract(Contract):
         return {"kernel": self.name}
 
     def cases(self, parameter: str) -> Sequence[object] | None:
-        if parameter == "flag":
+        if parameter in ("flag", "way"):
             return list(boot({**self.fixed(), **self.machines[0]}).kernel.profile.short_flags)
         if parameter == "event":
             return ["MEM_GOING_ONLINE", "MEM_GOING_OFFLINE"]
@@ -52,6 +53,13 @@ class ProfileContract(Contract):
         """Add some memory blocks; return the device's name."""
         size = str(nr_blocks * machine.kernel.geometry.memory_block_size)
         return machine.add_memory(driver=self.driver or window_driver(machine.kernel.arch), size=size, **keys).name
+
+    def live(self, machine: Machine, way: object) -> None:
+        """Add, online, offline and remove two blocks, after one that stays."""
+        machine.online(self.add(machine, 1, mhp_flags=way))
+        name = self.add(machine, 2, mhp_flags=way)
+        for operation in (machine.online, machine.offline, machine.remove):
+            operation(name)
 
     def test_profile_says_what_it_is(self, machine: Machine) -> None:
         """Name, version and flags are there; every flag is one bit, and short names lead to flags."""

@@ -14,6 +14,7 @@ _SECTION_SIZE = 16 << 20  # arch/powerpc/include/asm/sparsemem.h:SECTION_SIZE_BI
 _HUGE = 16 << 20  # MMU_PAGE_16M
 _PMD_SIZE = 2 << 20  # MMU_PAGE_2M
 _LARGEST_BLOCK = 1 << 30
+_LARGEST_FORCED = 32 << 30  # what 36 address bits, the fewest, can still hold
 _HUGE_VMEMMAP_MEMORY = 1 << 30
 _ADDRESS_BITS = 51
 _HASH_4K_ADDRESS_BITS = 46
@@ -101,10 +102,9 @@ def _memory_block_size(request: SizingRequest) -> int:
     forced = request.memory_block_size
     if forced is None:
         return probe_memory_block_size([size for _, size in request.memory])
-    if not is_power_of_two(forced) or forced < _SECTION_SIZE:
-        raise InputError(
-            "a power of two of at least 16M (the LMB size)", got=format_size(forced), path="machine.memory_block_size"
-        )
+    if not is_power_of_two(forced) or not _SECTION_SIZE <= forced <= _LARGEST_FORCED:
+        expected = f"a power of two from 16M (the LMB size) to {format_size(_LARGEST_FORCED)}"
+        raise InputError(expected, got=format_size(forced), path="machine.memory_block_size")
     return forced
 
 

@@ -14,6 +14,7 @@ _OLD_SECTION_SIZE = 256 << 20
 _SECTION_SIZE = 128 << 20  # since v6.14
 _DEFAULT_BITS = 46  # CONFIG_MAX_PHYSMEM_BITS
 _BITS = range(42, 54)
+_LARGEST_BLOCK = 1 << 41  # what 42 address bits, the fewest, can still hold
 
 
 def geometry_for(request: SizingRequest) -> Geometry:
@@ -56,14 +57,14 @@ def _memory_block_size(request: SizingRequest, section_size: int) -> int:
     rzm, asked = _increment(request), request.memory_block_size
     if rzm is not None and not (is_power_of_two(rzm) and rzm >= SEGMENT_SIZE):
         raise InputError("a power of two of at least 1M", got=format_size(rzm), path="machine.rzm")
-    if rzm is None and asked is not None and is_power_of_two(asked) and asked >= section_size:
+    if rzm is None and asked is not None and is_power_of_two(asked) and section_size <= asked <= _LARGEST_BLOCK:
         return asked  # as if the increment had that size
     probed = max(section_size, rzm or 0)
     if asked not in (None, probed):
         raise InputError(
             f"{format_size(probed)}: a memory block of s390 is the larger of a section and an increment (rzm)"
             if rzm is not None
-            else f"a power of two of at least {format_size(section_size)}",
+            else f"a power of two from {format_size(section_size)} to {format_size(_LARGEST_BLOCK)}",
             got=format_size(asked or 0), path="machine.memory_block_size",
         )  # fmt: skip
     return probed
