@@ -30,11 +30,11 @@ class TestArm64(ArchContract):
     )
 
 
-_RADIX: tuple[tuple[object, dict[str, object]], ...] = (
-    ("1G", {}),
-    ("4G", {}),
-    ("2G", {"memory_block_size": "16M"}),
-    (_TWO_NODES, {}),
+_RADIX: tuple[Mapping[str, object], ...] = (
+    {"memory": "1G"},
+    {"memory": "4G"},
+    {"memory": "2G", "memory_block_size": "16M"},
+    {"memory": _TWO_NODES},
 )
 
 

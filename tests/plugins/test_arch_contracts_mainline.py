@@ -2,9 +2,11 @@
 
 import errno
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from memhotplug.testing import ArchContract
+
+Machines: TypeAlias = tuple[Mapping[str, object], ...]
 
 _ON = "memory_hotplug.memmap_on_memory=1"
 _FORCE = "memory_hotplug.memmap_on_memory=force"
@@ -16,7 +18,7 @@ class TestX8664On61(ArchContract):
     name = "x86_64"
     failure_leaves = ("direct-*",)
     kernel = "linux-6.1"
-    machines: ClassVar[tuple[Mapping[str, object], ...]] = ({"memory": "2G"}, {"memory": "2G", "cmdline": _ON})
+    machines: ClassVar[Machines] = ({"memory": "2G"}, {"memory": "2G", "cmdline": _ON})
 
 
 class TestX8664On612(ArchContract):
@@ -25,7 +27,7 @@ class TestX8664On612(ArchContract):
     name = "x86_64"
     failure_leaves = ("direct-*",)
     kernel = "linux-6.12"
-    machines: ClassVar[tuple[Mapping[str, object], ...]] = ({"memory": "2G"}, {"memory": "2G", "cmdline": _ON})
+    machines: ClassVar[Machines] = ({"memory": "2G"}, {"memory": "2G", "cmdline": _ON})
 
 
 class TestArm64On61(ArchContract):
@@ -33,7 +35,7 @@ class TestArm64On61(ArchContract):
 
     name = "arm64"
     kernel = "linux-6.1"
-    machines: ClassVar[tuple[Mapping[str, object], ...]] = (
+    machines: ClassVar[Machines] = (
         {"memory": "2G", "cmdline": _ON},
         {"memory": "2G", "page_size": "64K"},
     )
@@ -44,7 +46,7 @@ class TestArm64On612(ArchContract):
 
     name = "arm64"
     kernel = "linux-6.12"
-    machines: ClassVar[tuple[Mapping[str, object], ...]] = (
+    machines: ClassVar[Machines] = (
         {"memory": "2G", "cmdline": _ON},
         {"memory": "2G", "page_size": "16K", "cmdline": _FORCE},
         {"memory": "2G", "page_size": "64K"},
@@ -58,14 +60,14 @@ class TestPowerpcOn61(ArchContract):
     tables_stay: ClassVar[tuple[str, ...]] = ("*-pud",)
     kernel = "linux-6.1"
     add_errnos = frozenset({errno.ENOMEM, errno.EFAULT})
-    machines: ClassVar[tuple[Mapping[str, object], ...]] = ({"memory": "2G"}, {"memory": "2G", "page_size": "4K"})
+    machines: ClassVar[Machines] = ({"memory": "2G"}, {"memory": "2G", "page_size": "4K"})
 
 
 class TestPowerpcHashOn61(TestPowerpcOn61):
     """A hash table has no levels, and no page tables."""
 
     table_kinds: ClassVar[tuple[str, ...]] = ()
-    machines: ClassVar[tuple[Mapping[str, object], ...]] = ({"memory": "2G", "cmdline": "disable_radix"},)
+    machines: ClassVar[Machines] = ({"memory": "2G", "cmdline": "disable_radix"},)
 
 
 class TestPowerpcOn612(ArchContract):
@@ -75,7 +77,7 @@ class TestPowerpcOn612(ArchContract):
     tables_stay: ClassVar[tuple[str, ...]] = ("*-pud", "*-pmd", "*-pte")  # of 64K pages, which many tables fill
     kernel = "linux-6.12"
     add_errnos = frozenset({errno.ENOMEM, errno.EFAULT})
-    machines: ClassVar[tuple[Mapping[str, object], ...]] = (
+    machines: ClassVar[Machines] = (
         {"memory": "4G", "memory_block_size": "16M"},
         {"memory": "4G", "memory_block_size": "256M", "cmdline": _ON},
         {"memory": "4G", "memory_block_size": "256M", "cmdline": _FORCE},
@@ -87,16 +89,14 @@ class TestPowerpcOn612With4K(TestPowerpcOn612):
     """One table a page."""
 
     tables_stay: ClassVar[tuple[str, ...]] = ("*-pud",)
-    machines: ClassVar[tuple[Mapping[str, object], ...]] = (
-        {"memory": "4G", "memory_block_size": "256M", "page_size": "4K", "cmdline": _ON},
-    )
+    machines: ClassVar[Machines] = ({"memory": "4G", "memory_block_size": "256M", "page_size": "4K", "cmdline": _ON},)
 
 
 class TestPowerpcHashOn612(TestPowerpcOn612):
     """A hash table has no levels, and no page tables."""
 
     table_kinds: ClassVar[tuple[str, ...]] = ()
-    machines: ClassVar[tuple[Mapping[str, object], ...]] = (
+    machines: ClassVar[Machines] = (
         {"memory": "4G", "memory_block_size": "256M", "cmdline": "disable_radix"},
         {"memory": "4G", "memory_block_size": "256M", "page_size": "4K", "cmdline": "disable_radix"},
     )
@@ -107,7 +107,7 @@ class TestS390On612(ArchContract):
 
     name = "s390"
     kernel = "linux-6.12"
-    machines: ClassVar[tuple[Mapping[str, object], ...]] = (
+    machines: ClassVar[Machines] = (
         {"memory": "2G"},
         {"memory": "2G", "cmdline": _ON},
         {"memory": "2G", "rzm": "512M", "cmdline": _ON},
