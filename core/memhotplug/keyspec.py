@@ -6,10 +6,24 @@ the help texts are all made from that one declaration.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
-__all__ = ["OWN_POLICY", "KeyKind", "KeySpec"]
+__all__ = ["COMMON_KEYS", "OWN_POLICY", "KeyKind", "KeySpec"]
+
+COMMON_KEYS: Final[Mapping[str, frozenset[str]]] = {
+    "drivers": frozenset(
+        ("driver", "name", "size", "address", "node", "mhp_flags", "options", "fails", "fail_allocation", "veto")
+    ),
+    "arch": frozenset(
+        (
+            "arch", "kernel", "memory", "snapshot", "page_size", "memory_block_size", "physical_address_bits",
+            "cmdline", "sparsemem_vmemmap", "options",
+        )
+    ),
+}  # fmt: skip
+"""By kind of plugin, the keys of an ``add`` step or of ``machine`` that no plugin may take for its own."""
 
 OWN_POLICY: Final = "default"
 """What names a driver's own policy, wherever MHP flags or a policy are named."""

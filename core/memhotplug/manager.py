@@ -21,7 +21,7 @@ import pluggy
 from memhotplug import hookspecs
 from memhotplug.contracts import ArchTraits, DriverTraits
 from memhotplug.errors import InputError, Interruption, MemoryHotplugError, PluginError, nearest
-from memhotplug.keyspec import KeySpec
+from memhotplug.keyspec import COMMON_KEYS, KeySpec
 from memhotplug.units import natural_key
 
 __all__ = [
@@ -397,6 +397,9 @@ def _keys_of(candidate: Candidate) -> Mapping[str, KeySpec]:
         isinstance(key, str) and isinstance(spec, KeySpec) for key, spec in keys.items()
     ):
         raise PluginError(str(candidate), f"hook {hook} answered {keys!r}, which is no mapping of KeySpec")
+    shadowed = sorted(COMMON_KEYS[candidate.kind] & set(keys))
+    if shadowed:
+        raise PluginError(str(candidate), f"hook {hook} answered the key {shadowed[0]!r}, which everybody has")
     return keys
 
 

@@ -12,12 +12,13 @@ plugins are tested by exactly these classes. Needs pytest and hypothesis: ``pip 
 
 import pytest
 
-for _name in ("arch", "driver", "fingerprint", "lives", "probes", "profile", "support", "tables"):
+for _name in ("arch", "driver", "fingerprint", "lives", "policy", "probes", "profile", "support", "tables"):
     pytest.register_assert_rewrite(f"memhotplug.testing.{_name}")
 
 from memhotplug.testing.arch import ArchContract  # noqa: E402  # the rewriting has to be in place first
 from memhotplug.testing.driver import DriverContract  # noqa: E402
 from memhotplug.testing.fingerprint import fingerprint, page_tables  # noqa: E402
+from memhotplug.testing.policy import PolicyContract  # noqa: E402
 from memhotplug.testing.probes import (  # noqa: E402
     free_pages,
     heads,
@@ -34,6 +35,7 @@ __all__ = [
     "Balance",
     "Contract",
     "DriverContract",
+    "PolicyContract",
     "ProfileContract",
     "balance",
     "boot",

@@ -44,9 +44,9 @@ class Lives(Contract):
         self.live(copy, way)
         assert fingerprint(machine) == before
 
-    def test_nothing_is_printed(self, machine: Machine, way: object) -> None:
+    def test_nothing_is_printed(self, keywords: Mapping[str, object], way: object) -> None:
         """What is to be said is a message, a warning or an event."""
         said = io.StringIO()
         with redirect_stdout(said), redirect_stderr(said):
-            self.live(machine, way)
+            self.live(Machine.boot(**keywords), way)
         assert said.getvalue() == ""

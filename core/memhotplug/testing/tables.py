@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fnmatch import fnmatch
+from functools import partial
 from typing import ClassVar
 
 from memhotplug.contracts import Restrictions
@@ -71,20 +72,28 @@ class Tables(Contract):
         if not self.frees_memmap:
             return
         before = self.settled(machine, self.tables_stay)
-        for memory in (self.add(machine, flag, 3), self.far(machine)):
+        for is_far in (False, True):
+            memory = self.far(machine) if is_far else self.add(machine, flag, 3)
             if memory is not None:
                 whole_cycle(machine, memory)
                 assert self.settled(machine, self.tables_stay) == before
 
     def test_failed_add_leaves_no_page_tables(self, machine: Machine, flag: str) -> None:
-        """An add that fails gives its tables back; ``failure_leaves`` names those that this kernel leaves."""
+        """An add that fails gives its tables back, except ``failure_leaves``; sections that stay are in ``leaks``."""
         if not self.frees_memmap:
             return
         allowed = (*self.tables_stay, *self.failure_leaves)
         before, sections = self.settled(machine, allowed), machine.kernel.state.sections
-        for copy, _ in failure_points(machine, lambda copy: self.add(copy, flag, 3)):
-            if copy.kernel.state.sections == sections:
-                assert self.settled(copy, allowed) == before
+        far = self.far(machine.copy())
+        for place in (None,) if far is None else (None, hex(far.start)):
+            for copy, problem in failure_points(machine, partial(self._add_at, flag, place)):
+                if copy.kernel.state.sections == sections:
+                    assert self.settled(copy, allowed) == before
+                else:
+                    assert getattr(problem, "leaks", ())
+
+    def _add_at(self, flag: str, address: str | None, machine: Machine) -> None:
+        self.add(machine, flag, 3, **({} if address is None else {"address": address}))
 
     def test_altmap_holds_the_memmap(self, machine: Machine) -> None:
         """``arch_add_memory`` takes all memmap that is not there yet from its altmap if ``altmap_serves``."""

@@ -87,8 +87,8 @@ def vmemmap_free(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
 @hookimpl
 def arch_add_memory(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, restrictions: Restrictions) -> None:
     """Map the range, then add its pages; since v5.7 a failure takes the direct map down again."""
-    _map(kernel, start_pfn, nr_pages, nid, restrictions.step)
     try:
+        _map(kernel, start_pfn, nr_pages, nid, restrictions.step)
         kernel.add_pages(start_pfn, nr_pages, nid, restrictions)
     except MemoryHotplugError:
         _remove_mapping(kernel, start_pfn, nr_pages)
