@@ -35,7 +35,7 @@ _MAINLINE = (5, 13)
 def driver_traits() -> DriverTraits:
     """Where firmware describes memory by ACPI. Models: drivers/acpi/Kconfig:ACPI_HOTPLUG_MEMORY (v5.2 to v6.12)."""
     return DriverTraits(
-        aliases=("acpi_memhotplug", "dimm"),
+        aliases=("acpi_memhotplug",),
         arches={"arm64": (0, 0), "x86_64": (0, 0)},
         absence="its firmware does not describe memory by ACPI",
     )

@@ -9,6 +9,7 @@ class TestDax(DriverContract):
     """dax/kmem, aligned and not, with one range and with three."""
 
     name = "dax"
+    kernel = "v2-2019"
     machines = _X86
     requests = (
         {"size": "256M"},
@@ -21,6 +22,7 @@ class TestHvBalloon(DriverContract):
     """The Hyper-V balloon, whole chunks and partly backed ones."""
 
     name = "hv_balloon"
+    kernel = "v2-2019"
     machines = _X86
     requests = ({"size": "256M"}, {"size": "200M"}, {"size": "200M", "backed": "150M", "mhp_flags": "memblock"})
 
@@ -29,6 +31,7 @@ class TestXen(DriverContract):
     """The Xen balloon, whole sections and not."""
 
     name = "xen"
+    kernel = "v2-2019"
     machines = _X86
     requests = ({"size": "256M"}, {"size": "200M"})
 
@@ -37,6 +40,7 @@ class TestProbe(DriverContract):
     """The probe file."""
 
     name = "probe"
+    kernel = "v2-2019"
     machines = _X86
     requests = ({"size": "128M"}, {"size": "128M", "mhp_flags": "device"})
 
@@ -45,5 +49,6 @@ class TestSclp(DriverContract):
     """Standby memory of s390."""
 
     name = "sclp"
+    kernel = "v2-2019"
     machines = ({"arch": "s390", "memory": "2G"},)
     requests = ({"size": "512M"}, {"size": "768M", "mhp_flags": "memblock"})

@@ -13,6 +13,7 @@ class TestX8664(ArchContract):
     """x86_64."""
 
     name = "x86_64"
+    kernel = "v2-2019"
     failure_leaves = ("direct-*",)
     machines = ({"memory": "1G"}, {"memory": "4G"}, {"memory": _TWO_NODES}, {"memory": "4G", "memory_block_size": "2G"})
 
@@ -21,6 +22,7 @@ class TestArm64(ArchContract):
     """arm64, where nothing is freed yet: memory that comes back finds a head page that has counted down to 0."""
 
     name = "arm64"
+    kernel = "v2-2019"
     frees_memmap = False
     known_violations = ("deferred free under way between operations",)
     machines = tuple(
@@ -42,6 +44,7 @@ class TestPowerpcRadix(ArchContract):
     """powerpc with radix trees; a linear map that cannot be made is EFAULT."""
 
     name = "powerpc"
+    kernel = "v2-2019"
     tables_stay: ClassVar[tuple[str, ...]] = ("*-pud",)
     failure_leaves = ("direct-*",)
     add_errnos = frozenset({errno.ENOMEM, errno.EFAULT})
@@ -59,6 +62,7 @@ class TestPowerpcHash(ArchContract):
     """powerpc with a hash table: 16 MiB vmemmap pages, and base pages on a small machine."""
 
     name = "powerpc"
+    kernel = "v2-2019"
     table_kinds: ClassVar[tuple[str, ...]] = ()
     machines = tuple(
         {"memory": memory, "page_size": page_size, "cmdline": "disable_radix", **more}
@@ -76,5 +80,6 @@ class TestS390(ArchContract):
     """s390, with and without large increments."""
 
     name = "s390"
+    kernel = "v2-2019"
     tables_stay = ("*-region3",)
     machines = ({"memory": "1G"}, {"memory": "4G"}, {"memory": _TWO_NODES}, {"memory": "4G", "rzm": "512M"})

@@ -9,6 +9,7 @@ class TestAcpi(DriverContract):
     """acpi_memhotplug, with one memory resource and with two."""
 
     name = "acpi"
+    kernel = "v2-2019"
     machines = (_X86_64, {"arch": "x86_64", "memory": "512M"})
     requests = ({"size": "256M"}, {"resources": ["128M", "256M"]}, {"size": "1G", "mhp_flags": "memblock"})
 
@@ -17,6 +18,7 @@ class TestDax(DriverContract):
     """dax/kmem."""
 
     name = "dax"
+    kernel = "v2-2019"
     machines = (_X86_64,)
     requests = ({"size": "1G"},)
 
@@ -25,6 +27,7 @@ class TestHvBalloon(DriverContract):
     """hv_balloon, whole chunks and a part of one."""
 
     name = "hv_balloon"
+    kernel = "v2-2019"
     machines = (_X86_64,)
     requests = ({"size": "512M"}, {"size": "300M"})
 
@@ -33,6 +36,7 @@ class TestXen(DriverContract):
     """The Xen balloon."""
 
     name = "xen"
+    kernel = "v2-2019"
     machines = (_X86_64,)
     requests = ({"size": "512M"},)
 
@@ -41,6 +45,7 @@ class TestProbe(DriverContract):
     """The sysfs probe file, one memory block a write."""
 
     name = "probe"
+    kernel = "v2-2019"
     machines = (_X86_64,)
     requests = ({"size": "128M"},)
 
@@ -49,6 +54,7 @@ class TestSclp(DriverContract):
     """Standby memory of s390."""
 
     name = "sclp"
+    kernel = "v2-2019"
     machines = ({"arch": "s390", "memory": "2G"},)
     requests = ({"size": "1G"},)
 
@@ -57,5 +63,6 @@ class TestPseries(DriverContract):
     """Logical memory blocks of pseries."""
 
     name = "pseries"
+    kernel = "v2-2019"
     machines = ({"arch": "powerpc", "memory": "2G", "memory_block_size": "256M"},)
     requests = ({"size": "1G"},)

@@ -27,6 +27,7 @@ _KEYWORDS = {"arch": "x86_64", "kernel": "v2-2019", "memory": "2G"}
 
 class _Arch(ArchContract):
     name = "x86_64"
+    kernel = "v2-2019"
     machines = ({"memory": "2G"},)
 
 

@@ -16,6 +16,7 @@ from memhotplug.machine import Machine, Memory
 from memhotplug.model.altmap import Altmap
 from memhotplug.model.vmemmap import Source
 from memhotplug.model.zones import ZoneKind
+from memhotplug.naming import assumed_kernel
 from memhotplug.testing.lives import Lives
 from memhotplug.testing.support import BOTH_WAYS, balance, boot, failure_points, whole_cycle
 from memhotplug.testing.tables import Tables
@@ -27,7 +28,7 @@ class ArchContract(Tables, Lives):
     """Subclass this, name it ``Test…`` and set ``name`` and ``machines``.
 
     Class attributes:
-        kernel: the profile to run under.
+        kernel: the profile to run under; empty for the one that commands assume.
         driver: the driver that adds memory in these tests; None for one that adds a range whole.
         frees_memmap: whether this kernel gives the memmap of removed memory and its page tables back.
         table_kinds: how names of page table kinds begin, for each map that has tables; empty for an MMU without.
@@ -36,12 +37,12 @@ class ArchContract(Tables, Lives):
         add_errnos: errnos that an add may end in when memory runs out.
     """
 
-    kernel: ClassVar[str] = "v2-2019"
+    kernel: ClassVar[str] = ""
     driver: ClassVar[str | None] = None
     add_errnos: ClassVar[frozenset[int]] = frozenset({errno.ENOMEM})
 
     def fixed(self) -> Mapping[str, object]:
-        return {"arch": self.name, "kernel": self.kernel}
+        return {"arch": self.name, "kernel": self.kernel or assumed_kernel()}
 
     def cases(self, parameter: str) -> Sequence[object] | None:
         if parameter in ("flag", "way"):

@@ -15,6 +15,7 @@ from memhotplug.keyspec import KeySpec
 from memhotplug.machine import Machine
 from memhotplug.manager import own_keys
 from memhotplug.model.blocks import BlockState
+from memhotplug.naming import assumed_kernel
 from memhotplug.testing.fingerprint import fingerprint
 from memhotplug.testing.lives import Lives
 from memhotplug.testing.support import balance, failure_points
@@ -26,17 +27,17 @@ class DriverContract(Lives):
     """Subclass this, name it ``Test…`` and set ``name``, ``machines`` and ``requests``.
 
     Class attributes:
-        kernel: the profile to run under.
+        kernel: the profile to run under; empty for the one that commands assume.
         requests: keys of an ``add`` step without ``driver``, one mapping each.
         whole_blocks: whether every range that the driver adds is made of whole memory blocks.
     """
 
-    kernel: ClassVar[str] = "v2-2019"
+    kernel: ClassVar[str] = ""
     requests: ClassVar[Sequence[Mapping[str, object]]] = ()
     whole_blocks: ClassVar[bool] = True
 
     def fixed(self) -> Mapping[str, object]:
-        return {"kernel": self.kernel}
+        return {"kernel": self.kernel or assumed_kernel()}
 
     def cases(self, parameter: str) -> Sequence[object] | None:
         return self.requests if parameter in ("request_keys", "way") else super().cases(parameter)

@@ -7,6 +7,7 @@ class TestAcme(DriverContract):
     """Runs once for each machine and request."""
 
     name = "acme"
+    kernel = "v2-2019"
     machines = ({"arch": "x86_64", "memory": "2G"}, {"arch": "arm64", "memory": "4G"})
     requests = ({"size": "2G", "lanes": 2}, {"size": "1G", "node": 1})
 
