@@ -10,6 +10,7 @@ from memhotplug.contracts import AddRequest, PhysRange
 from memhotplug.engine.memory_hotplug.presence import window_driver
 from memhotplug.errors import MemoryHotplugError
 from memhotplug.machine import Machine
+from memhotplug.naming import assumed_kernel
 from memhotplug.testing.fingerprint import fingerprint
 from memhotplug.testing.lives import Lives
 from memhotplug.testing.support import balance
@@ -23,15 +24,15 @@ class PolicyContract(Lives):
     """Subclass this, name it ``Test…`` and set ``name`` and ``machines``, each with its ``arch``.
 
     Class attributes:
-        kernel: the profile to run under.
+        kernel: the profile to run under; empty for the one that commands assume.
         driver: the driver that the policy decides for; None for one that adds a range whole.
     """
 
-    kernel: ClassVar[str] = "v2-2019"
+    kernel: ClassVar[str] = ""
     driver: ClassVar[str | None] = None
 
     def fixed(self) -> Mapping[str, object]:
-        return {"kernel": self.kernel}
+        return {"kernel": self.kernel or assumed_kernel()}
 
     def cases(self, parameter: str) -> Sequence[object] | None:
         return _BLOCKS if parameter == "way" else super().cases(parameter)
