@@ -7,10 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntFlag
 from types import MappingProxyType
-from typing import Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, overload
 
 from memhotplug.model.altmap import Altmap
+from memhotplug.model.extents import Array
 from memhotplug.model.zones import ZoneKind
+
+if TYPE_CHECKING:
+    from memhotplug.engine.kernel import Kernel
 
 __all__ = [
     "AddRequest",
@@ -24,6 +28,8 @@ __all__ = [
     "PhysRange",
     "Restrictions",
     "SizingRequest",
+    "SysfsFile",
+    "Write",
     "ZoneLimit",
 ]
 
@@ -44,6 +50,9 @@ class ArchTraits:
         boot_holes: bytes, half-open, that are memory on no machine.
         firmware_holes: the same for a machine whose firmware keeps what firmware usually keeps.
         log_signs: regular expressions for lines that no other architecture's kernel logs.
+        config: the parts of the configuration that its distribution kernels are built with, each with the first
+            version: NUMA, ZONE_DEVICE, CMA, HUGETLB_PAGE, MEMORY_FAILURE, NUMA_BALANCING, UNACCEPTED_MEMORY. They
+            decide which lines the files of /proc have, and nothing else.
         is_assumed: whether a command assumes it where nobody says which architecture is meant.
     """
 
@@ -56,6 +65,7 @@ class ArchTraits:
     boot_holes: tuple[tuple[int, int], ...] = ()
     firmware_holes: tuple[tuple[int, int], ...] = ()
     log_signs: tuple[str, ...] = ()
+    config: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     is_assumed: bool = False
 
 
@@ -281,3 +291,55 @@ class PageFlag(IntFlag):
     OWNER_PRIVATE = 1 << 37
     VMEMMAP = 1 << 40
     """Not in /proc/kpageflags: the page has the series' VMEMMAP_PAGE mapping."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write(2) to a file of the model.
+
+    Attributes:
+        value: the text, as it was written.
+        capable: whether the writer has CAP_SYS_ADMIN.
+    """
+
+    value: str
+    capable: bool = True
+
+
+Ids: TypeAlias = tuple[int, ...]
+"""The numbers that stand for each ``{}`` of a file's path, in order."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SysfsFile:
+    """One file or link of the modelled /sys or /proc, as DEVICE_ATTR() declares one.
+
+    Attributes:
+        path: from the root, without a leading slash; ``{}`` stands for a number: ``sys/…/memory{}/state``.
+        ids: for each ``{}`` who says which numbers there are, ascending, given the numbers before it.
+        show: returns what the file reads, its trailing newline included; None for one that cannot be read.
+        store: does what one write does, and raises MemoryHotplugError as the kernel answers; None if read-only.
+        link: returns where a symbolic link points; such a file has neither ``show`` nor ``store``.
+        exists: says whether this machine has it; None if every machine has.
+        private: whether only root may read it (0400 instead of 0444).
+        size: what stat(2) says: 4096 in sysfs, 0 in procfs.
+        listed: whether it appears in its directory; files that only the model has do not.
+    """
+
+    path: str
+    ids: tuple[Callable[[Kernel, Ids], Sequence[int] | Array], ...] = ()
+    show: Callable[[Kernel, Ids], str] | None = None
+    store: Callable[[Kernel, Ids, Write], None] | None = None
+    link: Callable[[Kernel, Ids], str] | None = None
+    exists: Callable[[Kernel], bool] | None = None
+    private: bool = False
+    size: int = 4096
+    listed: bool = True
+
+    @property
+    def mode(self) -> int:
+        """The permission bits: 0444, 0644 or 0200 by what it can do, 0777 for a link."""
+        if self.link is not None:
+            return 0o777
+        readable = 0 if self.show is None else 0o400 if self.private else 0o444
+        return readable | (0o200 if self.store is not None else 0)

@@ -25,6 +25,7 @@ from memhotplug.contracts import (
     PhysRange,
     Restrictions,
     SizingRequest,
+    SysfsFile,
     ZoneLimit,
 )
 from memhotplug.keyspec import KeySpec
@@ -156,6 +157,15 @@ class ArchSpec:
         """
         raise NotImplementedError
 
+    @hookspec(firstresult=True)
+    def arch_report_meminfo(self, kernel: Kernel) -> str:
+        """Return the architecture's own lines at the end of /proc/meminfo, newlines included.
+
+        Optional; without it there are none. Called: each time that the file is read.
+        Models: arch_report_meminfo() of the architecture.
+        """
+        raise NotImplementedError
+
 
 class ProfileSpec:
     """What a profile plugin answers (entry point group ``memhotplug.profiles``)."""
@@ -248,7 +258,15 @@ class PolicySpec:
 
 
 class NotifierSpec:
-    """What any plugin may listen to."""
+    """What any plugin may listen to, and what it may add to the modelled /sys."""
+
+    @hookspec
+    def sysfs_files(self, kernel: Kernel) -> Sequence[SysfsFile]:
+        """Return the files that the plugin has below /sys or /proc: attributes of its devices, firmware's tables.
+
+        Optional. Called: once for each plugin that takes part in the machine, a driver from its first add on.
+        """
+        raise NotImplementedError
 
     @hookspec
     def memory_notify(self, kernel: Kernel, notify: MemoryNotify) -> None:

@@ -296,6 +296,11 @@ class Plugins:
             self._listeners = sorted(key for key in self._candidates if self.has(key, "memory_notify"))
         return self._listeners
 
+    @property
+    def keys(self) -> Sequence[str]:
+        """Keys of all registered plugins, in the order in which they came."""
+        return list(self._candidates)
+
     def has(self, key: str, hook: str) -> bool:
         """Return whether a registered plugin implements a hook."""
         return self._caller(key, hook) is not None

@@ -16,6 +16,8 @@ from memhotplug.contracts import (
     PhysRange,
     Restrictions,
     SizingRequest,
+    SysfsFile,
+    Write,
     ZoneLimit,
 )
 from memhotplug.engine.kernel import Kernel
@@ -90,6 +92,8 @@ __all__ = [
     "Restrictions",
     "SizingRequest",
     "Source",
+    "SysfsFile",
+    "Write",
     "Zone",
     "ZoneKind",
     "ZoneLimit",

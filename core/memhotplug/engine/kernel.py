@@ -45,6 +45,9 @@ class Kernel(SparseVmemmap):
         warnings: what the kernel would warn about, in order.
         events: what happened, one record each, in order.
         vetoes: notifier events that the current step vetoes, with the errno.
+        injected: notifier events that fail until further notice (notifier-error-inject), with the errno.
+        recorded: the files that the machine was read from, by path; empty for one that was made up.
+        memo: what is worked out once for all copies of the machine.
         flag_override: by driver, the MHP flags that the scenario sets instead of the driver's policy.
         policies: by driver, the policy plugin that decides in the driver's stead; its key for ``plugins``.
         add_errors: what add_memory() refused in the current step, in order.
@@ -61,6 +64,9 @@ class Kernel(SparseVmemmap):
         self.warnings: list[str] = []
         self.events: list[Event] = []
         self.vetoes: dict[MemoryEvent, int] = {}
+        self.injected: dict[MemoryEvent, int] = {}
+        self.recorded: Mapping[str, str] = {}
+        self.memo: dict[object, object] = {}
         self.flag_override: dict[str, int] = {}
         self.policies: dict[str, str] = {}
         self.add_errors: list[MemoryHotplugError] = []
@@ -75,6 +81,7 @@ class Kernel(SparseVmemmap):
         twin.warnings, twin.events = list(self.warnings), list(self.events)
         twin.vetoes, twin.flag_override = dict(self.vetoes), dict(self.flag_override)
         twin.policies = dict(self.policies)
+        twin.injected = dict(self.injected)
         twin.state = self.state.copy()
         return twin
 
@@ -332,6 +339,8 @@ class Kernel(SparseVmemmap):
         """
         if event in self.vetoes:
             raise MemoryHotplugError(self.vetoes[event], f"a notifier vetoed {event.name}")
+        if event in self.injected:
+            raise MemoryHotplugError(self.injected[event], f"notifier-error-inject vetoed {event.name}")
         notify = MemoryNotify(event=event, start_pfn=start_pfn, nr_pages=nr_pages, altmap_pages=altmap_pages)
         for key in self.plugins.listeners:
             try:

@@ -124,6 +124,10 @@ class KernelProfile:
         """Return /sys/module/memory_hotplug/parameters, with what each file reads."""
         return {}
 
+    def parameter_files(self, kernel: Kernel) -> Mapping[str, int]:
+        """Return the mode of each file in /sys/module/memory_hotplug/parameters: 0444 or 0644."""
+        return dict.fromkeys(self.module_parameters(kernel), 0o644)
+
     def write_module_parameter(self, kernel: Kernel, name: str, value: str) -> None:
         """Write a module parameter. Raises MemoryHotplugError as the kernel answers."""
         raise MemoryHotplugError(errno.ENOENT, f"there is no parameter {name!r}")

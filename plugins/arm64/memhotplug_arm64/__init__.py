@@ -49,6 +49,14 @@ def arch_traits() -> ArchTraits:
         aliases=("aarch64",),
         drivers=("acpi",),
         page_sizes=(4 << 10, 16 << 10, 64 << 10),
+        config={
+            "NUMA": (0, 0),
+            "ZONE_DEVICE": (6, 2),
+            "MEMORY_FAILURE": (0, 0),
+            "NUMA_BALANCING": (0, 0),
+            "HUGETLB_PAGE": (0, 0),
+            "CMA": (0, 0),
+        },
         log_signs=(r"\bpstate: [0-9a-f]{8}",),
     )
 

@@ -13,6 +13,7 @@ __all__ = [
     "altmap_serves",
     "arch_add_memory",
     "arch_remove_memory",
+    "arch_report_meminfo",
     "arch_traits",
     "boot_base",
     "create_mapping",
@@ -32,6 +33,14 @@ def arch_traits() -> ArchTraits:
         drivers=("pseries",),
         page_sizes=(64 << 10, 4 << 10),
         mmus={"radix": "", "hash": "disable_radix"},
+        config={
+            "NUMA": (0, 0),
+            "ZONE_DEVICE": (6, 2),
+            "MEMORY_FAILURE": (0, 0),
+            "NUMA_BALANCING": (0, 0),
+            "HUGETLB_PAGE": (0, 0),
+            "CMA": (0, 0),
+        },
         log_signs=(r"\bNIP:? +\[?[0-9a-f]{16}",),
     )
 
@@ -66,3 +75,18 @@ def supports_memmap_on_memory(kernel: Kernel, memmap_bytes: int) -> bool:
     if not layout(kernel).radix:
         return memmap_bytes == 0
     return kernel.geometry.page_size != 4 << 10 or memmap_bytes % kernel.geometry.pmd_size == 0
+
+
+@hookimpl
+def arch_report_meminfo(kernel: Kernel) -> str:
+    """Return how much is mapped by leaves of each size, which only the radix MMU counts.
+
+    Models: arch/powerpc/mm/book3s64/pgtable.c:arch_report_meminfo() (v6.12). Simplified: all leaves have 2 MiB.
+    """
+    if not layout(kernel).radix:
+        return ""
+    kilobytes = kernel.state.sections.total * kernel.geometry.page_size >> 10
+    return (
+        f"DirectMap4k:    {0:8} kB\nDirectMap64k:    {0:8} kB\n"
+        f"DirectMap2M:    {kilobytes:8} kB\nDirectMap1G:    {0:8} kB\n"
+    )

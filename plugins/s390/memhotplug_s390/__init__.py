@@ -33,6 +33,7 @@ __all__ = [
     "altmap_serves",
     "arch_add_memory",
     "arch_remove_memory",
+    "arch_report_meminfo",
     "arch_traits",
     "boot_base",
     "create_mapping",
@@ -53,6 +54,7 @@ def arch_traits() -> ArchTraits:
         aliases=("s390x",),
         drivers=("sclp",),
         largest_leaf=2 << 30,
+        config={"ZONE_DEVICE": (6, 13), "CMA": (0, 0)},
         log_signs=(r"\bKrnl PSW : ",),
     )
 
@@ -114,3 +116,13 @@ def memory_notify(kernel: Kernel, notify: MemoryNotify) -> None:
         return
     if notify.start_pfn < kernel.geometry.pfn(size):
         raise MemoryHotplugError(errno.EPERM, "the range is kept for a crash kernel")
+
+
+@hookimpl
+def arch_report_meminfo(kernel: Kernel) -> str:
+    """Return how much is mapped by leaves of each size. Models: arch/s390/mm/pageattr.c:arch_report_meminfo() (v6.12).
+
+    Simplified: all leaves of the identity mapping have 1 MiB.
+    """
+    kilobytes = kernel.state.sections.total * kernel.geometry.page_size >> 10
+    return f"DirectMap4k:    {0:8} kB\nDirectMap1M:    {kilobytes:8} kB\nDirectMap2G:    {0:8} kB\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from memhotplug.plugin import ArchTraits, Geometry, SizingRequest, ZoneKind, ZoneLimit, hookimpl
+from memhotplug.plugin import ArchTraits, Geometry, Kernel, SizingRequest, ZoneKind, ZoneLimit, hookimpl
 from memhotplug_x86_64.mapping import (
     arch_add_memory,
     arch_remove_memory,
@@ -17,6 +17,7 @@ from memhotplug_x86_64.sizes import geometry_for
 __all__ = [
     "arch_add_memory",
     "arch_remove_memory",
+    "arch_report_meminfo",
     "arch_traits",
     "boot_base",
     "create_mapping",
@@ -41,6 +42,15 @@ def arch_traits() -> ArchTraits:
         zones=(("DMA", 0, 16 << 20), ("DMA32", 16 << 20, 4 << 30), ("Normal", 4 << 30, 1 << 64)),
         boot_holes=((0xA0000, 0x100000),),
         firmware_holes=((0, 0x1000), (0x9F000, 0x100000)),
+        config={
+            "NUMA": (0, 0),
+            "ZONE_DEVICE": (0, 0),
+            "MEMORY_FAILURE": (0, 0),
+            "NUMA_BALANCING": (0, 0),
+            "HUGETLB_PAGE": (0, 0),
+            "UNACCEPTED_MEMORY": (6, 5),
+            "CMA": (7, 0),
+        },
         log_signs=(r"RIP: 00[0-9a-f]{2}:",),
         is_assumed=True,
     )
@@ -75,3 +85,13 @@ def supports_memmap_on_memory(memmap_bytes: int) -> bool:
     Models: mm/memory_hotplug.c:mhp_supports_memmap_on_memory() (v5.13 to v6.12).
     """
     return memmap_bytes % (2 << 20) == 0
+
+
+@hookimpl
+def arch_report_meminfo(kernel: Kernel) -> str:
+    """Return how much is mapped by 4 KiB and by 2 MiB leaves. Models: arch/x86/mm/pat/set_memory.c (v6.12).
+
+    Simplified: all of the direct map has large leaves, none of which was ever split.
+    """
+    kilobytes = kernel.state.sections.total * kernel.geometry.page_size >> 10
+    return f"DirectMap4k:    {0:8} kB\nDirectMap2M:    {kilobytes:8} kB\n"

@@ -58,11 +58,14 @@ def kernel_from_snapshot(spec: MachineSpec, base: str) -> Kernel:
     """
     assert spec.snapshot is not None
     path = Path(base, spec.snapshot.path)
-    machine = read_machine(open_snapshot(path, spec.snapshot.step))
+    files = open_snapshot(path, spec.snapshot.step)
+    machine = read_machine(files)
     if machine.arch not in (None, spec.arch):
         raise InputError(f"a machine of architecture {spec.arch}", got=machine.arch, file=machine.file)
     cmdline = " ".join(part for part in (machine.cmdline, spec.cmdline) if part)
-    return kernel_from_machine(machine, spec.arch, spec.kernel, cmdline)
+    kernel = kernel_from_machine(machine, spec.arch, spec.kernel, cmdline)
+    kernel.recorded = files.files
+    return kernel
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -219,6 +222,14 @@ def _blocks(kernel: Kernel, machine: RecordedMachine) -> None:
     state.early = state.sections.copy()
 
 
+def _protection(machine: RecordedMachine, recorded: RecordedZone) -> tuple[int, int, int, int]:
+    """Return the lowmem reserve by zone type; recorded are only the types that the kernel is built with."""
+    types = [zone.name for zone in machine.zones if zone.node == recorded.node]
+    told = dict(zip(types, recorded.protection, strict=False))
+    dma, dma32, normal, movable = (told.get(kind.label, 0) for kind in ZoneKind)
+    return dma, dma32, normal, movable
+
+
 def _zone(
     kernel: Kernel, machine: RecordedMachine, recorded: RecordedZone, zone: Zone, known: KnownPages | None
 ) -> ExtentSet:
@@ -229,8 +240,7 @@ def _zone(
     zone.present = zone.present_early = recorded.present
     zone.managed, zone.cma = recorded.managed, recorded.cma
     zone.wmark = (recorded.min, recorded.low, recorded.high)
-    reserve = (*recorded.protection, 0, 0, 0, 0)
-    zone.protection = (reserve[0], reserve[1], reserve[2], reserve[3])
+    zone.protection = _protection(machine, recorded)
     zone.linked = pages
     if known is not None and _fits(recorded, pages, known):
         return _known_zone(kernel, recorded, zone, known, machine.max_order)

@@ -101,6 +101,13 @@ class MainlineProfile(KernelProfile):
     def module_parameters(self, kernel: Kernel) -> Mapping[str, str]:
         return sysfs.parameters(kernel, self.rules)
 
+    def parameter_files(self, kernel: Kernel) -> Mapping[str, int]:
+        """memmap_on_memory is set at boot only, and is there only where it is built in."""
+        modes = {name: 0o444 if name == "memmap_on_memory" else 0o644 for name in self.module_parameters(kernel)}
+        if not sysfs.is_built_in(kernel):
+            modes.pop("memmap_on_memory", None)
+        return modes
+
     def write_module_parameter(self, kernel: Kernel, name: str, value: str) -> None:
         sysfs.write_parameter(kernel, self.rules, name, value)
 

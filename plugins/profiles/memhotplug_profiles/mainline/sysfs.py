@@ -9,7 +9,7 @@ from memhotplug.plugin import InputError, Kernel, MemoryHotplugError, kstrtou
 from memhotplug_profiles.mainline.params import Policy, parse_bool, parse_policy, state_of
 from memhotplug_profiles.mainline.rules import Rules
 
-__all__ = ["parameters", "switches", "write_parameter"]
+__all__ = ["is_built_in", "parameters", "switches", "write_parameter"]
 
 
 def parameters(kernel: Kernel, rules: Rules) -> Mapping[str, str]:
@@ -34,7 +34,7 @@ def write_parameter(kernel: Kernel, rules: Rules, name: str, value: str) -> None
     """
     state = state_of(kernel)
     word = value.removesuffix("\n")
-    if name not in parameters(kernel, rules) or (name == "memmap_on_memory" and not _is_built_in(kernel)):
+    if name not in parameters(kernel, rules) or (name == "memmap_on_memory" and not is_built_in(kernel)):
         raise MemoryHotplugError(errno.ENOENT, f"there is no parameter {name!r}")
     if name == "memmap_on_memory":
         raise MemoryHotplugError(errno.EACCES, "memmap_on_memory can only be set at boot")
@@ -62,7 +62,7 @@ def switches(kernel: Kernel, rules: Rules) -> Mapping[str, tuple[str, ...]]:
     return {"/sys/module/memory_hotplug/parameters/online_policy": others}
 
 
-def _is_built_in(kernel: Kernel) -> bool:
+def is_built_in(kernel: Kernel) -> bool:
     """Return whether the architecture's kernel has memmap_on_memory at all. Models: mm/Kconfig:MHP_MEMMAP_ON_MEMORY."""
     plugins = kernel.plugins
     return bool(plugins.ask(plugins.arch, "supports_memmap_on_memory", bool, kernel=kernel, memmap_bytes=0))

@@ -1,0 +1,251 @@
+"""The memory block devices in sysfs: what their attributes read, and what writes to them do.
+
+Models: drivers/base/memory.c, drivers/base/core.c:online_store(), uevent_store() (v5.2 to v6.12).
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Final
+
+from memhotplug.contracts import AddRequest, Ids, SysfsFile, Write
+from memhotplug.engine import memory_failure
+from memhotplug.engine.base_memory.node import has_nodes, node_link
+from memhotplug.engine.kernel import Kernel
+from memhotplug.engine.memory_hotplug.add import hot_add
+from memhotplug.engine.memory_hotplug.online import device_online, offline_blocks, online_blocks
+from memhotplug.engine.memory_hotplug.presence import absence, attribute_driver
+from memhotplug.errors import MemoryHotplugError
+from memhotplug.model.blocks import BlockState, OnlineType
+from memhotplug.model.extents import Array
+from memhotplug.model.zones import ZoneKind
+from memhotplug.units import kstrtou
+
+__all__ = ["files", "probe_absence", "uevent", "valid_zones"]
+
+_MEMORY: Final = "sys/devices/system/memory"
+_PROBE: Final = "memory/probe"
+_TRUE, _FALSE = ("1", "y", "t", "on"), ("0", "n", "f", "of")
+_UEVENTS: Final = ("add", "remove", "change", "move", "online", "offline", "bind", "unbind")
+
+
+def files(kernel: Kernel) -> Iterator[SysfsFile]:
+    """Yield the files below /sys/devices/system/memory, those that only this profile has included."""
+    yield from _ROOT
+    for name in kernel.profile.root_attributes(kernel):
+        yield SysfsFile(path=f"{_MEMORY}/{name}", show=partial(_show_own, name), store=partial(_store_own, name))
+    yield from _BLOCK
+
+
+# ---- the root ----
+
+
+def _show_own(name: str, kernel: Kernel, _ids: Ids) -> str:
+    return kernel.profile.root_attributes(kernel)[name]
+
+
+def _store_own(name: str, kernel: Kernel, _ids: Ids, write: Write) -> None:
+    if not kernel.profile.write_root_attribute(kernel, name, write.value, capable=write.capable):
+        raise MemoryHotplugError(errno.EACCES, f"/{_MEMORY}/{name} is read-only")
+
+
+def _store_auto_online(kernel: Kernel, _ids: Ids, write: Write) -> None:
+    wanted = _online_type(write.value)
+    known = kernel.profile.auto_online_types
+    if wanted not in known or wanted is None:
+        words = ", ".join(online_type.label for online_type in known)
+        raise MemoryHotplugError(errno.EINVAL, f"auto_online_blocks takes one of {words}, not {write.value!r}")
+    kernel.state.auto_online = wanted
+
+
+def probe_absence(kernel: Kernel) -> MemoryHotplugError | None:
+    """Return why this kernel has no file ``probe``, None if it has one."""
+    driver = attribute_driver(_PROBE)
+    if driver is None:
+        return MemoryHotplugError(errno.ENOENT, f"there is no /{_MEMORY}/probe: no driver that has it is installed")
+    problem = absence(kernel, driver)
+    if problem is None:
+        return None
+    return MemoryHotplugError(problem.errno or errno.ENOENT, f"there is no /{_MEMORY}/probe: {problem.reason}")
+
+
+def _write_probe(kernel: Kernel, _ids: Ids, write: Write) -> None:
+    """Add the one block at an address. Models: drivers/base/memory.c:probe_store()."""
+    try:
+        address = kstrtou(write.value, 64)
+    except ValueError:
+        raise MemoryHotplugError(errno.EINVAL, f"probe takes an address, not {write.value!r}") from None
+    except OverflowError:
+        raise MemoryHotplugError(errno.ERANGE, "probe takes an address of at most 64 bits") from None
+    size = kernel.geometry.memory_block_size
+    if address % size:
+        raise MemoryHotplugError(errno.EINVAL, f"{address:#x} is not aligned to a memory block of {size:#x} bytes")
+    driver = attribute_driver(_PROBE)
+    assert driver is not None  # else there is no such file
+    hot_add(kernel, AddRequest(driver=driver, name=f"{driver}{address // size}", size=size, address=address))
+
+
+def _offline_page(name: str, kernel: Kernel, _ids: Ids, write: Write) -> None:
+    memory_failure.offline_page(kernel, name, write.value, capable=write.capable)
+
+
+def uevent(_kernel: Kernel, _ids: Ids, write: Write) -> None:
+    """Have a device announce itself once more; nothing of the model listens.
+
+    Models: lib/kobject_uevent.c:kobject_synth_uevent().
+    """
+    action = write.value.split(maxsplit=1)[0] if write.value.split() else ""
+    if action not in _UEVENTS:
+        raise MemoryHotplugError(errno.EINVAL, f"uevent takes one of {', '.join(_UEVENTS)}, not {write.value!r}")
+
+
+def _nothing(_kernel: Kernel, _ids: Ids) -> str:
+    return ""
+
+
+_ROOT: Final = (
+    SysfsFile(path=f"{_MEMORY}/block_size_bytes", show=lambda kernel, _: f"{kernel.geometry.memory_block_size:x}\n"),
+    SysfsFile(
+        path=f"{_MEMORY}/auto_online_blocks",
+        show=lambda kernel, _: kernel.state.auto_online.label + "\n",
+        store=_store_auto_online,
+    ),
+    SysfsFile(path=f"{_MEMORY}/probe", store=_write_probe, exists=lambda kernel: probe_absence(kernel) is None),
+    *(SysfsFile(path=f"{_MEMORY}/{name}", store=partial(_offline_page, name)) for name in memory_failure.FILES),
+    SysfsFile(path=f"{_MEMORY}/uevent", show=_nothing, store=uevent),
+)
+
+
+# ---- a block ----
+
+
+def _row(kernel: Kernel, ids: Ids) -> int:
+    row = kernel.state.blocks.row(ids[-1] if len(ids) == 1 else ids[0])
+    if row is None:
+        raise MemoryHotplugError(errno.ENODEV, f"memory block {ids[0]} is gone")
+    return row
+
+
+def _block_ids(kernel: Kernel, _ids: Ids) -> Array:
+    return kernel.state.blocks.id
+
+
+def _nodes_of_block(kernel: Kernel, ids: Ids) -> Sequence[int]:
+    row = kernel.state.blocks.row(ids[0])
+    return [] if row is None else [int(kernel.state.blocks.nid[row])]
+
+
+def _show_state(kernel: Kernel, row: int) -> str:
+    return BlockState(int(kernel.state.blocks.state[row])).label
+
+
+def _show_online(kernel: Kernel, row: int) -> str:
+    return f"{int(kernel.state.blocks.state[row] == BlockState.ONLINE)}"
+
+
+def _show_phys_index(kernel: Kernel, row: int) -> str:
+    return f"{int(kernel.state.blocks.id[row]):08x}"
+
+
+def _show_phys_device(kernel: Kernel, row: int) -> str:
+    increment = kernel.geometry.increment_size
+    start = int(kernel.state.blocks.id[row]) * kernel.geometry.memory_block_size
+    return f"{start // increment if increment else 0}"
+
+
+def _show_removable(kernel: Kernel, row: int) -> str:
+    return f"{int(kernel.profile.removable(kernel, slice(row, row + 1))[0])}"
+
+
+def _show_valid_zones(kernel: Kernel, row: int) -> str:
+    return " ".join(valid_zones(kernel, row)) or "none"
+
+
+def _show_node(kernel: Kernel, row: int) -> str:
+    return f"{int(kernel.state.blocks.nid[row])}"
+
+
+def valid_zones(kernel: Kernel, row: int) -> list[str]:
+    """Return the zones that a block is in or may go to; empty for an online block in several zones.
+
+    Models: drivers/base/memory.c:valid_zones_show().
+    """
+    blocks = kernel.state.blocks
+    if blocks.state[row] != BlockState.OFFLINE:
+        kind = int(blocks.zone[row])
+        return [ZoneKind(kind).label] if kind >= 0 else []
+    rows = slice(row, row + 1)
+    found: list[str] = []
+    for online_type in (OnlineType.ONLINE, OnlineType.ONLINE_KERNEL, OnlineType.ONLINE_MOVABLE):
+        zone, _ = kernel.profile.zone_for_rows(kernel, rows, online_type)
+        if zone.kind.label not in found:
+            found.append(zone.kind.label)
+    return found
+
+
+def _store_state(kernel: Kernel, ids: Ids, write: Write) -> None:
+    wanted = _online_type(write.value)
+    if wanted is None:
+        raise MemoryHotplugError(
+            errno.EINVAL, f"state takes online, online_kernel, online_movable or offline, not {write.value!r}"
+        )
+    if wanted is OnlineType.OFFLINE:
+        offline_blocks(kernel, [ids[0]])
+    else:
+        online_blocks(kernel, [ids[0]], wanted)
+
+
+def _store_online(kernel: Kernel, ids: Ids, write: Write) -> None:
+    """Write the generic ``online`` file, which is idempotent. Models: drivers/base/core.c:online_store()."""
+    # Models: lib/kstrtox.c:kstrtobool(): the first letter counts, after an "o" the second too.
+    value = write.value
+    letter = value[:1].lower() if value[:1].lower() != "o" else value[:2].lower()
+    if letter not in _TRUE + _FALSE:
+        raise MemoryHotplugError(errno.EINVAL, f"online takes 0 or 1, not {value!r}")
+    row = _row(kernel, ids)
+    is_online = kernel.state.blocks.state[row] == BlockState.ONLINE
+    if letter in _TRUE and not is_online:
+        device_online(kernel, ids[0])
+    elif letter in _FALSE and is_online:
+        offline_blocks(kernel, [ids[0]])
+
+
+def _online_type(value: str) -> OnlineType | None:
+    word = value.removesuffix("\n")
+    return next((online_type for online_type in OnlineType if online_type.label == word), None)
+
+
+def _shown(reader: Callable[[Kernel, int], str]) -> Callable[[Kernel, Ids], str]:
+    return lambda kernel, ids: reader(kernel, _row(kernel, ids)) + "\n"
+
+
+def _of_block(
+    name: str,
+    reader: Callable[[Kernel, int], str],
+    store: Callable[[Kernel, Ids, Write], None] | None = None,
+    *,
+    listed: bool = True,
+) -> SysfsFile:
+    path = f"{_MEMORY}/memory{{}}/{name}"
+    return SysfsFile(path=path, ids=(_block_ids,), show=_shown(reader), store=store, listed=listed)
+
+
+_BLOCK: Final = (
+    _of_block("state", _show_state, _store_state),
+    _of_block("online", _show_online, _store_online),
+    _of_block("phys_index", _show_phys_index),
+    _of_block("phys_device", _show_phys_device),
+    _of_block("removable", _show_removable),
+    _of_block("valid_zones", _show_valid_zones),
+    # Recordings have the number in the name of the node's link as a file.
+    _of_block("node", _show_node, listed=False),
+    SysfsFile(path=f"{_MEMORY}/memory{{}}/uevent", ids=(_block_ids,), show=_nothing, store=uevent),
+    SysfsFile(
+        path=f"{_MEMORY}/memory{{}}/subsystem", ids=(_block_ids,), link=lambda _kernel, _ids: "../../../../bus/memory"
+    ),
+    SysfsFile(
+        path=f"{_MEMORY}/memory{{}}/node{{}}", ids=(_block_ids, _nodes_of_block), link=node_link, exists=has_nodes
+    ),
+)
