@@ -342,13 +342,22 @@ class Kernel(SparseVmemmap):
         if event in self.injected:
             raise MemoryHotplugError(self.injected[event], f"notifier-error-inject vetoed {event.name}")
         notify = MemoryNotify(event=event, start_pfn=start_pfn, nr_pages=nr_pages, altmap_pages=altmap_pages)
-        for key in self.plugins.listeners:
+        for key in self._listeners():
             try:
                 self.plugins.call(key, "memory_notify", kernel=self, notify=notify)
             except MemoryHotplugError:
                 if event in _VETOABLE:
                     raise
                 return  # the chain stops here, and the kernel does not look at the answer
+
+    def _listeners(self) -> list[str]:
+        """Return who listens on this machine; copies share their plugins, and another copy may use more drivers."""
+        plugins = self.plugins
+        if not plugins.listeners:
+            return []
+        used = {plugins.arch, plugins.profile, *self.policies.values()}
+        used |= {f"drivers:{device.driver}" for device in self.state.devices}
+        return [key for key in plugins.listeners if key in used]
 
     # ---- zones ----
 
