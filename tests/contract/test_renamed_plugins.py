@@ -1,0 +1,171 @@
+"""A driver under another name is the same driver: nobody knows a built-in one by its name.
+
+Four built-in drivers are copied, called otherwise, and found through the entry points of a distribution of their
+own beside the project's. Whatever is asked of the copy must come out as it does for the original, to the byte.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import memhotplug_drivers
+from memhotplug import manager
+from memhotplug.cli import main
+
+COPIES: Final = {"acpi": "my_dimms", "hv_balloon": "my_balloon", "pseries": "my_lpar", "virtio_mem": "my_region"}
+PACKAGE: Final = "copied_drivers"
+
+ADD: Final = "schema: 1\nmachine: {{arch: {arch}, kernel: {kernel}, memory: 4G{machine}}}\n{drivers}steps:\n{steps}"
+
+
+def scenario(arch: str, steps: str, kernel: str = "linux-6.12", machine: str = "", drivers: str = "") -> str:
+    """Return a scenario; DRIVER in it stands for the driver's name, and steps are separated by semicolons."""
+    lines = "".join(f"  - {step.strip()}\n" for step in steps.split(";"))
+    more = f", {machine}" if machine else ""
+    return ADD.format(arch=arch, kernel=kernel, machine=more, drivers=f"{drivers}\n" if drivers else "", steps=lines)
+
+
+_LIFE: Final = "add: {driver: DRIVER, name: m, size: 1G}; online: {range: m, zone: movable}; eject: {range: m}"
+_LMBS: Final = "add: {driver: DRIVER, name: m, size: 3G}; offline: {range: block 5}; eject: {range: m}"
+_ON: Final = "cmdline: memory_hotplug.memmap_on_memory=1"
+_KERNELS: Final = ("v2-2019", "linux-6.1", "linux-6.19")
+
+RUN: Final = [
+    *(("acpi", scenario("x86_64", _LIFE, kernel)) for kernel in _KERNELS),
+    ("acpi", scenario("arm64", _LIFE, machine=_ON)),
+    ("acpi", scenario("x86_64", "add: {driver: DRIVER, resources: [256M, 128M]}", "v2-2019")),
+    ("acpi", scenario("x86_64", "add: {driver: DRIVER, size: 100M, fails: EINVAL}")),
+    ("acpi", scenario("x86_64", "add: {driver: DRIVER, size: 1G}", drivers="drivers: {DRIVER: {mhp_flags: none}}")),
+    ("acpi", scenario("s390", "add: {driver: DRIVER, size: 1G, fails: ENODEV}")),
+    *(("hv_balloon", scenario("x86_64", "add: {driver: DRIVER, name: m, size: 300M}", kernel)) for kernel in _KERNELS),
+    ("hv_balloon", scenario("x86_64", "add: {driver: DRIVER, name: m, size: 300M, backed: 200M}; online: {range: m};"
+                            "add: {driver: DRIVER, size: 100M, address: 0x10c800000}")),
+    ("hv_balloon", scenario("arm64", "add: {driver: DRIVER, size: 1G, fails: ENODEV}")),
+    *(("pseries", scenario("powerpc", _LMBS, kernel)) for kernel in _KERNELS),
+    ("pseries", scenario("powerpc", "add: {driver: DRIVER, size: 256M, fails: EINVAL}")),
+    ("pseries", scenario("x86_64", "add: {driver: DRIVER, size: 1G, fails: ENODEV}")),
+    *(("virtio_mem", scenario("x86_64", _LIFE, kernel)) for kernel in ("linux-5.13", "linux-6.12", "linux-6.19")),
+    ("virtio_mem", scenario("x86_64", "add: {driver: DRIVER, name: m, size: 200M, device_size: 1G};"
+                            "online: {range: m, zone: movable};"
+                            "add: {driver: DRIVER, resize: m, size: 700M}; resize: {range: m, size: 6M}")),
+    ("virtio_mem", scenario("x86_64", "add: {driver: DRIVER, name: m, size: 512M, force_bbm: true};"
+                            "eject: {range: m}")),
+    ("virtio_mem", scenario("arm64", "add: {driver: DRIVER, size: 1G, fails: ENODEV}", "linux-5.15")),
+]  # fmt: skip
+
+PLAN: Final = [
+    ("acpi", "--boot 512M --add 4G"),
+    ("acpi", "--boot 512M --add 100M"),
+    ("acpi", "--boot 1G --add 2G --add 2G --online movable --kernel 6.6"),
+    ("acpi", "--boot 2G --add 1G --arch s390"),
+    ("hv_balloon", "--boot 512M --add 1G"),
+    ("hv_balloon", "--boot 1G --add 100M --online none"),
+    ("hv_balloon", "--boot 1G --add 1G --arch arm64"),
+    ("pseries", "--boot 2G --add 8G --arch powerpc"),
+    ("pseries", "--boot 2G --add 100M --arch powerpc --online movable"),
+    ("pseries", "--boot 1G --add 1G"),
+    ("virtio_mem", "--boot 512M --add 1G"),
+    ("virtio_mem", "--boot 1G --add 6M --online movable"),
+    ("virtio_mem", "--boot 1G --add 1G --arch powerpc"),
+]
+
+EXPLAIN: Final = [
+    (driver, f"--kernel {kernel}{where}")
+    for driver, where in (("acpi", ""), ("hv_balloon", ""), ("pseries", " --page-size 64K"), ("virtio_mem", ""))
+    for kernel in ("linux-5.13", "linux-6.12")
+] + [("acpi", "--arch s390 --kernel linux-6.12"), ("virtio_mem", "--arch powerpc --kernel linux-6.12")]
+
+COMPARE: Final = [
+    ("acpi", RUN[0][1], "drivers.DRIVER.mhp_flags=none,device,memblock"),
+    ("acpi", RUN[1][1], "machine.kernel=linux-6.1,linux-6.12"),
+    ("hv_balloon", RUN[8][1], "steps.0.add.size=128M,1G"),
+    ("pseries", RUN[13][1], "machine.kernel=v2-2019,linux-6.6"),
+    ("virtio_mem", RUN[18][1], "machine.kernel=linux-5.13,linux-6.12"),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Install the copies beside the project for the tests of this file."""
+    folder = tmp_path_factory.mktemp("site")
+    shutil.copytree(Path(memhotplug_drivers.__file__).parent, folder / PACKAGE)
+    for path in (folder / PACKAGE).rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace("memhotplug_drivers", PACKAGE), encoding="utf-8")
+    info = folder / f"{PACKAGE}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {PACKAGE}\nVersion: 1.0\n", encoding="utf-8")
+    entries = "".join(f"{copy} = {PACKAGE}.{driver}\n" for driver, copy in COPIES.items())
+    (info / "entry_points.txt").write_text(f"[memhotplug.drivers]\n{entries}", encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        manager._entry_points.cache_clear()
+        yield
+    manager._entry_points.cache_clear()
+
+
+def both(driver: str, words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
+    """Return what the original and the copy answer, exit status first, the copy's name turned back into the other."""
+    answers = []
+    for name in (driver, COPIES[driver]):
+        status = main([word.replace("DRIVER", name) for word in words])
+        out, err = capsys.readouterr()
+        answers.append(f"{status}\n{out}\n{err}".replace(COPIES[driver], driver))
+    return answers[0], answers[1]
+
+
+def test_copies_are_found_like_any_plugin() -> None:
+    """Through the entry points of another distribution."""
+    found = {found.name: (found.distribution, found.target) for found in manager.candidates("drivers")}
+    for driver, copy in COPIES.items():
+        assert found[copy] == (PACKAGE, f"{PACKAGE}.{driver}")
+        assert found[driver] == ("memhotplug", f"memhotplug_drivers.{driver}")
+    assert len(RUN) + len(PLAN) + len(EXPLAIN) + len(COMPARE) >= 50
+
+
+@pytest.mark.parametrize("number", range(len(RUN)))
+def test_run(number: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every step, block, zone and page of memmap, and every refusal."""
+    driver, text = RUN[number]
+    path = tmp_path / "s.yaml"
+    answers = []
+    for name in (driver, COPIES[driver]):
+        path.write_text(text.replace("DRIVER", name), encoding="utf-8")
+        status = main(["run", "--json", str(path)])
+        answers.append(f"{status}\n{capsys.readouterr().out}".replace(COPIES[driver], driver))
+    assert answers[0] == answers[1]
+    assert answers[0].startswith("0\n"), answers[0][-600:]
+
+
+@pytest.mark.parametrize(("driver", "question"), PLAN)
+def test_plan(driver: str, question: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Verdict, reason, costs, the largest add, policies and assumptions."""
+    original, copy = both(driver, ["plan", *question.split(), "--driver", "DRIVER", "--json"], capsys)
+    assert original == copy
+    assert '"verdict"' in original
+
+
+@pytest.mark.parametrize(("driver", "question"), EXPLAIN)
+def test_explain(driver: str, question: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where it exists, what it passes, and why not."""
+    original, copy = both(driver, ["explain", *question.split(), "--driver", "DRIVER", "--json"], capsys)
+    assert original == copy
+    assert original.startswith("0\n")
+
+
+@pytest.mark.parametrize(("driver", "text", "vary"), COMPARE)
+def test_compare(driver: str, text: str, vary: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Side by side."""
+    path = tmp_path / "s.yaml"
+    answers = []
+    for name in (driver, COPIES[driver]):
+        path.write_text(text.replace("DRIVER", name), encoding="utf-8")
+        status = main(["compare", "--json", str(path), "--vary", vary.replace("DRIVER", name)])
+        answers.append(f"{status}\n{capsys.readouterr().out}".replace(COPIES[driver], driver))
+    assert answers[0] == answers[1]
+    assert answers[0][0] in "01"
