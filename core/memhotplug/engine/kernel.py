@@ -73,6 +73,9 @@ class Kernel(SparseVmemmap):
         self.left_out: frozenset[str] = frozenset()
         self.boot_altmap: Altmap | None = None
         self.state = MachineState(geometry, self.profile.new_state(self))
+        self.state.movable_shares_marks = self.profile.movable_shares_marks
+        if params.get("transparent_hugepage") == "never":
+            self.state.huge_pages = False
 
     def copy(self) -> Kernel:
         """Return an independent kernel that shares plugins and arrays."""

@@ -1,8 +1,8 @@
 """Isolating and emptying a range that is to go offline.
 
 Models: mm/page_isolation.c:has_unmovable_pages(); mm/memory_hotplug.c:do_migrate_range(),
-new_node_page() (v5.2 to v6.12). Simplified: a movable page always migrates unless it is pinned or
-no page is left to move it to; the kernel would then retry until a signal arrives.
+new_node_page(); mm/migrate.c:alloc_migration_target() (v5.2 to v6.12). Simplified: a movable page always
+migrates unless it is pinned or no page is left to move it to; the kernel would then retry until a signal arrives.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from memhotplug.errors import MemoryHotplugError
 from memhotplug.model.allocator import alloc_pages
 from memhotplug.model.extents import Array, ExtentSet, merge
 from memhotplug.model.state import Allocation
-from memhotplug.model.zones import Zone
+from memhotplug.model.zones import Zone, ZoneKind
 
 __all__ = ["isolate", "migrate", "unisolate", "unmovable_pages"]
 
@@ -34,26 +34,31 @@ def _overlap(pages: ExtentSet, other: ExtentSet) -> int:
     return int(pages.covered_many(other.starts, other.ends).sum()) if len(other) else 0
 
 
+def drain_per_cpu_lists(zone: Zone) -> None:
+    """Put what waits on a zone's per-cpu lists back on its free lists, as an offline does whatever comes of it.
+
+    Models: mm/page_alloc.c:zone_pcp_disable() (v5.12 to v6.12), before it drain_all_pages(zone).
+    """
+    if zone.pcp.total:
+        zone.free.add_many(zone.pcp.starts, zone.pcp.ends)
+        zone.pcp = ExtentSet()
+
+
 def isolate(kernel: Kernel, zone: Zone, pages: ExtentSet) -> ExtentSet:
     """Take the free pages of a range off the free lists and return them.
 
     Raises:
-        MemoryHotplugError: EBUSY, some page is unmovable; nothing has changed.
+        MemoryHotplugError: EBUSY, some page is unmovable; only the per-cpu lists have been drained.
     """
+    drain_per_cpu_lists(zone)
     unmovable = unmovable_pages(kernel, zone, pages)
     if unmovable:
         raise MemoryHotplugError(
             errno.EBUSY, f"failure to isolate range: {unmovable} of {pages.total} pages are unmovable"
         )
-    taken = ExtentSet(*merge(*_both(zone.free.clip_many(pages.starts, pages.ends), zone.pcp, pages)))
+    taken = ExtentSet(*zone.free.clip_many(pages.starts, pages.ends))
     zone.free.remove_many(taken.starts, taken.ends)
-    zone.pcp.remove_many(taken.starts, taken.ends)
     return taken
-
-
-def _both(free: tuple[Array, Array], pcp: ExtentSet, pages: ExtentSet) -> tuple[Array, Array]:
-    low, high = pcp.clip_many(pages.starts, pages.ends)
-    return np.concatenate((free[0], low)), np.concatenate((free[1], high))
 
 
 def unisolate(zone: Zone, taken: ExtentSet) -> None:
@@ -63,6 +68,9 @@ def unisolate(zone: Zone, taken: ExtentSet) -> None:
 
 def migrate(kernel: Kernel, zone: Zone, pages: ExtentSet) -> None:
     """Move every movable page out of an isolated range, to another node if there is one with memory.
+
+    Pages of a kernel zone stay in kernel zones (alloc_migration_target(): __GFP_HIGHMEM only if the source
+    zone is highmem or Movable), however much room there is in Movable.
 
     Raises:
         MemoryHotplugError: EINTR, a page cannot move and the kernel would retry until interrupted;
@@ -90,8 +98,9 @@ def _migrate_one(kernel: Kernel, zone: Zone, pages: ExtentSet, held: Allocation)
     others = any(node.nid != zone.nid and node.present for node in kernel.state.nodes.values())
     count = -(-inside.total >> held.order)
     starts, ends = alloc_pages(
-        kernel.state, held.order, count, nid=zone.nid, movable=True, avoid=zone.nid if others else None
-    )
+        kernel.state, held.order, count, nid=zone.nid, movable=zone.kind is ZoneKind.MOVABLE,
+        avoid=zone.nid if others else None,
+    )  # fmt: skip
     moved = int((ends - starts).sum())
     left = ExtentSet(*_tail(inside, moved))
     kept = held.pages.copy()

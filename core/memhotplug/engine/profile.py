@@ -38,6 +38,7 @@ class KernelProfile:
         short_flags: kernel name of each short name that YAML accepts.
         flag_masks: bits of each kernel name that stands for several flags.
         auto_online_types: what memhp_default_state and auto_online_blocks accept.
+        movable_shares_marks: whether min_free_kbytes is shared out among Movable zones too.
         event_names: the memory notifier events that this kernel has.
     """
 
@@ -47,6 +48,7 @@ class KernelProfile:
     short_flags: Mapping[str, str]
     flag_masks: Mapping[str, int] = MappingProxyType({})
     auto_online_types: tuple[OnlineType, ...] = tuple(OnlineType)
+    movable_shares_marks: bool = False
     event_names: tuple[str, ...]
 
     def new_state(self, kernel: Kernel) -> ProfileState:

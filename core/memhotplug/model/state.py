@@ -152,12 +152,15 @@ class MachineState:
         fail_allocation: fault injection: the number of allocations that still succeed, None for all.
         failed_devices_stay: whether a device whose add failed stays plugged in, as in a recorded machine;
             a scenario's step that fails takes its device back.
+        huge_pages: whether transparent huge pages are on, which raises the watermarks; None: as the boot memory has it.
+        movable_shares_marks: whether a Movable zone has its share of min_free_kbytes, as kernel zones have.
         profile: the profile's own memory.
     """
 
     __slots__ = (
         "allocations", "auto_online", "blocks", "boot_pages", "devices", "driver_state", "early", "fail_allocation",
-        "failed_devices_stay", "geometry", "holes", "nodes", "page_tables", "poisoned", "profile", "reserved",
+        "failed_devices_stay", "geometry", "holes", "huge_pages",
+        "movable_shares_marks", "nodes", "page_tables", "poisoned", "profile", "reserved",
         "resources", "sections", "unbacked", "vmemmap", "withheld",
     )  # fmt: skip
 
@@ -182,6 +185,8 @@ class MachineState:
         self.boot_pages = 0
         self.fail_allocation: int | None = None
         self.failed_devices_stay = False
+        self.huge_pages: bool | None = None
+        self.movable_shares_marks = False
         self.profile = profile
 
     def copy(self) -> MachineState:

@@ -14,7 +14,7 @@ from memhotplug.model.extents import EMPTY, Array
 from memhotplug.model.state import MachineState
 from memhotplug.model.zones import Zone, ZoneKind
 
-__all__ = ["setup_watermarks"]
+__all__ = ["setup_watermarks", "small_marks"]
 
 _MIN_FREE_KBYTES = (128, 262144)  # v5.5 and later; up to v5.4 the upper bound was 65536
 _WATERMARK_SCALE = 10  # of 10000, vm.watermark_scale_factor
@@ -45,27 +45,48 @@ def setup_watermarks(state: MachineState, zone: Zone | None = None, changes: Arr
 
 
 def _setup_marks(state: MachineState) -> None:
+    """Set the marks twice, as the kernel does: what huge pages want is capped by what the small marks leave."""
     lowmem = [zone for zone in state.zones() if zone.kind < ZoneKind.MOVABLE and zone.managed]
-    total = sum(zone.managed for zone in lowmem)
-    pages_min = _pages_min(state, lowmem)
+    page_kbytes = state.geometry.page_size >> 10
+    low, high = _MIN_FREE_KBYTES
+    kbytes = min(max(isqrt(_buffers(lowmem) * page_kbytes * 16), low), high)
+    _share_out(state, kbytes // page_kbytes)
+    if _huge_pages(state):
+        wanted = min(len(lowmem) * state.geometry.pageblock_pages * 11, _buffers(lowmem) // 20) * page_kbytes
+        if wanted > kbytes:
+            _share_out(state, wanted // page_kbytes)
+
+
+def small_marks(state: MachineState) -> int:
+    """Return the sum of the kernel zones' min marks, in pages, of a kernel without transparent huge pages."""
+    lowmem = [zone for zone in state.zones() if zone.kind < ZoneKind.MOVABLE and zone.managed]
+    page_kbytes = state.geometry.page_size >> 10
+    low, high = _MIN_FREE_KBYTES
+    return min(max(isqrt(_buffers(lowmem) * page_kbytes * 16), low), high) // page_kbytes
+
+
+def _share_out(state: MachineState, pages_min: int) -> None:
+    shares = state.movable_shares_marks
+    total = sum(zone.managed for zone in state.zones() if shares or zone.kind < ZoneKind.MOVABLE)
     for zone in state.zones():
         share = pages_min * zone.managed // total if total else 0
         least = share
-        if zone.kind is ZoneKind.MOVABLE:
+        if zone.kind is ZoneKind.MOVABLE and not shares:
             least = min(max(zone.managed // 1024, 32), 128)
         gap = max(share // 4, zone.managed * _WATERMARK_SCALE // 10000)
         zone.wmark = (least, least + gap, least + 2 * gap)
 
 
-def _pages_min(state: MachineState, lowmem: list[Zone]) -> int:
-    page_kbytes = state.geometry.page_size >> 10
-    buffers = sum(max(zone.managed - zone.wmark[2], 0) for zone in lowmem)
-    low, high = _MIN_FREE_KBYTES
-    kbytes = min(max(isqrt(buffers * page_kbytes * 16), low), high)
-    if state.boot_pages * state.geometry.page_size >= _THP_MIN_RAM:
-        recommended = len(lowmem) * state.geometry.pageblock_pages * 11
-        kbytes = max(kbytes, min(recommended, buffers // 20) * page_kbytes)
-    return kbytes // page_kbytes
+def _buffers(lowmem: list[Zone]) -> int:
+    """Return the pages above the high marks. Models: mm/page_alloc.c:nr_free_buffer_pages()."""
+    return sum(max(zone.managed - zone.wmark[2], 0) for zone in lowmem)
+
+
+def _huge_pages(state: MachineState) -> bool:
+    """Return whether khugepaged runs. Models: mm/huge_memory.c:hugepage_init(), hugepage_flags_enabled()."""
+    if state.huge_pages is not None:
+        return state.huge_pages
+    return state.boot_pages * state.geometry.page_size >= _THP_MIN_RAM
 
 
 def _setup_lowmem_reserve(zones: list[Zone]) -> None:

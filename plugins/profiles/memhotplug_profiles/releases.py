@@ -53,7 +53,7 @@ linux_5_18 = _after(linux_5_15, 5, 18)  # drivers: virtio-mem on arm64
 linux_5_19 = _after(linux_5_18, 5, 19)  # drivers: subblocks of virtio-mem go by pageblocks
 linux_6_1 = _after(linux_5_19, 6, 1)
 linux_6_2 = _after(linux_6_1, 6, 2, counts_poison=True)  # arm64: no base pages from an altmap
-linux_6_6 = _after(linux_6_2, 6, 6, force=True)  # powerpc: radix may self-host
+linux_6_6 = _after(linux_6_2, 6, 6, force=True, movable_shares_marks=False)  # powerpc: radix may self-host
 linux_6_8 = _after(linux_6_6, 6, 8, split=True, prepare_online=True)  # s390; drivers: the attribute of dax
 linux_6_10 = _after(linux_6_8, 6, 10)  # drivers: chunks of hv_balloon are memory blocks
 linux_6_11 = _after(linux_6_10, 6, 11, offline_pages=True)

@@ -35,6 +35,7 @@ from memhotplug.model.geometry import Geometry
 from memhotplug.model.resources import SYSTEM_RAM, Resource, ResourceTable
 from memhotplug.model.state import Allocation
 from memhotplug.model.vmemmap import MapRuns, Source
+from memhotplug.model.watermarks import small_marks
 from memhotplug.model.zones import Node, Zone, ZoneKind
 from memhotplug.naming import read_machine
 
@@ -119,6 +120,7 @@ def kernel_from_machine(
     for key, pages in used.items():
         _owners(kernel, kernel.state.zone(key), pages, known)
     kernel.state.boot_pages = kernel.state.total_managed()
+    _huge_pages(kernel, machine)
     return kernel
 
 
@@ -301,6 +303,13 @@ def _last(pages: ExtentSet, count: int) -> tuple[Array, Array]:
     """Return the highest ``count`` pages of a set."""
     low, high = _first(ExtentSet(-pages.ends, -pages.starts), count)
     return -high[::-1], -low[::-1]
+
+
+def _huge_pages(kernel: Kernel, machine: RecordedMachine) -> None:
+    """Tell from the recorded watermarks whether the kernel keeps pages for transparent huge pages."""
+    recorded = sum(zone.min - zone.boost for zone in machine.zones if zone.name != ZoneKind.MOVABLE.label)
+    if recorded:
+        kernel.state.huge_pages = recorded * 2 > small_marks(kernel.state) * 3
 
 
 def _holes(kernel: Kernel) -> None:

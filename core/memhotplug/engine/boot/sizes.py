@@ -113,7 +113,6 @@ def boot_kernel(config: BootConfig) -> Kernel:
     _create_blocks(kernel)
     kernel.state.boot_pages = kernel.state.total_managed()
     setup_watermarks(kernel.state)
-    setup_watermarks(kernel.state)  # the first pass sets the high marks that the second one subtracts
     return kernel
 
 

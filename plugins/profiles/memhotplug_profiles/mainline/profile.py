@@ -48,6 +48,7 @@ class MainlineProfile(KernelProfile):
         self.name = rules.name
         self.version = rules.version
         self.flags = flags_of(rules)
+        self.movable_shares_marks = rules.movable_shares_marks
         self.event_names = (*_EVENTS, *(("MEM_PREPARE_ONLINE", "MEM_FINISH_OFFLINE") if rules.prepare_online else ()))
 
     def new_state(self, kernel: Kernel) -> MainlineState:

@@ -26,6 +26,8 @@ class Rules:
             (c5f1e2d18909, v6.8; removed again by ce2071e02d84, v6.19).
         offline_pages: hot-plugged pages start as PageOffline (v6.11); before, as Reserved, and so
             did self-hosted memmap.
+        movable_shares_marks: Movable zones have their share of min_free_kbytes like the others, which all zones then
+            have less of (mm/page_alloc.c:__setup_per_zone_wmarks()); measured on 6.1, and no more on 6.12.
         nopage_flag: /proc/kpageflags shows NOPAGE for a pfn that is offline or absent (up to 7.1).
     """
 
@@ -36,6 +38,7 @@ class Rules:
     split: bool = False
     prepare_online: bool = False
     offline_pages: bool = False
+    movable_shares_marks: bool = True
     nopage_flag: bool = True
 
     @property

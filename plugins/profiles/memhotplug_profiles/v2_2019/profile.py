@@ -43,6 +43,7 @@ class V2Profile(KernelProfile):
         "memblock": "MHP_MEMMAP_MEMBLOCK",
     }
     auto_online_types = (OnlineType.OFFLINE, OnlineType.ONLINE)
+    movable_shares_marks = True
     event_names = (
         "MEM_GOING_ONLINE",
         "MEM_CANCEL_ONLINE",
