@@ -1,7 +1,7 @@
 """Measure what the project promises to be fast, and print it as figures and ratios.
 
     python bench/run.py            everything, a few seconds
-    python bench/run.py life       one part: life, huge, start, conform
+    python bench/run.py life       one part: life, huge, start, conform, fragments
 
 Nothing here is asserted: how fast a machine is is not a property of the code. Each timing is the
 best of several runs in a fresh process.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -151,7 +152,46 @@ def report_conform() -> None:
         print(f"  {name:<28} {taken * 1e3:7.1f} ms, 1/{recorded / taken:.0f} of {recorded:.1f} s")
 
 
-PARTS = {"life": report_life, "huge": report_huge, "start": report_start, "conform": report_conform}
+def fragmented_log(singles: int) -> str:
+    """Return a kernel log of a server whose free memory is in so many chunks, nearly all of them small."""
+    counts = (singles * 6 // 10, singles * 3 // 10, singles // 10, 9, 8, 7, 6, 5, 4, 50, 50)
+    free = sum(count << order for order, count in enumerate(counts)) * 4
+    chunks = " ".join(f"{count}*{4 << order}kB (UME)" for order, count in enumerate(counts))
+    present = 16 * singles + (8 << 20)
+    none = " ".join(f"0*{4 << order}kB" for order in range(11)) + " = 0kB"
+    zones = (("DMA", 0, 15996), ("DMA32", 0, 3 << 20), ("Normal", free, present))
+    lines = ["kworker/0:1: page allocation failure: order:9, mode:0x4cc0(GFP_KERNEL)", "Mem-Info:"]
+    lines += [
+        f"Node 0 {name} free:{held}kB min:0kB low:0kB high:0kB present:{size}kB managed:{size // 32 * 28}kB"
+        for name, held, size in zones
+    ]
+    return "\n".join(
+        [*lines, f"Node 0 DMA: {none}", f"Node 0 DMA32: {none}", f"Node 0 Normal: {chunks} = {free}kB", ""]
+    )
+
+
+def report_fragments() -> None:
+    """A plan on a machine that ran for weeks: free memory in 10^4 to 10^6 chunks, and the growth."""
+    mhp, before = str(Path(sys.executable).with_name("mhp")), 0.0
+    print("mhp plan --oom-log, free memory in many chunks")
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder, "dmesg")
+        for singles in (10_000, 100_000, 1_000_000):
+            log.write_text(fragmented_log(singles))
+            arguments = [mhp, "plan", "--oom-log", str(log), "--add", "8G", "--online", "movable"]
+            taken = best(partial(subprocess.run, arguments, check=False, capture_output=True), 2)
+            growth = f", {taken / before:.1f} times that of a tenth" if before else ""
+            print(f"  {singles:>9} chunks {taken:6.2f} s{growth}")
+            before = taken
+
+
+PARTS = {
+    "life": report_life,
+    "fragments": report_fragments,
+    "huge": report_huge,
+    "start": report_start,
+    "conform": report_conform,
+}
 
 
 def main(arguments: list[str]) -> None:

@@ -18,6 +18,7 @@ from memhotplug.model.vmemmap import MapRuns, Source
 
 __all__ = ["SparseVmemmap", "pair_runs"]
 
+_PTE = "vmemmap-pte"
 _LEAVES = 1 << 20  # that are taken from an altmap at a time, which bounds the memory that takes
 
 
@@ -66,14 +67,46 @@ class SparseVmemmap(PageTables):
         Models: mm/sparse-vmemmap.c:vmemmap_populate_basepages().
         Raises: MemoryHotplugError: ENOMEM; what was mapped stays.
         """
+        if altmap is None and self.boot_altmap is None:
+            self._basepages_at_once(start_pfn, end_pfn, window, nid)
+            return
         for table in range(start_pfn // window, -(-end_pfn // window)):
             first = max(table * window, start_pfn)
             count = min((table + 1) * window, end_pfn) - first
-            self.ensure_tables("vmemmap-pte", table, table + 1, nid=nid)
+            self.ensure_tables(_PTE, table, table + 1, nid=nid)
             self.populate(first, count, leaf_pages=1, nid=nid, altmap=altmap)
             missing = self.first_unmapped(first, count)
             if missing is not None:
                 raise MemoryHotplugError(errno.ENOMEM, f"vmemmap alloc failure: order:0, for pfn {missing:#x}")
+
+    def _basepages_at_once(self, start_pfn: int, end_pfn: int, window: int, nid: int) -> None:
+        """Do what one page table after the other does, each before its pages, with a single request for all of them."""
+        vmemmap, per_page = self.state.vmemmap, self.state.vmemmap.described_per_page
+        have = self.state.page_tables.setdefault(_PTE, ExtentSet())
+        tables = np.arange(start_pfn // window, -(-end_pfn // window))
+        starts, ends = vmemmap.mapped.gaps(start_pfn // per_page * per_page, -(-end_pfn // per_page) * per_page)
+        gaps = ExtentSet(-(-starts // per_page) * per_page, ends // per_page * per_page)
+        lacking = have.covered_many(tables, tables + 1) == 0
+        sizes = gaps.covered_many(tables * window, (tables + 1) * window) // per_page + lacking
+        total, places = int(sizes.sum()), (np.cumsum(sizes) - sizes)[lacking]
+        pages = _one_by_one(*alloc_pages(self.state, 0, total, nid=nid))
+        is_table = np.zeros(total, dtype=bool)
+        is_table[places] = True
+        made = tables[lacking][: int(np.searchsorted(places, len(pages)))]
+        if len(made):
+            own = pages[is_table[: len(pages)]]
+            self._own("page tables " + _PTE, own, own + 1, 0)
+            have.add_many(made, made + 1)
+        leaves = _runs_of(pages[~is_table[: len(pages)]])
+        runs = pair_runs(gaps.starts, gaps.ends, *leaves, per_page)
+        if len(runs[0]):
+            vmemmap.insert(MapRuns.make(*runs, 1, Source.ALLOCATOR))
+        if len(pages) == total:
+            return
+        if is_table[len(pages)]:
+            raise MemoryHotplugError(errno.ENOMEM, f"no page for a page table ({_PTE}, order 0)")
+        missing = self.first_unmapped(start_pfn, end_pfn - start_pfn)
+        raise MemoryHotplugError(errno.ENOMEM, f"vmemmap alloc failure: order:0, for pfn {missing or 0:#x}")
 
     def free_memmap(self, runs: MapRuns, *, spare: ExtentSet | None = None) -> None:
         """Give the pages behind mappings back: to the page allocator, and those from boot for the first time.
@@ -93,6 +126,19 @@ class SparseVmemmap(PageTables):
             if source is Source.BOOT:
                 for zone in self.state.zones():
                     zone.managed += int(zone.linked.covered_many(pages.starts, pages.ends).sum())
+
+
+def _one_by_one(starts: Array, ends: Array) -> Array:
+    """Return the pages of runs, in the order of the runs."""
+    lengths = ends - starts
+    return np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(int(lengths.sum()), dtype=np.int64)
+
+
+def _runs_of(pages: Array) -> tuple[Array, Array]:
+    """Return pages as runs, in their order."""
+    heads = np.flatnonzero(np.concatenate(([True], np.diff(pages) != 1))[: len(pages)])
+    tails = np.append(heads[1:], len(pages))[: len(heads)] - 1
+    return pages[heads], pages[tails] + 1
 
 
 def pair_runs(

@@ -43,7 +43,8 @@ def alloc_pages(
         for zone in zonelist:
             if count <= 0:
                 break
-            low, high = _take(state, zone, order, min(count, allocatable_chunks(zone, order, highest, mark)))
+            allowed = min(count, allocatable_chunks(zone, order, highest, mark))
+            low, high = _take(state, zone, order, allowed, movable=movable)
             count -= int((high - low).sum()) >> order
             starts.append(low)
             ends.append(high)
@@ -70,23 +71,24 @@ def allocatable_chunks(zone: Zone, order: int, highest: ZoneKind, mark: int) -> 
         highest: type of the highest zone that the request may use; lower zones keep a reserve from it.
         mark: 0 for the min watermark, 1 for low.
     """
-    spare = zone.free.total - zone.wmark[mark] - zone.protection[highest]
+    unusable = zone.unusable(movable=highest is ZoneKind.MOVABLE)
+    spare = zone.free.total - unusable - zone.wmark[mark] - zone.protection[highest]
     if spare <= 0:
         return 0  # per-cpu lists are out of reach as well: the watermark is asked first
     return spare >> order if order else spare + zone.pcp.total
 
 
-def _take(state: MachineState, zone: Zone, order: int, count: int) -> tuple[Array, Array]:
+def _take(state: MachineState, zone: Zone, order: int, count: int, *, movable: bool) -> tuple[Array, Array]:
     if count <= 0:
         return EMPTY, EMPTY
     max_order = state.geometry.max_order
-    starts, ends = first_pages(zone.free, order, count, max_order)
+    starts, ends = first_pages(zone.open_to(movable=movable), order, count, max_order)
     if int((ends - starts).sum()) < count << order and zone.pcp.total:
         # Free pages there are, but in pieces: compaction drains the per-cpu lists before it gives up.
         # Below the watermark it is not even tried. Models: mm/compaction.c:compact_zone() (v6.12).
         zone.free.add_many(zone.pcp.starts, zone.pcp.ends)
         zone.pcp = ExtentSet()
-        starts, ends = first_pages(zone.free, order, count, max_order)
+        starts, ends = first_pages(zone.open_to(movable=movable), order, count, max_order)
     zone.free.remove_many(starts, ends)
     return starts, ends
 

@@ -217,6 +217,12 @@ class ExtentSet:
         """Return how many pfns of each run are in the set; int64, shape (n,)."""
         return self.coverage(ends) - self.coverage(starts)
 
+    def covered_by(self, other: ExtentSet) -> int:
+        """Return how many pfns of the set are in another one too."""
+        if not other.total or not self.total:
+            return 0
+        return int(self.covered_many(other.starts, other.ends).sum())
+
     def contains(self, start: int, end: int) -> bool:
         """Return whether all of [start, end) is in the set."""
         index = int(np.searchsorted(self.starts, start, side="right")) - 1

@@ -43,14 +43,17 @@ class Zone:
         cma: managed pages that belong to CMA.
         free: pfns on the buddy lists.
         pcp: free pfns that wait on per-cpu lists, in no buddy list.
+        cma_pages: pfns that CMA owns: as long as they are free, only movable requests get them.
+        barred: pfns that no ordinary request gets while they are free: high-atomic and isolated pageblocks.
+        highatomic: pages that the high-atomic reserve takes off the watermark check, free or not.
         linked: pfns whose struct page says that they belong to this zone.
         wmark: watermarks min, low, high in pages.
         protection: lowmem reserve in pages, by the type of the highest zone that may be used.
     """
 
     __slots__ = (
-        "cma", "free", "kind", "linked", "managed", "nid", "pcp", "present", "present_early",
-        "protection", "spanned", "start_pfn", "wmark",
+        "barred", "cma", "cma_pages", "free", "highatomic", "kind", "linked", "managed", "nid", "pcp", "present",
+        "present_early", "protection", "spanned", "start_pfn", "wmark",
     )  # fmt: skip
 
     def __init__(self, nid: int, kind: ZoneKind) -> None:
@@ -64,6 +67,9 @@ class Zone:
         self.cma = 0
         self.free = ExtentSet()
         self.pcp = ExtentSet()
+        self.cma_pages = ExtentSet()
+        self.barred = ExtentSet()
+        self.highatomic = 0
         self.linked = ExtentSet()
         self.wmark = (0, 0, 0)
         self.protection = (0, 0, 0, 0)
@@ -87,6 +93,28 @@ class Zone:
     def nr_free(self) -> int:
         """Free pages, those on per-cpu lists included."""
         return self.free.total + self.pcp.total
+
+    def open_to(self, *, movable: bool) -> ExtentSet:
+        """Return the pages on the buddy lists that a request may be given; read it, it may be the zone's own set.
+
+        Models: mm/page_alloc.c:gfp_to_alloc_flags_cma(), __rmqueue() (v5.8 to v6.12): MIGRATE_CMA serves movable
+        requests alone, MIGRATE_HIGHATOMIC and MIGRATE_ISOLATE are no fallback of anybody.
+        """
+        closed = (self.barred,) if movable else (self.barred, self.cma_pages)
+        if not any(pages.total for pages in closed):
+            return self.free
+        found = self.free.copy()
+        for pages in closed:
+            found.remove_many(pages.starts, pages.ends)
+        return found
+
+    def unusable(self, *, movable: bool) -> int:
+        """Return the free pages that the watermark check does not count for a request.
+
+        Models: mm/page_alloc.c:__zone_watermark_unusable_free() (v5.8 to v6.12).
+        """
+        reserve = max(self.highatomic, self.free.covered_by(self.barred))
+        return reserve if movable else reserve + self.free.covered_by(self.cma_pages)
 
     def intersects(self, start_pfn: int, end_pfn: int) -> bool:
         """Return whether the span overlaps [start_pfn, end_pfn).
@@ -115,6 +143,7 @@ class Zone:
         for name in Zone.__slots__:
             setattr(twin, name, getattr(self, name))
         twin.free, twin.pcp, twin.linked = self.free.copy(), self.pcp.copy(), self.linked.copy()
+        twin.cma_pages, twin.barred = self.cma_pages.copy(), self.barred.copy()
         return twin
 
 

@@ -57,7 +57,7 @@ def arch_traits() -> ArchTraits:
             "HUGETLB_PAGE": (0, 0),
             "CMA": (0, 0),
         },
-        log_signs=(r"\bpstate: [0-9a-f]{8}",),
+        log_signs=(r"\bpstate: [0-9a-f]{8}", r"\A *Call trace:", r"\bel[01]h?t?_64_sync", r"\b__arm64_sys_"),
     )
 
 

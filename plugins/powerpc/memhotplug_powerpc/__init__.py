@@ -41,7 +41,11 @@ def arch_traits() -> ArchTraits:
             "HUGETLB_PAGE": (0, 0),
             "CMA": (0, 0),
         },
-        log_signs=(r"\bNIP:? +\[?[0-9a-f]{16}",),
+        log_signs=(
+            r"\bNIP:? +\[?[0-9a-f]{16}",
+            r"\A *\[?c000[0-9a-f]{12}\] ",
+            r"\bsystem_call_(?:exception|vectored_common)\b",
+        ),
     )
 
 

@@ -7,13 +7,14 @@ lower limit on, one node after the other, Movable zones on top.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from memhotplug.contracts import ArchTraits, SizingRequest, ZoneLimit
 from memhotplug.engine.profile import KernelProfile
 from memhotplug.errors import InputError
 from memhotplug.formats.snapshot.extents import Extents, merge
+from memhotplug.formats.snapshot.freetypes import KeptChunks
 from memhotplug.formats.snapshot.records import RecordedBlock, RecordedNode, RecordedZone
 from memhotplug.formats.snapshot.source import Source
 from memhotplug.formats.snapshot.zoneinfo import Pageset
@@ -36,7 +37,7 @@ class LoggedZone:
         line: where, from 1.
         pages: counts in pages by their name in the report; ``free_pcp`` and ``free_cma`` may be 0.
         protection: lowmem reserve in pages, None if it was not shown.
-        by_order: free chunks by order; empty if none were shown.
+        by_order: free chunks by order; empty if none were shown. kept: those that are not for everybody.
     """
 
     node: int
@@ -45,6 +46,7 @@ class LoggedZone:
     pages: Mapping[str, int]
     protection: tuple[int, ...] | None
     by_order: tuple[int, ...]
+    kept: KeptChunks = field(default_factory=KeptChunks)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -209,8 +211,14 @@ def _record(zone: LoggedZone, extents: Extents, zones: Sequence[LoggedZone]) -> 
         spanned=extents[-1][1] - extents[0][0] if extents else 0,
         present=pages["present"], managed=pages["managed"], cma=0,
         protection=zone.protection or (), start_pfn=extents[0][0] if extents else None, extents=extents,
-        pagesets=(Pageset(cpu=0, count=cached, high=0, batch=0),) if cached else (),
+        pagesets=(Pageset(cpu=0, count=cached, high=0, batch=0),) if cached else (), kept=_padded(zone.kept, orders),
     )  # fmt: skip
+
+
+def _padded(kept: KeptChunks, orders: int) -> KeptChunks:
+    """Return the same chunks with a number for each order."""
+    cma, barred = ((*counts, *(0,) * (orders - len(counts))) for counts in (kept.cma, kept.barred))
+    return replace(kept, cma=cma, barred=barred)
 
 
 def _blocks(zones: Sequence[RecordedZone], pages: int) -> list[RecordedBlock]:

@@ -13,22 +13,19 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
+from memhotplug.commands.plan.oomarch import arch_of_release, choose_arch, sign_of
 from memhotplug.commands.plan.oomlayout import Layout, LoggedZone, place, refused
+from memhotplug.commands.plan.oomtext import log_lines
 from memhotplug.commands.plan.textfile import read_text
-from memhotplug.formats.snapshot import RecordedMachine, SnapshotFiles, SnapshotMeta, Source
-from memhotplug.formats.snapshot.attributes import kernel_arch
+from memhotplug.formats.snapshot import RecordedMachine
+from memhotplug.formats.snapshot.attributes import parse_ids
 from memhotplug.formats.snapshot.disagree import disagreements
-from memhotplug.formats.snapshot.source import Note
-from memhotplug.naming import arches, architectures, assumed_arch
+from memhotplug.formats.snapshot.freetypes import kept_by_letters
+from memhotplug.formats.snapshot.source import Note, Source
 
 __all__ = ["OomReport", "parse_oom_log", "read_oom_log"]
 
 _ZONES: Final = "DMA|DMA32|Normal|HighMem|Movable|Device"
-_PREFIX: Final = re.compile(
-    r"\A(?:<\d{1,3}>)?"  # /dev/kmsg, raw
-    r"(?:(?:[A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S+) .{0,200}?kernel: ?)?"  # syslog, journalctl
-    r"(?:\[[^\]]{0,64}\] ?)*"  # the time, and with PRINTK_CALLER the task
-)
 _FAILURE: Final = re.compile(
     r"(?P<comm>\S.{0,63}?): (?:page|vmemmap) (?:allocation|alloc) (?:failure|stalls for \d+ms)[:.,] ?"
     r"order:(?P<order>\d{1,2}), mode:(?P<mode>0x[0-9a-f]+(?:\([^)]*\))?)"
@@ -37,16 +34,19 @@ _KILLER: Final = re.compile(
     r"(?P<comm>\S.{0,63}?) invoked oom-killer: gfp_mask=(?P<mode>0x[0-9a-f]+(?:\([^)]*\))?),"
     r".*?\border=(?P<order>-?\d{1,2})"
 )
-_RELEASE: Final = re.compile(r"(?:Not tainted|Tainted: [A-Z ]*[A-Z]) +(\d+\.\d+\S*) +#\d")
+_RELEASE: Final = re.compile(r"(?:[Tt]ainted\b|\b[Cc]omm: ).* (\d+\.\d+\S*) +#\d")  # the last word before the build
 _VERSION: Final = re.compile(r"Linux version (\d+\.\d+\S*)")
 _CMDLINE: Final = re.compile(r"(?:Kernel command line|Command line): (.*)")
 _ZONE: Final = re.compile(rf"(?:\bNode (\d{{1,4}}) )?\b({_ZONES}) free:(.*)")
 _RESERVE: Final = re.compile(r"\blowmem_reserve\[\]:((?: -?\d+)*)")
 _CHUNKS: Final = re.compile(rf"(?:\bNode (\d{{1,4}}) )?\b({_ZONES}): (\d+\*\d+kB.*)")
-_CHUNK: Final = re.compile(r"(\d{1,12})\*(\d{1,12})kB(?: \([A-Z]+\))?")
+_CHUNK: Final = re.compile(r"(\d{1,12})\*(\d{1,12})kB(?: \(([A-Z]+)\))?")
 _TOTAL: Final = re.compile(r"= (\d{1,15})kB\b")
 _PAGES: Final = re.compile(r"(?<!\d)(\d{1,15}) pages (RAM|reserved)\s*$")
-_COUNT: Final = re.compile(r"(\w+):(\d{1,15})kB")
+_COUNT: Final = re.compile(r"(\w+):(\d{1,15})[kK]B")
+_HEADER: Final = re.compile(r"(?:\A|\\x0a)\s*free:(\d{1,15}) free_pcp:")
+_ALLOWED: Final = re.compile(r"\bmems_allowed=(\d+(?:-\d+)?(?:,\d+(?:-\d+)?){0,60})")
+_CONSTRAINT: Final = re.compile(r"\bCONSTRAINT_(CPUSET|MEMORY_POLICY)\b")
 _NEEDED: Final = ("min", "low", "high", "present", "managed")
 _MAX_ORDERS: Final = 24
 
@@ -89,8 +89,8 @@ def parse_oom_log(text: str, source: Source, *, arch: str | None = None) -> OomR
         InputError: as :func:`read_oom_log`.
     """
     reader = _Reader(source)
-    for number, line in enumerate(text.splitlines(), start=1):
-        reader.line(_PREFIX.sub("", line, count=1), number)
+    for number, line in log_lines(text):
+        reader.line(line, number)
     return reader.report(arch)
 
 
@@ -102,18 +102,23 @@ class _Zone:
     counts: dict[str, int]
     reserve: tuple[int, ...] | None = None
     chunks: tuple[int, ...] | None = None
+    letters: tuple[str | None, ...] = ()
 
 
 class _Block:
     """The lines of one Mem-Info."""
 
-    def __init__(self, line: int, failure: re.Match[str] | None, release: str | None) -> None:
+    def __init__(
+        self, line: int, failure: re.Match[str] | None, release: str | None, allowed: str | None = None
+    ) -> None:
         self.line = line
         self.failure = failure
         self.release = release
         self.zones: dict[tuple[int, str], _Zone] = {}
         self.last: _Zone | None = None
         self.pages: dict[str, int] = {}
+        self.allowed = allowed
+        self.constrained = False
         self.smallest: int | None = None  # kB of the smallest chunk: the page size
 
     def missing(self, source: Source) -> Exception | None:
@@ -137,10 +142,13 @@ class _Reader:
         self.release: str | None = None
         self.cmdline: str | None = None
         self.arch: str | None = None
-        self.signs = [(re.compile(sign), arch) for arch, traits in arches().items() for sign in traits.log_signs]
+        self.allowed: str | None = None
 
     def line(self, text: str, number: int) -> None:
         failure = _FAILURE.match(text) or _KILLER.match(text)
+        allowed = _ALLOWED.search(text)
+        if allowed:
+            self.allowed = allowed[1]
         if failure:
             self.failure = failure
             return
@@ -159,8 +167,8 @@ class _Reader:
         self._details(text, number)
 
     def _open(self, number: int) -> _Block:
-        block = _Block(number, self.failure, self.release)
-        self.failure = None
+        block = _Block(number, self.failure, self.release, self.allowed)
+        self.failure = self.allowed = None
         self.blocks.append(block)
         return block
 
@@ -173,9 +181,7 @@ class _Reader:
         cmdline = _CMDLINE.match(text)
         if cmdline:
             self.cmdline = cmdline[1].strip()
-        for sign, arch in self.signs:
-            if sign.search(text):
-                self.arch = arch
+        self.arch = sign_of(text) or self.arch
 
     def _current(self, number: int) -> _Block:
         return self.blocks[-1] if self.blocks else self._open(number)
@@ -206,7 +212,8 @@ class _Reader:
             wanted = f"the line 'Node {key[0]} {key[1]} free:…' before its free chunks"
             raise refused(self.source, wanted, got="none", line=number)
         total = _TOTAL.search(match[3])
-        pairs = [(int(count), int(size)) for count, size in _CHUNK.findall(match[3])]
+        found = _CHUNK.findall(match[3])
+        pairs = [(int(count), int(size)) for count, size, _ in found]
         doubling = all(size == pairs[0][1] << order for order, (_, size) in enumerate(pairs))
         if total is None or not doubling or len(pairs) > _MAX_ORDERS:
             wanted = "free chunks by order up to their sum, such as '1*4kB 0*8kB … = 4kB'"
@@ -221,6 +228,8 @@ class _Reader:
             raise refused(self.source, f"chunks from {block.smallest} kB on", got=f"{pairs[0][1]} kB", line=number)
         block.smallest = pairs[0][1]
         zone.chunks = tuple(count for count, _ in pairs)
+        named = any(letters for *_, letters in found)
+        zone.letters = tuple(letters if named else None for *_, letters in found)
 
     def _details(self, text: str, number: int) -> None:
         reserve = _RESERVE.search(text)
@@ -230,6 +239,11 @@ class _Reader:
         pages = _PAGES.search(text)
         if pages and self.blocks:
             self.blocks[-1].pages.setdefault(pages[2], int(pages[1]))
+        header = _HEADER.search(text)
+        if header and self.blocks and not self.blocks[-1].zones:
+            self.blocks[-1].pages.setdefault("free", int(header[1]))
+        if _CONSTRAINT.search(text) and self.blocks:
+            self.blocks[-1].constrained = True
 
     # ---- the end ----
 
@@ -259,38 +273,38 @@ class _Reader:
             text = f"the report in line {block.line} of {len(self.blocks)}: the last that is complete"
             notes.append(_inferred(text))
         page = (block.smallest or 4) << 10
-        chosen = arch or self._arch(block, release)
-        if chosen is None:
-            chosen = assumed_arch()
-            notes.append(_inferred(f"architecture {chosen}: the log does not tell"))
+        zones = [self._logged(key, zone, page) for key, zone in block.zones.items() if key[1] != "Device"]
+        told = arch or self.arch or arch_of_release(release)
+        chosen, guessed = choose_arch(told, (name for _, name in block.zones), zones, page)
+        notes += [_inferred(guessed)] if guessed else []
         for value, what in ((release, "kernel release"), (self.cmdline, "command line")):
             if value is None:
                 notes.append(_inferred(f"{what} unknown: the log does not tell"))
-        zones = [self._logged(key, zone, page) for key, zone in block.zones.items() if key[1] != "Device"]
+        if all(zone.name == "Movable" for zone in zones if zone.pages["present"]):
+            shown = ", ".join(sorted({str(zone.node) for zone in zones}))
+            wanted = "a zone that the kernel allocates from; this report leaves out the nodes that have one"
+            raise refused(self.source, wanted, got=f"Movable zones of node {shown} alone", line=block.line)
         layout = place(zones, arch=chosen, release=release, page_size=page, source=self.source)
         notes += [_inferred(text) for text in layout.assumed]
-        notes += _totals(block, zones)
+        notes = [*_partial(block, zones, self.source), *notes, *_totals(block, zones)]
         machine = self._record(layout, notes, chosen, release, page)
         return replace(machine, notes=(*machine.notes, *disagreements(machine)))
 
-    def _arch(self, block: _Block, release: str | None) -> str | None:
-        files = SnapshotFiles(
-            source=self.source, kind="directory", step=None, meta=SnapshotMeta(kernel_release=release), files={}
-        )
-        names = {name for _, name in block.zones}
-        known = architectures()
-        return kernel_arch(files, known) or self.arch or known.by_zones(names)
-
     def _logged(self, key: tuple[int, str], zone: _Zone, page: int) -> LoggedZone:
         pages = {}
-        for name in ("free", *_NEEDED, "boost", "free_pcp", "free_cma"):
+        reserve = "free_highatomic" if "free_highatomic" in zone.counts else "reserved_highatomic"
+        for name in ("free", *_NEEDED, "boost", "free_pcp", "free_cma", reserve):
             size = zone.counts.get(name, 0) << 10
             if size % page:
                 raise refused(self.source, f"multiples of a page of {page >> 10} kB", got=f"{name}:{size >> 10}kB",
                                         line=zone.line)  # fmt: skip
             pages[name] = size // page
+        chunks = zone.chunks or ()
+        kept = kept_by_letters(
+            chunks, zone.letters, free_cma=pages["free_cma"], free_highatomic=pages[reserve], highatomic=pages[reserve]
+        )
         return LoggedZone(
-            node=key[0], name=key[1], line=zone.line, pages=pages, protection=zone.reserve, by_order=zone.chunks or ()
+            node=key[0], name=key[1], line=zone.line, pages=pages, protection=zone.reserve, by_order=chunks, kept=kept
         )
 
     def _record(self, layout: Layout, notes: list[Note], arch: str, release: str | None, page: int) -> RecordedMachine:
@@ -306,6 +320,28 @@ class _Reader:
 
 def _inferred(text: str) -> Note:
     return Note(kind="inferred", text=text)
+
+
+def _partial(block: _Block, zones: list[LoggedZone], source: Source) -> list[Note]:
+    """Return what tells that the report leaves out nodes: first of all notes, as everything hangs on it.
+
+    Models: mm/show_mem.c:show_mem_node_skip() (v6.6; mm/page_alloc.c before): nodes that the task may not use.
+    """
+    shown = {zone.node for zone in zones}
+    signs = []
+    for word, name in (("RAM", "present"), ("free", "free")):
+        told, held = block.pages.get(word), sum(zone.pages[name] for zone in zones)
+        if told is not None and told > held + (held >> 4):
+            signs.append(f"{held} of {told} pages {word}")
+    allowed = set(parse_ids(block.allowed, source)) if block.allowed is not None else shown
+    if allowed - shown and signs:
+        signs.append(f"mems_allowed={block.allowed}")
+    if not signs:
+        return []
+    why = "; the task was bound to nodes by a cpuset or a policy" if block.constrained else ""
+    nodes = ", ".join(map(str, sorted(shown)))
+    what = f"only a part of the machine: the report shows node {nodes}, with {', '.join(signs)}{why}"
+    return [_inferred(f"{what}; nothing is known of the rest")]
 
 
 def _totals(block: _Block, zones: list[LoggedZone]) -> list[Note]:

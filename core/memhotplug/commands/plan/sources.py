@@ -16,7 +16,6 @@ from memhotplug.machine import Machine
 from memhotplug.manager import arch_traits
 from memhotplug.naming import (
     architectures,
-    assumed_arch,
     assumed_kernel,
     choose_profile,
     is_mainline,
@@ -38,6 +37,7 @@ __all__ = [
 ]
 
 _QUIET: Final = "nothing else allocates or frees memory meanwhile, and nothing is reclaimed or compacted"
+PARTIAL: Final = "only a part of the machine"
 _NOT_SELF_HOSTED: Final = "memory_hotplug.memmap_on_memory=N"
 
 
@@ -195,6 +195,9 @@ def _recorded_line(machine: RecordedMachine) -> str:
 def _recorded_assumptions(
     machine: RecordedMachine, kernel: str | None, chosen: str, guessed_arch: str | None
 ) -> Iterator[str]:
+    partial = [note for note in machine.notes if note.text.startswith(PARTIAL)]
+    for note in partial:
+        yield note.text  # everything else hangs on it
     yield _QUIET
     if guessed_arch:
         end = next(high for zone, _, high in arch_traits(guessed_arch).zones if zone == "DMA")
@@ -206,6 +209,8 @@ def _recorded_assumptions(
         yield f"kernel {chosen}: {told}"
     yield "which pages are free or hold the memmap is inferred; how many is as recorded"
     for note in machine.notes:
+        if note in partial:
+            continue
         yield f"{note.kind}: {note.text}"
 
 
@@ -221,8 +226,9 @@ def from_oom_log(path: str, *, arch: str | None, kernel: str | None, cmdline: st
     """Return the machine that a page allocation failure describes."""
     from memhotplug.commands.plan.oomlog import read_oom_log
 
-    report = read_oom_log(path)
-    return from_recorded(report.machine, arch=arch or assumed_arch(), kernel=kernel, cmdline=cmdline, source=path)
+    which = resolve("arch", arch) if arch else None
+    report = read_oom_log(path, arch=which)
+    return from_recorded(report.machine, arch=which, kernel=kernel, cmdline=cmdline, source=path)
 
 
 def read_steps(path: str) -> list[int]:

@@ -29,7 +29,7 @@ from memhotplug.formats.snapshot.placement import place_free
 from memhotplug.manager import Plugins
 from memhotplug.model.altmap import Altmap
 from memhotplug.model.blocks import NO_ZONE, BlockState, OnlineType
-from memhotplug.model.buddy import free_by_order
+from memhotplug.model.buddy import chunk_runs, free_by_order
 from memhotplug.model.extents import EMPTY, Array, ExtentSet, merge
 from memhotplug.model.geometry import Geometry
 from memhotplug.model.resources import SYSTEM_RAM, Resource, ResourceTable
@@ -254,9 +254,10 @@ def _zone(
         avoid=(avoid.starts, avoid.ends), place=recorded.title,
     )  # fmt: skip
     zone.free = ExtentSet(*free)
+    _keep_chunks(zone, recorded, machine.max_order)
     used = pages.copy()
     used.remove_many(*free)
-    zone.pcp = ExtentSet(*_first(used, recorded.pcp_pages))
+    zone.pcp = ExtentSet(*_lonely(used, recorded.pcp_pages))
     used.remove_many(zone.pcp.starts, zone.pcp.ends)
     return used
 
@@ -281,6 +282,7 @@ def _known_zone(kernel: Kernel, recorded: RecordedZone, zone: Zone, known: Known
     placed = place_free(_runs(rest), left, max_order, place=recorded.title)
     free.add_many(*placed)
     zone.free = free
+    _keep_chunks(zone, recorded, max_order)
     used = pages.copy()
     used.remove_many(*_runs(free))
     waiting = ExtentSet(*known.waiting.clip_many(*_runs(used)))
@@ -290,6 +292,38 @@ def _known_zone(kernel: Kernel, recorded: RecordedZone, zone: Zone, known: Known
     zone.pcp = waiting
     used.remove_many(*_runs(waiting))
     return used
+
+
+def _keep_chunks(zone: Zone, recorded: RecordedZone, max_order: int) -> None:
+    """Choose which of the free chunks are not for everybody: of each order the highest."""
+    zone.highatomic = recorded.kept.highatomic
+    for counts, owner in ((recorded.kept.cma, zone.cma_pages), (recorded.kept.barred, zone.barred)):
+        for order, count in enumerate(counts):
+            if not count:
+                continue
+            chunks = ExtentSet(*chunk_runs(zone.free, order, max_order))
+            for taken in (zone.cma_pages, zone.barred):
+                chunks.remove_many(*_runs(taken))
+            owner.add_many(*_last(chunks, count << order))
+
+
+def _lonely(pages: ExtentSet, count: int) -> tuple[Array, Array]:
+    """Return ``count`` pages, the lowest that merge with nothing when they are freed, as long as there are such.
+
+    Nothing tells where pages on per-cpu lists lie. Were they neighbours, draining the lists would make chunks of
+    them that nobody has seen: here each is one of a pair whose other page is in use.
+    """
+    lengths = (pages.ends >> 1) - (low := (pages.starts + 1) >> 1)
+    kept = lengths > 0
+    taken = np.clip(count - (np.cumsum(lengths[kept]) - lengths[kept]), 0, lengths[kept])
+    before = np.cumsum(taken) - taken
+    singles = np.repeat(low[kept] - before, taken) + np.arange(int(taken.sum()), dtype=np.int64) << 1
+    if len(singles) == count:
+        return singles, singles + 1
+    rest = pages.copy()
+    rest.remove_many(singles, singles + 1)
+    starts, ends = _first(rest, count - len(singles))
+    return np.concatenate((singles, starts)), np.concatenate((singles + 1, ends))
 
 
 def _first(pages: ExtentSet, count: int) -> tuple[Array, Array]:

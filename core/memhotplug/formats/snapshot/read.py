@@ -17,9 +17,10 @@ from memhotplug.formats.snapshot.attributes import (
     parse_ids,
     parse_meminfo,
 )
-from memhotplug.formats.snapshot.buddyinfo import FreeCounts, parse_buddyinfo, parse_pagetypeinfo
+from memhotplug.formats.snapshot.buddyinfo import FreeCounts, PageTypes, parse_buddyinfo, parse_pagetypeinfo
 from memhotplug.formats.snapshot.disagree import disagreements
 from memhotplug.formats.snapshot.extents import Extents, merge
+from memhotplug.formats.snapshot.freetypes import KeptChunks, kept_by_letters, kept_by_pagetypes
 from memhotplug.formats.snapshot.infer import (
     DEFAULT_MAX_ORDER,
     blocks_over,
@@ -99,7 +100,7 @@ class _Reader:
             boot_memory=self.files.meta.boot_memory,
             max_order=max_order,
             pageblock_order=self._pageblock_order(pagetypes),
-            zones=self._zones(zones, free, blocks, memory, max_order),
+            zones=self._zones(zones, free, blocks, memory, max_order, pagetypes),
             blocks=blocks,
             nodes=self._nodes(zones),
             possible_nodes=self._ids("possible") or tuple(nodes),
@@ -263,7 +264,9 @@ class _Reader:
         blocks: Sequence[RecordedBlock],
         memory: _Memory,
         max_order: int,
+        pagetypes: str | None,
     ) -> tuple[RecordedZone, ...]:
+        types = None if pagetypes is None else parse_pagetypeinfo(pagetypes, self.files.at("proc/pagetypeinfo"))
         counts = {(zone.node, zone.zone): zone.by_order for zone in free or ()}
         records = []
         for zone in zones:
@@ -274,7 +277,7 @@ class _Reader:
                     inferred(f"node {zone.node} zone {zone.name}: free chunks estimated, not in buddyinfo")
                 )
             by_order = by_order or estimate_free(extents, zone.free, max_order)
-            records.append(_zone(zone, by_order, extents))
+            records.append(_zone(zone, by_order, extents, _kept(zone, by_order, types)))
         if counts:
             node, name = min(counts)
             raise self.files.at("proc/buddyinfo").error("the zones of zoneinfo", got=f"node {node} zone {name}")
@@ -302,7 +305,17 @@ class _Reader:
         )
 
 
-def _zone(zone: ZoneInfo, by_order: tuple[int, ...], extents: Extents) -> RecordedZone:
+def _kept(zone: ZoneInfo, by_order: tuple[int, ...], types: PageTypes | None) -> KeptChunks:
+    """Return the free chunks that are not for everybody; without their types, CMA has the largest ones."""
+    if types is not None and types.free:
+        return kept_by_pagetypes(types, zone.node, zone.name, by_order)
+    if not zone.free_cma:
+        return KeptChunks()
+    unnamed = (None,) * len(by_order)
+    return kept_by_letters(by_order, unnamed, free_cma=zone.free_cma, free_highatomic=0, highatomic=0)
+
+
+def _zone(zone: ZoneInfo, by_order: tuple[int, ...], extents: Extents, kept: KeptChunks) -> RecordedZone:
     return RecordedZone(
         node=zone.node,
         name=zone.name,
@@ -321,6 +334,7 @@ def _zone(zone: ZoneInfo, by_order: tuple[int, ...], extents: Extents) -> Record
         start_pfn=zone.start_pfn,
         extents=extents,
         pagesets=zone.pagesets,
+        kept=kept,
     )
 
 

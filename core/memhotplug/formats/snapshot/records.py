@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from memhotplug.formats.snapshot.extents import Extents, merge
+from memhotplug.formats.snapshot.freetypes import KeptChunks
 from memhotplug.formats.snapshot.iomem import IomemEntry, system_ram
 from memhotplug.formats.snapshot.source import Note
 from memhotplug.formats.snapshot.zoneinfo import Pageset
@@ -25,6 +26,7 @@ class RecordedZone:
         extents: the present pfns, half-open, ascending, as far as they can be told. They hold
             ``present`` pages unless a note says otherwise.
         pagesets: per-cpu lists; their pages are free but in no buddy list.
+        kept: those of the free chunks that are not for everybody.
     """
 
     node: int
@@ -44,6 +46,7 @@ class RecordedZone:
     start_pfn: int | None
     extents: Extents
     pagesets: tuple[Pageset, ...]
+    kept: KeptChunks = field(default_factory=KeptChunks)
 
     @property
     def pcp_pages(self) -> int:

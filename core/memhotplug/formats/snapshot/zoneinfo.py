@@ -17,10 +17,11 @@ _ZONE_HEADER = re.compile(r"^[ \t]*Node\s+[0-9]{1,9}, zone\s+\S+[ \t]*$", re.MUL
 _COUNT = re.compile(r"(?:pages )?(free|boost|min|low|high|promo|spanned|present|managed|cma)\s+(\S+)")
 _PAGESET = re.compile(r"(cpu|count|high|batch):\s*(\S+)")
 _PROTECTION = re.compile(r"protection: \(([^)]*)\)")
+_FREE_CMA = re.compile(r"nr_free_cma\s+(\S+)")
 _START = re.compile(r"start_pfn:\s+(\S+)")
 _WANTED = re.compile(  # not the statistics, by far the most lines
     r"^[ \t]*((?:Node|pages free|boost|min|low|high|promo|spanned|present|managed|cma"
-    r"|cpu:|count:|high:|batch:|protection:|start_pfn:).*)",
+    r"|nr_free_cma|cpu:|count:|high:|batch:|protection:|start_pfn:).*)",
     re.MULTILINE,
 )
 _REQUIRED = ("free", "min", "low", "high", "spanned", "present", "managed")
@@ -46,6 +47,7 @@ class ZoneInfo:
     Attributes:
         protection: lowmem reserve towards each zone type, by its index.
         start_pfn: None for a zone without a present page (newer kernels print none).
+        free_cma: free pages that belong to CMA.
     """
 
     node: int
@@ -63,6 +65,7 @@ class ZoneInfo:
     protection: tuple[int, ...]
     start_pfn: int | None
     pagesets: tuple[Pageset, ...]
+    free_cma: int = 0
 
 
 def parse_zoneinfo(text: str, source: Source) -> tuple[ZoneInfo, ...]:
@@ -132,6 +135,7 @@ class _ZoneReader:
         self.counts: dict[str, int] = {}
         self.protection: tuple[int, ...] = ()
         self.start_pfn: int | None = None
+        self.free_cma = 0
         self.pagesets: list[dict[str, int]] = []
 
     def line(self, text: str, number: int) -> None:
@@ -147,6 +151,10 @@ class _ZoneReader:
         match = _PAGESET.fullmatch(text)
         if match:
             self._pageset(match[1], self._number(match[2], number), number)
+            return
+        match = _FREE_CMA.fullmatch(text)
+        if match:
+            self.free_cma = self._number(match[1], number)
             return
         match = _START.fullmatch(text)
         if match:
@@ -167,6 +175,7 @@ class _ZoneReader:
             protection=self.protection,
             start_pfn=self.start_pfn if counts["spanned"] else None,
             pagesets=tuple(self._finished(pageset) for pageset in self.pagesets),
+            free_cma=self.free_cma,
             **counts,
         )
 

@@ -1,0 +1,78 @@
+"""The lines of a kernel log, whatever a terminal, a log daemon or a mail program made of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+__all__ = ["log_lines"]
+
+_PREFIX: Final = re.compile(
+    r"\A(?:> ?)*"  # quoted in a mail
+    r"(?:<\d{1,3}>)?"  # /dev/kmsg, raw
+    r"(?:(?:[A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S+) .{0,200}?kernel: ?)?"  # syslog, journalctl
+    r"(?:\[(?!c000|<)[^\]]{0,64}\] ?)*"  # the time, and with PRINTK_CALLER the task
+)
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\(B|\x0f")
+_QUOTED: Final = re.compile(
+    r"= ?=3D|=3D ?\d+kB|=3D\n|^Content-Transfer-Encoding: *quoted-printable", re.MULTILINE | re.I
+)
+_BYTE: Final = re.compile(r"=([0-9A-F]{2})")
+_WORD: Final = r"[\w()]+:\d+[kK]?B?"
+_ZONE: Final = re.compile(r"\b(?:DMA|DMA32|Normal|HighMem|Movable|Device) free:\d|\bNode \d+ active_anon:")
+_ZONE_GOES_ON: Final = re.compile(rf"\s*(?:{_WORD})(?: +{_WORD})*(?: +\w+\? \w+)?\s*")
+_CHUNKS: Final = re.compile(r"\b(?:DMA|DMA32|Normal|HighMem|Movable|Device): \d+\*\d+kB")
+_CHUNKS_GO_ON: Final = re.compile(r"\s*(?:\d+\*\d+kB|\([A-Z]+\)|=|\d+kB\s*\Z)")
+_FAILURE: Final = re.compile(r" (?:allocation|alloc) (?:failure|stalls)|invoked oom-killer:")
+_FAILURE_GOES_ON: Final = re.compile(r"\s*(?:order[:=]|mode:|gfp_mask=|nodemask=|oom_score_adj=|cpuset=)")
+_TOTAL: Final = re.compile(r"= *\d+kB\b")
+
+
+def log_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the number of each line, from 1, and what the kernel printed in it.
+
+    Prefixes and terminal colours go; a line that a mail program cut (format=flowed, quoted-printable, hard wraps)
+    is put together again, under the number of its first part.
+    """
+    if _QUOTED.search(text):
+        text = _BYTE.sub(_byte, _joined_softly(text))
+    held: tuple[int, str] | None = None
+    for number, raw in enumerate(text.splitlines(), start=1):
+        line = _PREFIX.sub("", _COLOUR.sub("", raw), count=1)
+        if held is not None and _goes_on(held[1], line):
+            held = held[0], f"{held[1].rstrip()} {line.strip()}"
+            continue
+        if held is not None:
+            yield held
+        held = number, line
+    if held is not None:
+        yield held
+
+
+def _joined_softly(text: str) -> str:
+    """Return a text without soft line breaks, with as many lines as before, so that numbers stay those of the file."""
+    lines: list[str] = []
+    owed = 0
+    open_line = ""
+    for line in text.splitlines():
+        if line.rstrip().endswith("=") and not line.rstrip().endswith("=3D"):
+            open_line, owed = open_line + line.rstrip()[:-1], owed + 1
+            continue
+        lines += [open_line + line, *[""] * owed]
+        open_line, owed = "", 0
+    return "\n".join([*lines, open_line])
+
+
+def _byte(match: re.Match[str]) -> str:
+    value = int(match[1], 16)
+    return chr(value) if 0x20 <= value < 0x7F else " "
+
+
+def _goes_on(line: str, following: str) -> bool:
+    """Return whether a line is the rest of the one before it."""
+    if _CHUNKS.search(line):
+        return not _TOTAL.search(line) and _CHUNKS_GO_ON.match(following) is not None
+    if _FAILURE.search(line):
+        return _FAILURE_GOES_ON.match(following) is not None
+    return _ZONE.search(line) is not None and _ZONE_GOES_ON.fullmatch(following) is not None
