@@ -19,7 +19,7 @@ from memhotplug.model.vmemmap import MapRuns, Source
 __all__ = ["SparseVmemmap", "pair_runs"]
 
 _PTE = "vmemmap-pte"
-_LEAVES = 1 << 20  # that are taken from an altmap at a time, which bounds the memory that takes
+_LEAVES = 1 << 20  # that are taken at a time, which bounds the memory that takes
 
 
 class SparseVmemmap(PageTables):
@@ -68,7 +68,9 @@ class SparseVmemmap(PageTables):
         Raises: MemoryHotplugError: ENOMEM; what was mapped stays.
         """
         if altmap is None and self.boot_altmap is None:
-            self._basepages_at_once(start_pfn, end_pfn, window, nid)
+            step = max(_LEAVES * self.state.vmemmap.described_per_page // window, 1) * window
+            for low in range(start_pfn // window * window, end_pfn, step):
+                self._basepages_at_once(max(low, start_pfn), min(low + step, end_pfn), window, nid)
             return
         for table in range(start_pfn // window, -(-end_pfn // window)):
             first = max(table * window, start_pfn)
