@@ -289,6 +289,10 @@ class Plugins:
         """
         return self._register("drivers", name)
 
+    def can_resize(self, driver: str) -> bool:
+        """Return whether devices of a driver can be asked for another size."""
+        return self.has(self.driver(driver), "driver_resize")
+
     @property
     def listeners(self) -> list[str]:
         """Keys of the plugins that listen to memory_notify, ascending by name."""

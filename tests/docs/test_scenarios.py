@@ -146,7 +146,7 @@ def test_every_plugin_has_a_scenario(kind: str) -> None:
 def test_every_operation_is_shown() -> None:
     """Each operation of the format is used by some scenario."""
     used = {next(iter(step)) for path in FILES for step in document(path)["steps"]}
-    assert used == {"add", "online", "offline", "remove", "eject", "write", "allocate", "release", "expect"}
+    assert used == {"add", "online", "offline", "remove", "eject", "write", "allocate", "release", "resize", "expect"}
 
 
 def test_recorded_machine_is_the_measured_one() -> None:

@@ -11,8 +11,10 @@ import pytest
 from tests.plugins.rig import Bad, changed, check, failures, plugged
 
 from memhotplug import Machine, PluginError
-from memhotplug.plugin import KernelProfile, hookimpl, profile_of
+from memhotplug.plugin import KernelProfile, hookimpl
 from memhotplug.testing import PolicyContract, ProfileContract
+from memhotplug_profiles.mainline.profile import MainlineProfile
+from memhotplug_profiles.releases import linux_6_12
 
 _ON = "memory_hotplug.memmap_on_memory=1"
 
@@ -105,8 +107,11 @@ def test_good_policy_keeps_the_whole_contract() -> None:
 # ---- profiles ----
 
 
-class _Good(profile_of("linux-6.12")):  # type: ignore[misc]  # which class, the installed plugin says
-    """Linux 6.12."""
+class _Good(MainlineProfile):
+    """Linux 6.12, made without arguments."""
+
+    def __init__(self) -> None:
+        super().__init__(linux_6_12.rules)
 
 
 def profile_contract(plugin: str) -> type[ProfileContract]:
@@ -120,7 +125,9 @@ def profile_contract(plugin: str) -> type[ProfileContract]:
 
 
 class _TwoBits(_Good):
-    flags: Mapping[str, int] = {**profile_of("linux-6.12")().flags, "MHP_BOTH": 3}
+    def __init__(self) -> None:
+        super().__init__()
+        self.flags = {**self.flags, "MHP_BOTH": 3}
 
 
 class _NoNone(_Good):
@@ -168,7 +175,7 @@ class _Says(_Good):
 class _Shared(_Good):
     def new_state(self, kernel: Any) -> Any:
         state = super().new_state(kernel)
-        state.copy = lambda: state
+        state.copy = lambda: state  # type: ignore[method-assign]
         return state
 
 
@@ -189,7 +196,9 @@ def _profile(kind: type[KernelProfile], name: str) -> ModuleType:
     plugin = ModuleType(name)
 
     def kernel_profile() -> KernelProfile:
-        return kind()
+        profile = kind()
+        profile.name = name
+        return profile
 
     plugin.__dict__["kernel_profile"] = hookimpl(kernel_profile)
     return plugin

@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "plan": "Say whether a hot-add fits a machine and what it costs.",
     "align": "Say what alignment strands of a range, and the next legal address.",
     "compare": "Run one scenario in several variations, side by side.",
+    "sweep": "Play many variants of a scenario, resumable.",
     "check": "Find the shortest sequence of operations that breaks a law.",
     "snapshot": "Record this machine into a directory that plan and scenarios read.",
     "conform": "Replay recordings of real kernels and report what differs.",

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from memhotplug.cli.exits import ExitCode, say
 from memhotplug.cli.logs import Log
 from memhotplug.cli.pluginfiles import plugin_option
-from memhotplug.cli.terminal import paint_for
+from memhotplug.cli.terminal import DEFAULT_WIDTH, paint_for, width_of
 
 if TYPE_CHECKING:
     from memhotplug.commands.run.runner import RunResult
     from memhotplug.commands.run.step_record import StepRecord
     from memhotplug.formats.scenario import Scenario, Step
+    from memhotplug.machine import Machine
 
 __all__ = ["command"]
 
@@ -40,6 +41,8 @@ Example:
   mhp run dimm.yaml
   mhp run dimm.yaml --json | jq .memmap
   mhp run dimm.yaml -o out --check
+  mhp run dimm.yaml --map
+  mhp run dimm.yaml --csv zones.csv
   mhp run - < dimm.yaml
 
 'mhp schema' prints the whole format for editors.
@@ -57,6 +60,8 @@ Exit status:
 @plugin_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("-o", "--output", metavar="DIR", help="Also write events.jsonl and result.json into this folder.")
+@click.option("--map", "as_map", is_flag=True, help="Draw physical memory after each step.")
+@click.option("--csv", "series", metavar="FILE", help="Write a row for each step and zone into this file.")
 @click.option("--check", is_flag=True, help="Check every invariant after every step; stop if one breaks.")
 @click.option("--log-json", is_flag=True, help="Log as JSON, one object a line.")
 @click.option("-v", "--verbose", count=True, help="Log every event, not only warnings.")
@@ -72,19 +77,24 @@ def command(
     scenario: str,
     as_json: bool,
     output: str | None,
+    as_map: bool,
+    series: str | None,
     check: bool,
     log_json: bool,
     verbose: int,
     plugin_timeout: float,
 ) -> int:
     """Run a scenario and return the exit status."""
-    from memhotplug.commands.run.files import make_folder, write_run
-    from memhotplug.commands.run.runner import run_scenario
+    from memhotplug.commands.run.files import make_folder, write_run, write_text
+    from memhotplug.commands.run.runner import boot_scenario, run_scenario
 
     folder = make_folder(output) if output is not None else None
-    show = _Show(as_json=as_json)
+    loaded = _load(scenario, plugin_timeout)
+    machine = boot_scenario(loaded, plugin_timeout=plugin_timeout)
+    show = _Show(machine, as_json=as_json, as_map=as_map, keeps_series=series is not None)
     result = run_scenario(
-        _load(scenario, plugin_timeout),
+        loaded,
+        machine=machine,
         check=check,
         plugin_timeout=plugin_timeout,
         on_step=show.step,
@@ -93,6 +103,10 @@ def command(
     show.end(result)
     if folder is not None:
         write_run(folder, result)
+    if series is not None:
+        from memhotplug.commands.run.series import to_csv
+
+        write_text(series, to_csv(show.series))
     if result.failure is not None:
         say(result.failure)
         return ExitCode.FAILURE
@@ -127,19 +141,45 @@ def _read_stdin() -> str:
 
 
 class _Show:
-    """Shows a run while it goes on."""
+    """Shows a run while it goes on, and keeps its time series."""
 
-    def __init__(self, *, as_json: bool) -> None:
+    def __init__(self, machine: Machine, *, as_json: bool, as_map: bool, keeps_series: bool) -> None:
+        self._machine = machine
         self._as_json = as_json
+        self._as_map = as_map and not as_json
+        self._keeps_series = keeps_series
         self._paint = paint_for(sys.stdout)
+        self.series: list[dict[str, Any]] = []
+        if self._as_map:
+            self._legend()
+            self._map()
 
     def step(self, step: Step, record: StepRecord) -> None:
         """Show one step that is over."""
+        if self._keeps_series:
+            from memhotplug.commands.run.series import zone_rows
+
+            self.series.extend(zone_rows(self._machine, record))
         if self._as_json:
             return
         from memhotplug.commands.run.text import step_lines
 
         for line in step_lines(step, record, self._paint):
+            print(line)
+        if self._as_map and step.op != "expect":
+            self._map()
+
+    def _legend(self) -> None:
+        from memhotplug.commands.run.memory_map import LEGEND
+
+        for line in LEGEND:
+            print(line)
+
+    def _map(self) -> None:
+        from memhotplug.commands.run.memory_map import map_lines
+
+        width = width_of(sys.stdout) or DEFAULT_WIDTH
+        for line in map_lines(self._machine, width=width, paint=self._paint):
             print(line)
 
     def end(self, result: RunResult) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from memhotplug.output.tables import Paint
 
-__all__ = ["Nowhere", "has_colour", "paint_for", "width_of"]
+__all__ = ["DEFAULT_WIDTH", "Nowhere", "has_colour", "paint_for", "width_of"]
 
 
 class Nowhere(io.TextIOBase):
@@ -44,6 +44,10 @@ def paint_for(stream: TextIO) -> Paint:
         return Style.parse(style).render(text, color_system=ColorSystem.STANDARD)
 
     return paint
+
+
+DEFAULT_WIDTH = 80
+"""Columns of what has none: a pipe, a file."""
 
 
 def width_of(stream: TextIO) -> int | None:

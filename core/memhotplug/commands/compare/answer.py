@@ -16,7 +16,7 @@ from memhotplug.machine import Machine
 from memhotplug.model.blocks import BlockState
 from memhotplug.output.watchdog import DEFAULT_TIMEOUT
 
-__all__ = ["Compared", "Failure", "compare"]
+__all__ = ["Compared", "Failure", "Fullest", "compare"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,7 +98,7 @@ def _without_expectations(scenario: Scenario) -> Scenario:
     return replace(scenario, steps=tuple(step for step in scenario.steps if not isinstance(step.args, ExpectStep)))
 
 
-class _Fullest:
+class Fullest:
     """Keeps the machine as it was when it had most hot-added memory: most of it online, then most of it there."""
 
     def __init__(self, machine: Machine) -> None:
@@ -108,6 +108,7 @@ class _Fullest:
         self.step: tuple[int, str] | None = None
 
     def look(self, step: Step, record: StepRecord) -> None:
+        """Look at the machine after a step."""
         now = self._memory()
         if now >= self._most:
             self._most, self.machine, self.step = now, self._running.copy(), (step.index, step.op)
@@ -120,7 +121,7 @@ class _Fullest:
 def _run(variant: Variant, plugin_timeout: float) -> Compared:
     scenario = _without_expectations(variant.scenario)
     machine = boot_scenario(scenario, plugin_timeout=plugin_timeout)
-    fullest = _Fullest(machine)
+    fullest = Fullest(machine)
     result = run_scenario(scenario, machine=machine, plugin_timeout=plugin_timeout, on_step=fullest.look)
     return Compared(
         values=variant.values,

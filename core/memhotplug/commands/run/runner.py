@@ -27,7 +27,7 @@ from memhotplug.machine import Machine, Memory
 from memhotplug.manager import choose
 from memhotplug.output.watchdog import DEFAULT_TIMEOUT, watchdog
 
-__all__ = ["EventObserver", "RunResult", "StepObserver", "boot_scenario", "run_scenario"]
+__all__ = ["EventObserver", "RunResult", "StepObserver", "apply_policies", "boot_scenario", "run_scenario"]
 
 StepObserver: TypeAlias = Callable[[Step, StepRecord], None]
 """Is told of each step when it is over: the step, and what became of it."""
@@ -81,6 +81,7 @@ def run_scenario(
     on_step: StepObserver = lambda step, record: None,
     on_event: EventObserver = lambda event: None,
     machine: Machine | None = None,
+    go_on: bool = False,
 ) -> RunResult:
     """Run a scenario to its end, or to the first step that does not do what it should.
 
@@ -88,6 +89,7 @@ def run_scenario(
         machine: what :func:`boot_scenario` returned for it; booted here if it is not given.
         check: check the invariants after every step; a newly broken one stops the run.
         plugin_timeout: seconds that a plugin may take, 0 for no limit.
+        go_on: go on after a step that does not do what it should; the first of them is still the failure.
         on_step, on_event: are called while the run goes on.
 
     Raises:
@@ -97,7 +99,7 @@ def run_scenario(
     with Installed().using(scenario.plugins):
         if machine is None:
             machine = boot_scenario(scenario, plugin_timeout=plugin_timeout)
-        return _Run(scenario, machine, check, plugin_timeout, on_step, on_event).run()
+        return _Run(scenario, machine, check, plugin_timeout, on_step, on_event).run(go_on=go_on)
 
 
 def boot_scenario(scenario: Scenario, *, plugin_timeout: float = DEFAULT_TIMEOUT) -> Machine:
@@ -127,7 +129,7 @@ def _booted(scenario: Scenario, plugin_timeout: float) -> Machine:
         raise scenario.error(("machine",), f"a machine that boots ({refusal})", at="key") from refusal
     except InputError as error:
         raise located(scenario, ("machine",), error) from error
-    _apply_policies(scenario, machine)
+    apply_policies(scenario, machine)
     for step in scenario.steps:
         _check_against_profile(scenario, step, machine.kernel)
     return machine
@@ -150,7 +152,12 @@ def _blaming(operation: Callable[[], _T]) -> _T:
         raise error from problem
 
 
-def _apply_policies(scenario: Scenario, machine: Machine) -> None:
+def apply_policies(scenario: Scenario, machine: Machine) -> None:
+    """Let what a scenario says of drivers decide on a machine from now on.
+
+    Raises:
+        InputError: the profile lacks a flag, or a policy is broken; with the place in the scenario.
+    """
     for name, policy in scenario.drivers.items():
         try:
             machine.decide(name, flags=policy.mhp_flags, policy=policy.policy)
@@ -199,12 +206,14 @@ class _Run:
         self._note_events(None, machine.kernel.events)
         self._broken: list[str] | None = machine.violations() if check else None
 
-    def run(self) -> RunResult:
+    def run(self, *, go_on: bool) -> RunResult:
         failure = None
         for step in self._scenario.steps:
             record = self._step(step)
-            if not record["ok"]:
-                failure = self._failure(step, record)
+            if record["ok"]:
+                continue
+            failure = failure or self._failure(step, record)
+            if not go_on:
                 break
         return RunResult(
             scenario=self._scenario.file,

@@ -136,9 +136,10 @@ def new_kernel(plugins: Plugins, config: BootConfig) -> Kernel:
 
 
 def _version(plugins: Plugins) -> tuple[int, int]:
-    from memhotplug.engine.profile import profile_in
+    from memhotplug.engine.profile import KernelProfile
 
-    return profile_in(plugins).version
+    profile: KernelProfile = plugins.ask(plugins.profile, "kernel_profile", KernelProfile)
+    return profile.version
 
 
 def _default_state(kernel: Kernel, params: Mapping[str, str]) -> OnlineType:

@@ -76,4 +76,4 @@ def test_a_file_that_cannot_be_written_is_an_error(run: Run, tmp_path: Path) -> 
     with pytest.raises(InputError) as caught:
         write_run(tmp_path, run(ADD))
 
-    assert str(caught.value) == f"{tmp_path}/result.json: got Is a directory, expected a folder that can be written"
+    assert str(caught.value) == f"{tmp_path}/result.json: got Is a directory, expected a file that can be written"

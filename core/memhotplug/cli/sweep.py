@@ -1,0 +1,233 @@
+"""``mhp sweep``: many cases at once, kept in a file, resumable."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from memhotplug.cli.exits import INTERRUPTED, ExitCode, say
+from memhotplug.cli.pluginfiles import plugin_option
+from memhotplug.cli.terminal import paint_for
+
+if TYPE_CHECKING:
+    from memhotplug.commands.sweep.answer import Progress
+    from memhotplug.commands.sweep.question import Question
+    from memhotplug.commands.sweep.workers import Pool
+
+__all__ = ["command"]
+
+_HELP: Final = """Play SCENARIO with every combination of some values, and keep what came of each in a file.
+
+A value may be a range. Steps that fail are outcomes, and 'expect' steps are columns. The same command goes on
+where it was stopped, however it was stopped.
+
+\b
+  mhp sweep grow.yaml --vary steps.0.add.size=1G..64G/1G --vary machine.kernel=6.1,6.12 -o r.sqlite
+  mhp sweep grow.yaml --vary … -o r.sqlite --jobs 2
+  mhp sweep grow.yaml --vary … -o r.sqlite --sample 1000 --seed 7
+  mhp sweep vm.yaml --trace scaler.csv --vary … -o r.sqlite --steps
+  mhp sweep --show r.sqlite --group-by drivers.acpi.mhp_flags
+  mhp sweep --export table.csv r.sqlite
+
+\b
+Exit status:
+  0  every case was played, whatever came of it
+  1  it was stopped, or the results cannot be kept
+  2  wrong usage, a scenario that cannot be used, or results of another question
+"""
+
+
+@click.command(help=_HELP, short_help="Play many variants of a scenario, resumable.")
+@click.argument("scenario", required=False)
+@click.option(
+    "--vary", "axes", metavar="KEY=V1,V2", multiple=True, help="Values to play with; FIRST..LAST/STEP is a range."
+)
+@click.option("-o", "--output", metavar="FILE", help="Where the results are kept (SQLite).")
+@click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Draw N of the combinations.")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the sample.")
+@click.option(
+    "--trace", metavar="FILE", help="Play an autoscaler's requests (CSV: time, size, pressure) after the steps."
+)
+@click.option("--steps", is_flag=True, help="Also keep a row for each step and zone.")
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes; default as many as there are CPUs.")
+@click.option("--scheduler", metavar="ADDRESS", help="Play on the workers of a Dask cluster.")
+@click.option("--redo", is_flag=True, help="Play again what another version of mhp played.")
+@click.option("--show", metavar="RESULTS", help="Summarise results.")
+@click.option(
+    "--measure", metavar="COLUMN", help="With --show: what the best and the worst go by; default memmap_bytes."
+)
+@click.option("--group-by", "group_by", metavar="KEY", multiple=True, help="With --show: a varied key to group by.")
+@click.option("--export", "table", metavar="FILE", help="Write RESULTS, the argument, as .csv or .parquet.")
+@plugin_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(scenario: str | None, **options: Any) -> int:
+    """Sweep, show or export, and return the exit status."""
+    if options["show"] is not None:
+        return _show(options)
+    if options["table"] is not None:
+        return _export(scenario, options)
+    if scenario is None:
+        raise click.UsageError("say which scenario, or give --show RESULTS or --export FILE RESULTS")
+    if options["output"] is None:
+        raise click.UsageError("say where the results are kept: -o FILE")
+    if options["jobs"] is not None and options["scheduler"] is not None:
+        raise click.UsageError("give one of --jobs and --scheduler")
+    return _sweep(scenario, options)
+
+
+def _sweep(scenario: str, options: dict[str, Any]) -> int:
+    from memhotplug.commands.sweep.answer import check_values, sweep
+    from memhotplug.commands.sweep.store import StoreFullError, open_store
+    from memhotplug.output.watchdog import DEFAULT_TIMEOUT, WatchedCatalog
+
+    question = _question(scenario, options)
+    check_values(question, WatchedCatalog(DEFAULT_TIMEOUT))
+    total = len(question.numbers)
+    with open_store(options["output"], question, redo=options["redo"]) as store:
+        pool = _pool(options, total)
+        try:
+            with _Meter() as meter:
+                progress = sweep(question, store, pool, observe=meter.show)
+        except StoreFullError as full:
+            say(f"{options['output']}: cannot keep any more: {full.problem}; what was kept stays, and the same "
+                "command goes on")  # fmt: skip
+            return ExitCode.FAILURE
+        finally:
+            if pool is not None:
+                pool.close()
+    _report(progress, options)
+    if progress.interrupted:
+        say(f"interrupted after {progress.done} of {progress.cases} cases; the same command goes on")
+        return INTERRUPTED
+    return ExitCode.OK
+
+
+def _question(scenario: str, options: dict[str, Any]) -> Question:
+    from memhotplug.commands.sweep.question import Question
+    from memhotplug.commands.sweep.trace import read_trace
+    from memhotplug.errors import InputError
+    from memhotplug.formats.scenario.yamltree import read_tree
+    from memhotplug.manager import files_in_use
+
+    read_tree(scenario)  # says what is wrong with the file
+    with open(scenario, encoding="utf-8") as stream:
+        text = stream.read()
+    plugins = []
+    for candidate in files_in_use():
+        path = os.path.abspath(str(candidate.file))
+        with open(path, "rb") as stream_of:
+            plugins.append((path, stream_of.read()))
+    question = Question(
+        file=scenario, text=text, vary=options["axes"], sample=options["sample"], seed=options["seed"],
+        trace=read_trace(options["trace"]) if options["trace"] is not None else (), steps=options["steps"],
+        plugins=tuple(plugins),
+    )  # fmt: skip
+    if not question.axes and not question.trace:
+        raise InputError("something to vary, --vary KEY=V1,V2, or a --trace")
+    return question
+
+
+def _pool(options: dict[str, Any], cases: int) -> Pool | None:
+    from memhotplug.commands.sweep.workers import BATCH, Cluster, Local
+
+    if options["scheduler"] is not None:
+        return Cluster(options["scheduler"])
+    jobs = options["jobs"] or os.cpu_count() or 1
+    return Local(jobs) if jobs > 1 and cases > BATCH else None
+
+
+def _report(progress: Progress, options: dict[str, Any]) -> None:
+    if options["as_json"]:
+        from memhotplug.output.jsontext import render
+
+        sys.stdout.write(
+            render(
+                {
+                    "schema": 1,
+                    "ok": progress.done == progress.cases,
+                    "cases": progress.cases,
+                    "done": progress.done,
+                    "skipped": progress.skipped,
+                    "failed": progress.failed,
+                    "per_second": round(progress.per_second, 1),
+                }
+            )
+        )
+        return
+    print(
+        f"{progress.done} of {progress.cases} cases, {progress.skipped} of them there already; "
+        f"{progress.failed} of {progress.played} had a step that failed"
+    )
+    print(f"mhp sweep --show {options['output']} summarises them")
+
+
+def _show(options: dict[str, Any]) -> int:
+    from memhotplug.commands.sweep.store import open_store
+    from memhotplug.commands.sweep.summary import summary, summary_lines
+
+    with open_store(options["show"]) as store:
+        document = summary(store, measure=options["measure"], group_by=options["group_by"])
+    if options["as_json"]:
+        from memhotplug.output.jsontext import render
+
+        sys.stdout.write(render(document))
+        return ExitCode.OK
+    for line in summary_lines(document, paint_for(sys.stdout)):
+        print(line)
+    return ExitCode.OK
+
+
+def _export(results: str | None, options: dict[str, Any]) -> int:
+    from memhotplug.commands.sweep.export import export
+    from memhotplug.commands.sweep.store import open_store
+
+    if results is None:
+        raise click.UsageError("say which results: mhp sweep --export FILE RESULTS")
+    with open_store(results) as store:
+        count = export(store, options["table"], steps=options["steps"])
+    if options["as_json"]:
+        from memhotplug.output.jsontext import render
+
+        sys.stdout.write(render({"schema": 1, "ok": True, "rows": count, "file": options["table"]}))
+    return ExitCode.OK
+
+
+class _Meter:
+    """Shows progress, rate and time left: a bar on a terminal, else a line every ten seconds."""
+
+    EVERY: Final = 10.0
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._task: Any = None
+        self._next = self.EVERY
+
+    def __enter__(self) -> _Meter:
+        if sys.stderr is not None and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import Progress as Bar
+
+            columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+            self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_problem: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, progress: Progress) -> None:
+        """Show how far it has come."""
+        rate = f"{progress.per_second:.0f} cases/s"
+        if self._bar is not None:
+            if self._task is None:
+                self._task = self._bar.add_task("", total=progress.cases, completed=progress.skipped, rate="")
+            self._bar.update(self._task, completed=progress.done, rate=rate)
+        elif progress.seconds >= self._next:
+            self._next = progress.seconds + self.EVERY
+            left = (progress.cases - progress.done) / max(progress.per_second, 1e-9)
+            say(f"{progress.done} of {progress.cases} cases, {rate}, {left:.0f} s left")

@@ -1,0 +1,155 @@
+"""Playing one case: every step whatever became of the one before, and what is measured."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from memhotplug.catalog import Installed
+from memhotplug.commands.compare.answer import Fullest
+from memhotplug.commands.compare.measure import Measures, measure
+from memhotplug.commands.run.runner import StepObserver, apply_policies, boot_scenario, run_scenario
+from memhotplug.commands.run.series import zone_rows
+from memhotplug.commands.run.step_record import StepRecord
+from memhotplug.commands.sweep.question import Question
+from memhotplug.commands.sweep.trace import trace_steps
+from memhotplug.errors import InputError
+from memhotplug.formats.scenario import AddStep, ExpectStep, Scenario, Step
+from memhotplug.formats.scenario.catalog import CatalogCache
+from memhotplug.formats.scenario.check import parse_args
+from memhotplug.formats.scenario.loader import scenario_from_tree
+from memhotplug.machine import Machine
+
+__all__ = ["Player", "Row"]
+
+Row = dict[str, Any]
+_BOOTS: Final = 64
+"""Machines that are kept booted for the cases that begin from them."""
+
+
+@dataclass
+class Player:
+    """Plays the cases of one question; boots each machine once.
+
+    Args:
+        question: what is swept; its plugin files have to be in use.
+    """
+
+    question: Question
+    _boots: OrderedDict[object, Machine] = field(default_factory=OrderedDict)
+    _catalog: CatalogCache = field(default_factory=lambda: CatalogCache(Installed()))
+
+    def play(self, number: int) -> tuple[Row, list[Row]]:
+        """Return what came of a case, and with ``steps`` one row for each step and zone."""
+        keys = [axis.key for axis in self.question.axes]
+        row: Row = {"case": number, **dict(zip(keys, self.question.texts(number), strict=True))}
+        try:
+            scenario = self._scenario(number)
+            machine = self._booted(scenario)
+        except InputError as problem:
+            return {**row, **_refused(problem)}, []
+        series: list[Row] = []
+        result, fullest = self._run(scenario, machine, series)
+        row |= _outcome(machine, scenario, result, self.question)
+        row |= _measured(fullest)
+        return row, [{"case": number, **entry} for entry in series]
+
+    def _scenario(self, number: int) -> Scenario:
+        scenario = scenario_from_tree(
+            self.question.case_tree(number), catalog=self._catalog, file=self.question.file
+        )  # fmt: skip
+        if not self.question.trace:
+            return scenario
+        steps = (*scenario.steps, *self._trace(scenario))
+        return replace(scenario, steps=steps)
+
+    def _trace(self, scenario: Scenario) -> Iterator[Step]:
+        adds = [step.args for step in scenario.steps if isinstance(step.args, AddStep)]
+        if not adds:
+            raise InputError("an add step: its device is what a trace resizes", path="steps")
+        last = adds[-1]
+        resizes = self._booted(scenario).kernel.plugins.can_resize(last.driver)
+        found = trace_steps(self.question.trace, last.name or "", last.driver, last.size, resizes=resizes)
+        for index, (_, op, keys) in enumerate(found, len(scenario.steps)):
+            args = parse_args(op, keys, self._catalog)
+            yield Step(index=index, op=op, args=args, line=0, column=0)
+
+    def _booted(self, scenario: Scenario) -> Machine:
+        """Return a fresh machine for a scenario, copied from one that is kept."""
+        key = scenario.machine.model_dump_json()
+        known = self._boots.get(key)
+        if known is None:
+            known = self._boots[key] = boot_scenario(replace(scenario, drivers={}, steps=()))
+            if len(self._boots) > _BOOTS:
+                self._boots.popitem(last=False)
+        self._boots.move_to_end(key)
+        machine = known.copy()
+        apply_policies(scenario, machine)
+        return machine
+
+    def _run(self, scenario: Scenario, machine: Machine, series: list[Row]) -> tuple[Sequence[StepRecord], Fullest]:
+        fullest = Fullest(machine)
+        watch: StepObserver = fullest.look
+        if self.question.steps:
+
+            def watch(step: Step, record: StepRecord) -> None:
+                fullest.look(step, record)
+                series.extend(zone_rows(machine, record))
+
+        result = run_scenario(scenario, machine=machine, on_step=watch, go_on=True)
+        return result.steps, fullest
+
+
+def _refused(problem: InputError) -> Row:
+    text = str(InputError(problem.expected, got=problem.got, path=problem.path, nearest=problem.nearest))
+    return {"outcome": "refused", "message": text}
+
+
+def _outcome(machine: Machine, scenario: Scenario, steps: Sequence[StepRecord], question: Question) -> Row:
+    failed = [step for step in steps if not step["ok"] and step["op"] != "expect"]
+    first = failed[0] if failed else None
+    geometry = machine.kernel.geometry
+    row: Row = {
+        "arch": machine.kernel.arch,
+        "kernel": scenario.machine.kernel,
+        "page_size": geometry.page_size,
+        "memory_block_size": geometry.memory_block_size,
+        "version": question.version,
+        "seed": question.seed,
+        "outcome": "failed" if failed else "ok",
+        "failed_steps": len(failed),
+        "failed_step": first["index"] if first else None,
+        "failed_op": first["op"] if first else None,
+        "errno": first["errno"] if first else None,
+        "message": first["message"] if first else None,
+        "violations": len(machine.violations()),
+    }
+    for step, record in zip(scenario.steps, steps, strict=False):
+        if isinstance(step.args, ExpectStep):
+            row[f"expect_{record['index']}"] = record["ok"]
+    return row
+
+
+def _measured(fullest: Fullest) -> Row:
+    measures = measure(fullest.machine)
+    return {"measured_after_step": fullest.step[0] if fullest.step else None, **_bytes(measures)}
+
+
+def _bytes(measures: Measures) -> Row:
+    size = measures.page_size
+    row: Row = {
+        "self_hosted_bytes": measures.self_hosted * size,
+        "allocated_bytes": measures.allocated * size,
+        "page_table_bytes": measures.page_tables * size,
+        "memmap_bytes": (measures.self_hosted + measures.allocated + measures.page_tables) * size,
+        "largest_free_run_bytes": measures.largest_free_run * size,
+        "huge_pages_1g": measures.huge_pages,
+    }
+    for zone in measures.zones:
+        prefix = f"node{zone.node}_{zone.zone}"
+        row[f"{prefix}_managed_bytes"] = zone.managed * size
+        row[f"{prefix}_usable_bytes"] = zone.usable * size
+        row[f"{prefix}_free_bytes"] = zone.free * size
+    return row

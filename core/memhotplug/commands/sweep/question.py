@@ -1,0 +1,165 @@
+"""Which cases a sweep has: the product of all values or a sample of it, each with a digest of what decides it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from memhotplug import __version__
+from memhotplug.commands.compare.question import Axis
+from memhotplug.commands.sweep.trace import TraceStep
+from memhotplug.commands.sweep.values import parse_axis
+from memhotplug.errors import InputError
+from memhotplug.formats.scenario.override import Override, changed
+from memhotplug.formats.scenario.yamltree import MappingNode, Node, SequenceNode, parse_tree
+
+__all__ = ["MAX_CASES", "Question"]
+
+MAX_CASES: Final = 1_000_000
+"""Cases of one sweep; a larger product has to be sampled."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is swept; plain data, so that it travels to other processes and machines.
+
+    Attributes:
+        file: the scenario's path, for messages and for what is relative to it.
+        text: what it contains.
+        vary: the axes as they were typed.
+        sample: how many cases to draw, None for the whole product.
+        seed: of the sample.
+        trace: steps that are played after the scenario's own.
+        steps: whether a row is kept for each step and zone, too.
+        plugins: plugin files by path, with their contents.
+        version: the program that asks.
+    """
+
+    file: str
+    text: str
+    vary: tuple[str, ...]
+    sample: int | None = None
+    seed: int = 0
+    trace: tuple[TraceStep, ...] = ()
+    steps: bool = False
+    plugins: tuple[tuple[str, bytes], ...] = ()
+    version: str = __version__
+
+    @cached_property
+    def tree(self) -> MappingNode:
+        """The scenario as it stands."""
+        return parse_tree(self.text, self.file)
+
+    @cached_property
+    def axes(self) -> tuple[Axis, ...]:
+        """What is varied.
+
+        Raises:
+            InputError: a value is none, or a key is given twice.
+        """
+        found = tuple(parse_axis(text) for text in self.vary)
+        keys = [axis.key for axis in found]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise InputError("each key once", got=key, path="--vary")
+        return found
+
+    @cached_property
+    def product(self) -> int:
+        """How many combinations there are."""
+        count = 1
+        for axis in self.axes:
+            count *= len(axis.values)
+        return count
+
+    @cached_property
+    def numbers(self) -> Sequence[int]:
+        """The numbers of the cases within the product, ascending.
+
+        Raises:
+            InputError: there are too many, or fewer than the sample asks for.
+        """
+        if self.sample is None:
+            if self.product > MAX_CASES:
+                raise InputError(f"at most {MAX_CASES} cases; draw some of them with --sample", got=self.product)
+            return range(self.product)
+        if self.sample > MAX_CASES:
+            raise InputError(f"a sample of at most {MAX_CASES} cases", got=self.sample)
+        if self.sample >= self.product:
+            return range(self.product)
+        return sorted(random.Random(f"sweep:{self.seed}").sample(range(self.product), self.sample))
+
+    def chosen(self, number: int) -> list[Override]:
+        """Return the values of one case; the last axis changes fastest."""
+        found: list[Override] = []
+        for axis in reversed(self.axes):
+            number, index = divmod(number, len(axis.values))
+            found.append(axis.values[index])
+        return found[::-1]
+
+    def texts(self, number: int) -> list[str]:
+        """Return the values of one case as they were typed."""
+        return [override.text for override in self.chosen(number)]
+
+    @cached_property
+    def identity(self) -> dict[str, object]:
+        """What decides every case, but for its values: another one is another question."""
+        return {
+            "scenario": _plain(self.tree),
+            "steps": self.steps,
+            "trace": [list(step.values()) for step in self.trace],
+            "plugins": [[os.path.basename(path), hashlib.sha256(data).hexdigest()] for path, data in self.plugins],
+            "snapshot": _snapshot_digest(self.tree, self.file),
+        }
+
+    @cached_property
+    def shape(self) -> dict[str, object]:
+        """Which cases there are."""
+        return {"vary": list(self.vary), "sample": self.sample, "seed": self.seed if self.sample is not None else None}
+
+    @cached_property
+    def _base(self) -> bytes:
+        return json.dumps([self.identity, self.version], sort_keys=True).encode()
+
+    def digest(self, number: int) -> str:
+        """Return what tells a case from any other that would come out differently: 32 hexadecimal digits."""
+        values = json.dumps([[axis.key for axis in self.axes], self.texts(number)]).encode()
+        return hashlib.sha256(self._base + b"\0" + values).hexdigest()[:32]
+
+    def case_tree(self, number: int) -> MappingNode:
+        """Return the scenario of one case."""
+        return changed(self.tree, self.chosen(number))
+
+
+def _plain(node: Node) -> object:
+    if isinstance(node, MappingNode):
+        return {key: _plain(value) for key, value in node.items()}
+    if isinstance(node, SequenceNode):
+        return [_plain(value) for value in node]
+    return node.text
+
+
+def _snapshot_digest(tree: MappingNode, file: str) -> str | None:
+    """Return a digest of the recorded machine that a scenario boots from, None for none."""
+    machine = tree.get("machine")
+    node = machine.get("snapshot") if isinstance(machine, MappingNode) else None
+    path = node.get("path") if isinstance(node, MappingNode) else node
+    text = getattr(path, "text", None)
+    if text is None:
+        return None
+    whole = Path(os.path.dirname(file) or ".") / text
+    found = hashlib.sha256()
+    files = sorted(child for child in whole.rglob("*") if child.is_file()) if whole.is_dir() else [whole]
+    for one in files:
+        try:
+            found.update(f"{one.relative_to(whole) if one != whole else ''}\0".encode() + one.read_bytes() + b"\0")
+        except OSError:
+            continue  # whoever reads the snapshot says what is wrong with it
+    return found.hexdigest()

@@ -1,0 +1,238 @@
+"""Who plays the cases: processes here, or a cluster, behind the standard library's executor.
+
+What travels to a worker is the question as plain data, plugin files included, and the numbers of some cases;
+what comes back is rows. A worker that dies costs its cases, which are played again.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import tempfile
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from memhotplug import __version__
+from memhotplug.commands.sweep.question import Question
+from memhotplug.commands.sweep.store import Played
+from memhotplug.errors import InputError, PluginError
+
+__all__ = ["BATCH", "Cluster", "Local", "Pool", "Seat", "play_all"]
+
+BATCH: Final = 64
+"""Cases that a worker plays at a time, and that are kept together."""
+_TRIES: Final = 3
+_ANSWER_SECONDS: Final = 10
+
+
+_Batch: TypeAlias = tuple[Sequence[int], int]
+"""Numbers of cases, and how often they were lost with a worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    version: str
+    played: tuple[Played, ...]
+
+
+class Seat:
+    """One worker's place: a question whose plugin files are in use here."""
+
+    def __init__(self, question: Question) -> None:
+        from memhotplug.catalog import Installed
+        from memhotplug.commands.sweep.play import Player
+
+        self._stack = ExitStack()
+        files = [self._file(path, data) for path, data in question.plugins]
+        self._using = Installed().using(files)
+        self._player = Player(question)
+        self._question = question
+
+    def _file(self, path: str, data: bytes) -> str:
+        """Return a path at which a plugin file has the content that was sent along."""
+        try:
+            if Path(path).read_bytes() == data:
+                return path
+        except OSError:
+            pass  # another machine
+        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="mhp-plugin-"))
+        copy = Path(folder) / os.path.basename(path)
+        copy.write_bytes(data)
+        return str(copy)
+
+    def play(self, numbers: Sequence[int]) -> tuple[Played, ...]:
+        """Return what came of some cases."""
+        return tuple(self._one(number) for number in numbers)
+
+    def _one(self, number: int) -> Played:
+        row, steps = self._player.play(number)
+        return Played(number, self._question.digest(number), json.dumps(row), tuple(map(json.dumps, steps)))
+
+    def __enter__(self) -> Seat:
+        self._stack.enter_context(self._using)
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self._stack.close()
+
+
+@lru_cache(maxsize=2)
+def _seat(key: str, question: _Held) -> Seat:
+    seat = Seat(question.question)
+    seat.__enter__()  # a worker's seat stays until the worker goes
+    return seat
+
+
+class _Held:
+    """A question that is told from others by its key alone."""
+
+    def __init__(self, question: Question) -> None:
+        self.question = question
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Held)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+def _work(key: str, question: Question, numbers: Sequence[int]) -> _Answer:
+    """Play some cases in a worker."""
+    return _Answer(__version__, _seat(key, _Held(question)).play(numbers))
+
+
+class Pool:
+    """Where batches are sent."""
+
+    seats: int
+
+    def executor(self) -> Executor:
+        """Return a fresh executor."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """End it."""
+
+
+class Local(Pool):
+    """Processes of this machine."""
+
+    def __init__(self, jobs: int) -> None:
+        self.seats = jobs
+
+    def executor(self) -> Executor:
+        """Return processes that know nothing of this one but what is sent to them."""
+        methods = multiprocessing.get_all_start_methods()
+        context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+        return ProcessPoolExecutor(self.seats, mp_context=context, initializer=_leave_ctrl_c)
+
+
+def _leave_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the process that asks
+
+
+class Cluster(Pool):
+    """The workers of a Dask cluster.
+
+    Raises:
+        InputError: the cluster is not installed here, or its scheduler does not answer.
+    """
+
+    def __init__(self, address: str) -> None:
+        try:
+            from distributed import Client
+        except ImportError as problem:
+            raise InputError("the extra 'cluster': pip install 'memhotplug[cluster]'", got=str(problem)) from problem
+        try:
+            self._client = Client(address, timeout=_ANSWER_SECONDS)
+        except (OSError, ValueError) as problem:
+            expected = f"a Dask scheduler that answers within {_ANSWER_SECONDS} s"
+            raise InputError(expected, got=address, path="--scheduler") from problem
+        self.seats = max(len(self._client.scheduler_info()["workers"]), 1)
+        self._check_versions()
+
+    def _check_versions(self) -> None:
+        for worker, version in sorted(self._client.run(_version).items()):
+            if version != __version__:
+                raise InputError(f"workers with memhotplug {__version__}", got=f"{worker} with {version}")
+
+    def executor(self) -> Executor:
+        """Return the cluster's executor."""
+        found: Executor = self._client.get_executor(pure=False)
+        return found
+
+    def close(self) -> None:
+        """Let go of the cluster, which goes on."""
+        self._client.close()
+
+
+def _version() -> str:
+    return __version__
+
+
+def play_all(pool: Pool, question: Question, numbers: Sequence[int]) -> Iterator[tuple[Played, ...]]:
+    """Yield batches of played cases as they come.
+
+    Raises:
+        InputError: a worker has another version, or the same cases killed their workers again and again.
+        PluginError: a plugin is missing or broken.
+    """
+    key = json.dumps([question.identity, question.shape, question.version], sort_keys=True)
+    waiting: list[_Batch] = [(numbers[low : low + BATCH], 0) for low in range(0, len(numbers), BATCH)][::-1]
+    while waiting:
+        with pool.executor() as executor:
+            lost = yield from _until_broken(executor, pool.seats, key, question, waiting)
+        waiting.extend(_again(lost))
+
+
+def _until_broken(
+    executor: Executor, seats: int, key: str, question: Question, waiting: list[_Batch]
+) -> Generator[tuple[Played, ...], None, list[_Batch]]:
+    """Yield batches until all are played or a worker dies; return what was lost with it."""
+    running: dict[Future[_Answer], _Batch] = {}
+    lost: list[_Batch] = []
+    try:
+        while (waiting or running) and not lost:
+            while waiting and len(running) < 2 * seats:
+                batch = waiting.pop()
+                running[executor.submit(_work, key, question, batch[0])] = batch
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                batch = running.pop(future)
+                try:
+                    answer = future.result()
+                except BrokenProcessPool:
+                    lost.append(batch)
+                    continue
+                if answer.version != __version__:
+                    raise InputError(f"workers with memhotplug {__version__}", got=answer.version)
+                yield answer.played
+    finally:
+        for future in running:
+            future.cancel()
+    lost.extend(running.values())
+    return lost
+
+
+def _again(lost: Sequence[_Batch]) -> Iterator[_Batch]:
+    """Yield what is to be played again, one by one where it killed its worker before.
+
+    Raises:
+        PluginError: a case killed its worker each time; only a plugin or a lack of memory can do that.
+    """
+    for numbers, tries in lost:
+        if len(numbers) == 1 and tries + 1 >= _TRIES:
+            raise PluginError(f"of case {numbers[0]}", f"ended its worker {_TRIES} times")
+        if tries == 0:
+            yield numbers, 1
+        else:
+            for number in numbers:
+                yield [number], tries + 1

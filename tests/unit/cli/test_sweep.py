@@ -1,0 +1,105 @@
+"""``mhp sweep`` as it is typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from memhotplug.cli import main
+
+TEXT = (
+    "schema: 1\nmachine: {arch: x86_64, kernel: v2-2019, memory: 1G}\ndrivers: {acpi: {mhp_flags: none}}\n"
+    "steps: [add: {driver: acpi, name: d, size: 1G}, online: {range: d, zone: movable}]\n"
+)
+VARY = ["--vary", "steps.0.add.size=1G,80G", "--vary", "drivers.acpi.mhp_flags=none,device"]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a scenario and the results of a sweep of it."""
+    monkeypatch.chdir(tmp_path)
+    Path("grow.yaml").write_text(TEXT, encoding="utf-8")
+    assert main(["sweep", "grow.yaml", *VARY, "-o", "r.sqlite", "--jobs", "1"]) == 0
+    return tmp_path
+
+
+def test_what_came_of_it_is_said_in_two_lines(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And that the rest was there already."""
+    capsys.readouterr()
+    assert main(["sweep", "grow.yaml", *VARY, "-o", "s.sqlite"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "4 of 4 cases, 0 of them there already; 1 of 4 had a step that failed",
+        "mhp sweep --show s.sqlite summarises them",
+    ]
+    assert main(["sweep", "grow.yaml", *VARY, "-o", "r.sqlite", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document == {
+        "schema": 1, "ok": True, "cases": 4, "done": 4, "skipped": 4, "failed": 0, "per_second": 0.0,
+    }  # fmt: skip
+
+
+def test_the_summary_ends_with_what_failed(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Best, worst, groups, and where the outcome flips."""
+    capsys.readouterr()
+    assert main(["sweep", "--show", "r.sqlite", "--group-by", "drivers.acpi.mhp_flags"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "none                       2  50%   16M   902M 902M ENOMEM 1" in lines
+    assert "  steps.0.add.size: 1G ok, 80G ENOMEM  with drivers.acpi.mhp_flags=none" in lines
+    assert lines[-1] == "4 cases: 1 failed, 3 ok, ENOMEM 1"
+
+
+def test_results_are_exported_by_the_ending(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """CSV and Parquet have the same columns and rows."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    assert main(["sweep", "--export", "t.csv", "r.sqlite"]) == 0
+    assert main(["sweep", "--export", "t.parquet", "r.sqlite"]) == 0
+    header, *rows = Path("t.csv").read_text(encoding="utf-8").splitlines()
+    table = parquet.read_table("t.parquet")
+    assert table.column_names == header.split(",")
+    assert table.num_rows == len(rows) == 4
+    assert table.column("memmap_bytes").to_pylist()[0] == 16 << 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["grow.yaml", *VARY], "say where the results are kept: -o FILE"),
+        (["grow.yaml", "-o", "x.sqlite"], "expected something to vary, --vary KEY=V1,V2, or a --trace"),
+        (["grow.yaml", "--vary", "steps.7.add.size=1G", "-o", "x"], "the path of a value that the scenario has"),
+        (["grow.yaml", "--vary", "machine.kernel=windows", "-o", "x"], "got windows"),
+        (["grow.yaml", "--vary", "machine.memory=1G,2G", "-o", "r.sqlite"], "got another question"),
+        (["--show", "none.sqlite"], "none.sqlite: got no such file, expected the results of a sweep"),
+        (["--show", "r.sqlite", "--measure", "memmap"], "got memmap, expected a measure that the results have"),
+        (["--show", "r.sqlite", "--group-by", "machine.memory"], "got machine.memory, expected a varied key"),
+        (["--export", "t.xls", "r.sqlite"], "got t.xls, expected a file that ends in .csv or .parquet"),
+        (["--export", "t.csv", "--steps", "r.sqlite"], "expected results that were made with --steps"),
+        (["grow.yaml", *VARY, "-o", "x", "--jobs", "2", "--scheduler", "a"], "give one of --jobs and --scheduler"),
+        (["grow.yaml", *VARY, "-o", ""], "expected a path for the results"),
+        ([], "say which scenario"),
+    ],
+)  # fmt: skip
+def test_bad_input_has_one_line(
+    arguments: list[str], problem: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit status 2, and no file is left behind."""
+    capsys.readouterr()
+    before = sorted(place.iterdir())
+    assert main(["sweep", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert problem in error
+    assert len(error.splitlines()) == 1
+    assert sorted(place.iterdir()) == before
+
+
+def test_a_scheduler_that_does_not_answer_is_named(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the time that it was given."""
+    pytest.importorskip("distributed")
+    from memhotplug.commands.sweep import workers
+
+    monkeypatch.setattr(workers, "_ANSWER_SECONDS", 0.2)
+    assert main(["sweep", "grow.yaml", *VARY, "-o", "y.sqlite", "--scheduler", "tcp://127.0.0.1:9"]) == 2
+    assert "got tcp://127.0.0.1:9, expected a Dask scheduler that answers within 0.2 s" in capsys.readouterr().err
