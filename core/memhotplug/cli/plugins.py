@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from memhotplug.cli.exits import ExitCode
+from memhotplug.cli.exits import ExitCode, say
 from memhotplug.cli.pluginfiles import plugin_option
 from memhotplug.cli.terminal import paint_for
 
@@ -29,8 +30,8 @@ States:
 
 \b
 Exit status:
-  0  the list was printed, whatever is in it
-  2  wrong usage
+  0  the list was printed, whatever is in it; with --new: the package was written
+  2  wrong usage; with --new: nothing was written
 """
 _COLUMNS: Final = ("KIND", "NAME", "DISTRIBUTION", "VERSION", "STATE")
 
@@ -47,8 +48,17 @@ _COLUMNS: Final = ("KIND", "NAME", "DISTRIBUTION", "VERSION", "STATE")
     show_default=True,
     help="How long a plugin may take to load; 0: as long as it likes.",
 )
-def command(as_json: bool, no_load: bool, plugin_timeout: float) -> int:
-    """List the plugins and return the exit status."""
+@click.option(
+    "--new",
+    nargs=2,
+    type=(str, click.Path(path_type=Path)),
+    metavar="KIND DIR",
+    help="Write a package with a plugin to start from: arch, driver, policy or profile.",
+)
+def command(as_json: bool, no_load: bool, plugin_timeout: float, new: tuple[str, Path] | None) -> int:
+    """List the plugins, or begin a new one, and return the exit status."""
+    if new is not None:
+        return _begin(*new, as_json=as_json)
     from memhotplug.manager import candidates
 
     entries = [_describe(found, None if no_load else plugin_timeout) for found in candidates()]
@@ -64,6 +74,25 @@ def command(as_json: bool, no_load: bool, plugin_timeout: float) -> int:
     ]
     for line in table(_COLUMNS, rows, _COLUMNS, paint_for(sys.stdout)):
         print(line)
+    return ExitCode.OK
+
+
+def _begin(kind: str, folder: Path, *, as_json: bool) -> int:
+    """Write a package to start from, and say what to do with it."""
+    from memhotplug.errors import InputError, nearest
+    from memhotplug.templates import KINDS, write_package
+
+    if kind not in KINDS:
+        raise InputError(f"one of {', '.join(KINDS)}", got=kind, path="--new", nearest=nearest(kind, KINDS))
+    written = write_package(kind, folder)
+    if as_json:
+        from memhotplug.output.jsontext import render
+
+        sys.stdout.write(render({"schema": 1, "folder": str(folder), "files": written}))
+        return ExitCode.OK
+    for name in written:
+        print(folder / name)
+    say(f"next: cd {folder}; pip install -e '.[test]'; pytest; mhp run scenario.yaml")
     return ExitCode.OK
 
 
