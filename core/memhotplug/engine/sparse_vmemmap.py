@@ -30,6 +30,28 @@ class SparseVmemmap(PageTables):
         starts, _ = self.state.vmemmap.mapped.gaps(start_pfn, start_pfn + nr_pages)
         return int(starts[0]) if len(starts) else None
 
+    def unused_leaves(self, start_pfn: int, nr_pages: int) -> ExtentSet:
+        """Return the pfns whose memmap can be unmapped once the sections of a range are gone.
+
+        A leaf may describe many sections: it comes with the first of them and can go with the last.
+        Leaves of which a section is still there are left out, and those at the ends are whole.
+
+        Models: arch/powerpc/mm/init_64.c:vmemmap_populated(), which vmemmap_free() asks about each leaf.
+        """
+        low, high = self._leaf(start_pfn)[0], self._leaf(start_pfn + nr_pages - 1)[1]
+        unused = ExtentSet.of((low, high))
+        for first, end in ExtentSet(*self.state.sections.clip(low, high)):
+            unused.remove(self._leaf(first)[0], self._leaf(end - 1)[1])
+        return unused
+
+    def _leaf(self, pfn: int) -> tuple[int, int]:
+        """Return the pfns that the leaf which describes a pfn describes, only that pfn without one."""
+        runs = self.state.vmemmap.clip(pfn, pfn + 1)
+        if not len(runs):
+            return pfn, pfn + 1
+        span = int(runs.leaf[0]) * self.geometry.described_per_page
+        return pfn // span * span, (pfn // span + 1) * span
+
     def populate(self, start_pfn: int, nr_pages: int, *, leaf_pages: int, nid: int, altmap: Altmap | None) -> None:
         """Back the memmap of a range with leaves of ``leaf_pages`` pages, ascending, as far as memory goes.
 

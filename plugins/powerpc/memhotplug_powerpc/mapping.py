@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import errno
 
-from memhotplug.plugin import Altmap, ExtentSet, Kernel, MemoryHotplugError, format_size, hookimpl, round_up
+from memhotplug.plugin import Altmap, Kernel, MemoryHotplugError, format_size, hookimpl, round_up
 from memhotplug_powerpc.sizes import PowerpcGeometry
 
 __all__ = ["layout", "vmemmap_free", "vmemmap_populate"]
@@ -126,10 +126,7 @@ def vmemmap_free(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
 
     Models: vmemmap_populated(), which vmemmap_free() asks about each mapping.
     """
-    low, high = _leaf(kernel, start_pfn)[0], _leaf(kernel, start_pfn + nr_pages - 1)[1]
-    unused = ExtentSet.of((low, high))
-    for first, end in ExtentSet(*kernel.state.sections.clip(low, high)):
-        unused.remove(_leaf(kernel, first)[0], _leaf(kernel, end - 1)[1])
+    unused = kernel.unused_leaves(start_pfn, nr_pages)
     if not unused.total:
         return
     kernel.unmap(unused.starts, unused.ends)
@@ -138,12 +135,3 @@ def vmemmap_free(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
         for low, high in unused:
             for kind in ("vmemmap-pte", "vmemmap-pmd"):
                 kernel.drop_unused_tables(kind, _windows(kernel)[kind], low, high, kernel.state.vmemmap.mapped)
-
-
-def _leaf(kernel: Kernel, pfn: int) -> tuple[int, int]:
-    """Return the pfns that the mapping which describes a pfn describes, only that pfn without one."""
-    runs = kernel.state.vmemmap.clip(pfn, pfn + 1)
-    if not len(runs):
-        return pfn, pfn + 1
-    span = int(runs.leaf[0]) * kernel.geometry.described_per_page
-    return pfn // span * span, (pfn // span + 1) * span
