@@ -16,7 +16,7 @@ def machine() -> Machine:
 
 def test_leaf_stays_while_a_section_needs_it(machine: Machine) -> None:
     """Boot memory and the range that goes are described by one leaf."""
-    memory = machine.add_memory(driver="pseries", size="256M")
+    memory = machine.add_memory(driver="pseries", size="1G")
     geometry = machine.kernel.geometry
     pages = geometry.pfn(memory.start), geometry.pfn(memory.size)
     machine.kernel.state.sections.remove(pages[0], sum(pages))
@@ -25,7 +25,7 @@ def test_leaf_stays_while_a_section_needs_it(machine: Machine) -> None:
 
 def test_leaf_goes_whole_with_its_last_section(machine: Machine) -> None:
     """Beyond the leaf of boot memory the only section takes all of its leaf with it."""
-    memory = machine.add_memory(driver="pseries", size="256M", address="32G")
+    memory = machine.add_memory(driver="pseries", size="1G", address="32G")
     geometry = machine.kernel.geometry
     pages = geometry.pfn(memory.start), geometry.pfn(memory.size)
     machine.kernel.state.sections.remove(pages[0], sum(pages))
