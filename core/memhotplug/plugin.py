@@ -33,7 +33,7 @@ from memhotplug.engine.memory_hotplug.sections import (
 from memhotplug.engine.memory_hotplug.spans import shrink_zone_span
 from memhotplug.engine.memory_hotplug.zone import zone_for_run
 from memhotplug.engine.page_isolation import isolate, migrate, unisolate, unmovable_pages
-from memhotplug.engine.profile import KernelProfile
+from memhotplug.engine.profile import KernelProfile, profile_of
 from memhotplug.engine.views.struct_page import PageArray
 from memhotplug.errors import EHWPOISON, InputError, MemoryHotplugError, PluginError
 from memhotplug.hookspecs import hookimpl
@@ -115,6 +115,7 @@ __all__ = [
     "offline_blocks",
     "online_blocks",
     "parse_size",
+    "profile_of",
     "remove_memory",
     "round_down",
     "round_up",

@@ -11,10 +11,8 @@ import pytest
 from tests.plugins.rig import Bad, changed, check, failures, plugged
 
 from memhotplug import Machine, PluginError
-from memhotplug.plugin import KernelProfile, hookimpl
+from memhotplug.plugin import KernelProfile, hookimpl, profile_of
 from memhotplug.testing import PolicyContract, ProfileContract
-from memhotplug_profiles.mainline.profile import MainlineProfile
-from memhotplug_profiles.releases import linux_6_12
 
 _ON = "memory_hotplug.memmap_on_memory=1"
 
@@ -107,11 +105,8 @@ def test_good_policy_keeps_the_whole_contract() -> None:
 # ---- profiles ----
 
 
-class _Good(MainlineProfile):
-    """Linux 6.12, made without arguments."""
-
-    def __init__(self) -> None:
-        super().__init__(linux_6_12.rules)
+class _Good(profile_of("linux-6.12")):  # type: ignore[misc]  # which class, the installed plugin says
+    """Linux 6.12."""
 
 
 def profile_contract(plugin: str) -> type[ProfileContract]:
@@ -125,9 +120,7 @@ def profile_contract(plugin: str) -> type[ProfileContract]:
 
 
 class _TwoBits(_Good):
-    def __init__(self) -> None:
-        super().__init__()
-        self.flags = {**self.flags, "MHP_BOTH": 3}
+    flags: Mapping[str, int] = {**profile_of("linux-6.12")().flags, "MHP_BOTH": 3}
 
 
 class _NoNone(_Good):
@@ -175,7 +168,7 @@ class _Says(_Good):
 class _Shared(_Good):
     def new_state(self, kernel: Any) -> Any:
         state = super().new_state(kernel)
-        state.copy = lambda: state  # type: ignore[method-assign]
+        state.copy = lambda: state
         return state
 
 
@@ -196,9 +189,7 @@ def _profile(kind: type[KernelProfile], name: str) -> ModuleType:
     plugin = ModuleType(name)
 
     def kernel_profile() -> KernelProfile:
-        profile = kind()
-        profile.name = name
-        return profile
+        return kind()
 
     plugin.__dict__["kernel_profile"] = hookimpl(kernel_profile)
     return plugin

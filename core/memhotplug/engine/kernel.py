@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from memhotplug.contracts import AddRequest, MemoryEvent, MemoryNotify, PhysRange, Restrictions
-from memhotplug.engine.profile import KernelProfile
+from memhotplug.engine.profile import profile_in
 from memhotplug.engine.sparse_vmemmap import SparseVmemmap
 from memhotplug.errors import InputError, MemoryHotplugError, nearest
 from memhotplug.manager import Plugins
@@ -59,7 +59,7 @@ class Kernel(SparseVmemmap):
         self.plugins = plugins
         self.geometry = geometry
         self.params = params
-        self.profile: KernelProfile = plugins.ask(plugins.profile, "kernel_profile", KernelProfile)
+        self.profile = profile_in(plugins)
         self.sparsemem_vmemmap = True
         self.warnings: list[str] = []
         self.events: list[Event] = []

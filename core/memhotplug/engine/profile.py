@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
+from copy import copy
+from types import FunctionType, MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from memhotplug.contracts import Restrictions
-from memhotplug.errors import MemoryHotplugError
+from memhotplug.errors import MemoryHotplugError, PluginError, nearest
+from memhotplug.manager import Plugins, ask_alone, choose
 from memhotplug.model.blocks import OnlineType
 from memhotplug.model.state import ProfileState
 from memhotplug.model.vmemmap import MapRuns
@@ -25,14 +27,19 @@ if TYPE_CHECKING:
     from memhotplug.engine.kernel import Kernel
     from memhotplug.engine.views.struct_page import PageArray
 
-__all__ = ["KernelProfile"]
+__all__ = ["STEPS", "KernelProfile", "profile_in", "profile_of"]
 
 
 class KernelProfile:
     """The semantics of one kernel. A subclass must keep no state of its own.
 
+    Its public methods are the steps on which kernels differ, and there are no others: what a
+    subclass adds for itself begins with an underscore.
+
+    Attributes:
+        name: the plugin's name, which the machine that the object belongs to fills in.
+
     Class attributes:
-        name: the profile's name.
         version: the kernel version that architectures and drivers go by.
         flags: bit of each MHP flag, by its kernel name.
         short_flags: kernel name of each short name that YAML accepts.
@@ -56,8 +63,8 @@ class KernelProfile:
         raise NotImplementedError
 
     def filter_flags(self, kernel: Kernel, flags: int) -> int:
-        """Return the flags that are left of what a caller passed, with warnings for the others."""
-        raise NotImplementedError
+        """Return the flags that are left of what a caller of add_memory() passed, with warnings for the others."""
+        return flags
 
     def memmap_on_memory_refusal(self, kernel: Kernel, size: int | None = None) -> str | None:
         """Return why a range of ``size`` bytes (None: one block) cannot host its memmap, None if it can.
@@ -153,3 +160,53 @@ class KernelProfile:
         """Return flags by their kernel names."""
         names = [name for name, bit in self.flags.items() if flags & bit]
         return "|".join(names) or "MHP_NONE"
+
+
+STEPS: frozenset[str] = frozenset(
+    name for name, member in vars(KernelProfile).items() if isinstance(member, FunctionType) and name[0] != "_"
+)
+"""The names of the steps."""
+
+
+def profile_in(plugins: Plugins) -> KernelProfile:
+    """Return the profile of a machine's plugins, under the plugin's name.
+
+    Raises:
+        PluginError: the plugin's answer is no profile, or a profile with a step that does not exist.
+    """
+    profile: KernelProfile = copy(plugins.ask(plugins.profile, "kernel_profile", KernelProfile))
+    problem = _unknown_step(type(profile))
+    if problem is not None:
+        raise plugins.blame(plugins.profile, problem)
+    profile.name = plugins.profile.partition(":")[2]
+    return profile
+
+
+def profile_of(name: str) -> type[KernelProfile]:
+    """Return the class of an installed profile, to be subclassed; it is made without arguments.
+
+    A subclass overrides the steps on which its kernel differs and inherits all others, so that one
+    rule is changed in a few lines.
+
+    Raises:
+        PluginError: there is no such profile, it is broken, or its class cannot be made so.
+    """
+    candidate = choose("profiles", name)
+    profile = ask_alone(candidate, "kernel_profile")
+    if not isinstance(profile, KernelProfile):
+        raise PluginError(str(candidate), f"hook kernel_profile answered {profile!r}, which is no KernelProfile")
+    try:
+        type(profile)()
+    except TypeError as problem:
+        raise PluginError(str(candidate), f"its class cannot be made without arguments: {problem}") from problem
+    return type(profile)
+
+
+def _unknown_step(kind: type[KernelProfile]) -> str | None:
+    """Say which public method of a profile no kernel ever calls, None if all are steps."""
+    for name in dir(kind):
+        if name[0] != "_" and name not in STEPS and isinstance(getattr(kind, name), FunctionType):
+            near = nearest(name, sorted(STEPS))
+            hint = f"; did you mean {near!r}?" if near else ""
+            return f"its profile has a step {name!r}, which no kernel has{hint}"
+    return None

@@ -12,7 +12,7 @@ plugins are tested by exactly these classes. Needs pytest and hypothesis: ``pip 
 
 import pytest
 
-for _name in ("arch", "driver", "fingerprint", "lives", "policy", "probes", "profile", "support", "tables"):
+for _name in ("arch", "driver", "fingerprint", "lives", "policy", "probes", "profile", "steps", "support", "tables"):
     pytest.register_assert_rewrite(f"memhotplug.testing.{_name}")
 
 from memhotplug.testing.arch import ArchContract  # noqa: E402  # the rewriting has to be in place first

@@ -16,6 +16,7 @@ from memhotplug.engine.profile import KernelProfile
 from memhotplug.errors import InputError, MemoryHotplugError
 from memhotplug.machine import Machine
 from memhotplug.testing.lives import Lives
+from memhotplug.testing.steps import own_steps, trace_steps, whole_life
 from memhotplug.testing.support import balance, boot
 
 __all__ = ["ProfileContract"]
@@ -72,6 +73,18 @@ class ProfileContract(Lives):
         assert len(set(bits)) == len(bits)
         assert set(profile.short_flags.values()) <= {*profile.flags, "MHP_NONE"}
         assert profile.short_flags["none"] == "MHP_NONE"
+
+    def test_every_step_of_its_own_is_called(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What the class overrides is called on one of the machines; an override that never is would be silent."""
+        machines = [{**self.fixed(), **keywords} for keywords in self.machines]
+        kind = type(boot(machines[0]).kernel.profile)
+        own, called = own_steps(kind), trace_steps(kind, monkeypatch)
+        for keywords in machines:
+            machine = Machine.boot(**keywords)
+            whole_life(machine, self.driver or window_driver(machine.kernel.arch))
+            if own <= called:
+                break
+        assert sorted(own - called) == []
 
     def test_profile_keeps_no_state_of_its_own(self, machine: Machine) -> None:
         """Machines with one profile do not share anything that changes."""

@@ -36,11 +36,13 @@ class Release:
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
+        name = "Linux{}_{}".format(*rules.version)
+        self.profile: type[MainlineProfile] = type(name, (MainlineProfile,), {"rules": rules, "__module__": __name__})
 
     @hookimpl
     def kernel_profile(self) -> KernelProfile:
         """Return the profile."""
-        return MainlineProfile(self.rules)
+        return self.profile()
 
 
 def _after(older: Release, major: int, minor: int, **changes: bool) -> Release:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from memhotplug.contracts import ArchTraits, SizingRequest, ZoneLimit
-from memhotplug.engine.profile import KernelProfile
+from memhotplug.engine.profile import profile_in
 from memhotplug.errors import InputError
 from memhotplug.formats.snapshot.extents import Extents, merge
 from memhotplug.formats.snapshot.freetypes import KeptChunks
@@ -132,7 +132,7 @@ def _profile(release: str | None) -> str:
 
 
 def _geometry(plugins: Plugins, zones: Sequence[LoggedZone], page_size: int) -> Geometry:
-    profile: KernelProfile = plugins.ask(plugins.profile, "kernel_profile", KernelProfile)
+    profile = profile_in(plugins)
     boot = sum(zone.pages["present"] for zone in zones if zone.name != "Movable") * page_size
     request = SizingRequest(version=profile.version, memory=((0, boot),), page_size=page_size)
     geometry: Geometry = plugins.ask(plugins.arch, "page_sizing", Geometry, request=request)

@@ -136,10 +136,9 @@ def new_kernel(plugins: Plugins, config: BootConfig) -> Kernel:
 
 
 def _version(plugins: Plugins) -> tuple[int, int]:
-    from memhotplug.engine.profile import KernelProfile
+    from memhotplug.engine.profile import profile_in
 
-    profile: KernelProfile = plugins.ask(plugins.profile, "kernel_profile", KernelProfile)
-    return profile.version
+    return profile_in(plugins).version
 
 
 def _default_state(kernel: Kernel, params: Mapping[str, str]) -> OnlineType:

@@ -21,7 +21,7 @@ from memhotplug.plugin import (
 from memhotplug_profiles.mainline.flags import MEMMAP_ON_MEMORY, MERGE_RESOURCE, NID_IS_MGID
 from memhotplug_profiles.mainline.params import state_of
 from memhotplug_profiles.mainline.rules import Rules
-from memhotplug_profiles.mainline.support import refusal, reserved_pages
+from memhotplug_profiles.mainline.support import reserved_pages
 
 __all__ = ["add_memory_resource", "add_pages"]
 
@@ -29,6 +29,7 @@ __all__ = ["add_memory_resource", "add_pages"]
 def add_memory_resource(kernel: Kernel, rules: Rules, device: int, start: int, size: int, nid: int, flags: int) -> None:
     """Add a range of bytes; on failure blocks of this call that were made are removed again."""
     check_hotplug_memory_range(kernel, start, size)
+    flags = kernel.profile.filter_flags(kernel, flags)
     group = -1
     if flags & NID_IS_MGID:
         group = kernel.state.devices[device].group
@@ -60,7 +61,7 @@ def _altmap(kernel: Kernel, rules: Rules, start: int, size: int, flags: int) -> 
     """
     if not flags & MEMMAP_ON_MEMORY:
         return None
-    rule = refusal(kernel, rules, size)
+    rule = kernel.profile.memmap_on_memory_refusal(kernel, size)
     if rule is None:
         block = kernel.geometry.pages_per_block
         count = size // kernel.geometry.memory_block_size

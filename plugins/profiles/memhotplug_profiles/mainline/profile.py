@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -39,23 +40,29 @@ _EVENTS = (
 
 
 class MainlineProfile(KernelProfile):
-    """Linux since 5.13, as its rules say."""
+    """Linux since 5.13, as its rules say; a release is a subclass that has some."""
 
     short_flags: Mapping[str, str] = SHORT_FLAGS
+    rules: ClassVar[Rules]
 
-    def __init__(self, rules: Rules) -> None:
-        self.rules = rules
-        self.name = rules.name
-        self.version = rules.version
-        self.flags = flags_of(rules)
-        self.movable_shares_marks = rules.movable_shares_marks
-        self.event_names = (*_EVENTS, *(("MEM_PREPARE_ONLINE", "MEM_FINISH_OFFLINE") if rules.prepare_online else ()))
+    def __init_subclass__(cls) -> None:
+        """Derive from the rules of a class what it does not say itself."""
+        super().__init_subclass__()
+        if "rules" not in vars(cls):
+            return
+        prepare = ("MEM_PREPARE_ONLINE", "MEM_FINISH_OFFLINE") if cls.rules.prepare_online else ()
+        derived = {
+            "version": cls.rules.version,
+            "flags": flags_of(cls.rules),
+            "event_names": (*_EVENTS, *prepare),
+            "movable_shares_marks": cls.rules.movable_shares_marks,
+        }
+        for name, value in derived.items():
+            if name not in vars(cls):
+                setattr(cls, name, value)
 
     def new_state(self, kernel: Kernel) -> MainlineState:
         return read_parameters(kernel.params, self.rules)
-
-    def filter_flags(self, kernel: Kernel, flags: int) -> int:
-        return flags
 
     def memmap_on_memory_refusal(self, kernel: Kernel, size: int | None = None) -> str | None:
         """Models: mm/memory_hotplug.c:mhp_supports_memmap_on_memory() (v5.13 to v6.12)."""

@@ -40,8 +40,3 @@ class Rules:
     offline_pages: bool = False
     movable_shares_marks: bool = True
     nopage_flag: bool = True
-
-    @property
-    def name(self) -> str:
-        """The profile's name."""
-        return "linux-{}.{}".format(*self.version)

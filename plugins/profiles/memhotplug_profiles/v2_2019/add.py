@@ -50,7 +50,7 @@ def add_memory_resource(kernel: Kernel, device: int, start: int, size: int, nid:
     """Add a range of bytes: node, memmap, block devices, and online it if the policy says so."""
     check_hotplug_memory_range(kernel, start, size)
     new_node = try_online_node(kernel, nid)
-    flags = filter_flags(kernel, flags)
+    flags = kernel.profile.filter_flags(kernel, flags)
     start_pfn, nr_pages = kernel.geometry.pfn(start), kernel.geometry.pfn(size)
     try:
         arch_add_memory(kernel, start_pfn, nr_pages, nid, Restrictions(flags))

@@ -33,7 +33,6 @@ __all__ = ["V2Profile"]
 class V2Profile(KernelProfile):
     """Linux 5.2 with the 2019 v2 series."""
 
-    name = "v2-2019"
     version = (5, 2)
     flags: Mapping[str, int] = {"MHP_MEMMAP_DEVICE": DEVICE, "MHP_MEMMAP_MEMBLOCK": MEMBLOCK}
     flag_masks: Mapping[str, int] = {"MHP_VMEMMAP_FLAGS": VMEMMAP_FLAGS}
