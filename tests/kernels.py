@@ -13,6 +13,7 @@ MAINLINE = (
     "linux-6.2",
     "linux-6.6",
     "linux-6.8",
+    "linux-6.9",
     "linux-6.10",
     "linux-6.11",
     "linux-6.12",

@@ -9,6 +9,7 @@ from enum import IntFlag
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, overload
 
+from memhotplug import features
 from memhotplug.model.altmap import Altmap
 from memhotplug.model.extents import Array
 from memhotplug.model.zones import ZoneKind
@@ -135,6 +136,7 @@ class SizingRequest:
         options: the architecture's own keys of ``machine``, checked against ``machine_keys``.
         cmdline: kernel parameters, by name; a flag without a value maps to the empty string.
         hypervisor: whether the machine is a guest.
+        asks: the profile's answer to what :meth:`has` is asked.
     """
 
     version: tuple[int, int]
@@ -145,6 +147,15 @@ class SizingRequest:
     options: Mapping[str, object] = field(default_factory=dict)
     cmdline: Mapping[str, str] = field(default_factory=dict)
     hypervisor: bool = True
+    asks: Callable[[str], bool] | None = field(default=None, compare=False)
+
+    def has(self, feature: str) -> bool:
+        """Return whether the kernel has a feature; without ``asks`` the version decides.
+
+        Raises:
+            ValueError: there is no feature of that name.
+        """
+        return features.has(feature, self.version) if self.asks is None else self.asks(feature)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,10 +6,7 @@ from collections.abc import Sequence
 
 from memhotplug.plugin import AddRequest, Kernel, PhysRange
 
-__all__ = ["GROUPS", "numa_off", "register_static_group"]
-
-GROUPS = (5, 15)
-"""The first release in which drivers register memory groups."""
+__all__ = ["numa_off", "register_static_group"]
 
 
 def numa_off(kernel: Kernel) -> bool:
@@ -26,7 +23,7 @@ def register_static_group(kernel: Kernel, request: AddRequest, ranges: Sequence[
 
     Models: drivers/base/memory.c:memory_group_register_static() (v5.15).
     """
-    if kernel.version < GROUPS:
+    if not kernel.has("memory_groups"):
         return
     nid = ranges[0].nid
     if nid is not None:

@@ -51,8 +51,6 @@ __all__ = [
 _STATE = __name__  # where the driver keeps what it remembers
 _DROPPED = f"{__name__} dropped"
 _DEFAULT_OFFLINE_THRESHOLD = 1 << 30  # VIRTIO_MEM_DEFAULT_OFFLINE_THRESHOLD
-_PAGEBLOCK_SUBBLOCKS = (5, 19)
-"""Version from which alloc_contig_range() works on single pageblocks; before, on MAX_ORDER_NR_PAGES."""
 
 
 class SbmState(IntEnum):
@@ -133,7 +131,7 @@ def choose_sizes(kernel: Kernel, device_block: int, *, force_bbm: bool, bbm_bloc
     geometry = kernel.geometry
     memory_block = geometry.memory_block_size
     contig = geometry.pageblock_pages
-    if kernel.version < _PAGEBLOCK_SUBBLOCKS:
+    if not kernel.has("pageblock_ranges"):
         contig = max(contig, 1 << geometry.max_order)
     subblock = max(device_block, contig * geometry.page_size)
     threshold = max(2 * memory_block, _DEFAULT_OFFLINE_THRESHOLD)

@@ -22,13 +22,9 @@ from memhotplug.plugin import (
     format_size,
     hookimpl,
 )
-from memhotplug_drivers._groups import GROUPS, numa_off, register_static_group
+from memhotplug_drivers._groups import numa_off, register_static_group
 
 __all__ = ["driver_add", "driver_keys", "driver_ranges", "driver_traits", "mhp_flags"]
-
-_FALLBACK = (6, 6)  # from here on the kernel falls back to a plain add by itself
-_RESCAN = (6, 9)
-_MAINLINE = (5, 13)
 
 
 @hookimpl
@@ -68,7 +64,7 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
     start = kernel.state.first_free_address() if request.address is None else request.address
     nid = kernel.node_of_address(start) if request.nid is None or numa_off(kernel) else request.nid
     sizes = _resources(request)
-    if kernel.version > (5, 2):
+    if kernel.has("merged_resources"):
         sizes = (sum(sizes),)
     ranges = []
     for size in sizes:
@@ -90,9 +86,12 @@ def mhp_flags(kernel: Kernel, phys_range: PhysRange) -> int:
     kernels fall back by themselves. MHP_NID_IS_MGID since 5.15.
     """
     flags = kernel.flag("device")
-    if kernel.version >= _FALLBACK or kernel.profile.memmap_on_memory_refusal(kernel, phys_range.size) is None:
+    if (
+        kernel.has("self_hosting_falls_back")
+        or kernel.profile.memmap_on_memory_refusal(kernel, phys_range.size) is None
+    ):
         flags |= kernel.flag("on_memory")
-    if kernel.version >= GROUPS:
+    if kernel.has("memory_groups"):
         flags |= kernel.flag("MHP_NID_IS_MGID")
     return flags
 
@@ -108,7 +107,7 @@ def driver_add(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange])
 
     Models: drivers/acpi/scan.c:acpi_scan_device_check(), acpi_scan_rescan_bus() (v6.9).
     """
-    if kernel.version >= _RESCAN:
+    if kernel.has("bus_rescan"):
         _try_again(kernel, request.driver)
     return _enable(kernel, request, ranges)
 
@@ -124,9 +123,13 @@ def _enable(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange]) ->
         except MemoryHotplugError as problem:
             told = f"resource {number} ({format_size(phys_range.size)}): {problem.name}"
             (present if problem.errno == errno.EEXIST else failed).append(told)
-            if problem.errno == errno.EEXIST and kernel.version >= _MAINLINE and not _has_blocks(kernel, phys_range):
+            if (
+                problem.errno == errno.EEXIST
+                and kernel.has("enabled_resources")
+                and not _has_blocks(kernel, phys_range)
+            ):
                 leftovers.append((phys_range.start, phys_range.size))
-    waits = kernel.state.failed_devices_stay and kernel.version >= _RESCAN and len(failed) == len(ranges)
+    waits = kernel.state.failed_devices_stay and kernel.has("bus_rescan") and len(failed) == len(ranges)
     waiting = tuple((phys_range.start, phys_range.size) for phys_range in ranges) if waits else ()
     if waiting or leftovers:
         device, nid = kernel.open_device(request), ranges[0].nid or 0

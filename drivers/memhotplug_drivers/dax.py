@@ -29,11 +29,10 @@ from memhotplug.plugin import (
     round_down,
     round_up,
 )
-from memhotplug_drivers._groups import GROUPS, register_static_group
+from memhotplug_drivers._groups import register_static_group
 
 __all__ = ["driver_add", "driver_eject", "driver_keys", "driver_ranges", "driver_traits", "mhp_flags"]
 
-_ATTRIBUTE = (6, 8)  # memmap_on_memory of a dax device (drivers/dax/bus.c)
 _STATE = __name__  # where the driver keeps what it remembers
 _REGIONS = ("cxl", "hmem", "pmem", "dynamic")
 
@@ -91,7 +90,7 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
 def _check_attribute(kernel: Kernel, request: AddRequest) -> None:
     """Refuse what a write to the device's attribute refuses. Models: drivers/dax/bus.c:memmap_on_memory_store()."""
     wanted = request.options.get("memmap_on_memory")
-    if wanted is not None and kernel.version < _ATTRIBUTE:
+    if wanted is not None and not kernel.has("device_attribute"):
         raise MemoryHotplugError(errno.ENOENT, "a dax device has no attribute memmap_on_memory before Linux 6.8")
     rule = kernel.profile.memmap_on_memory_refusal(kernel) if wanted else None
     if rule is not None:
@@ -117,9 +116,9 @@ def mhp_flags(kernel: Kernel, request: AddRequest) -> int:
     """
     hosts = request.options.get("memmap_on_memory")
     if hosts is None:
-        hosts = request.options.get("region") == "cxl" and kernel.version >= _ATTRIBUTE
+        hosts = request.options.get("region") == "cxl" and kernel.has("device_attribute")
     flags = kernel.flag("on_memory") if hosts else 0
-    if kernel.version >= GROUPS:
+    if kernel.has("memory_groups"):
         flags |= kernel.flag("MHP_NID_IS_MGID")
     return flags
 
@@ -156,7 +155,7 @@ def _add(kernel: Kernel, request: AddRequest, phys_range: PhysRange) -> None:
         where = format_range(phys_range.start, phys_range.size)
         raise MemoryHotplugError(errno.EBUSY, f"could not reserve region {where}: {taken[0].name} has part of it")
     # Models: mm/memory_hotplug.c:add_memory_driver_managed() (v5.8).
-    name = "System RAM (kmem)" if kernel.version >= (5, 8) else "System RAM"
+    name = "System RAM (kmem)" if kernel.has("driver_managed_ram") else "System RAM"
     kernel.add_range(request, phys_range, name=name)
 
 

@@ -115,7 +115,7 @@ def _check(kernel: Kernel, request: AddRequest) -> None:
 
 def _chunk(kernel: Kernel) -> int:
     """Return the bytes of a chunk: 32768 pages whatever the block size, a memory block since 6.10."""
-    if kernel.version >= (6, 10):
+    if kernel.has("chunks_are_blocks"):
         return kernel.geometry.memory_block_size
     return _HA_CHUNK_PAGES * _PAGE_SIZE
 

@@ -32,8 +32,6 @@ from memhotplug_drivers._groups import numa_off
 
 __all__ = ["driver_add", "driver_eject", "driver_keys", "driver_ranges", "driver_traits", "mhp_flags"]
 
-_SELF_HOSTING = (6, 6)  # arch/powerpc selects ARCH_MHP_MEMMAP_ON_MEMORY_ENABLE from here on
-
 
 @hookimpl
 def driver_traits() -> DriverTraits:
@@ -88,7 +86,7 @@ def _node(kernel: Kernel, nid: int | None) -> int:
 @hookimpl
 def mhp_flags(kernel: Kernel) -> int:
     """MHP_MEMMAP_ON_MEMORY since 6.6, nothing before."""
-    return kernel.flag("on_memory") if kernel.version >= _SELF_HOSTING else 0
+    return kernel.flag("on_memory") if kernel.has("radix_vmemmap") else 0
 
 
 @hookimpl

@@ -50,15 +50,13 @@ _ASSIGN = {MemoryEvent.MEM_GOING_ONLINE}
 _UNASSIGN = {MemoryEvent.MEM_CANCEL_ONLINE, MemoryEvent.MEM_OFFLINE}
 _ASSIGN_V6_8 = {MemoryEvent.MEM_PREPARE_ONLINE}
 _UNASSIGN_V6_8 = {MemoryEvent.MEM_FINISH_OFFLINE}
-_CONFIGURED = (6, 19)
-"""Version from which storage is assigned by /sys/firmware/memory/*/config, not by a notifier."""
 
 
 @hookimpl
 def driver_traits() -> DriverTraits:
     """The service processor of s390."""
     return DriverTraits(
-        aliases=("sclp_cmd", "sclp_mem", "standby"),
+        aliases=("sclp_cmd", "sclp_mem"),
         arches={"s390": (0, 0)},
         absence="only s390 has this service processor",
     )
@@ -83,7 +81,7 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
             addressed, ENOENT the kernel has no attribute memmap_on_memory.
         InputError: another node than 0.
     """
-    if "memmap_on_memory" in request.options and kernel.version < _CONFIGURED:
+    if "memmap_on_memory" in request.options and not kernel.has("configured_standby"):
         raise MemoryHotplugError(errno.ENOENT, "there is no /sys/firmware/memory/*/memmap_on_memory before Linux 6.19")
     if request.nid:
         raise InputError("node 0, the only one that sclp adds to", got=request.nid)
@@ -105,9 +103,9 @@ def mhp_flags(kernel: Kernel, request: AddRequest) -> int:
 
     Models: drivers/s390/char/sclp_mem.c:sclp_config_mem_store() (v6.19).
     """
-    if kernel.version < (6, 8) or not request.options.get("memmap_on_memory", True):
+    if not kernel.has("inaccessible_altmap") or not request.options.get("memmap_on_memory", True):
         return 0
-    if kernel.version >= _CONFIGURED:
+    if kernel.has("configured_standby"):
         return kernel.flag("on_memory")
     return kernel.flag("on_memory") | kernel.flag("MHP_OFFLINE_INACCESSIBLE")
 
@@ -122,13 +120,13 @@ def driver_add(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange])
     _remember(kernel, "attached", attached)
     for phys_range in ranges:
         pages = kernel.geometry.pfn(phys_range.start), kernel.geometry.pfn(phys_range.start + phys_range.size)
-        if kernel.version >= _CONFIGURED:
+        if kernel.has("configured_standby"):
             _assign(kernel, *pages)
         try:
             kernel.add_range(request, phys_range)
         except MemoryHotplugError as problem:
             failed.append(problem.name)
-            if kernel.version >= _CONFIGURED:
+            if kernel.has("configured_standby"):
                 _unassign(kernel, *pages)
     return _verdict(request, ranges, failed)
 
@@ -161,7 +159,7 @@ def memory_notify(kernel: Kernel, notify: MemoryNotify) -> None:
     low, high = round_down(notify.start_pfn, per_block), round_up(notify.start_pfn + notify.nr_pages, per_block)
     if notify.event == MemoryEvent.MEM_GOING_OFFLINE and kernel.state.holes.intersects(low, high):
         raise MemoryHotplugError(errno.EPERM, "the memory block contains standby memory and must stay online")
-    if kernel.version >= _CONFIGURED:
+    if kernel.has("configured_standby"):
         return
     prepares = "MEM_PREPARE_ONLINE" in kernel.profile.event_names
     for first, end in ExtentSet(*attached.clip(low, high)):
@@ -204,7 +202,7 @@ def driver_eject(kernel: Kernel, name: str) -> str | None:
     Raises:
         MemoryHotplugError: EOPNOTSUPP, or EBUSY a block is online; those before it are gone.
     """
-    if kernel.version < _CONFIGURED:
+    if not kernel.has("configured_standby"):
         raise MemoryHotplugError(
             errno.EOPNOTSUPP, "standby memory cannot be taken out before Linux 6.19; offline it to give it back"
         )

@@ -68,7 +68,6 @@ __all__ = [
 
 _DEFAULT_BLOCK: Final = 2 << 20
 _FIXED: Final = ("device_size", "block_size", "force_bbm", "bbm_block_size")
-_GROUPS: Final = (5, 15)
 _RETRIED: Final = (errno.ENOSPC, errno.EBUSY, errno.ENOMEM)
 
 
@@ -114,7 +113,7 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
 def mhp_flags(kernel: Kernel) -> int:
     """MHP_MERGE_RESOURCE, and MHP_NID_IS_MGID since 5.15; never MHP_MEMMAP_ON_MEMORY."""
     flags = kernel.flag("MHP_MERGE_RESOURCE")
-    return flags | kernel.flag("MHP_NID_IS_MGID") if kernel.version >= _GROUPS else flags
+    return flags | kernel.flag("MHP_NID_IS_MGID") if kernel.has("memory_groups") else flags
 
 
 @hookimpl
@@ -376,7 +375,7 @@ def _warn(kernel: Kernel, region: Region) -> None:
 
 def _with_group(kernel: Kernel, request: AddRequest, region: Region) -> Region:
     """Put a new device into one dynamic group. Models: memory_group_register_dynamic() (v5.15)."""
-    if kernel.version >= _GROUPS:
+    if kernel.has("memory_groups"):
         kernel.register_group(request, region.nid, unit_pages=kernel.geometry.pfn(region.sizes.unit))
         return replace(region, group=kernel.state.devices[kernel.open_device(request)].group)
     return region

@@ -99,6 +99,14 @@ class Kernel(SparseVmemmap):
         """The kernel version that is modelled."""
         return self.profile.version
 
+    def has(self, feature: str) -> bool:
+        """Return whether this kernel has a feature, by its name in the one table of them.
+
+        Raises:
+            ValueError: there is no feature of that name.
+        """
+        return self.profile.has(feature)
+
     @property
     def arch(self) -> str:
         """The architecture plugin's name."""

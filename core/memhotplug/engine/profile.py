@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from memhotplug import features
 from memhotplug.contracts import Restrictions
 from memhotplug.errors import MemoryHotplugError, PluginError, nearest
 from memhotplug.manager import Plugins, ask_alone, choose
@@ -61,6 +62,14 @@ class KernelProfile:
     def new_state(self, kernel: Kernel) -> ProfileState:
         """Return what the profile remembers of a machine, at boot. Raises InputError on bad parameters."""
         raise NotImplementedError
+
+    def has(self, feature: str) -> bool:
+        """Return whether this kernel has a feature; by default the version decides.
+
+        Raises:
+            ValueError: there is no feature of that name.
+        """
+        return features.has(feature, self.version)
 
     def filter_flags(self, kernel: Kernel, flags: int) -> int:
         """Return the flags that are left of what a caller of add_memory() passed, with warnings for the others."""

@@ -94,7 +94,7 @@ def memory_notify(kernel: Kernel, notify: MemoryNotify) -> None:
 
     Models: arch/arm64/mm/mmu.c:prevent_bootmem_remove_notifier() (v5.7): NOTIFY_BAD is EPERM.
     """
-    if kernel.version < (5, 7) or notify.event is not MemoryEvent.MEM_GOING_OFFLINE:
+    if not kernel.has("hot_remove") or notify.event is not MemoryEvent.MEM_GOING_OFFLINE:
         return
     if kernel.state.early.intersects(notify.start_pfn, notify.start_pfn + notify.nr_pages):
         raise MemoryHotplugError(errno.EPERM, "boot memory of arm64 cannot be taken offline")

@@ -18,10 +18,6 @@ from memhotplug.plugin import Altmap, Geometry, Kernel, MemoryHotplugError, Rest
 
 __all__ = ["arch_add_memory", "arch_remove_memory", "create_mapping", "vmemmap_free", "vmemmap_populate"]
 
-_HOT_REMOVE = (5, 7)
-_BASE_PAGES_FROM_ALTMAP = (5, 9)  # vmemmap_populate_basepages() takes an altmap
-_FALLBACK = (5, 11)  # to base pages, when no PMD leaf can be had
-_GENERIC_HUGEPAGES = (6, 2)  # vmemmap_populate_hugepages(): no fallback with an altmap
 _ENTRY = 8  # bytes of a page table entry
 
 
@@ -37,10 +33,10 @@ def vmemmap_populate(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, al
         MemoryHotplugError: ENOMEM. Up to v5.10 nothing replaces a 2 MiB page that cannot be had;
             then base pages of the same source did; since v6.2 only without an altmap.
     """
-    geometry, version = kernel.geometry, kernel.version
+    geometry = kernel.geometry
     _vmemmap_upper_tables(kernel, start_pfn, start_pfn + nr_pages, nid)
     if geometry.page_size != 4 << 10:
-        source = altmap if version >= _BASE_PAGES_FROM_ALTMAP else None
+        source = altmap if kernel.has("basepages_from_altmap") else None
         _populate_basepages(kernel, start_pfn, start_pfn + nr_pages, nid, source)
         return
     leaf = geometry.pmd_size // geometry.page_size
@@ -48,7 +44,7 @@ def vmemmap_populate(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, al
     missing = kernel.first_unmapped(start_pfn, nr_pages)
     if missing is None:
         return
-    if version < _FALLBACK or (altmap is not None and version >= _GENERIC_HUGEPAGES):
+    if not kernel.has("vmemmap_falls_back") or (altmap is not None and kernel.has("generic_vmemmap_hugepages")):
         raise MemoryHotplugError(errno.ENOMEM, f"no 2M page for the memmap of pfn {missing:#x}")
     kernel.log("vmemmap_fallback", start_pfn=missing, nr_pages=start_pfn + nr_pages - missing)
     _populate_basepages(kernel, missing, start_pfn + nr_pages, nid, altmap)
@@ -57,7 +53,7 @@ def vmemmap_populate(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, al
 @hookimpl
 def altmap_serves(kernel: Kernel) -> bool:
     """With 16K and 64K pages not before v5.9, when vmemmap_populate_basepages() takes no altmap."""
-    return kernel.geometry.page_size == 4 << 10 or kernel.version >= _BASE_PAGES_FROM_ALTMAP
+    return kernel.geometry.page_size == 4 << 10 or kernel.has("basepages_from_altmap")
 
 
 def _populate_basepages(kernel: Kernel, start_pfn: int, end_pfn: int, nid: int, altmap: Altmap | None) -> None:
@@ -75,7 +71,7 @@ def _vmemmap_upper_tables(kernel: Kernel, start_pfn: int, end_pfn: int, nid: int
 @hookimpl
 def vmemmap_free(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
     """Unmap the memmap and free the tables that are empty now; before v5.7 nothing at all."""
-    if kernel.version < _HOT_REMOVE:
+    if not kernel.has("hot_remove"):
         return
     end_pfn = start_pfn + nr_pages
     kernel.unmap(np.array([start_pfn]), np.array([end_pfn]))
@@ -133,7 +129,7 @@ def arch_remove_memory(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
 
 def _remove_mapping(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
     """Models: arch/arm64/mm/mmu.c:__remove_pgd_mapping() (v5.7)."""
-    if kernel.version < _HOT_REMOVE:
+    if not kernel.has("hot_remove"):
         return
     entries = _entries(kernel.geometry)
     for kind, window in (("direct-pte", entries), ("direct-pmd", entries**2), ("direct-pud", entries**3)):

@@ -61,7 +61,7 @@ def geometry_for(request: SizingRequest) -> Arm64Geometry:
         raise InputError(
             "4K, 16K or 64K, the page sizes of arm64", got=format_size(page_size), path="machine.page_size"
         )
-    section_size = granule.section_size if request.version >= (5, 12) else _OLD_SECTION_SIZE
+    section_size = granule.section_size if request.has("sections_by_granule") else _OLD_SECTION_SIZE
     if request.memory_block_size not in (None, section_size):
         raise InputError(
             f"{format_size(section_size)}: a memory block of arm64 is one section",
@@ -79,19 +79,19 @@ def geometry_for(request: SizingRequest) -> Arm64Geometry:
         pmd_size=granule.pmd_size,
         physical_address_bits=bits,
         hotplug_base=BOOT_BASE,
-        dma_end=_dma_end(request.version),
+        dma_end=_dma_end(request),
     )
 
 
-def _dma_end(version: tuple[int, int]) -> int:
+def _dma_end(request: SizingRequest) -> int:
     """Return the first byte behind zone DMA, 0 without the zone; no device asks for a smaller limit.
 
     Models: arch/arm64/mm/init.c:max_zone_phys(): 30 bits above the start of memory from v5.5 to
     v5.10, the devices' limit since v5.11.
     """
-    if version < (5, 5):
+    if not request.has("dma_zone_of_30_bits"):
         return 0
-    return BOOT_BASE + (1 << 30) if version < (5, 11) else _DMA32_END
+    return _DMA32_END if request.has("dma_zone_by_devices") else BOOT_BASE + (1 << 30)
 
 
 def zones_of(geometry: Geometry) -> Sequence[ZoneLimit]:

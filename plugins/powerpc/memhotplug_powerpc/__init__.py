@@ -74,7 +74,7 @@ def supports_memmap_on_memory(kernel: Kernel, memmap_bytes: int) -> bool:
     Models: arch/powerpc/include/asm/pgtable.h:arch_supports_memmap_on_memory() (v6.6); from v5.13 to
     v6.5 the architecture did not take part at all. The MMU is only known at boot, the parameter is built in.
     """
-    if (5, 13) <= kernel.version < (6, 6):
+    if kernel.has("self_hosting") and not kernel.has("radix_vmemmap"):
         return False
     if not layout(kernel).radix:
         return memmap_bytes == 0

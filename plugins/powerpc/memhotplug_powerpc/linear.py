@@ -21,8 +21,6 @@ __all__ = ["arch_add_memory", "arch_remove_memory", "create_mapping"]
 _PFNS_PER_PMD_TABLE = 1 << 18
 _PFNS_PER_PUD_TABLE = 1 << 27
 _GIB = 1 << 30
-_BLOCK_SIZED_LEAVES = (5, 9)  # leaves of the linear map never exceed a memory block
-_ROLLBACK = (5, 11)
 
 
 @hookimpl
@@ -41,7 +39,7 @@ def arch_add_memory(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, res
     try:
         kernel.add_pages(start_pfn, nr_pages, nid, restrictions)
     except MemoryHotplugError:
-        if kernel.version >= _ROLLBACK:
+        if kernel.has("linear_map_rolls_back"):
             _remove_mapping(kernel, start_pfn, nr_pages)
         raise
 
@@ -61,7 +59,7 @@ def _without_gib_leaf(kernel: Kernel, start_pfn: int, end_pfn: int) -> list[tupl
     """Return the pfn runs of a range that leaves of 1 GiB cannot map."""
     gib = _GIB // kernel.geometry.page_size
     low, high = -(-start_pfn // gib) * gib, end_pfn // gib * gib
-    small = kernel.version >= _BLOCK_SIZED_LEAVES and kernel.geometry.memory_block_size < _GIB
+    small = kernel.has("block_sized_leaves") and kernel.geometry.memory_block_size < _GIB
     if small or low >= high:
         return [(start_pfn, end_pfn)]
     return [(first, last) for first, last in ((start_pfn, low), (high, end_pfn)) if first < last]

@@ -17,9 +17,6 @@ from memhotplug_powerpc.sizes import PowerpcGeometry
 
 __all__ = ["layout", "vmemmap_free", "vmemmap_populate"]
 
-_ALTMAP_BORDERS = (5, 4)  # altmap_cross_boundary(), and the page allocator where the altmap has no more
-_RADIX_OF_ITS_OWN = (6, 6)  # radix__vmemmap_populate()
-
 
 def layout(kernel: Kernel) -> PowerpcGeometry:
     """Return the machine's sizes with what only powerpc has."""
@@ -40,11 +37,11 @@ def vmemmap_populate(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, al
     geometry = layout(kernel)
     if geometry.radix:
         _upper_tables(kernel, start_pfn, start_pfn + nr_pages, nid)
-        if kernel.version >= _RADIX_OF_ITS_OWN:
+        if kernel.has("radix_vmemmap"):
             _populate_radix(kernel, start_pfn, start_pfn + nr_pages, nid, altmap)
             return
     leaf = geometry.vmemmap_psize // geometry.page_size
-    falls_back = kernel.version >= _ALTMAP_BORDERS
+    falls_back = kernel.has("altmap_borders")
     if altmap is not None and not (falls_back and _crosses(kernel, altmap, leaf)):
         kernel.populate(start_pfn, nr_pages, leaf_pages=leaf, nid=nid, altmap=altmap)
     if altmap is None or falls_back:
@@ -62,9 +59,9 @@ def altmap_serves(kernel: Kernel, nr_pages: int) -> bool:
     Models: arch/powerpc/mm/init_64.c:altmap_cross_boundary() (v5.4).
     """
     geometry = layout(kernel)
-    if kernel.version < _ALTMAP_BORDERS:
+    if not kernel.has("altmap_borders"):
         return True
-    of_base_pages = geometry.radix and kernel.version >= _RADIX_OF_ITS_OWN
+    of_base_pages = geometry.radix and kernel.has("radix_vmemmap")
     leaf = 1 if of_base_pages else geometry.vmemmap_psize // geometry.page_size
     return leaf * geometry.described_per_page <= nr_pages
 

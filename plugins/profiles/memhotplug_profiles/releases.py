@@ -22,6 +22,7 @@ __all__ = [
     "linux_6_2",
     "linux_6_6",
     "linux_6_8",
+    "linux_6_9",
     "linux_6_10",
     "linux_6_11",
     "linux_6_12",
@@ -53,13 +54,14 @@ linux_5_13 = Release(Rules(version=(5, 13)))
 linux_5_15 = _after(linux_5_13, 5, 15, auto_movable=True)
 linux_5_18 = _after(linux_5_15, 5, 18)  # drivers: virtio-mem on arm64
 linux_5_19 = _after(linux_5_18, 5, 19)  # drivers: subblocks of virtio-mem go by pageblocks
-linux_6_1 = _after(linux_5_19, 6, 1)
+linux_6_1 = _after(linux_5_19, 6, 1)  # changes nothing: the long-term release
 linux_6_2 = _after(linux_6_1, 6, 2, counts_poison=True)  # arm64: no base pages from an altmap
 linux_6_6 = _after(linux_6_2, 6, 6, force=True, movable_shares_marks=False)  # powerpc: radix may self-host
 linux_6_8 = _after(linux_6_6, 6, 8, split=True, prepare_online=True)  # s390; drivers: the attribute of dax
-linux_6_10 = _after(linux_6_8, 6, 10)  # drivers: chunks of hv_balloon are memory blocks
+linux_6_9 = _after(linux_6_8, 6, 9)  # drivers: acpi tries devices again that failed
+linux_6_10 = _after(linux_6_9, 6, 10)  # drivers: chunks of hv_balloon are memory blocks
 linux_6_11 = _after(linux_6_10, 6, 11, offline_pages=True)
-linux_6_12 = _after(linux_6_11, 6, 12)
+linux_6_12 = _after(linux_6_11, 6, 12)  # changes nothing: the long-term release
 linux_6_14 = _after(linux_6_12, 6, 14)  # s390: sections of 128 MiB, virtio-mem
 linux_6_19 = _after(linux_6_14, 6, 19, prepare_online=False)  # drivers: sclp configures memory before it is added
 linux_7_2 = _after(linux_6_19, 7, 2, nopage_flag=False)

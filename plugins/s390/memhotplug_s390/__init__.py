@@ -20,7 +20,6 @@ from memhotplug.plugin import (
     parse_size,
 )
 from memhotplug_s390.mapping import (
-    ALTMAP_SINCE,
     arch_add_memory,
     arch_remove_memory,
     create_mapping,
@@ -92,13 +91,13 @@ def supports_memmap_on_memory(kernel: Kernel, memmap_bytes: int) -> bool:
 
     Models: mm/memory_hotplug.c:arch_supports_memmap_on_memory() (v6.8).
     """
-    return kernel.version >= ALTMAP_SINCE and memmap_bytes % SEGMENT_SIZE == 0
+    return kernel.has("inaccessible_altmap") and memmap_bytes % SEGMENT_SIZE == 0
 
 
 @hookimpl
 def altmap_serves(kernel: Kernel) -> bool:
     """Never before v6.8, when arch_add_memory() refuses an altmap."""
-    return kernel.version >= ALTMAP_SINCE
+    return kernel.has("inaccessible_altmap")
 
 
 @hookimpl

@@ -9,7 +9,6 @@ Freeing the memmap and falling back to base pages came with v5.9 and are modelle
 from __future__ import annotations
 
 import errno
-from typing import Final
 
 import numpy as np
 
@@ -17,7 +16,6 @@ from memhotplug.plugin import Altmap, Kernel, MemoryHotplugError, Restrictions, 
 from memhotplug_s390.sizes import SEGMENT_SIZE
 
 __all__ = [
-    "ALTMAP_SINCE",
     "arch_add_memory",
     "arch_remove_memory",
     "create_mapping",
@@ -25,7 +23,6 @@ __all__ = [
     "vmemmap_populate",
 ]
 
-ALTMAP_SINCE: Final = (6, 8)
 """First kernel that can reach standby memory before it is online."""
 
 _PAGES_PER_SEGMENT = SEGMENT_SIZE >> 12
@@ -79,7 +76,7 @@ def arch_add_memory(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, res
     Raises:
         MemoryHotplugError: EINVAL, an altmap before v6.8; else ENOMEM.
     """
-    if kernel.version < ALTMAP_SINCE:
+    if not kernel.has("inaccessible_altmap"):
         if restrictions.altmap is not None:
             kernel.warn("s390 cannot use an altmap: the memory is accessible only when it is online")
             raise MemoryHotplugError(errno.EINVAL, "s390 takes no altmap")

@@ -30,7 +30,7 @@ def geometry_for(request: SizingRequest) -> Geometry:
     bits = request.physical_address_bits or _DEFAULT_BITS
     if bits not in _BITS:
         raise InputError(f"{_BITS[0]} to {_BITS[-1]} address bits", got=bits, path="machine.physical_address_bits")
-    section_size = _SECTION_SIZE if request.version >= (6, 14) else _OLD_SECTION_SIZE
+    section_size = _SECTION_SIZE if request.has("smaller_sections") else _OLD_SECTION_SIZE
     block_size = _memory_block_size(request, section_size)
     return Geometry(
         page_size=_PAGE_SIZE,

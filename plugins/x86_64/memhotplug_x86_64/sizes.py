@@ -41,7 +41,7 @@ def _memory_block_size(request: SizingRequest) -> int:
     forced = request.memory_block_size
     if forced is None:
         end = min(sum(size for _, size in request.memory), _memory_limit(request))
-        return probe_memory_block_size(end, request.version, hypervisor=request.hypervisor)
+        return probe_memory_block_size(end, bare_metal=not request.hypervisor and request.has("bare_metal_blocks"))
     if not is_power_of_two(forced) or not _SECTION_SIZE <= forced <= _LARGEST_FORCED:
         raise InputError("a power of two from 128M to 64G", got=format_size(forced), path="machine.memory_block_size")
     return forced
@@ -55,17 +55,17 @@ def _memory_limit(request: SizingRequest) -> int:
         return 1 << _ADDRESS_BITS
 
 
-def probe_memory_block_size(boot_end: int, version: tuple[int, int], *, hypervisor: bool) -> int:
+def probe_memory_block_size(boot_end: int, *, bare_metal: bool) -> int:
     """Return the memory block size in bytes that the kernel chooses.
 
-    128 MiB below 64 GiB of boot memory; above it, on bare metal 2 GiB (since v5.10), else the
+    128 MiB below 64 GiB of boot memory; above it, on bare metal (since v5.10) 2 GiB, else the
     largest power of two up to 2 GiB that divides the end of boot memory.
 
     Models: arch/x86/mm/init_64.c:probe_memory_block_size() (v5.2, v6.12).
     """
     if boot_end < 64 << 30:
         return _SECTION_SIZE
-    if not hypervisor and version >= (5, 10):
+    if bare_metal:
         return 2 << 30
     size = 2 << 30
     while size > _SECTION_SIZE and boot_end % size:

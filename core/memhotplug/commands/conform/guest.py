@@ -30,7 +30,6 @@ __all__ = ["Baseline", "Guest", "known_pages"]
 
 _GUEST = "recorded guest, block "
 _KINDS = tuple(ZoneKind)
-_WITHOUT_NOPAGE = (7, 2)
 _HARD = int(PageFlag.SLAB | PageFlag.RESERVED)
 _SELF_HOSTED = int(PageFlag.OWNER_PRIVATE)
 _STATE_FILE = re.compile(r"/?sys/devices/system/memory/memory(\d{1,9})/(state|online)")
@@ -65,7 +64,7 @@ class Baseline:
             managed=state.total_managed(),
             populated=frozenset(zone.key for zone in state.zones() if zone.present),
             pages_per_block=machine.kernel.geometry.pages_per_block,
-            has_nopage=machine.kernel.version < _WITHOUT_NOPAGE,
+            has_nopage=machine.kernel.has("nopage_flag"),
         )
 
     def note_added(self, blocks: Iterable[int]) -> None:

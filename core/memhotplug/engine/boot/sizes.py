@@ -17,6 +17,7 @@ from memhotplug.contracts import BootRange, SizingRequest, ZoneLimit
 from memhotplug.engine.boot.answers import boot_base, page_sizing, zone_limits
 from memhotplug.engine.boot.movablecore import movable_pfns
 from memhotplug.engine.kernel import Kernel
+from memhotplug.engine.profile import profile_in
 from memhotplug.errors import InputError
 from memhotplug.manager import Plugins
 from memhotplug.model.altmap import Altmap
@@ -119,8 +120,10 @@ def boot_kernel(config: BootConfig) -> Kernel:
 def new_kernel(plugins: Plugins, config: BootConfig) -> Kernel:
     """Return a kernel without memory, its sizes fixed and its command line read."""
     params = parse_cmdline(config.cmdline)
+    profile = profile_in(plugins)
     request = SizingRequest(
-        version=_version(plugins),
+        version=profile.version,
+        asks=profile.has,
         memory=config.memory,
         page_size=config.page_size,
         memory_block_size=config.memory_block_size,
@@ -133,12 +136,6 @@ def new_kernel(plugins: Plugins, config: BootConfig) -> Kernel:
     kernel.sparsemem_vmemmap = config.sparsemem_vmemmap
     kernel.state.auto_online = _default_state(kernel, params)
     return kernel
-
-
-def _version(plugins: Plugins) -> tuple[int, int]:
-    from memhotplug.engine.profile import profile_in
-
-    return profile_in(plugins).version
 
 
 def _default_state(kernel: Kernel, params: Mapping[str, str]) -> OnlineType:

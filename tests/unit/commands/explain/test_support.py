@@ -96,7 +96,7 @@ def test_s390_has_smaller_sections_since_6_14() -> None:
     assert modes(row)["Y"]["reserved_pages"] == 512
     with pytest.raises(InputError) as caught:
         explain(Question(arch="s390", kernel="linux-6.12", block_size=128 * MIB))
-    assert str(caught.value) == "got 128M, expected a power of two of at least 256M"
+    assert str(caught.value) == "got 128M, expected a power of two from 256M to 2T"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,100 @@
+"""One table of what came with which release: it agrees with the profiles, and nothing else goes by version."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from tests.kernels import MAINLINE
+
+import memhotplug_drivers
+from memhotplug import Machine, features, manager
+from memhotplug.contracts import SizingRequest
+from memhotplug_profiles.releases import Release
+
+UNCHANGED = {"linux-6.1", "linux-6.12"}
+"""Profiles that change nothing: the long-term releases, which people name."""
+
+RULES = {
+    "auto_movable": "memory_groups",
+    "counts_poison": "counts_poison",
+    "force": "self_hosting_falls_back",
+    "split": "one_altmap_a_block",
+    "prepare_online": "prepare_online",
+    "offline_pages": "offline_pages",
+    "nopage_flag": "nopage_flag",
+}
+
+
+def _version(kernel: str) -> tuple[int, int]:
+    major, minor = kernel.removeprefix("linux-").split(".")
+    return int(major), int(minor)
+
+
+def _gates() -> set[tuple[int, int]]:
+    """Return every release with which a feature comes or goes, or a driver comes to an architecture."""
+    found = {version for one in features.FEATURES.values() for version in (one.since, one.until) if version}
+    for name in manager.names("drivers"):
+        found |= set((manager.driver_traits(name).arches or {}).values())
+    return found
+
+
+def test_every_gate_has_a_release_and_every_release_a_gate() -> None:
+    """Else a kernel would be played by a profile that gets something wrong, or one that differs from none."""
+    known = {_version(kernel) for kernel in MAINLINE}
+    oldest = min(known)
+    assert {gate for gate in _gates() if gate > oldest} <= known
+    assert known - _gates() == {_version(kernel) for kernel in UNCHANGED}
+
+
+@pytest.mark.parametrize("kernel", MAINLINE)
+def test_rules_of_profiles_agree_with_the_table(kernel: str) -> None:
+    """Each of a profile's own rules is a feature of the table."""
+    release = manager.choose("profiles", kernel).load()
+    assert isinstance(release, Release)
+    profile = release.kernel_profile()
+    assert {rule: getattr(release.rules, rule) for rule in RULES} == {
+        rule: profile.has(feature) for rule, feature in RULES.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("version", "holds"),
+    [((6, 7), False), ((6, 8), True), ((6, 18), True), ((6, 19), False), ((7, 0), False)],
+)
+def test_a_feature_holds_from_its_release_to_its_end(version: tuple[int, int], holds: bool) -> None:
+    """The first release has it, the last named has it no longer."""
+    assert features.has("prepare_online", version) is holds
+
+
+def test_everybody_is_answered_alike() -> None:
+    """The kernel, its profile, and the request for sizes."""
+    kernel = Machine.boot(arch="x86_64", kernel="linux-6.12", memory="1G").kernel
+    request = SizingRequest(version=(6, 12), memory=((0, 1 << 30),))
+    for feature in features.FEATURES:
+        assert kernel.has(feature) is kernel.profile.has(feature) is request.has(feature)
+    asked = SizingRequest(version=(6, 12), memory=(), asks=lambda feature: feature == "made_up")
+    assert asked.has("made_up")
+    assert not asked.has("memory_groups")
+
+
+def test_a_feature_that_does_not_exist_is_an_error() -> None:
+    """A misspelt question would be answered with no, for ever."""
+    with pytest.raises(ValueError, match="no feature 'memory_group'; did you mean 'memory_groups'"):
+        features.has("memory_group", (6, 12))
+
+
+def test_no_driver_and_no_architecture_goes_by_version() -> None:
+    """They ask for features: a number says nothing, and is forgotten when a release is added."""
+    drivers = Path(memhotplug_drivers.__file__).parent
+    modules = {candidate.target.partition(".")[0] for candidate in manager.candidates("arch")}
+    folders = [drivers, *(Path(__import__(module).__file__ or "").parent for module in sorted(modules))]
+    found = [
+        f"{path.name}: {line.strip()}"
+        for folder in folders
+        for path in sorted(folder.glob("*.py"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(r"version\s*(?:[<>]=?|==)|(?:[<>]=?|==)\s*(?:\w+\.)?version", line)
+    ]
+    assert found == []
