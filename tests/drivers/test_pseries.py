@@ -38,7 +38,7 @@ def _pin(machine: Machine, block: int) -> None:
     zone = state.zone_of(pfn)
     assert zone is not None
     zone.free.remove(pfn, pfn + 1)
-    state.allocations["slab"] = Allocation(name="slab", pages=ExtentSet.of((pfn, pfn + 1)))
+    state.allocations["slab"] = Allocation(owner="slab", pages=ExtentSet.of((pfn, pfn + 1)))
 
 
 @pytest.mark.parametrize("policy", ["offline", "online", "online_movable"])

@@ -39,7 +39,7 @@ def _pin(machine: Machine, pfn: int, **keys: bool) -> None:
     zone = state.zone_of(pfn)
     assert zone is not None
     zone.free.remove(pfn, pfn + 1)
-    state.allocations["user"] = Allocation(name="user", pages=ExtentSet.of((pfn, pfn + 1)), **keys)
+    state.allocations["user"] = Allocation(owner="user", pages=ExtentSet.of((pfn, pfn + 1)), **keys)
 
 
 def _removed(machine: Machine, events: Events) -> list[int]:

@@ -44,7 +44,7 @@ def _use(machine: Machine, pfn: int, *, movable: bool = False, pinned: bool = Fa
     zone = state.zone_of(pfn)
     assert zone is not None
     zone.free.remove(pfn, pfn + 1)
-    held = Allocation(name="user", movable=movable, pinned=pinned, pages=ExtentSet.of((pfn, pfn + 1)))
+    held = Allocation(owner="user", movable=movable, pinned=pinned, pages=ExtentSet.of((pfn, pfn + 1)))
     state.allocations["user"] = held
 
 

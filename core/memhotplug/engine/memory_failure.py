@@ -78,4 +78,4 @@ def _replace(kernel: Kernel, zone: Zone, held: Allocation, pfn: int, *, soft: bo
         if not len(starts):
             raise MemoryHotplugError(errno.ENOMEM, f"no page to move pfn {pfn:#x} of {held.name!r} to")
         pages.add_many(starts, ends)
-    kernel.state.allocations[held.name] = replace(held, pages=pages)
+    kernel.state.allocations[held.owner] = replace(held, pages=pages)

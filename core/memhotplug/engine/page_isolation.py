@@ -107,7 +107,7 @@ def _migrate_one(kernel: Kernel, zone: Zone, pages: ExtentSet, held: Allocation)
     kept.remove_many(inside.starts, inside.ends)
     kept.add_many(starts, ends)
     kept.add_many(left.starts, left.ends)
-    kernel.state.allocations[held.name] = replace(held, pages=kept)
+    kernel.state.allocations[held.owner] = replace(held, pages=kept)
     if left.total:
         _settle(zone, inside, left)
         raise MemoryHotplugError(

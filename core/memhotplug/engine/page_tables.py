@@ -14,11 +14,11 @@ from memhotplug.model.allocator import alloc_pages, free_pages
 from memhotplug.model.altmap import Altmap
 from memhotplug.model.extents import Array, ExtentSet
 from memhotplug.model.geometry import Geometry
-from memhotplug.model.state import Allocation, MachineState
+from memhotplug.model.state import Allocation, MachineState, Owner, Use
 
 __all__ = ["PageTables"]
 
-_BOOT_TABLES = "boot "  # windows whose table was made at boot, outside of the page allocator's books
+_SECTION_ROOTS = "mem_section"
 _MEM_SECTION_SIZE = 16  # bytes of a struct mem_section without page extensions
 
 
@@ -51,14 +51,14 @@ class PageTables:
             if int((high - low).sum()) < count << order:
                 free_pages(self.state, low, high)
                 raise MemoryHotplugError(errno.ENOMEM, f"no page for a page table ({kind}, order {order})")
-            self._own("page tables " + kind, low, high, order)
+            self._own(_owner(kind), low, high, order)
         else:
-            self.state.page_tables.setdefault(_BOOT_TABLES + kind, ExtentSet()).add_many(starts, ends)
+            self.state.boot_tables.setdefault(kind, ExtentSet()).add_many(starts, ends)
         have.add_many(starts, ends)
 
     def table_order(self, kind: str) -> int:
         """Return the order of the tables of one kind; 0 where the page allocator gave none yet."""
-        held = self.state.allocations.get("page tables " + kind)
+        held = self.state.allocations.get(_owner(kind))
         return held.order if held is not None else 0
 
     def ensure_section_roots(self, start_pfn: int, nr_pages: int, nid: int) -> None:
@@ -67,7 +67,7 @@ class PageTables:
         Models: mm/sparse.c:sparse_index_init(). Raises: MemoryHotplugError: ENOMEM.
         """
         per_root = self.geometry.page_size // _MEM_SECTION_SIZE * self.geometry.pages_per_section
-        self.ensure_tables("mem_section", start_pfn // per_root, -(-(start_pfn + nr_pages) // per_root), nid=nid)
+        self.ensure_tables(_SECTION_ROOTS, start_pfn // per_root, -(-(start_pfn + nr_pages) // per_root), nid=nid)
 
     def drop_tables(self, kind: str, first: int, end: int, *, order: int = 0) -> None:
         """Free the page tables of one kind in windows [first, end)."""
@@ -77,13 +77,13 @@ class PageTables:
         starts, ends = have.clip(first, end)
         have.remove_many(starts, ends)
         gone = ExtentSet(starts, ends)
-        boot = self.state.page_tables.get(_BOOT_TABLES + kind)
+        boot = self.state.boot_tables.get(kind)
         if boot is not None:
             gone.remove_many(boot.starts, boot.ends)
             boot.remove(first, end)
         count = gone.total << order
         if count:
-            self._disown("page tables " + kind, count)
+            self._disown(_owner(kind), count)
 
     def drop_unused_tables(
         self, kind: str, window: int, start_pfn: int, end_pfn: int, used: ExtentSet, *, order: int = 0
@@ -101,15 +101,15 @@ class PageTables:
         high -= high > low and used.intersects((high - 1) * window, high * window)
         self.drop_tables(kind, low, high, order=order)
 
-    def _own(self, name: str, starts: Array, ends: Array, order: int) -> None:
-        old = self.state.allocations.get(name)
+    def _own(self, owner: Owner, starts: Array, ends: Array, order: int) -> None:
+        old = self.state.allocations.get(owner)
         pages = old.pages.copy() if old else ExtentSet()
         pages.add_many(starts, ends)
-        self.state.allocations[name] = Allocation(name=name, order=order, kernel=True, pages=pages)
+        self.state.allocations[owner] = Allocation(owner=owner, order=order, pages=pages)
 
-    def _disown(self, name: str, count: int) -> None:
+    def _disown(self, owner: Owner, count: int) -> None:
         """Free the ``count`` youngest (highest) pages that an owner has; boot's own tables are not tracked."""
-        old = self.state.allocations.get(name)
+        old = self.state.allocations.get(owner)
         if old is None:
             return
         before = np.cumsum((old.pages.ends - old.pages.starts)[::-1]) - (old.pages.ends - old.pages.starts)[::-1]
@@ -119,4 +119,9 @@ class PageTables:
         pages = old.pages.copy()
         free_pages(self.state, starts[kept], old.pages.ends[kept])
         pages.remove_many(starts[kept], old.pages.ends[kept])
-        self.state.allocations[name] = Allocation(name=name, order=old.order, kernel=True, pages=pages)
+        self.state.allocations[owner] = Allocation(owner=owner, order=old.order, pages=pages)
+
+
+def _owner(kind: str) -> Owner:
+    """Return who holds the tables of one kind; the roots of mem_section are tables of no address space."""
+    return Owner(Use.SECTION_ROOTS) if kind == _SECTION_ROOTS else Owner(Use.PAGE_TABLES, kind)

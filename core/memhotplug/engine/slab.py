@@ -12,13 +12,13 @@ from dataclasses import replace
 
 from memhotplug.engine.kernel import Kernel
 from memhotplug.model.buddy import first_pages, largest_order
-from memhotplug.model.state import Allocation
+from memhotplug.model.state import Allocation, Owner, Use
 from memhotplug.model.zones import Zone, ZoneKind
 
 __all__ = ["SLAB", "give_up_slab", "slab_pages", "take_first_slab"]
 
-SLAB = "kernel: slab"
-"""Name of the allocation."""
+SLAB = Owner(Use.SLAB)
+"""Who holds the pages."""
 
 _SLAB_BYTES = 32 << 10  # PAGE_ALLOC_COSTLY_ORDER pages of 4 KiB, as most caches of a kernel take them
 
@@ -40,7 +40,7 @@ def take_first_slab(kernel: Kernel, zone: Zone) -> None:
     pages = min(kernel.geometry.pfn(_SLAB_BYTES) or 1, 1 << order)
     low, high = int(starts[0]), int(starts[0]) + pages
     zone.free.remove(low, high)
-    held = kernel.state.allocations.get(SLAB, Allocation(name=SLAB, kernel=True))
+    held = kernel.state.allocations.get(SLAB, Allocation(owner=SLAB))
     taken = held.pages.copy()
     taken.add(low, high)
     kernel.state.allocations[SLAB] = replace(held, pages=taken)

@@ -14,6 +14,7 @@ from memhotplug.errors import MemoryHotplugError
 from memhotplug.model.allocator import alloc_pages, free_pages
 from memhotplug.model.altmap import Altmap
 from memhotplug.model.extents import Array, ExtentSet, distinct
+from memhotplug.model.state import Owner, Use
 from memhotplug.model.vmemmap import MapRuns, Source
 
 __all__ = ["SparseVmemmap", "pair_runs"]
@@ -119,7 +120,7 @@ class SparseVmemmap(PageTables):
         made = tables[lacking][: int(np.searchsorted(places, len(pages)))]
         if len(made):
             own = pages[is_table[: len(pages)]]
-            self._own("page tables " + _PTE, own, own + 1, 0)
+            self._own(Owner(Use.PAGE_TABLES, _PTE), own, own + 1, 0)
             have.add_many(made, made + 1)
         leaves = _runs_of(pages[~is_table[: len(pages)]])
         runs = pair_runs(gaps.starts, gaps.ends, *leaves, per_page)

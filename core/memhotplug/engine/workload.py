@@ -53,7 +53,7 @@ def allocate(
         raise MemoryHotplugError(
             errno.ENOMEM, f"no memory for {name!r}: {format_size(size)} asked for, {had} to be had at order {order}"
         )
-    state.allocations[name] = Allocation(name=name, movable=movable, pinned=pinned, order=order, pages=pages)
+    state.allocations[name] = Allocation(owner=name, movable=movable, pinned=pinned, order=order, pages=pages)
     kernel.log("allocated", name=name, nr_pages=pages.total, order=order)
     return pages.total
 
@@ -91,7 +91,7 @@ def release(kernel: Kernel, name: str) -> None:
         MemoryHotplugError: ENOENT, there is no such workload.
     """
     held = kernel.state.allocations.get(name)
-    if held is None or held.kernel:
+    if held is None:
         raise MemoryHotplugError(errno.ENOENT, f"there is no workload {name!r}")
     del kernel.state.allocations[name]
     free_pages(kernel.state, held.pages.starts, held.pages.ends)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from types import MappingProxyType
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from memhotplug.model.blocks import BlockTable, OnlineType
 from memhotplug.model.extents import Array, ExtentSet
@@ -15,7 +16,7 @@ from memhotplug.model.vmemmap import VmemmapTable
 from memhotplug.model.zones import Node, Zone, ZoneKey, ZoneKind
 from memhotplug.units import round_up
 
-__all__ = ["Allocation", "Device", "MachineState", "ProfileState"]
+__all__ = ["Allocation", "Device", "MachineState", "Owner", "ProfileState", "Use"]
 
 
 class ProfileState(Protocol):
@@ -30,25 +31,64 @@ class ProfileState(Protocol):
         ...
 
 
+class Use(Enum):
+    """What the kernel itself holds pages for; the value is the word for messages."""
+
+    EARLY_BOOT = "early boot"
+    PAGE_TABLES = "page tables"
+    SECTION_ROOTS = "section roots"
+    BLOCK_DEVICES = "block devices"
+    SLAB = "slab"
+    RECORDED = "recorded"
+    GUEST = "recorded guest"
+
+
+class Owner(NamedTuple):
+    """A part of the kernel that holds pages; no workload can have its name.
+
+    Attributes:
+        use: what for.
+        name: which of several with that use, such as the level of the page tables.
+    """
+
+    use: Use
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.use.value} {self.name}".rstrip()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Allocation:
     """Pages that one owner holds.
 
     Attributes:
-        name: the owner: a workload of the scenario, or a part of the kernel.
+        owner: a workload by its name, or a part of the kernel.
         movable: whether migration may move the pages.
         pinned: whether a movable page is pinned, so that migration fails for now.
         order: order that the pages were allocated with.
-        kernel: whether the owner is the kernel itself rather than a workload.
         pages: the pfns; never changed in place.
     """
 
-    name: str
+    owner: str | Owner
     movable: bool = False
     pinned: bool = False
     order: int = 0
-    kernel: bool = False
     pages: ExtentSet = field(default_factory=ExtentSet)
+
+    @property
+    def name(self) -> str:
+        """The owner, for messages."""
+        return str(self.owner)
+
+    @property
+    def kernel(self) -> bool:
+        """Whether the owner is the kernel itself rather than a workload."""
+        return isinstance(self.owner, Owner)
+
+    def is_for(self, use: Use) -> bool:
+        """Return whether the kernel holds these pages for some use."""
+        return isinstance(self.owner, Owner) and self.owner.use is use
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,8 +178,10 @@ class MachineState:
         sections: pfns whose section has a memmap; ``early`` those since boot.
         vmemmap: what backs the memmap.
         resources: physical address space.
-        allocations: who holds allocated pages, by name; memmap pages are in ``vmemmap`` instead.
-        page_tables: by kind of table, which windows have one (in units of a window).
+        allocations: who holds allocated pages, by owner: a workload's name, or a part of the kernel; memmap pages
+            are in ``vmemmap`` instead.
+        page_tables: by kind of table, which windows have one (in units of a window); ``boot_tables`` those of
+            them that were made at boot, outside of the page allocator's books.
         driver_state: what drivers remember between operations, by driver; values are replaced, never changed.
         devices: by the index that the block table uses; a removed one has no ranges.
         reserved: boot pfns that never reached the page allocator, the boot memmap apart.
@@ -158,8 +200,8 @@ class MachineState:
     """
 
     __slots__ = (
-        "allocations", "auto_online", "blocks", "boot_pages", "devices", "driver_state", "early", "fail_allocation",
-        "failed_devices_stay", "geometry", "holes", "huge_pages",
+        "allocations", "auto_online", "blocks", "boot_pages", "boot_tables", "devices", "driver_state", "early",
+        "fail_allocation", "failed_devices_stay", "geometry", "holes", "huge_pages",
         "movable_shares_marks", "nodes", "page_tables", "poisoned", "profile", "reserved",
         "resources", "sections", "unbacked", "vmemmap", "withheld",
     )  # fmt: skip
@@ -172,8 +214,9 @@ class MachineState:
         self.early = ExtentSet()
         self.vmemmap = VmemmapTable(geometry.described_per_page)
         self.resources = ResourceTable()
-        self.allocations: dict[str, Allocation] = {}
+        self.allocations: dict[str | Owner, Allocation] = {}
         self.page_tables: dict[str, ExtentSet] = {}
+        self.boot_tables: dict[str, ExtentSet] = {}
         self.devices: list[Device] = []
         self.driver_state = DriverState()
         self.reserved = ExtentSet()
@@ -197,6 +240,7 @@ class MachineState:
         twin.nodes = {nid: node.copy() for nid, node in self.nodes.items()}
         twin.allocations = dict(self.allocations)
         twin.page_tables = {kind: windows.copy() for kind, windows in self.page_tables.items()}
+        twin.boot_tables = {kind: windows.copy() for kind, windows in self.boot_tables.items()}
         twin.devices = list(self.devices)
         twin.driver_state = self.driver_state.copy()
         for name in _COPIED:

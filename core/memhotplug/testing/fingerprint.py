@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ def page_tables(machine: Machine) -> dict[str, list[tuple[int, int]]]:
     return {
         kind: list(windows)
         for kind, windows in sorted(machine.kernel.state.page_tables.items())
-        if windows.total and not kind.startswith("boot ") and kind != "mem_section"
+        if windows.total and kind != "mem_section"
     }
 
 
@@ -36,12 +37,14 @@ def _plain(value: Any) -> object:
     """Return a value as lists, tuples and numbers; an object of which nothing is known as its class."""
     if value is None or isinstance(value, (bool, int, float, str, bytes)):
         return value
+    if isinstance(value, Enum):
+        return repr(value)
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, ExtentSet):
         return list(value)
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {key if isinstance(key, str) else repr(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if isinstance(value, (set, frozenset)):

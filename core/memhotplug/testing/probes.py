@@ -74,4 +74,4 @@ def shatter(machine: Machine, order: int) -> None:
         held.add_many(chunks, chunks + (1 << order))
         give_back(kernel.state, chunks + (1 << order), chunks + (2 << order))
         low, high = kernel.alloc(order + 1, 1 << 30, 0)
-    kernel.state.allocations["shattered"] = Allocation(name="shattered", order=order, pages=held)
+    kernel.state.allocations["shattered"] = Allocation(owner="shattered", order=order, pages=held)

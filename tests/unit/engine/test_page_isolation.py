@@ -28,7 +28,7 @@ def crowded(boot: Boot) -> Machine:
     taken.remove(low, low + 25600 // 2)
     taken.remove(2 * PAGES, 2 * PAGES + 25600 // 2)
     zone.free.remove_many(taken.starts, taken.ends)
-    machine.kernel.state.allocations["hog"] = Allocation(name="hog", movable=True, pages=taken)
+    machine.kernel.state.allocations["hog"] = Allocation(owner="hog", movable=True, pages=taken)
     return machine
 
 
@@ -54,7 +54,7 @@ def test_pages_of_a_movable_zone_go_anywhere(boot: Boot) -> None:
     movable = machine.kernel.state.zone((0, ZoneKind.MOVABLE))
     pages = ExtentSet.of((32 * PAGES + 64, 32 * PAGES + 1064))
     movable.free.remove_many(pages.starts, pages.ends)
-    machine.kernel.state.allocations["hog"] = Allocation(name="hog", movable=True, pages=pages)
+    machine.kernel.state.allocations["hog"] = Allocation(owner="hog", movable=True, pages=pages)
 
     machine.offline("dimm")
 
@@ -76,7 +76,7 @@ def test_an_offline_drains_the_lists_of_its_zone_whatever_comes_of_it(
     zone.pcp = ExtentSet.of(waiting)
     if pinned:
         zone.free.remove(5 * PAGES, 5 * PAGES + 1)
-        machine.kernel.state.allocations["x"] = Allocation(name="x", pages=ExtentSet.of((5 * PAGES, 5 * PAGES + 1)))
+        machine.kernel.state.allocations["x"] = Allocation(owner="x", pages=ExtentSet.of((5 * PAGES, 5 * PAGES + 1)))
     if pinned:
         assert refused(machine.offline, "block 5").name == "EBUSY"
     else:

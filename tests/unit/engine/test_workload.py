@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from memhotplug import Machine, MemoryHotplugError
+from memhotplug.contracts import PageFlag
 from memhotplug.model.buddy import free_by_order
 
 Boot = Callable[..., Machine]
@@ -93,3 +94,34 @@ def test_the_node_is_tried_first(boot: Boot, zone_of: ZoneOf) -> None:
     assert zone_of(machine, "DMA32", node=0)["free"] == before
     machine.allocate("more", "1G", node=1)
     assert zone_of(machine, "DMA32", node=0)["free"] < before
+
+
+@pytest.mark.parametrize("name", ["kernel", "recorded", "slab", "vmemmap-pmd", "mem_section", "early"])
+def test_a_workload_may_have_any_name(name: str) -> None:
+    """The kernel's own pages are told apart by what they are for, never by a name that a user may choose too."""
+    machine = Machine.boot(arch="x86_64", kernel="linux-6.12", memory="2G")
+    machine.add_memory(driver="acpi", size="1G", name="dimm")
+    before = machine.to_dict()["memmap"]
+    machine.allocate(name, "64M", zone="kernel")
+
+    assert machine.violations() == []
+    assert machine.to_dict()["memmap"] == before
+    pfn = int(machine.kernel.state.allocations[name].pages.starts[0])
+    assert not machine.page(pfn).flags & PageFlag.PGTABLE
+    machine.release(name)
+    assert machine.violations() == []
+    with pytest.raises(MemoryHotplugError) as caught:
+        machine.release(name)
+    assert str(caught.value) == f"ENOENT: there is no workload {name!r}"
+
+
+def test_section_roots_are_no_page_tables() -> None:
+    """mem_section roots are slab memory (mm/sparse.c:sparse_index_alloc()), and pages say so."""
+    machine = Machine.boot(arch="x86_64", kernel="linux-6.12", memory="2G")
+    machine.add_memory(driver="acpi", size="16G", name="dimm", address=str(64 << 30))
+    held = {str(held.owner): held for held in machine.kernel.state.allocations.values()}
+    roots = machine.page(int(held["section roots"].pages.starts[0]))
+    table = machine.page(int(held["page tables vmemmap-pmd"].pages.starts[0]))
+
+    assert not roots.flags & PageFlag.PGTABLE
+    assert table.flags & PageFlag.PGTABLE

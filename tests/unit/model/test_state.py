@@ -26,7 +26,7 @@ def full(make_state: Make) -> MachineState:
     starts = np.array([0])
     state.vmemmap.insert(MapRuns.make(starts, starts + 4 * BLOCK, starts + 100, 256, Source.BOOT))
     state.resources.request(Resource(start=0, end=(4 * BLOCK << 12) - 1, name=SYSTEM_RAM))
-    state.allocations["app"] = Allocation(name="app", pages=ExtentSet.of((10, 20)))
+    state.allocations["app"] = Allocation(owner="app", pages=ExtentSet.of((10, 20)))
     state.page_tables["pmd"] = ExtentSet.of((0, 3))
     state.devices.append(Device(name="dimm0", driver="acpi", ranges=((0, 4096), (8192, 4096))))
     return state
@@ -47,7 +47,7 @@ def test_nothing_done_to_a_copy_shows_in_the_original(make_state: Make) -> None:
         pages.add(BLOCK, 9 * BLOCK)
     twin.vmemmap.delete(np.array([0]), np.array([BLOCK]))
     twin.resources.release(0, 4096)
-    twin.allocations["other"] = Allocation(name="other")
+    twin.allocations["other"] = Allocation(owner="other")
     twin.page_tables["pmd"].add(9, 10)
     twin.page_tables["pte"] = ExtentSet.of((0, 1))
     twin.put_device(0, closed=True)

@@ -173,7 +173,7 @@ class Moves:
         if any(not held.kernel for held in kernel.state.allocations.values()):
             return
         half = format_size(kernel.geometry.memory_block_size // 2)
-        name = _fresh(_OWN_WORKLOAD, set(kernel.state.allocations))
+        name = _fresh(_OWN_WORKLOAD, {held.name for held in kernel.state.allocations.values()})
         yield _move("allocate", name=name, size=half, zone="kernel")
         yield _move("allocate", name=name, size=half, zone="movable")
         yield _move("allocate", name=name, size=half, zone="movable", pinned=True)

@@ -134,8 +134,8 @@ class _Form:
     def _allocations(self) -> object:
         found = []
         for held in self._state.allocations.values():
-            name = held.name if held.kernel else ""
-            found.append((name, held.movable, held.pinned, held.order, held.kernel, _runs(held.pages)))
+            owner = held.owner if held.kernel else ""
+            found.append((owner, held.movable, held.pinned, held.order, held.kernel, _runs(held.pages)))
         return sorted(found, key=repr)
 
     def _rest(self) -> object:
@@ -146,6 +146,7 @@ class _Form:
             [_runs(pages) for pages in (state.sections, state.withheld, state.unbacked, state.poisoned)],
             [(entry.start, entry.end, entry.name, entry.hotplugged) for entry in state.resources],
             sorted((kind, _runs(tables)) for kind, tables in state.page_tables.items()),
+            sorted((kind, _runs(tables)) for kind, tables in state.boot_tables.items()),
             _plain(state.driver_state, names),
             _plain(profile, names),
             int(state.auto_online),

@@ -9,7 +9,7 @@ from typing import Final
 from memhotplug.engine.views.document import memmap_totals
 from memhotplug.machine import Machine
 from memhotplug.model.extents import ExtentSet, intersect
-from memhotplug.model.state import MachineState
+from memhotplug.model.state import MachineState, Use
 from memhotplug.model.vmemmap import Source
 from memhotplug.model.zones import Zone
 
@@ -93,8 +93,8 @@ def _int(value: object) -> int:
 def _taken(state: MachineState) -> ExtentSet:
     """Return the managed pages that hot-added memory costs wherever they lie."""
     taken = state.vmemmap.backing_from(Source.ALLOCATOR).copy()
-    for name, held in state.allocations.items():
-        if name.startswith("page tables "):
+    for held in state.allocations.values():
+        if held.is_for(Use.PAGE_TABLES) or held.is_for(Use.SECTION_ROOTS):
             taken.add_many(held.pages.starts, held.pages.ends)
     return taken
 

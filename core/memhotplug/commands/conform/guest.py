@@ -16,19 +16,18 @@ import numpy as np
 from memhotplug.commands.conform.facts import Flags, StepFacts
 from memhotplug.commands.conform.vacate import vacate
 from memhotplug.contracts import PageFlag
-from memhotplug.engine.boot.recorded import KnownPages
+from memhotplug.engine.boot.recorded import RECORDED, RECORDED_MOVABLE, KnownPages
 from memhotplug.engine.memory_hotplug.add import device_blocks
 from memhotplug.engine.slab import give_up_slab
 from memhotplug.formats.snapshot import RecordedMachine, RecordedOp
 from memhotplug.machine import Machine
 from memhotplug.model.blocks import BlockState
 from memhotplug.model.extents import ExtentSet
-from memhotplug.model.state import Allocation
+from memhotplug.model.state import Allocation, Owner, Use
 from memhotplug.model.zones import Zone, ZoneKey, ZoneKind
 
 __all__ = ["Baseline", "Guest", "known_pages"]
 
-_GUEST = "recorded guest, block "
 _KINDS = tuple(ZoneKind)
 _HARD = int(PageFlag.SLAB | PageFlag.RESERVED)
 _SELF_HOSTED = int(PageFlag.OWNER_PRIVATE)
@@ -168,30 +167,30 @@ class Guest:
             starts, _ = zone.free.clip(*self._bounds(block))
             pages = ExtentSet(starts[-1:], starts[-1:] + 1)  # any page will do
         zone.free.remove_many(pages.starts, pages.ends)
-        name = f"{_GUEST}{block}"
-        machine.kernel.state.allocations[name] = Allocation(name=name, kernel=True, pages=pages)
+        owner = Owner(Use.GUEST, f"block {block}")
+        machine.kernel.state.allocations[owner] = Allocation(owner=owner, pages=pages)
 
     def _clear(self, machine: Machine, block: int) -> None:
         """Let the inferred pages of the boot kernel in a block migrate: the recording says that they can."""
         state = machine.kernel.state
         low, high = self._bounds(block)
-        old = state.allocations.get("recorded")
+        old = state.allocations.get(RECORDED)
         if old is None or not old.pages.intersects(low, high):
             return
         inside = ExtentSet(*old.pages.clip(low, high))
         rest = old.pages.copy()
         rest.remove(low, high)
-        state.allocations["recorded"] = replace(old, pages=rest)
-        known = state.allocations.get("recorded movable", Allocation(name="recorded movable", movable=True))
+        state.allocations[RECORDED] = replace(old, pages=rest)
+        known = state.allocations.get(RECORDED_MOVABLE, Allocation(owner=RECORDED_MOVABLE, movable=True))
         pages = known.pages.copy()
         pages.add_many(inside.starts, inside.ends)
-        state.allocations["recorded movable"] = replace(known, pages=pages)
+        state.allocations[RECORDED_MOVABLE] = replace(known, pages=pages)
 
     def dismiss(self, machine: Machine) -> None:
         """Take the guest's pages away again after the step."""
         state = machine.kernel.state
-        for name in [name for name in state.allocations if name.startswith(_GUEST)]:
-            held = state.allocations.pop(name)
+        for held in [held for held in state.allocations.values() if held.is_for(Use.GUEST)]:
+            del state.allocations[held.owner]
             zone = state.zone_of(int(held.pages.starts[0])) if held.pages.total else None
             if zone is not None:
                 zone.free.add_many(held.pages.starts, held.pages.ends)

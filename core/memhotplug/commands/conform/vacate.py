@@ -24,7 +24,7 @@ __all__ = ["vacate"]
 def vacate(kernel: Kernel, zone: Zone, low: int, high: int) -> None:
     """Move memmap and page tables out of [low, high) as far as the zone has room elsewhere."""
     _move_memmap(kernel, zone, low, high)
-    for name, held in list(kernel.state.allocations.items()):
+    for held in list(kernel.state.allocations.values()):
         inside = ExtentSet(*held.pages.clip(low, high))
         if not held.kernel or held.movable or not inside.total:
             continue
@@ -34,7 +34,7 @@ def vacate(kernel: Kernel, zone: Zone, low: int, high: int) -> None:
         pages = held.pages.copy()
         pages.remove(low, high)
         pages.add_many(*moved)
-        kernel.state.allocations[name] = replace(held, pages=pages)
+        kernel.state.allocations[held.owner] = replace(held, pages=pages)
         zone.free.add_many(inside.starts, inside.ends)
 
 

@@ -7,19 +7,19 @@ from typing import Final
 import numpy as np
 
 from memhotplug.commands.plan.question import Question
-from memhotplug.commands.plan.trial import Trial
+from memhotplug.commands.plan.trial import BLOCK_DEVICES, Trial
 from memhotplug.engine.boot.parameters import MEMMAP_ON_MEMORY
 from memhotplug.engine.views.document import memmap_totals
 from memhotplug.machine import Machine
 from memhotplug.model.blocks import BlockState
 from memhotplug.model.extents import ExtentSet
+from memhotplug.model.state import Owner, Use
 from memhotplug.model.vmemmap import MapRuns, Source
 from memhotplug.model.zones import ZoneKind
 
 __all__ = ["gigantic_pages", "memmap_cost", "removable_blocks", "uevents", "waste"]
 
 _GIGANTIC: Final = 1 << 30
-_TABLES: Final = "page tables "
 _LISTENER: Final = 256  # events that a listener with a small queue keeps
 
 
@@ -43,7 +43,7 @@ def memmap_cost(question: Question, trial: Trial) -> dict[str, object]:
         "fallback_pages": by_order.get(0, 0) if trial.fell_back else 0,
         "page_table_pages": sum(tables.values()),
         "page_tables": tables,
-        "block_object_pages": _held(trial, "block devices"),
+        "block_object_pages": _held(trial, BLOCK_DEVICES),
         "self_hosted_bytes": hosted * geometry.page_size,
         "allocated_bytes": taken * geometry.page_size,
         "by_zone": _by_zone(trial, runs),
@@ -107,18 +107,18 @@ def _by_zone(trial: Trial, runs: MapRuns) -> dict[str, int]:
 def _tables(trial: Trial) -> dict[str, int]:
     """Return the pages of new page tables: for the memmap's own mapping, for the direct map, and section roots."""
     found = {"vmemmap_pages": 0, "direct_map_pages": 0}
-    for name in trial.machine.kernel.state.allocations:
-        if name.startswith(_TABLES) and "mem_section" not in name:
-            key = "vmemmap_pages" if name.startswith(_TABLES + "vmemmap") else "direct_map_pages"
-            found[key] += _held(trial, name)
+    for owner in trial.machine.kernel.state.allocations:
+        if isinstance(owner, Owner) and owner.use is Use.PAGE_TABLES:
+            key = "vmemmap_pages" if owner.name.startswith("vmemmap") else "direct_map_pages"
+            found[key] += _held(trial, owner)
     return found
 
 
-def _held(trial: Trial, name: str) -> int:
+def _held(trial: Trial, owner: Owner) -> int:
     """Return by how many pages an owner's allocation grew."""
     counts = []
     for machine in (trial.before, trial.machine):
-        held = machine.kernel.state.allocations.get(name)
+        held = machine.kernel.state.allocations.get(owner)
         counts.append(held.pages.total if held is not None else 0)
     return counts[1] - counts[0]
 

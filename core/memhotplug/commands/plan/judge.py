@@ -9,7 +9,7 @@ from typing import Final
 from memhotplug.commands.plan.question import Question
 from memhotplug.commands.plan.search import Largest, usable_pages
 from memhotplug.commands.plan.sizes import exact_size
-from memhotplug.commands.plan.trial import NoPageLeftError, Trial, attempt, high_marks, movable_ratio
+from memhotplug.commands.plan.trial import NoPageLeftError, Trial, attempt, high_marks, largest_leaf, movable_ratio
 from memhotplug.machine import Machine
 from memhotplug.model.allocator import allocatable_chunks
 from memhotplug.model.zones import ZoneKind
@@ -84,9 +84,10 @@ def _risks(trial: Trial) -> tuple[Reason, ...]:
 
 
 def _fallback(trial: Trial) -> Reason:
-    zone = _roomiest(trial.before)
+    zone, kernel = _roomiest(trial.before), trial.machine.kernel
+    leaf = format_size(largest_leaf(kernel) * kernel.geometry.page_size)
     text = (
-        "no chunk of 2M is free for part of the memmap, which is mapped page by page instead; "
+        f"no chunk of {leaf} is free for part of the memmap, which is mapped page by page instead; "
         f"kernel zones keep {_size(trial.before, trial.kernel_lowest)} at the lowest point"
     )
     return Reason(rule="fallback", node=zone[0] if zone else None, zone=zone[1] if zone else None, text=text)

@@ -21,16 +21,27 @@ from memhotplug.errors import MemoryHotplugError
 from memhotplug.machine import Machine
 from memhotplug.model.blocks import BlockState, OnlineType
 from memhotplug.model.extents import Array, ExtentSet, merge
-from memhotplug.model.state import Allocation
+from memhotplug.model.state import Allocation, Owner, Use
+from memhotplug.model.vmemmap import Source
 from memhotplug.model.zones import Zone, ZoneKind
 
-__all__ = ["BLOCK_OBJECTS", "NoPageLeftError", "Trial", "attempt", "free_pages", "high_marks", "movable_ratio"]
+__all__ = [
+    "BLOCK_DEVICES",
+    "BLOCK_OBJECTS",
+    "NoPageLeftError",
+    "Trial",
+    "attempt",
+    "free_pages",
+    "high_marks",
+    "largest_leaf",
+    "movable_ratio",
+]
 
 BLOCK_OBJECTS: Final = 6 << 10
 """Bytes that the device, the sysfs attributes and the section usage of one new memory block take: 5.6 to 6.2 KiB
 by the recordings of Linux 6.12 (137 pages for 96 blocks, 11524 kB for 2048)."""
 
-_OBJECTS: Final = "block devices"
+BLOCK_DEVICES: Final = Owner(Use.BLOCK_DEVICES)
 _ONLINE_TYPES: Final = {
     "auto": OnlineType.ONLINE,
     "kernel": OnlineType.ONLINE_KERNEL,
@@ -154,7 +165,6 @@ def high_marks(machine: Machine) -> int:
 def attempt(machine: Machine, question: Question, sizes: Sequence[int] | None = None) -> Trial:
     """Play a question on a copy of a machine; ``sizes`` overrides the question's."""
     trial = machine.copy()
-    events = len(trial.kernel.events)
     lowest, kernel_lowest = [free_pages(machine)], [free_pages(machine, movable=False)]
     _online_along(trial.kernel, question)
     problem: MemoryHotplugError | None = None
@@ -171,11 +181,34 @@ def attempt(machine: Machine, question: Question, sizes: Sequence[int] | None = 
         problem = problem or _online(trial.kernel, f"plan{number}", question.online)
         if problem is not None:
             break
-    fell_back = any(event["event"] == "vmemmap_fallback" for event in trial.kernel.events[events:])
     return Trial(
-        before=machine, machine=trial, problem=problem, driver_result=verdict, fell_back=fell_back,
-        lowest=min(lowest), kernel_lowest=min(kernel_lowest),
+        before=machine, machine=trial, problem=problem, driver_result=verdict,
+        fell_back=_fell_back(machine.kernel, trial.kernel), lowest=min(lowest), kernel_lowest=min(kernel_lowest),
     )  # fmt: skip
+
+
+def largest_leaf(kernel: Kernel) -> int:
+    """Return the pages that the largest leaf of the machine's memmap maps: what is used where there is room."""
+    return int(kernel.state.vmemmap.runs.leaf.max(initial=1))
+
+
+def _fell_back(before: Kernel, after: Kernel) -> bool:
+    """Return whether smaller leaves than the largest map memmap that one of those could have.
+
+    The vmemmap itself says so: a window of the largest leaf got a smaller one at its first pfn, and its pages
+    from the page allocator. A window that had begun before goes on as it began, and so does what an altmap's
+    border cuts: neither is a fallback.
+    """
+    vmemmap, blocks = after.state.vmemmap, after.state.blocks
+    largest = largest_leaf(after)
+    small = vmemmap.runs[(vmemmap.runs.leaf < largest) & (vmemmap.runs.source == Source.ALLOCATOR)]
+    fresh = ExtentSet(*merge(small.start, small.end))
+    starts, ends = after.state.block_bounds(slice(None))
+    hosting = blocks.altmap_pages > 0
+    fresh.remove_many(starts[hosting], ends[hosting])
+    fresh.remove_many(before.state.vmemmap.mapped.starts, before.state.vmemmap.mapped.ends)
+    window = largest * vmemmap.described_per_page
+    return bool((-(-fresh.starts // window) * window < fresh.ends).any())
 
 
 def _online_along(kernel: Kernel, question: Question) -> None:
@@ -235,10 +268,10 @@ def _block_devices(kernel: Kernel, count: int) -> None:
     runs = kernel.alloc(0, pages, min(kernel.state.nodes))
     taken = ExtentSet(*merge(*runs))
     missing = pages - taken.total
-    old = kernel.state.allocations.get(_OBJECTS)
+    old = kernel.state.allocations.get(BLOCK_DEVICES)
     if old is not None:
         taken.add_many(old.pages.starts, old.pages.ends)
-    kernel.state.allocations[_OBJECTS] = Allocation(name=_OBJECTS, kernel=True, pages=taken)
+    kernel.state.allocations[BLOCK_DEVICES] = Allocation(owner=BLOCK_DEVICES, pages=taken)
     if missing:
         raise NoPageLeftError(
             errno.ENOMEM, f"{missing} of the {pages} pages for the sysfs objects of {count} memory blocks are missing"

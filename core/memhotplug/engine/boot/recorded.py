@@ -33,7 +33,7 @@ from memhotplug.model.buddy import chunk_runs, free_by_order
 from memhotplug.model.extents import EMPTY, Array, ExtentSet, merge
 from memhotplug.model.geometry import Geometry
 from memhotplug.model.resources import SYSTEM_RAM, Resource, ResourceTable
-from memhotplug.model.state import Allocation
+from memhotplug.model.state import Allocation, Owner, Use
 from memhotplug.model.vmemmap import MapRuns, Source
 from memhotplug.model.watermarks import small_marks
 from memhotplug.model.zones import Node, Zone, ZoneKind
@@ -42,7 +42,12 @@ from memhotplug.naming import read_machine
 if TYPE_CHECKING:
     from memhotplug.formats.scenario.models import MachineSpec
 
-__all__ = ["KnownPages", "kernel_from_machine", "kernel_from_snapshot"]
+__all__ = ["RECORDED", "RECORDED_MOVABLE", "KnownPages", "kernel_from_machine", "kernel_from_snapshot"]
+
+RECORDED = Owner(Use.RECORDED)
+"""Who holds the pages that were in use and do not migrate."""
+RECORDED_MOVABLE = Owner(Use.RECORDED, "movable")
+"""Who holds those that do."""
 
 _KINDS = {kind.label: kind for kind in ZoneKind}
 _STATES = {"online": BlockState.ONLINE, "offline": BlockState.OFFLINE, "going-offline": BlockState.ONLINE}
@@ -422,11 +427,11 @@ def _owners(kernel: Kernel, zone: Zone, used: ExtentSet, known: KnownPages | Non
     rest.remove_many(reserved.starts, reserved.ends)
     movable = ExtentSet(*known.movable.clip_many(*_runs(rest))) if known is not None else ExtentSet()
     rest.remove_many(*_runs(movable))
-    for name, part in (("recorded", rest), ("recorded movable", movable)):
-        old = state.allocations.get(name)
+    for owner, part in ((RECORDED, rest), (RECORDED_MOVABLE, movable)):
+        old = state.allocations.get(owner)
         pages = old.pages.copy() if old else ExtentSet()
         pages.add_many(*_runs(part))
-        state.allocations[name] = Allocation(name=name, movable=part is movable, kernel=True, pages=pages)
+        state.allocations[owner] = Allocation(owner=owner, movable=part is movable, pages=pages)
 
 
 def _runs(pages: ExtentSet) -> tuple[Array, Array]:
@@ -446,5 +451,5 @@ def _page_tables(kernel: Kernel) -> MapRuns:
             trial.plugins.call(
                 trial.plugins.arch, "create_mapping", kernel=trial, start_pfn=low, nr_pages=high - low, nid=nid
             )
-    kernel.state.page_tables = trial.state.page_tables
+    kernel.state.page_tables, kernel.state.boot_tables = trial.state.page_tables, trial.state.boot_tables
     return trial.state.vmemmap.runs

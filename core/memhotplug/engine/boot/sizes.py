@@ -25,7 +25,7 @@ from memhotplug.model.blocks import NO_ZONE, BlockState, OnlineType
 from memhotplug.model.extents import ExtentSet
 from memhotplug.model.geometry import Geometry
 from memhotplug.model.resources import SYSTEM_RAM, Resource
-from memhotplug.model.state import Allocation
+from memhotplug.model.state import Allocation, Owner, Use
 from memhotplug.model.vmemmap import Source
 from memhotplug.model.watermarks import setup_watermarks
 from memhotplug.model.zones import Node, ZoneKind
@@ -36,6 +36,7 @@ __all__ = ["DISTRO", "LEAN", "RESERVES", "BootConfig", "Reserve", "boot_kernel",
 _FIRMWARE = 1 << 20  # bytes below the first MiB that firmware keeps
 _IMAGE_OFFSET = 16 << 20  # where the kernel is loaded, from the start of memory
 
+_EARLY_BOOT = Owner(Use.EARLY_BOOT)
 _SMALLEST = 128 << 20
 
 
@@ -265,14 +266,14 @@ def _reserve(kernel: Kernel, ranges: Sequence[BootRange], reserve: Reserve) -> N
         if low == base:
             low, share = behind, share + reserve.early
         early.add(low, low + geometry.pfn(share))
-    state.allocations["kernel"] = Allocation(name="kernel", kernel=True, pages=early)
+    state.allocations[_EARLY_BOOT] = Allocation(owner=_EARLY_BOOT, pages=early)
 
 
 def _release_to_allocator(kernel: Kernel) -> None:
     """Give every zone its managed pages. Models: mm/memblock.c:memblock_free_all()."""
     state = kernel.state
     memmap = state.vmemmap.backing_from(Source.BOOT)
-    taken = state.allocations["kernel"].pages
+    taken = state.allocations[_EARLY_BOOT].pages
     for zone in state.zones():
         pages = zone.linked.copy()
         for kept_out in (state.reserved, memmap, state.holes):

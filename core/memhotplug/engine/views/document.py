@@ -10,6 +10,7 @@ from memhotplug.engine.views.invariants import violations
 from memhotplug.model.blocks import BlockState
 from memhotplug.model.buddy import free_by_order
 from memhotplug.model.resources import Resource
+from memhotplug.model.state import Use
 from memhotplug.model.vmemmap import Source
 from memhotplug.model.zones import ZoneKind
 
@@ -118,7 +119,6 @@ def memmap_totals(kernel: Kernel) -> dict[str, object]:
     runs = state.vmemmap.runs
     runs = runs[runs.source != Source.BOOT]
     pages = (runs.end - runs.start) // state.vmemmap.described_per_page
-    names = [name for name in state.allocations if name.startswith("page tables ") and "mem_section" not in name]
     by_node: dict[int, int] = {}
     starts, ends = state.block_bounds(slice(None))
     backing = state.vmemmap.backing(runs)
@@ -128,7 +128,9 @@ def memmap_totals(kernel: Kernel) -> dict[str, object]:
     return {
         "self_hosted_pages": int(pages[runs.source == Source.ALTMAP].sum()),
         "allocated_pages": int(pages[runs.source == Source.ALLOCATOR].sum()),
-        "page_table_pages": sum(state.allocations[name].pages.total for name in names),
+        "page_table_pages": sum(
+            held.pages.total for held in state.allocations.values() if held.is_for(Use.PAGE_TABLES)
+        ),
         "by_node": {str(nid): count for nid, count in by_node.items()},
     }
 

@@ -15,6 +15,7 @@ from memhotplug.contracts import PageFlag
 from memhotplug.model.blocks import BlockState
 from memhotplug.model.buddy import chunk_runs
 from memhotplug.model.extents import ExtentSet
+from memhotplug.model.state import Use
 from memhotplug.model.vmemmap import Source
 from memhotplug.model.zones import Zone
 
@@ -141,7 +142,7 @@ def _owners(kernel: Kernel, pages: PageArray, start_pfn: int, online: ExtentSet)
     for held in state.allocations.values():
         if held.movable:
             _mark(pages, start_pfn, held.pages, PageFlag.LRU | PageFlag.ANON, online)
-        elif held.name.startswith("page tables "):
+        elif held.is_for(Use.PAGE_TABLES):
             _mark(pages, start_pfn, held.pages, PageFlag.PGTABLE, online)
 
 

@@ -90,7 +90,7 @@ def test_a_refused_operation_has_to_leave_everything() -> None:
     pages = zone.free.copy()
     first = int(pages.starts[-1])
     zone.free.remove(first, first + 1)
-    state.allocations["lost"] = Allocation(name="lost")
+    state.allocations["lost"] = Allocation(owner="lost")
     (broken,) = broken_by("add", refusal, before, machine.kernel, ())
     assert broken.text == "I18: 1 free pages are missing after the failed operation, 0 of them hold page tables"
     assert broken_by("eject", refusal, before, machine.kernel, ()) == []

@@ -15,6 +15,7 @@ from memhotplug.commands.conform.vacate import vacate
 from memhotplug.engine.slab import give_up_slab
 from memhotplug.formats.snapshot import KPageFlags, RecordedOp, RecordedStep
 from memhotplug.model.extents import ExtentSet
+from memhotplug.model.state import Use
 from memhotplug.model.vmemmap import Source
 
 Boot = Callable[..., Machine]
@@ -93,7 +94,7 @@ def test_what_holds_a_block_online(case: str, boot: Boot) -> None:
     free = machine.kernel.state.total_managed()
 
     assert offline_errno(machine, guest) == errno
-    assert not [name for name in machine.kernel.state.allocations if name.startswith("recorded guest")]
+    assert not [held for held in machine.kernel.state.allocations.values() if held.is_for(Use.GUEST)]
     if errno is not None:
         assert machine.kernel.state.total_managed() == free
     assert machine.violations() == []

@@ -7,7 +7,7 @@ import pytest
 from memhotplug import Machine
 from memhotplug.commands.conform.vacate import vacate
 from memhotplug.model.extents import ExtentSet
-from memhotplug.model.state import Allocation
+from memhotplug.model.state import Allocation, Owner, Use
 from memhotplug.model.vmemmap import Source
 from memhotplug.model.zones import Zone, ZoneKind
 
@@ -37,14 +37,15 @@ def _put_page_table(machine: Machine, low: int, high: int) -> None:
     pfn = int(_zone(machine).free.clip(low, high)[0][0])
     _zone(machine).free.remove(pfn, pfn + 2)
     pages = ExtentSet.of((pfn, pfn + 2))
-    machine.kernel.state.allocations["page tables test"] = Allocation(name="page tables test", kernel=True, pages=pages)
+    owner = Owner(Use.PAGE_TABLES, "test")
+    machine.kernel.state.allocations[owner] = Allocation(owner=owner, pages=pages)
 
 
 def _books(machine: Machine) -> list[tuple[object, ...]]:
     """Return what must not change: counts of each zone, pages of each owner, memmap by source."""
     state = machine.kernel.state
     zones = [(zone.key, zone.present, zone.managed, zone.nr_free) for zone in state.zones()]
-    owners = [(name, held.pages.total) for name, held in sorted(state.allocations.items())]
+    owners = sorted((held.name, held.pages.total) for held in state.allocations.values())
     return [*zones, *owners, (state.vmemmap.backing_from(Source.ALLOCATOR).total, state.vmemmap.mapped.total)]
 
 
@@ -98,7 +99,7 @@ def test_where_there_is_no_room_pages_stay(machine: Machine) -> None:
     elsewhere = zone.free.copy()
     elsewhere.remove(low, high)
     zone.free = inside
-    machine.kernel.state.allocations["guest"] = Allocation(name="guest", pages=elsewhere)
+    machine.kernel.state.allocations["guest"] = Allocation(owner="guest", pages=elsewhere)
     before = _books(machine)
     held = _inside(machine, low, high)
 
