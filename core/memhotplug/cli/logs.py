@@ -48,6 +48,7 @@ class Log:
         if self._as_json:
             renderer = structlog.processors.JSONRenderer()
         else:
-            renderer = structlog.dev.ConsoleRenderer(colors=has_colour(sys.stderr), sort_keys=False, pad_event_to=0)
+            # By position: the keyword was pad_event up to structlog 25.4, and is pad_event_to since.
+            renderer = structlog.dev.ConsoleRenderer(0, colors=has_colour(sys.stderr), sort_keys=False)
         processors = [structlog.processors.add_log_level, renderer]
         return structlog.wrap_logger(structlog.PrintLogger(sys.stderr), processors=processors)

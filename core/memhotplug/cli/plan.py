@@ -36,10 +36,16 @@ Exit status:
   2  wrong usage or bad input
 """
 
+# Generic since click 8.4; the class itself is all that older ones have.
+if TYPE_CHECKING:
+    _IntType = click.ParamType[int]
+else:
+    _IntType = click.ParamType
+
 _EXITS: Final = {"fits": ExitCode.OK, "risky": ExitCode.RISKY, "does-not-fit": ExitCode.DOES_NOT_FIT}
 
 
-class Size(click.ParamType[int]):
+class Size(_IntType):
     """A size with a unit."""
 
     name = "size"

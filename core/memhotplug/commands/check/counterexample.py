@@ -12,6 +12,7 @@ import yaml
 
 from memhotplug.commands.check.laws import where_in_the_kernel
 from memhotplug.commands.check.search import Finding, Step
+from memhotplug.commands.run.files import write_text
 from memhotplug.formats.scenario import Scenario
 from memhotplug.formats.scenario.yamltree import MappingNode, Node, SequenceNode
 
@@ -34,13 +35,13 @@ def write_counterexamples(scenario: Scenario, findings: Sequence[Finding], folde
     """Write one scenario for each finding into a folder that exists; return their paths.
 
     Raises:
-        OSError: they cannot be written.
+        InputError: one cannot be written.
     """
     paths = []
     for number, finding in enumerate(findings):
         name = re.sub(r"[^A-Za-z0-9]+", "-", finding.broken.invariant).strip("-")
         path = folder / f"{number:02}-{name}.yaml"
-        path.write_text(_text(scenario, finding, folder), encoding="utf-8")
+        write_text(path, _text(scenario, finding, folder))
         paths.append(path)
     return paths
 
