@@ -9,6 +9,8 @@ from pathlib import Path
 
 from tests.packaging.conftest import ROOT, Installed
 
+import memhotplug
+
 TOP_LEVEL = {
     "memhotplug",
     "memhotplug_arm64",
@@ -98,8 +100,8 @@ def test_installed_command_runs_the_example(installed: Installed) -> None:
 
 
 def test_version_is_the_same_everywhere(installed: Installed) -> None:
-    """pyproject.toml, the package and the command agree."""
-    version = project()["version"]
+    """The source, the installed package, its metadata and the command agree."""
+    version = memhotplug.__version__
     assert installed.mhp("--version").stdout == f"mhp {version}\n"
     code = (
         "import importlib.metadata, memhotplug; print(memhotplug.__version__, importlib.metadata.version('memhotplug'))"

@@ -155,7 +155,9 @@ def _of_value(problem: click.ClickException) -> dict[str, str]:
 
 
 def _expected(problem: click.ClickException) -> str:
-    """Return click's sentence the way ours are: small letter, no full stop."""
+    """Return click's sentence the way ours are: small letter, no full stop, and the same with every click."""
+    if isinstance(problem, click.NoSuchOption):
+        return f"no such option {problem.option_name!r}"
     text = problem.message if _nearest(problem) else problem.format_message()
     text = text.rstrip(".")
     return text[:1].lower() + text[1:]

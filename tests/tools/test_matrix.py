@@ -1,0 +1,97 @@
+"""The matrix of Pythons and dependencies: what is declared, what is found, what is run."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+@pytest.fixture
+def matrix(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The tool as a module; it belongs to no package, since it runs without any environment."""
+    spec = importlib.util.spec_from_file_location("matrix_tool", ROOT / "tools" / "matrix.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "matrix_tool", module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_dependency_declares_a_minimum_and_no_more(matrix: ModuleType) -> None:
+    """The lowest cell installs exactly those of the package, and those of the tests."""
+    found = matrix.minimums(PROJECT, "test")
+    runtime = [requirement.replace(">=", "==") for requirement in PROJECT["dependencies"]]
+    assert found[: len(runtime)] == runtime
+    assert "pytest==8.2" in found
+    assert not any(name.startswith("types-") for name in found)
+
+
+@pytest.mark.parametrize("requirement", ["click", "click~=8.1", "click>=8.1,<9"])
+def test_a_dependency_without_a_minimum_is_refused(matrix: ModuleType, requirement: str) -> None:
+    """It could not be tested."""
+    project = {"dependencies": [requirement], "optional-dependencies": {"test": []}}
+    with pytest.raises(ValueError, match="declares no minimum"):
+        matrix.minimums(project, "test")
+
+
+def test_cells_begin_with_the_lowest_python_that_is_declared(matrix: ModuleType) -> None:
+    """And end with the newest; the minimums are for the lowest."""
+    assert [cell.name for cell in matrix.cells()] == ["3.11-lowest", "3.11", "3.12", "3.13", "3.14"]
+    assert PROJECT["requires-python"] == f">={matrix.PYTHONS[0]}"
+
+
+def test_an_interpreter_is_found_by_its_version(matrix: ModuleType) -> None:
+    """This one is; a version that nobody has is not."""
+    assert matrix.interpreter("{}.{}".format(*sys.version_info)) == sys.executable
+    assert matrix.interpreter("3.99") is None
+
+
+def test_a_cell_that_fails_fails_the_matrix(
+    matrix: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is not found is no failure, unless it was asked for by name."""
+    results = {"3.11-lowest": "passed", "3.11": "passed", "3.12": "not found", "3.13": "passed", "3.14": "not found"}
+    monkeypatch.setattr(matrix, "run", lambda cell, _arguments: results[cell.name])
+    assert matrix.main([]) == 0
+    assert capsys.readouterr().out.splitlines() == [f"{name:12} {result}" for name, result in results.items()]
+    assert matrix.main(["3.12"]) == 1
+    results["3.13"] = "failed"
+    assert matrix.main([]) == 1
+    assert matrix.main(["3.11"]) == 0
+    capsys.readouterr()
+    assert matrix.main(["--lowest"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["3.11-lowest  passed"]
+
+
+def test_arguments_behind_two_dashes_are_for_pytest(matrix: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any, the whole suite is run by two."""
+    asked: list[list[str]] = []
+
+    def run(_cell: object, arguments: list[str]) -> str:
+        asked.append(arguments)
+        return "passed"
+
+    monkeypatch.setattr(matrix, "run", run)
+    assert matrix.main(["3.11", "--", "tests/unit", "-x"]) == 0
+    assert matrix.main(["3.11"]) == 0
+    assert asked == [["tests/unit", "-x"], ["-q", "-n", "2"]]
+
+
+def test_an_unknown_cell_is_wrong_usage() -> None:
+    """The known ones are named."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "matrix.py"), "3.10"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "no cell is called '3.10' (there are: 3.11-lowest, 3.11, 3.12, 3.13, 3.14)" in done.stderr
