@@ -134,7 +134,7 @@ def _profile(release: str | None) -> str:
 def _geometry(plugins: Plugins, zones: Sequence[LoggedZone], page_size: int) -> Geometry:
     profile = profile_in(plugins)
     boot = sum(zone.pages["present"] for zone in zones if zone.name != "Movable") * page_size
-    request = SizingRequest(version=profile.version, memory=((0, boot),), page_size=page_size)
+    request = SizingRequest(version=profile.version, asks=profile.has, memory=((0, boot),), page_size=page_size)
     geometry: Geometry = plugins.ask(plugins.arch, "page_sizing", Geometry, request=request)
     return geometry
 

@@ -168,6 +168,7 @@ def _geometry(plugins: Plugins, machine: RecordedMachine, cmdline: str) -> Geome
     total = machine.mem_total or sum(zone.managed for zone in machine.zones) * machine.page_size
     request = SizingRequest(
         version=profile.version,
+        asks=profile.has,
         memory=((0, machine.boot_memory or total),),
         page_size=machine.page_size,
         cmdline=parse_cmdline(cmdline),
