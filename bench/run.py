@@ -1,7 +1,8 @@
 """Measure what the project promises to be fast, and print it as figures and ratios.
 
     python bench/run.py            everything, a few seconds
-    python bench/run.py life       one part: life, huge, start, conform, fragments
+    python bench/run.py life       one part: small, life, huge, start, conform, fragments
+    python bench/run.py --json     the small operations as one JSON object, a figure each
 
 Nothing here is asserted: how fast a machine is is not a property of the code. Each timing is the
 best of several runs in a fresh process.
@@ -185,7 +186,18 @@ def report_fragments() -> None:
             before = taken
 
 
+def report_small() -> None:
+    """Small operations and start-up in units of an interpreter's start, each with its goal."""
+    import small
+
+    found = small.measure(ROOT)
+    print(f"small operations, in CPU time over that of an interpreter's start ({found.pop('base') * 1e3:.0f} ms)")
+    for name, value in found.items():
+        print(f"  {name:<44} {value:8.3f}  goal {small.GOALS[name]:g}")
+
+
 PARTS = {
+    "small": report_small,
     "life": report_life,
     "fragments": report_fragments,
     "huge": report_huge,
@@ -199,6 +211,11 @@ def main(arguments: list[str]) -> None:
     if arguments[:1] == ["--life"]:
         nothing = arguments[1:] == ["nothing"]
         print(json.dumps({"peak_mb": peak_mb()} if nothing else life_cycle(*arguments[1:])))
+        return
+    if arguments == ["--json"]:
+        import small
+
+        print(json.dumps(small.measure(ROOT), indent=1))
         return
     for name in arguments or PARTS:
         PARTS[name]()
