@@ -4,10 +4,9 @@ Hooks bear the kernel's names where the kernel has the function. They get ranges
 pages, and are called by keyword. A refusal is a :class:`memhotplug.MemoryHotplugError` with the
 errno that the kernel would return; any other exception is reported as the plugin's fault.
 
-One plugin manager belongs to one machine and holds the chosen architecture, the profile, and the
-drivers in use. Architecture and profile hooks have one implementation each; driver hooks are
-called for one driver at a time; ``memory_notify`` is called for every plugin, in the order of
-their names.
+A machine uses the chosen architecture, the profile, and the drivers that it met so far.
+Architecture and profile hooks have one implementation each; driver hooks are called for one driver
+at a time; ``memory_notify`` is called for every plugin, in the order of their names.
 """
 
 from __future__ import annotations

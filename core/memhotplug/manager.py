@@ -1,8 +1,8 @@
 """Plugins: found, chosen, loaded and called, with the blame put where it belongs.
 
 Three steps that must not be confused: *discover* reads entry points and imports nothing; *load*
-imports one chosen plugin; *register* puts it into the plugin manager of one machine. A plugin that
-is broken but not chosen harms nobody.
+imports one chosen plugin into a plugin manager of its own, once for all machines; *register* lets one
+machine use it. A plugin that is broken but not chosen harms nobody.
 """
 
 from __future__ import annotations
@@ -111,11 +111,12 @@ class Candidate:
         Raises:
             PluginError: it cannot be imported, lacks a required hook, or has an unknown one.
         """
-        return _load(self)
+        return _managed(self).get_plugin(self.name)
 
 
 @functools.cache
-def _load(candidate: Candidate) -> object:
+def _managed(candidate: Candidate) -> pluggy.PluginManager:
+    """Import a candidate and return a manager of nothing else: all machines call its hooks through that one."""
     entry = EntryPoint(candidate.name, candidate.target, GROUPS[candidate.kind])
     try:
         with redirect_stdout(sys.stderr):
@@ -124,12 +125,12 @@ def _load(candidate: Candidate) -> object:
         raise
     except BaseException as problem:
         raise PluginError(str(candidate), f"cannot be loaded: {type(problem).__name__}: {problem}") from problem
-    _check_hooks(candidate, plugin)
-    return plugin
-
-
-def _check_hooks(candidate: Candidate, plugin: object) -> None:
     manager = _new_manager()
+    _register(manager, candidate, plugin)
+    return manager
+
+
+def _register(manager: pluggy.PluginManager, candidate: Candidate, plugin: object) -> None:
     try:
         manager.register(plugin, name=candidate.name)
         manager.check_pending()
@@ -249,7 +250,6 @@ class Plugins:
     """
 
     def __init__(self, arch: str, profile: str) -> None:
-        self._manager = _new_manager()
         self._candidates: dict[str, Candidate] = {}
         self._callers: dict[tuple[str, str], pluggy.HookCaller | None] = {}
         self._listeners: list[str] | None = None
@@ -263,9 +263,8 @@ class Plugins:
         if key not in self._candidates:
             with self.in_scope():
                 candidate = choose(kind, name)
-            self._manager.register(candidate.load(), name=key)
+            candidate.load()
             self._candidates[key] = candidate
-            self._callers.clear()
             self._listeners = None
         return key
 
@@ -313,10 +312,8 @@ class Plugins:
         known = self._callers.get((key, hook), self)
         if known is not self:
             return known  # type: ignore[return-value]  # narrowed by the sentinel
-        others = [plugin for name, plugin in self._manager.list_name_plugin() if name != key]
-        caller: pluggy.HookCaller | None = self._manager.subset_hook_caller(hook, remove_plugins=others)
-        if not caller.get_hookimpls():  # type: ignore[union-attr]
-            caller = None
+        found = getattr(_managed(self._candidates[key]).hook, hook, None)
+        caller = found if found is not None and found.get_hookimpls() else None
         self._callers[key, hook] = caller
         return caller
 
@@ -376,11 +373,10 @@ def ask_alone(candidate: Candidate, hook: str) -> object:
     Raises:
         PluginError: the plugin is broken.
     """
-    manager = _new_manager()
-    manager.register(candidate.load(), name=candidate.name)
+    hooks = _managed(candidate).hook
     try:
         with redirect_stdout(sys.stderr):
-            return getattr(manager.hook, hook)()
+            return getattr(hooks, hook)()
     except (KeyboardInterrupt, Interruption):
         raise
     except BaseException as problem:
