@@ -23,6 +23,7 @@ copy of it. Sizes need a unit.
 
 \b
   mhp plan --boot 256M --add 12G
+  mhp plan --boot 256M                     how much could be added?
   mhp plan --boot 1G --boot-profile distro --add 60G --online movable
   mhp plan --from sosreport.tar.xz --add 64G --driver acpi
   mhp plan --live --add 8G --json | jq .verdict
@@ -30,7 +31,7 @@ copy of it. Sizes need a unit.
 
 \b
 Exit status:
-  0  it fits
+  0  it fits, or nothing was to be added
   3  it fits with a named risk: fallbacks, low watermarks, too much movable memory
   4  it does not fit
   2  wrong usage or bad input
@@ -42,7 +43,19 @@ if TYPE_CHECKING:
 else:
     _IntType = click.ParamType
 
-_EXITS: Final = {"fits": ExitCode.OK, "risky": ExitCode.RISKY, "does-not-fit": ExitCode.DOES_NOT_FIT}
+_EXITS: Final = {None: ExitCode.OK, "fits": ExitCode.OK, "risky": ExitCode.RISKY, "does-not-fit": ExitCode.DOES_NOT_FIT}
+
+
+class Once(click.Command):
+    """A command that refuses an option that is given twice, unless it is made for that."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, and refuse what would be dropped in silence."""
+        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        for param in order:
+            if isinstance(param, click.Option) and not param.multiple and not param.is_flag and order.count(param) > 1:
+                raise click.UsageError(f"{param.opts[0]} is given twice; only one would count", ctx)
+        return super().parse_args(ctx, args)
 
 
 class Size(_IntType):
@@ -77,7 +90,7 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str | 
     return address
 
 
-@click.command(help=_HELP, short_help="Say whether a hot-add fits and what it costs.")
+@click.command(cls=Once, help=_HELP, short_help="Say whether a hot-add fits and what it costs.")
 @click.option("--boot", type=Size(), help="A fresh guest with that much boot memory.")
 @click.option(
     "--boot-profile", type=click.Choice(["lean", "distro"]), default="lean", show_default=True,
@@ -101,13 +114,15 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str | 
 )  # fmt: skip
 @click.option("--arch", help="The architecture; default x86_64, or as recorded.")
 @click.option("--kernel", help="Its release (6.12.3) or a profile, see mhp plugins; default as recorded.")
-@click.option("--cmdline", help="Its command line; default as recorded.")
+@click.option("--cmdline", multiple=True, help="Its command line, joined if repeated; default as recorded.")
 @click.option("--memory-block-size", type=Size(), help="With --boot: the memory block size.")
 @click.option("--page-size", type=Size(), help="With --boot: the page size.")
 @plugin_option
+@click.option("--brief", is_flag=True, help="Three lines at most: the verdict, why, and what would help.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(**options: Any) -> int:
     """Answer one question and return the exit status."""
+    options["cmdline"] = " ".join(options["cmdline"]) if options["cmdline"] else None
     question = _question(options)
     subject = _subject(options)
     question = _with_driver(question, subject)
@@ -120,14 +135,15 @@ def command(**options: Any) -> int:
 
         sys.stdout.write(render(document))
     else:
-        _print(document)
-    return _EXITS[str(document["verdict"])]
+        _print(document, brief=options["brief"])
+    return _EXITS[document["verdict"]]  # type: ignore[index]  # str or None
 
 
-def _print(document: dict[str, object]) -> None:
-    from memhotplug.commands.plan.text import answer_lines
+def _print(document: dict[str, object], *, brief: bool) -> None:
+    from memhotplug.commands.plan.text import answer_lines, brief_lines
 
-    for line in answer_lines(document, paint_for(sys.stdout)):
+    lines = brief_lines if brief else answer_lines
+    for line in lines(document, paint_for(sys.stdout)):
         print(line)
 
 
@@ -167,8 +183,6 @@ def _question(options: dict[str, Any]) -> Question:
         from memhotplug.commands.plan.sources import read_steps
 
         sizes += read_steps(options["steps"])
-    if not sizes:
-        raise click.UsageError("say what to add: --add SIZE, or --steps FILE")
     return Question(
         sizes=tuple(sizes), driver=options["driver"] or "", node=options["node"], address=options["address"],
         slots=options["slots"], online=options["online"],

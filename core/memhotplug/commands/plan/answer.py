@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from memhotplug.commands.plan.judge import Reason, judge, limit_of, verdict_of
 from memhotplug.commands.plan.policies import left_out, policies
 from memhotplug.commands.plan.question import Question, Subject
+from memhotplug.commands.plan.remedies import Remedy, remedies
 from memhotplug.commands.plan.rules_of_thumb import RuleOfThumb, rules_of_thumb
 from memhotplug.commands.plan.search import Largest, largest_add, safe_steps
 from memhotplug.commands.plan.trial import Trial, attempt, free_pages
@@ -19,6 +20,7 @@ from memhotplug.units import format_size
 
 __all__ = ["Answer", "answer", "check_question"]
 
+_MEMHP: Final = ("memhp_default_state",)
 _FLIP_STEP: Final = 128 << 20
 _FLIP_MOST: Final = 1 << 42
 
@@ -28,7 +30,7 @@ class Answer:
     """Everything that a plan says; sizes in bytes.
 
     Attributes:
-        verdict: ``fits``, ``risky`` or ``does-not-fit``.
+        verdict: ``fits``, ``risky`` or ``does-not-fit``; None if it was asked how much could be added.
         reason: what decided. risks: all of them, the decisive one first.
         trial: the attempt that was asked about.
         clean, with_fallback: the largest single adds; limit: what binds the clean one.
@@ -37,12 +39,13 @@ class Answer:
         rules: what rules of thumb would have said.
         flip_boot: for a fresh guest, the least boot memory with which it would fit, if it does not.
         flips_under: name of the other boot assumption, if the verdict is another under it. flips_to: that verdict.
+        remedies: what would make it fit, if it does not, each of them tried.
         assumptions: those of the machine, and those of this question.
     """
 
     subject: Subject
     question: Question
-    verdict: str
+    verdict: str | None
     reason: Reason
     risks: tuple[Reason, ...]
     trial: Trial
@@ -55,6 +58,7 @@ class Answer:
     flips_under: str | None
     flips_to: str | None
     flip_boot: int | None
+    remedies: tuple[Remedy, ...]
     assumptions: tuple[str, ...]
 
 
@@ -66,15 +70,38 @@ def answer(subject: Subject, question: Question) -> Answer:
     """
     machine = subject.boot()
     check_question(subject, machine, question)
+    if not question.sizes:
+        return _how_much(subject, machine, question)
+    return _answer(subject, machine, question)
+
+
+def _how_much(subject: Subject, machine: Machine, question: Question) -> Answer:
+    """Answer how much could be added: the largest add that leaves a living machine is what is played."""
+    block = machine.kernel.geometry.memory_block_size
+    one = replace(question, sizes=(block,))
+    clean = largest_add(machine, one, lambda tried: tried.safe)
+    found = _answer(subject, machine, replace(question, sizes=(clean.size or block,)))
+    return replace(
+        found, verdict=None, reason=found.limit, risks=(), steps=(clean.size,) if clean.size else (),
+        remedies=(), flips_under=None, flips_to=None, flip_boot=None,
+    )  # fmt: skip
+
+
+def _answer(subject: Subject, machine: Machine, question: Question) -> Answer:
     trial = attempt(machine, question)
     verdict, reason, risks = judge(question, trial)
-    clean = largest_add(machine, question, lambda tried: tried.clean, known=trial)
+    clean = largest_add(machine, question, lambda tried: tried.safe, known=trial)
     fallback = _with_fallback(machine, question, clean, trial)
     steps = safe_steps(machine, question, trial)
     geometry = machine.kernel.geometry
     present = sum(zone.present for zone in machine.kernel.state.zones()) * geometry.page_size
     free = free_pages(machine, movable=False) * geometry.page_size
     flips_under, flips_to = _flip(subject, question, verdict)
+    flip_boot = _flip_boot(subject, question, verdict)
+    tried = tuple(policies(subject, question, trial, clean, steps))
+    remedied: list[Remedy] = []
+    if verdict == "does-not-fit":
+        remedied = remedies(subject, machine, question, policies=tried, steps=steps, boot=flip_boot)
     return Answer(
         subject=subject,
         question=question,
@@ -86,7 +113,7 @@ def answer(subject: Subject, question: Question) -> Answer:
         with_fallback=fallback,
         limit=limit_of(question, clean),
         steps=steps,
-        policies=tuple(policies(subject, question, trial, clean, steps)),
+        policies=tried,
         rules=tuple(
             rules_of_thumb(
                 subject.boot_bytes or present, present, free, geometry.page_size // geometry.struct_page_size
@@ -94,7 +121,8 @@ def answer(subject: Subject, question: Question) -> Answer:
         ),
         flips_under=flips_under,
         flips_to=flips_to,
-        flip_boot=_flip_boot(subject, question, verdict),
+        flip_boot=flip_boot,
+        remedies=tuple(remedied),
         assumptions=(*subject.assumptions, *_warned(subject, machine), *_assumed(machine, question)),
     )
 
@@ -187,7 +215,35 @@ def _assumed(machine: Machine, question: Question) -> tuple[str, ...]:
         )
     elif question.traits.waits and question.online != "none":
         found.append(f"each chunk of {question.driver} is onlined before the next one is added, as the driver expects")
+    found += _unknown_parameters(machine)
+    found += _stays_offline(machine, question)
     untried = left_out(machine, question)
     if untried is not None:
         found.append(untried)
     return tuple(found)
+
+
+def _unknown_parameters(machine: Machine) -> list[str]:
+    """Return a sentence for each word of the command line that looks as if it were about hotplug, and is not."""
+    kernel = machine.kernel
+    known = set(kernel.profile.module_parameters(kernel))
+    found = []
+    for name in kernel.params:
+        module, _, own = name.rpartition(".")
+        if (module == "memory_hotplug" and own not in known) or (name.startswith("memhp_") and name not in _MEMHP):
+            found.append(
+                f"{name}= on the command line is none of {kernel.profile.name}'s parameters: it changes nothing"
+            )
+        elif name in known:
+            found.append(f"{name}= on the command line changes nothing: the parameter is called memory_hotplug.{name}=")
+    return found
+
+
+def _stays_offline(machine: Machine, question: Question) -> list[str]:
+    """Return who brings new blocks online, where neither the kernel nor the driver does."""
+    if machine.kernel.state.auto_online is not OnlineType.OFFLINE or question.traits.onlines:
+        return []
+    return [
+        "auto_online_blocks is offline: new blocks stay offline until user space writes to their state (a udev rule, "
+        "the distribution's own tool, chmem), or the kernel is told memhp_default_state="
+    ]

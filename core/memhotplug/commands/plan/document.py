@@ -7,6 +7,8 @@ from memhotplug.commands.plan.cost import gigantic_pages, memmap_cost, removable
 from memhotplug.commands.plan.policies import zones_gained
 from memhotplug.commands.plan.search import reach_of
 from memhotplug.commands.plan.trial import free_pages, movable_ratio
+from memhotplug.machine import Machine
+from memhotplug.model.zones import ZoneKind
 
 __all__ = ["to_document"]
 
@@ -47,6 +49,8 @@ def to_document(found: Answer) -> dict[str, object]:
         "flips_under": found.flips_under,
         "flips_to": found.flips_to,
         "fits_from_boot_bytes": found.flip_boot,
+        "remedies": [remedy.to_dict() for remedy in found.remedies],
+        "min_free_kbytes": {"before": _min_free(found.trial.before), "after": _min_free(trial.machine)},
         "driver_result": trial.driver_result,
         "warnings": [*waste(trial), *trial.machine.kernel.warnings[len(trial.before.kernel.warnings) :]],
         "assumptions": list(found.assumptions),
@@ -69,7 +73,7 @@ def _machine(found: Answer) -> dict[str, object]:
 def _question(found: Answer) -> dict[str, object]:
     asked = found.question
     return {
-        "sizes": list(asked.sizes),
+        "sizes": [] if found.verdict is None else list(asked.sizes),
         "driver": asked.driver,
         "node": asked.node,
         "address": asked.address,
@@ -103,10 +107,18 @@ def _zones(found: Answer) -> list[dict[str, object]]:
             "managed_bytes": zone.managed * page,
             "free_bytes": zone.nr_free * page,
             "min_bytes": zone.wmark[0] * page,
+            "low_bytes": zone.wmark[1] * page,
+            "high_bytes": zone.wmark[2] * page,
         }
         for zone in found.trial.machine.kernel.state.zones()
         if zone.present
     ]
+
+
+def _min_free(machine: Machine) -> int:
+    """Return what vm.min_free_kbytes is then: the min watermarks of the kernel zones."""
+    zones = (zone for zone in machine.kernel.state.zones() if zone.kind is not ZoneKind.MOVABLE)
+    return sum(zone.wmark[0] for zone in zones) * machine.kernel.geometry.page_size >> 10
 
 
 def _ratio(found: Answer) -> float | None:

@@ -6,12 +6,15 @@ import errno
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from memhotplug.commands.plan.question import Question
 from memhotplug.commands.plan.search import Largest, usable_pages
-from memhotplug.commands.plan.sizes import exact_size
+from memhotplug.commands.plan.sizes import exact_size, typed_size
 from memhotplug.commands.plan.trial import NoPageLeftError, Trial, attempt, high_marks, largest_leaf, movable_ratio
 from memhotplug.machine import Machine
 from memhotplug.model.allocator import allocatable_chunks
+from memhotplug.model.blocks import BlockState
 from memhotplug.model.zones import ZoneKind
 from memhotplug.units import format_size, round_up
 
@@ -58,6 +61,9 @@ def judge(question: Question, trial: Trial) -> tuple[str, Reason, tuple[Reason, 
         return "does-not-fit", Reason(rule="slots", text=text), ()
     if trial.problem is not None:
         return "does-not-fit", _refusal(question, trial), ()
+    elsewhere = _misplaced(question, trial)
+    if elsewhere is not None:
+        return "does-not-fit", elsewhere, ()
     risks = _risks(trial)
     if risks:
         return "risky", risks[0], risks
@@ -69,18 +75,35 @@ def limit_of(question: Question, largest: Largest) -> Reason:
     """Return why nothing larger than the largest add works."""
     blocked = largest.blocked
     if blocked is None:
-        text = f"no limit was met up to {format_size(largest.size)}, where the search ends"
+        text = f"no limit was met up to {typed_size(largest.size)}, where the search ends"
         return Reason(rule="capped", text=text)
     size = blocked.before.kernel.geometry.memory_block_size
     asked = Question(sizes=(largest.size + size,), driver=question.driver, node=question.node)
     if blocked.problem is not None:
         return _refusal(asked, blocked)
-    return _fallback(blocked)
+    return _fallback(blocked) if blocked.fell_back else _low(blocked) or _fallback(blocked)
 
 
 def _risks(trial: Trial) -> tuple[Reason, ...]:
     found = (_fallback(trial) if trial.fell_back else None, _low(trial), _unbalanced(trial))
     return tuple(risk for risk in found if risk is not None)
+
+
+def _misplaced(question: Question, trial: Trial) -> Reason | None:
+    """Return what is wrong with where the new blocks went, None if they went where they were asked to go."""
+    blocks = trial.machine.kernel.state.blocks
+    new = np.isin(blocks.id, trial.blocks)
+    online, movable = blocks.state[new] == BlockState.ONLINE, blocks.zone[new] == ZoneKind.MOVABLE
+    as_asked = {"movable": online & movable, "kernel": online & ~movable, "none": ~online}.get(question.online)
+    if as_asked is None or as_asked.all():
+        return None
+    label = trial.before.kernel.state.auto_online.label
+    who = (
+        f"{question.driver} onlines them itself" if question.traits.onlines else f"the kernel does so itself ({label})"
+    )
+    was = "are online" if question.online == "none" else f"are not online as {question.online} memory"
+    text = f"{int((~as_asked).sum())} of {len(as_asked)} new blocks {was}: {who}, before anybody else can"
+    return Reason(rule="onlining", text=text)
 
 
 def _fallback(trial: Trial) -> Reason:
@@ -154,7 +177,7 @@ def _legal(question: Question, machine: Machine) -> str:
         parts.append(f"the next legal address is {round_up(question.address, block):#x}")
     sizes = [size for size in question.sizes if size % block and not question.traits.own_unit]
     if sizes:
-        parts.append(f"the next legal size is {exact_size(round_up(sizes[0], block))}")
+        parts.append(f"the next legal size is {typed_size(round_up(sizes[0], block))}")
     return f"; {' and '.join(parts)} (memory blocks of {format_size(block)})" if parts else ""
 
 

@@ -40,7 +40,7 @@ def policies(
         found = steps if own else safe_steps(trial.before, asked, tried)
         largest = clean
         if question.traits.waits and not own:  # only there it depends on how blocks are onlined
-            largest = largest_add(trial.before, asked, lambda one: one.clean, known=tried)
+            largest = largest_add(trial.before, asked, lambda one: one.safe, known=tried)
         entry = _entry("online", way, asked, tried, largest, current=own)
         yield {**entry, "safe_steps": list(found)}
     automatic = _auto_movable(trial.before)
@@ -77,7 +77,7 @@ def _by_memmap(
         placed = totals["self_hosted_pages"] or totals["allocated_pages"]  # an add refused outright tells nothing
         largest = next((old[2] for old in known if placed and old[:2] == (totals, tried.problem is None)), None)
         if largest is None:
-            largest = largest_add(machine, question, lambda one: one.clean, known=tried)
+            largest = largest_add(machine, question, lambda one: one.safe, known=tried)
             known.append((totals, tried.problem is None, largest))
         yield _entry("memmap", name, question, tried, largest, current=own)
 

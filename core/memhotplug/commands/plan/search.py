@@ -49,7 +49,7 @@ def largest_add(
     if not question.traits.waits:
         question = replace(question, online="none")
     unit = machine.kernel.geometry.memory_block_size
-    most = max(reach_of(machine, question), question.total if known and known.clean else 0) // unit
+    most = max(reach_of(machine, question), question.total if known and works(known) else 0) // unit
     trials: dict[int, Trial] = {}
 
     def fits(count: int) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from memhotplug.commands.plan.bootline import crash_kernel, not_counted
 from memhotplug.commands.plan.question import Subject
+from memhotplug.commands.plan.sizes import typed_size
 from memhotplug.engine.boot.sizes import RESERVES, BootConfig, Reserve, boot_kernel
 from memhotplug.errors import InputError
 from memhotplug.machine import Machine
@@ -66,7 +67,7 @@ def from_boot(
     return Subject(
         boot=partial(boot, reserve, size), arch=arch, kernel=chosen,
         assumptions=tuple(_boot_assumptions(reserve, arch, None if kernel else chosen, cmdline, size)),
-        other=(other.name, partial(boot, other, size)), source=f"a fresh {format_size(size)} guest ({profile})",
+        other=(other.name, partial(boot, other, size)), source=f"a fresh {typed_size(size)} guest ({profile})",
         boot_bytes=size, resized=partial(boot, reserve),
     )  # fmt: skip
 

@@ -6,24 +6,34 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from memhotplug.commands.plan.sizes import MOST_STEPS, exact_size
+from memhotplug.commands.plan.sizes import MOST_STEPS, exact_size, typed_size
 from memhotplug.output.tables import HEAD, Paint, plain, table
 from memhotplug.units import format_size
 
-__all__ = ["answer_lines"]
+__all__ = ["answer_lines", "brief_lines"]
 
-_WIDTH: Final = 100
+_WIDTH: Final = 80
 _LABEL: Final = 15
 _VERDICTS: Final = {
     "fits": ("fits", "green"),
     "risky": ("fits, at a risk", "yellow"),
     "does-not-fit": ("does not fit", "red"),
 }
+_BRIEF: Final = 3
 
 
 def answer_lines(document: dict[str, Any], paint: Paint = plain) -> list[str]:
-    """Return the lines for what ``to_document()`` returned; prose wraps at 100 columns."""
+    """Return the lines for what ``to_document()`` returned; prose wraps at 80 columns."""
     return list(_lines(document, paint))
+
+
+def brief_lines(document: dict[str, Any], paint: Paint = plain) -> list[str]:
+    """Return three lines at most, however long: the verdict, why, and the best remedy that was tried."""
+    largest = document["largest_single_add"]
+    if document["verdict"] is None:
+        return [_how_much(document), f"limited by {largest['limit']['rule']}: {largest['limit']['text']}"]
+    remedy = [f"it would fit {document['remedies'][0]['text']}"] if document["remedies"] else []
+    return [_headline(document, paint), document["reason"]["text"], *remedy][:_BRIEF]
 
 
 def _lines(document: dict[str, Any], paint: Paint) -> Iterator[str]:
@@ -34,25 +44,42 @@ def _lines(document: dict[str, Any], paint: Paint) -> Iterator[str]:
     yield from _advice(document)
     yield ""
     yield paint("The same question under each policy", HEAD)
-    yield from _policies(document["policies"])
-    yield ""
-    yield paint("Rules of thumb for the same machine", HEAD)
-    yield from _rules(document["rules_of_thumb"])
+    nodes = len({zone["node"] for zone in document["zones"]})
+    yield from _policies(document["policies"], document["machine"]["page_size"], nodes)
     yield ""
     yield paint("Assumed", HEAD)
     for sentence in document["assumptions"]:
         yield from textwrap.wrap(sentence, _WIDTH, initial_indent="- ", subsequent_indent="  ")
+    yield ""
+    yield from _prose(_headline(document, plain) if document["verdict"] else _how_much(document))
 
 
-def _ticket(document: dict[str, Any], paint: Paint) -> Iterator[str]:
-    """Yield what belongs into a ticket: the question, the verdict and why, on as few lines as it takes."""
+def _headline(document: dict[str, Any], paint: Paint) -> str:
+    """Return question, machine and verdict in one sentence."""
     question, machine = document["question"], document["machine"]
     word, style = _VERDICTS[document["verdict"]]
     rule = "" if document["verdict"] == "fits" else f" ({document['reason']['rule']})"
     where = f"{machine['source']}, {machine['arch']}, {machine['kernel']}"
-    first, *others = _prose(f"{_sizes(question['sizes'])} by {question['driver']} on {where}: {word}{rule}")
-    yield first if others else first.replace(f": {word}", f": {paint(word, style)}")
-    yield from others
+    return f"{_sizes(question['sizes'])} by {question['driver']} on {where}: {paint(word, style)}{rule}"
+
+
+def _how_much(document: dict[str, Any]) -> str:
+    """Return how much could be added, in one sentence."""
+    question, machine, largest = document["question"], document["machine"], document["largest_single_add"]
+    least = "at least " if largest["capped"] else "up to "
+    much = least + typed_size(largest["clean_bytes"]) if largest["clean_bytes"] else "nothing"
+    return f"{machine['source']}, {machine['arch']}, {machine['kernel']}: {much} by {question['driver']} at once"
+
+
+def _ticket(document: dict[str, Any], paint: Paint) -> Iterator[str]:
+    """Yield what belongs into a ticket: the question, the verdict and why, on as few lines as it takes."""
+    if document["verdict"] is None:
+        yield from _prose(_how_much(document))
+        return
+    word, style = _VERDICTS[document["verdict"]]
+    *lines, last = _prose(_headline(document, plain))
+    yield from lines
+    yield last.replace(f": {word}", f": {paint(word, style)}")
     yield from _prose(document["reason"]["text"], indent="  ")
     for risk in document["risks"][1:]:
         yield from _prose(f"also {risk['rule']}: {risk['text']}", indent="  ")
@@ -64,7 +91,11 @@ def _ticket(document: dict[str, Any], paint: Paint) -> Iterator[str]:
         other, _ = _VERDICTS[document["flips_to"]]
         yield f"  Under the boot profile {document['flips_under']} the verdict is another one: {other}."
     if document["fits_from_boot_bytes"]:
-        yield f"  It would fit from {exact_size(document['fits_from_boot_bytes'])} of boot memory on."
+        yield f"  It would fit from {typed_size(document['fits_from_boot_bytes'])} of boot memory on."
+    others = [one for one in document["remedies"] if one["kind"] != "boot-memory"]
+    for remedy in others:
+        risk = "" if remedy["verdict"] == "fits" else ", at a risk"
+        yield from _prose(f"It would fit {remedy['text']}{risk}.", indent="  ")
 
 
 def _sizes(sizes: Sequence[int]) -> str:
@@ -75,7 +106,7 @@ def _sizes(sizes: Sequence[int]) -> str:
             parts[-1] = (parts[-1][0] + 1, size)
         else:
             parts.append((1, size))
-    return " + ".join(exact_size(size) if count == 1 else f"{count} x {exact_size(size)}" for count, size in parts)
+    return " + ".join(typed_size(size) if count == 1 else f"{count} x {typed_size(size)}" for count, size in parts)
 
 
 def _prose(text: str, indent: str = "") -> list[str]:
@@ -92,12 +123,15 @@ def _costs(document: dict[str, Any]) -> Iterator[str]:
     if memmap["fallback_pages"]:
         yield from _row("", f"{memmap['fallback_pages']} pages of it mapped one by one")
     tables = memmap["page_tables"]
-    yield from _row(
-        "besides",
-        f"page tables {_pages(memmap['page_table_pages'])} ({tables['vmemmap_pages']} memmap, "
-        f"{tables['direct_map_pages']} direct map), block devices {_pages(memmap['block_object_pages'])}",
-    )
-    for label, key in (("free memory", ""), ("kernel zones", "kernel_")):
+    extra = [f"sysfs and section objects of the new blocks {_pages(memmap['block_object_pages'])}"]
+    if memmap["page_table_pages"]:
+        parts = f"{tables['vmemmap_pages']} memmap, {tables['direct_map_pages']} direct map"
+        extra.append(f"page tables {_pages(memmap['page_table_pages'])} ({parts})")
+    yield from _row("besides", ", ".join(extra))
+    keys = [("free memory", "")]
+    if any(free[f"{name}_bytes"] != free[f"kernel_{name}_bytes"] for name in ("before", "lowest", "after")):
+        keys.append(("kernel zones", "kernel_"))
+    for label, key in keys:
         before, lowest, after = (exact_size(free[f"{key}{name}_bytes"]) for name in ("before", "lowest", "after"))
         yield from _row(label, f"{before} before, {lowest} at the lowest point, {after} after")
     names = ("requested", "added", "online", "usable")
@@ -167,19 +201,21 @@ def _also(document: dict[str, Any]) -> str:
 
 def _advice(document: dict[str, Any]) -> Iterator[str]:
     largest, steps = document["largest_single_add"], document["safe_steps"]
-    clean, more = exact_size(largest["clean_bytes"]), exact_size(largest["with_fallback_bytes"])
+    clean, more = typed_size(largest["clean_bytes"]), typed_size(largest["with_fallback_bytes"])
     if largest["capped"]:
         yield from _row("largest add", f"at least {clean}")
     elif clean == more:
         yield from _row("largest add", clean)
     else:
-        yield from _row("largest add", f"{clean}; {more} with fallbacks to single pages")
+        yield from _row("largest add", f"{clean}; {more} with failed allocations or no reserve left")
     yield from _row("limited by", f"{largest['limit']['rule']}: {largest['limit']['text']}")
     total, wanted = sum(steps), document["sizes"]["requested_bytes"]
     short = ""
     if total < wanted and steps:
-        short = f" = {exact_size(total)}, {_why_no_more(total, len(steps), largest['searched_bytes'])}"
+        told = f" = {typed_size(total)}" if len(steps) > 1 else ""
+        short = f"{told}, {_why_no_more(total, len(steps), largest['searched_bytes'])}"
     yield from _row("safe steps", (_sizes(steps) if steps else "none") + short)
+    yield from _row("rules of thumb", _rules(document["rules_of_thumb"]))
 
 
 def _why_no_more(total: int, steps: int, searched: int) -> str:
@@ -188,33 +224,41 @@ def _why_no_more(total: int, steps: int, searched: int) -> str:
     return "no further step is safe" if steps < MOST_STEPS else f"more than {MOST_STEPS} steps are not tried"
 
 
-def _policies(policies: Sequence[dict[str, Any]]) -> Iterator[str]:
-    header = ("POLICY", "VERDICT", "SELF-HOSTED", "ALLOCATED", "LOWEST", "USABLE", "LARGEST", "LANDS-IN")
+def _policies(policies: Sequence[dict[str, Any]], page: int, nodes: int) -> Iterator[str]:
+    header = ("POLICY", "VERDICT", "MEMMAP", "LOWEST", "USABLE", "LARGEST", "LANDS-IN")
     rows = []
     for policy in policies:
-        name = policy["name"] if policy["kind"] == "memmap" else f"online {policy['name']}"
+        name = policy["name"].removeprefix("memmap_") if policy["kind"] == "memmap" else f"online {policy['name']}"
         rows.append(
             (
                 name + ("*" if policy["current"] else ""),
                 policy["verdict"],
-                str(policy["memmap"]["self_hosted_pages"]),
-                str(policy["memmap"]["allocated_pages"]),
+                format_size(policy["memmap"]["allocated_pages"] * page),
                 format_size(policy["lowest_free_bytes"]),
                 format_size(policy["usable_bytes"]),
                 _largest(policy),
-                ", ".join(f"{zone} {format_size(size)}" for zone, size in policy["zones"].items()) or "-",
+                ", ".join(f"{_zone_name(zone, nodes)} {format_size(size)}" for zone, size in policy["zones"].items())
+                or "-",
             )
         )
     yield from table(header, rows, ("POLICY", "VERDICT", "LANDS-IN"))
-    yield "* as asked; memmap in pages; LOWEST: free in kernel zones; LARGEST: clean single add, + at least"
+    yield "* as asked; MEMMAP: taken from memory that is there; LOWEST: free in kernel"
+    yield "zones; LARGEST: single add that leaves them their high watermarks, + at least"
+
+
+def _zone_name(name: str, nodes: int) -> str:
+    """Return ``0 Normal`` as ``Normal``, or as ``Normal/0`` where there are several nodes."""
+    node, _, zone = name.partition(" ")
+    return zone if nodes == 1 else f"{zone}/{node}"
 
 
 def _largest(policy: dict[str, Any]) -> str:
     if policy["largest_clean_bytes"] is None:
         return "-"
-    return format_size(policy["largest_clean_bytes"]) + ("+" if policy["largest_clean_is_capped"] else "")
+    return typed_size(policy["largest_clean_bytes"]) + ("+" if policy["largest_clean_is_capped"] else "")
 
 
-def _rules(rules: Sequence[dict[str, Any]]) -> Iterator[str]:
-    rows = [(format_size(rule["allows_bytes"]), rule["name"], rule["source"], rule["kind"]) for rule in rules]
-    yield from table(("ALLOWS", "RULE", "SOURCE", "LIMITS"), rows, ("RULE", "SOURCE", "LIMITS"))
+def _rules(rules: Sequence[dict[str, Any]]) -> str:
+    """Return the most careful and the boldest rule of thumb; all of them are in the JSON object."""
+    least, most = rules[0], rules[-1]
+    return " to ".join(f"{format_size(one['allows_bytes'])} ({one['name']}, {one['source']})" for one in (least, most))

@@ -115,7 +115,12 @@ class Trial:
 
     @property
     def safe(self) -> bool:
-        """Whether besides the kernel zones kept what their high watermarks ask for."""
+        """Whether besides the kernel zones kept what their high watermarks ask for.
+
+        Below them kswapd finds no rest, and what a fresh guest has in memory cannot be reclaimed: whoever looks at
+        the new blocks (udev, lsmem) allocates, and guests that were filled further died ("System is deadlocked on
+        memory"). Guests of 256 MiB to 4 GiB took what this rule allows, and no GiB more.
+        """
         return self.clean and self.kernel_lowest >= high_marks(self.before)
 
 

@@ -30,7 +30,7 @@ def test_the_largest_add_is_the_recorded_one(row: int, tmp_path: Path, plan: Pla
 
 @pytest.mark.parametrize("row", range(len(capacity_table(MORE))))
 def test_no_other_boot_size_is_off_by_more_than_one_gib(row: int, tmp_path: Path, plan: Plan) -> None:
-    """384 MiB to 4 GiB; the boots that were probed differ from the recorded one by up to 6 MiB of free memory."""
+    """384 MiB to 4 GiB, and never above: the boots that were probed differ by up to 6 MiB of free memory."""
     recorded = capacity_table(MORE)[row]
     root = write_snapshot(tmp_path / "guest", recorded)
 
@@ -40,7 +40,7 @@ def test_no_other_boot_size_is_off_by_more_than_one_gib(row: int, tmp_path: Path
     if "capped_at_gib" in recorded:
         assert clean >= recorded["capped_at_gib"]
     else:
-        assert abs(clean - recorded["largest_clean_gib"]) <= 1
+        assert recorded["largest_clean_gib"] - 1 <= clean <= recorded["largest_clean_gib"]
 
 
 @pytest.mark.parametrize(("add", "status"), [("7G", 0), ("8G", 3), ("9G", 4), ("12G", 4)])

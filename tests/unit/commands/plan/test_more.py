@@ -1,0 +1,210 @@
+"""How much could be added, in brief, what would help, and answers that are typed back."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from tests.unit.commands.plan.conftest import Ask, Plan
+
+from memhotplug.commands.plan.question import Question
+from memhotplug.commands.plan.sizes import typed_size
+from memhotplug.commands.plan.sources import from_boot
+from memhotplug.commands.plan.trial import attempt
+from memhotplug.units import parse_size
+
+GIB = 1 << 30
+MIB = 1 << 20
+
+
+def _json(plan: Plan, *arguments: str) -> tuple[int, dict[str, Any]]:
+    status, out, _ = plan(*arguments, "--json")
+    return status, json.loads(out)
+
+
+# ---- how much ----
+
+
+@pytest.mark.parametrize("boot", ["256M", "1G", "4G"])
+def test_without_an_add_the_largest_one_is_the_answer(boot: str, plan: Plan) -> None:
+    """Verdict null, exit 0; what is answered fits, and one memory block more does not without a risk."""
+    status, document = _json(plan, "--boot", boot)
+    largest = document["largest_single_add"]["clean_bytes"]
+
+    assert (status, document["verdict"], document["question"]["sizes"], document["remedies"]) == (0, None, [], [])
+    assert document["reason"] == document["largest_single_add"]["limit"]
+    assert document["sizes"]["added_bytes"] == largest
+    assert plan("--boot", boot, "--add", typed_size(largest))[0] == 0
+    assert plan("--boot", boot, "--add", typed_size(largest + 128 * MIB))[0] in (3, 4)
+
+
+def test_how_much_in_words_first_and_last(plan: Plan) -> None:
+    """A size that can be typed, visible on a small terminal, and nothing that reads as a verdict."""
+    lines = plan("--boot", "256M")[1].splitlines()
+
+    assert lines[0] == lines[-1]
+    assert lines[0] == "a fresh 256M guest (lean), x86_64, linux-6.12: up to 12544M by acpi at once"
+    assert plan("--boot", "256M", "--add", "12544M")[0] == 0
+
+
+def test_how_much_may_be_nothing(plan: Plan) -> None:
+    """A driver that does not exist there adds nothing."""
+    status, out, _ = plan("--boot", "1G", "--driver", "sclp", "--brief")
+
+    assert status == 0
+    assert out.splitlines()[0] == "a fresh 1G guest (lean), x86_64, linux-6.12: nothing by sclp at once"
+
+
+# ---- in brief ----
+
+
+@pytest.mark.parametrize("arguments", [("--add", "12G"), ("--add", "15G"), ("--add", "8G", "--online", "movable"), ()])
+def test_brief_is_three_lines_at_most(arguments: tuple[str, ...], plan: Plan) -> None:
+    """The first is the verdict of the whole answer."""
+    status, out, _ = plan("--boot", "256M", *arguments, "--brief")
+    lines = out.splitlines()
+
+    assert 2 <= len(lines) <= 3
+    assert (status, lines[0]) == (plan("--boot", "256M", *arguments)[0], lines[0])
+
+
+def test_brief_ends_in_the_best_remedy(plan: Plan) -> None:
+    """Fits without a risk, and is the smallest change."""
+    assert plan("--boot", "256M", "--add", "15G", "--brief")[1].splitlines()[2] == (
+        "it would fit with memory_hotplug.memmap_on_memory=Y"
+    )
+
+
+# ---- remedies ----
+
+
+@pytest.mark.parametrize(("boot", "add"), [("256M", "15G"), ("1G", "128G"), ("512M", "60G")])
+def test_every_remedy_helps_when_it_is_typed(boot: str, add: str, plan: Plan) -> None:
+    """The verdict that is told is the one that comes out."""
+    status, document = _json(plan, "--boot", boot, "--add", add)
+    remedies = document["remedies"]
+
+    assert status == 4
+    assert {"parameter", "boot-memory"} <= {one["kind"] for one in remedies}
+    assert not any(left["verdict"] == "risky" and right["verdict"] == "fits" for left, right in pairwise(remedies))
+    for remedy in remedies:
+        value = remedy["value"]
+        adds = [part for size in value.split() for part in ("--add", size)]
+        arguments = {
+            "parameter": ["--boot", boot, "--add", add, "--cmdline", value],
+            "split": ["--boot", boot, *adds],
+            "driver": ["--boot", boot, "--add", add, "--driver", value],
+            "boot-memory": ["--boot", value, "--add", add],
+        }[remedy["kind"]]
+        assert plan(*arguments)[0] == {"fits": 0, "risky": 3}[remedy["verdict"]]
+
+
+def test_what_fits_needs_no_remedy(ask: Ask) -> None:
+    """Nor does what fits at a risk."""
+    assert ask(256 * MIB, 12 * GIB)["remedies"] == []
+    assert ask(GIB, 8 * GIB, online="movable")["remedies"] == []
+
+
+# ---- a living guest ----
+
+
+@pytest.mark.parametrize("boot", [256, 512, 1024, 3072])
+def test_the_largest_add_leaves_the_high_watermarks_alone(boot: int, ask: Ask) -> None:
+    """And is as large as that allows."""
+    size = ask(boot * MIB, GIB)["largest_single_add"]["clean_bytes"]
+    subject = from_boot(boot * MIB, arch="x86_64", kernel=None, profile="lean", cmdline="")
+    machine, question = subject.boot(), Question(sizes=(GIB,), driver="acpi", online="none")
+
+    assert attempt(machine, question, (size,)).safe
+    assert not attempt(machine, question, (size + 128 * MIB,)).safe
+
+
+# ---- onlining as asked ----
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (
+            "--online movable --cmdline memhp_default_state=online_kernel",
+            "8 of 8 new blocks are not online as movable memory: the kernel does so itself (online_kernel), "
+            "before anybody else can",
+        ),
+        (
+            "--online kernel --cmdline memhp_default_state=online_movable",
+            "8 of 8 new blocks are not online as kernel memory: the kernel does so itself (online_movable), "
+            "before anybody else can",
+        ),
+        (
+            "--online none --cmdline memhp_default_state=online",
+            "8 of 8 new blocks are online: the kernel does so itself (online), before anybody else can",
+        ),
+        (
+            "--online movable --arch powerpc",
+            "4 of 4 new blocks are not online as movable memory: pseries onlines them itself, before anybody else can",
+        ),
+    ],
+)
+def test_blocks_that_go_elsewhere_are_no_fit(arguments: str, text: str, plan: Plan) -> None:
+    """Whoever is quicker is named."""
+    status, document = _json(plan, "--boot", "4G", "--add", "1G", *arguments.split())
+
+    assert (status, document["reason"]["rule"]) == (4, "onlining")
+    assert document["reason"]["text"].partition(" of ")[2].partition(" new ")[2] == text.partition(" new ")[2]
+
+
+def test_blocks_that_go_where_they_were_asked_to_go_fit(plan: Plan) -> None:
+    """The kernel was quicker, and did the same."""
+    arguments = ("--boot", "4G", "--add", "1G", "--cmdline", "memhp_default_state=online_movable")
+
+    assert plan(*arguments, "--online", "movable")[0] == 0
+
+
+# ---- command lines and sizes ----
+
+
+def test_repeated_command_lines_are_joined(plan: Plan) -> None:
+    """None of them is dropped."""
+    lines = ("memory_hotplug.memmap_on_memory=1", "memhp_default_state=online_movable")
+    separate = [part for line in lines for part in ("--cmdline", line)]
+    question = ("--boot", "4G", "--add", "1G")
+
+    assert plan(*question, *separate)[1] == plan(*question, "--cmdline", " ".join(lines))[1]
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        (
+            "memory_hotplug.online_polcy=auto-movable",
+            "memory_hotplug.online_polcy= on the command line is none of linux-6.12's parameters: it changes nothing",
+        ),
+        ("memhp_default=online", "memhp_default= on the command line is none of linux-6.12's parameters: "
+         "it changes nothing"),
+        (
+            "online_policy=auto-movable",
+            "online_policy= on the command line changes nothing: the parameter is called memory_hotplug.online_policy=",
+        ),
+    ],
+)  # fmt: skip
+def test_parameters_that_mean_nothing_are_named(word: str, sentence: str, plan: Plan) -> None:
+    """Under the assumptions, with the whole name."""
+    assert sentence in _json(plan, "--boot", "1G", "--add", "1G", "--cmdline", word)[1]["assumptions"]
+    assert sentence not in _json(plan, "--boot", "1G", "--add", "1G")[1]["assumptions"]
+
+
+@pytest.mark.parametrize("size", [128 * MIB, 12544 * MIB, 8064 * MIB, 3 << 40, 250112 * MIB, 64 << 10, (1 << 40) + GIB])
+def test_a_size_that_is_an_answer_can_be_typed_back(size: int) -> None:
+    """Exact, whatever it is."""
+    assert parse_size(typed_size(size), bare=False) == size
+
+
+def test_watermarks_after_the_add_are_told(ask: Ask) -> None:
+    """Each zone's three, and vm.min_free_kbytes before and after: more kernel memory keeps more."""
+    document = ask(2 * GIB, 8 * GIB)
+    normal = next(zone for zone in document["zones"] if zone["zone"] == "Normal")
+
+    assert 0 < normal["min_bytes"] < normal["low_bytes"] < normal["high_bytes"]
+    assert document["min_free_kbytes"]["before"] < document["min_free_kbytes"]["after"]
