@@ -5,6 +5,7 @@ from __future__ import annotations
 from memhotplug.commands.plan.answer import Answer
 from memhotplug.commands.plan.cost import gigantic_pages, memmap_cost, removable_blocks, uevents, waste
 from memhotplug.commands.plan.policies import zones_gained
+from memhotplug.commands.plan.retry import ratio_for_all_movable, zone_that_gives
 from memhotplug.commands.plan.search import reach_of
 from memhotplug.commands.plan.trial import free_pages, movable_ratio
 from memhotplug.machine import Machine
@@ -51,6 +52,8 @@ def to_document(found: Answer) -> dict[str, object]:
         "fits_from_boot_bytes": found.flip_boot,
         "remedies": [remedy.to_dict() for remedy in found.remedies],
         "min_free_kbytes": {"before": _min_free(found.trial.before), "after": _min_free(trial.machine)},
+        "auto_movable_ratio": ratio_for_all_movable(trial.before, trial.added_bytes),
+        "failed_request": _failed(found),
         "driver_result": trial.driver_result,
         "warnings": [*waste(trial), *trial.machine.kernel.warnings[len(trial.before.kernel.warnings) :]],
         "assumptions": list(found.assumptions),
@@ -113,6 +116,18 @@ def _zones(found: Answer) -> list[dict[str, object]]:
         for zone in found.trial.machine.kernel.state.zones()
         if zone.present
     ]
+
+
+def _failed(found: Answer) -> dict[str, object] | None:
+    """Return what would become of the request that a kernel log reports, before and after the add."""
+    failed = found.subject.failed
+    if failed is None:
+        return None
+    before, after = (zone_that_gives(machine, failed) for machine in (found.trial.before, found.trial.machine))
+    return {
+        "order": failed.order, "movable": failed.movable, "text": failed.text,
+        "zone_before": before, "zone_after": after,
+    }  # fmt: skip
 
 
 def _min_free(machine: Machine) -> int:

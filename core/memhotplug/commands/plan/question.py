@@ -10,7 +10,7 @@ from memhotplug.contracts import DriverTraits
 from memhotplug.machine import Machine
 from memhotplug.manager import driver_traits
 
-__all__ = ["ONLINE_WAYS", "OnlineWay", "Question", "Subject"]
+__all__ = ["ONLINE_WAYS", "FailedRequest", "OnlineWay", "Question", "Subject"]
 
 OnlineWay = Literal["movable", "kernel", "auto", "none"]
 ONLINE_WAYS: Final[tuple[OnlineWay, ...]] = ("movable", "kernel", "auto", "none")
@@ -47,6 +47,15 @@ class Question:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FailedRequest:
+    """The request that a kernel log reports as failed: a chunk of 2**order pages, movable or not; text: its line."""
+
+    order: int
+    movable: bool
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Subject:
     """A machine to ask about.
 
@@ -59,6 +68,7 @@ class Subject:
         resized: boots a fresh guest with that much instead.
         other: the same question's machine under another assumption, by its name; for comparison only.
         possible_nodes: ids of the nodes that may come; empty if that is not known.
+        failed: the request that failed on it, if a kernel log tells.
         self_hosts: whether its kernel can place a memmap in the memory that it describes.
     """
 
@@ -72,3 +82,4 @@ class Subject:
     resized: Callable[[int], Machine] | None = None
     possible_nodes: tuple[int, ...] = ()
     self_hosts: bool = True
+    failed: FailedRequest | None = None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from memhotplug.commands.plan.bootline import crash_kernel, not_counted
-from memhotplug.commands.plan.question import Subject
+from memhotplug.commands.plan.question import FailedRequest, Subject
 from memhotplug.commands.plan.sizes import typed_size
 from memhotplug.engine.boot.sizes import RESERVES, BootConfig, Reserve, boot_kernel
 from memhotplug.errors import InputError
@@ -229,7 +229,11 @@ def from_oom_log(path: str, *, arch: str | None, kernel: str | None, cmdline: st
 
     which = resolve("arch", arch) if arch else None
     report = read_oom_log(path, arch=which)
-    return from_recorded(report.machine, arch=which, kernel=kernel, cmdline=cmdline, source=path)
+    subject = from_recorded(report.machine, arch=which, kernel=kernel, cmdline=cmdline, source=path)
+    if report.order is None or report.order < 0 or report.mode is None:
+        return subject
+    failed = FailedRequest(order=report.order, movable="MOVABLE" in report.mode, text=report.text or "")
+    return replace(subject, failed=failed)
 
 
 def read_steps(path: str) -> list[int]:

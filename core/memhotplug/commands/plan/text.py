@@ -137,6 +137,8 @@ def _costs(document: dict[str, Any]) -> Iterator[str]:
     names = ("requested", "added", "online", "usable")
     yield from _row("sizes", ", ".join(f"{exact_size(sizes[name + '_bytes'])} {name}" for name in names))
     yield from _row("lands in", _landed(document))
+    if document["failed_request"]:
+        yield from _row("failed request", _retried(document["failed_request"]))
     yield from _row("way back", _way_back(document["removable_blocks"]))
     yield from _row("also", _also(document))
 
@@ -177,6 +179,14 @@ def _landed(document: dict[str, Any]) -> str:
     ratio = document["movable_to_kernel"]
     balance = "no kernel zone" if ratio is None else f"Movable : kernel = {ratio:.2f} : 1"
     return f"{', '.join(gained) or 'nothing online'}; {balance}"
+
+
+def _retried(failed: dict[str, Any]) -> str:
+    words = [
+        f"served from {_place(zone)}" if zone else "fails" for zone in (failed["zone_before"], failed["zone_after"])
+    ]
+    kind = f"order {failed['order']}{', movable' if failed['movable'] else ''}"
+    return f"{kind}: {words[0]} before the add, {words[1]} after"
 
 
 def _way_back(back: dict[str, int]) -> str:

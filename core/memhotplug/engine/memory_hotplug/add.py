@@ -29,6 +29,10 @@ def hot_add(kernel: Kernel, request: AddRequest) -> str | None:
     absent = absence(kernel, request.driver)
     if absent is not None:
         raise absent
+    if request.size > 0:  # no driver gets to cut into pieces what can be nowhere
+        kernel.check_reach(
+            kernel.state.first_free_address() if request.address is None else request.address, request.size
+        )
     try:
         return _played(kernel, partial(_add, kernel, kernel.plugins.driver(request.driver), request))
     finally:

@@ -15,6 +15,7 @@ KEYS = [
     "schema", "verdict", "reason", "risks", "machine", "question", "memmap", "free", "largest_single_add", "safe_steps",
     "sizes", "zones", "movable_to_kernel", "removable_blocks", "gigantic_pages", "uevents", "policies",
     "rules_of_thumb", "flips_under", "flips_to", "fits_from_boot_bytes", "remedies", "min_free_kbytes",
+    "auto_movable_ratio", "failed_request",
     "driver_result", "warnings", "assumptions",
 ]  # fmt: skip
 REASON = ["rule", "node", "zone", "short_bytes", "text"]

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from tests.unit.commands.plan.conftest import Ask, Plan
+from tests.unit.commands.plan.conftest import CAPACITY, Ask, Plan
 
 from memhotplug.commands.plan.question import Question
 from memhotplug.commands.plan.sizes import typed_size
@@ -208,3 +208,40 @@ def test_watermarks_after_the_add_are_told(ask: Ask) -> None:
 
     assert 0 < normal["min_bytes"] < normal["low_bytes"] < normal["high_bytes"]
     assert document["min_free_kbytes"]["before"] < document["min_free_kbytes"]["after"]
+
+
+# ---- asked in public, answered by nobody ----
+
+
+@pytest.mark.parametrize(("boot", "add"), [("4G", "8G"), ("2G", "16G"), ("3G", "5G")])
+def test_the_ratio_that_is_told_is_the_smallest(boot: str, add: str, plan: Plan) -> None:
+    """One percent less, and some of it goes to a kernel zone."""
+    ratio = _json(plan, "--boot", boot, "--add", add)[1]["auto_movable_ratio"]
+    gained = {}
+    for tried in (ratio, ratio - 1):
+        line = f"memory_hotplug.online_policy=auto-movable memory_hotplug.auto_movable_ratio={tried}"
+        zones = _json(plan, "--boot", boot, "--add", add, "--cmdline", line)[1]["zones"]
+        gained[tried] = {zone["zone"] for zone in zones if zone["gained_bytes"]}
+
+    assert gained[ratio] == {"Movable"}
+    assert gained[ratio - 1] != {"Movable"}
+
+
+def test_a_request_that_failed_is_tried_again(plan: Plan) -> None:
+    """Order 9 for the kernel: a kernel zone that grew serves it, a Movable one does not."""
+    log = CAPACITY.parents[1] / "oomlogs" / "x86_64-6.12-256M-add-9G.log"
+    served = {}
+    for online in ("kernel", "movable"):
+        document = _json(plan, "--oom-log", str(log), "--add", "128M", "--online", online)[1]
+        served[online] = document["failed_request"]
+
+    assert (served["kernel"]["order"], served["kernel"]["movable"]) == (9, False)
+    assert [(one["zone_before"], one["zone_after"]) for one in served.values()] == [(None, "0 Normal"), (None, None)]
+
+
+@pytest.mark.parametrize("driver", ["acpi", "virtio_mem", "dax", "hv_balloon", "xen"])
+def test_what_can_be_nowhere_is_refused_at_once(driver: str, plan: Plan) -> None:
+    """No driver cuts 4 PiB into pieces first."""
+    status, document = _json(plan, "--boot", "4G", "--add", "4P", "--driver", driver)
+
+    assert (status, document["reason"]["rule"], document["sizes"]["added_bytes"]) == (4, "address-space", 0)
