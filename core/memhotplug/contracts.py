@@ -293,9 +293,11 @@ class PageFlag(IntFlag):
     LRU = 1 << 5
     SLAB = 1 << 7
     BUDDY = 1 << 10
+    MMAP = 1 << 11
     ANON = 1 << 12
     HWPOISON = 1 << 19
     NOPAGE = 1 << 20
+    THP = 1 << 22
     OFFLINE = 1 << 23
     PGTABLE = 1 << 26
     RESERVED = 1 << 32

@@ -8,7 +8,7 @@ flags recorded *before* the step.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,19 +17,23 @@ from memhotplug.commands.conform.facts import Flags, StepFacts
 from memhotplug.commands.conform.vacate import vacate
 from memhotplug.contracts import PageFlag
 from memhotplug.engine.boot.recorded import RECORDED, RECORDED_MOVABLE, KnownPages
+from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.add import device_blocks
-from memhotplug.engine.slab import give_up_slab
+from memhotplug.engine.slab import SLAB, give_up_slab
 from memhotplug.formats.snapshot import RecordedMachine, RecordedOp
 from memhotplug.machine import Machine
+from memhotplug.model.allocator import allocatable_chunks
 from memhotplug.model.blocks import BlockState
-from memhotplug.model.extents import ExtentSet
+from memhotplug.model.extents import Array, ExtentSet, merge
 from memhotplug.model.state import Allocation, Owner, Use
+from memhotplug.model.vmemmap import Source
 from memhotplug.model.zones import Zone, ZoneKey, ZoneKind
 
 __all__ = ["Baseline", "Guest", "known_pages"]
 
 _KINDS = tuple(ZoneKind)
 _HARD = int(PageFlag.SLAB | PageFlag.RESERVED)
+_EDGE = 1024  # pages that a CPU's lists keep at most
 _SELF_HOSTED = int(PageFlag.OWNER_PRIVATE)
 _STATE_FILE = re.compile(r"/?sys/devices/system/memory/memory(\d{1,9})/(state|online)")
 
@@ -129,9 +133,18 @@ class Guest:
             block: (node, _KINDS[kind]) for block, state, node, kind in rows if state == BlockState.ONLINE and kind >= 0
         }
 
-    def settle(self, machine: Machine, op: RecordedOp) -> None:
-        """Put what the guest holds into the blocks that an operation may take offline."""
-        for block in _endangered(machine, op):
+    def settle(self, machine: Machine, op: RecordedOp) -> bool:
+        """Put what the guest holds into the blocks that an operation may take offline.
+
+        Returns:
+            Whether page flags that were recorded before the step had a say in it.
+        """
+        told = False
+        if op.kind == "resize":
+            return told  # the device itself knows what it can take back
+        endangered = _endangered(machine, op)
+        leaving = self._extents(endangered)
+        for block in endangered:
             key = self._online.get(block)
             if key is None:
                 continue
@@ -143,8 +156,74 @@ class Guest:
             if held.total:
                 self._hold(machine, block, zone, held)
             else:
-                vacate(machine.kernel, zone, *self._bounds(block))
+                vacate(machine.kernel, zone, *self._bounds(block), leaving)
             self._clear(machine, block)
+            told = told or self._covers(block)
+        return told
+
+    def _covers(self, block: int) -> bool:
+        return self._facts.flags is not None and self._facts.flags.covered.contains(*self._bounds(block))
+
+    def undetermined(self, machine: Machine, op: RecordedOp) -> tuple[int, ...]:
+        """Return the blocks of an operation of which nobody can say whether they may go offline.
+
+        They came online after the last flags that were recorded, and their kernel zone holds memmap that was
+        allocated: where in the zone it lies is not the model's to know. A block with the first slab stays anyhow.
+        Or they are Movable, and there is just about as much room as their pages need. Or a device shrinks that has the
+        first slab: how many more lie in its block is the guest's own.
+        """
+        kernel, found = machine.kernel, []
+        memmap = kernel.state.vmemmap.backing_from(Source.ALLOCATOR)
+        slab = kernel.state.allocations.get(SLAB)
+        for block in _endangered(machine, op):
+            key, bounds = self._online.get(block), self._bounds(block)
+            if op.kind == "resize":
+                if slab is not None and slab.pages.intersects(*bounds):
+                    found.append(block)
+                continue
+            if key is None:
+                continue
+            if key[1] is ZoneKind.MOVABLE:
+                if self._at_the_edge(kernel, *bounds, key):
+                    found.append(block)
+                continue
+            if block not in self._unseen:
+                continue
+            if slab is not None and slab.pages.intersects(*bounds):
+                continue
+            if memmap.covered_many(*_runs(kernel.state.zone(key).linked)).sum():
+                found.append(block)
+        return tuple(found)
+
+    @staticmethod
+    def _at_the_edge(kernel: Kernel, low: int, high: int, key: ZoneKey) -> bool:
+        """Return whether what has to move out of a Movable block finds just about as much room as it needs.
+
+        Pages on per-cpu lists count for no watermark and serve one type of request each: which they are
+        decides then, and is not recorded.
+        """
+        state = kernel.state
+        need = sum(int(held.pages.covered(low, high)) for held in state.allocations.values() if held.movable)
+        if not need:
+            return False
+        inside = state.zone(key).free.covered(low, high)
+        zones = state.zonelist(key[0], ZoneKind.MOVABLE)
+        room = sum(max(allocatable_chunks(zone, 0, ZoneKind.MOVABLE, 0), 0) for zone in zones) - inside
+        return abs(room - need) < _EDGE
+
+    def go_by(self, machine: Machine, blocks: tuple[int, ...], busy: Container[int]) -> None:
+        """Put allocated memmap where the recorded outcome says that it lay, of blocks that are undetermined."""
+        leaving = self._extents([block for block in blocks if block not in busy])
+        for block in blocks:
+            zone, bounds = machine.kernel.state.zone(self._online[block]), self._bounds(block)
+            if block in busy:
+                self._hold(machine, block, zone, ExtentSet.of(bounds), one=True)
+            else:
+                vacate(machine.kernel, zone, *bounds, leaving)
+
+    def _extents(self, blocks: Iterable[int]) -> ExtentSet:
+        ids = np.array(sorted(blocks), dtype=np.int64)
+        return ExtentSet(*merge(ids * self._baseline.pages_per_block, (ids + 1) * self._baseline.pages_per_block))
 
     def _bounds(self, block: int) -> tuple[int, int]:
         return block * self._baseline.pages_per_block, (block + 1) * self._baseline.pages_per_block
@@ -161,14 +240,29 @@ class Guest:
             held.add_many(bare.starts, bare.ends)
         return held
 
-    def _hold(self, machine: Machine, block: int, zone: Zone, held: ExtentSet) -> None:
+    def _hold(self, machine: Machine, block: int, zone: Zone, held: ExtentSet, *, one: bool = False) -> None:
         pages = ExtentSet(*zone.free.clip_many(held.starts, held.ends))
-        if not pages.total:
+        if one or not pages.total:
             starts, _ = zone.free.clip(*self._bounds(block))
             pages = ExtentSet(starts[-1:], starts[-1:] + 1)  # any page will do
+            if not pages.total:
+                pages = self._taken_from_a_process(machine, block)
         zone.free.remove_many(pages.starts, pages.ends)
         owner = Owner(Use.GUEST, f"block {block}")
-        machine.kernel.state.allocations[owner] = Allocation(owner=owner, pages=pages)
+        pinned = one and zone.kind is ZoneKind.MOVABLE  # the others move away, as they do in the kernel
+        machine.kernel.state.allocations[owner] = Allocation(owner=owner, pages=pages, movable=pinned, pinned=pinned)
+
+    def _taken_from_a_process(self, machine: Machine, block: int) -> ExtentSet:
+        """Take one page of a block that is full from whoever has it."""
+        allocations = machine.kernel.state.allocations
+        for name, held in list(allocations.items()):
+            starts, _ = held.pages.clip(*self._bounds(block))
+            if held.movable and len(starts):
+                rest = held.pages.copy()
+                rest.remove(int(starts[-1]), int(starts[-1]) + 1)
+                allocations[name] = replace(held, pages=rest)
+                return ExtentSet(starts[-1:], starts[-1:] + 1)
+        return ExtentSet()
 
     def _clear(self, machine: Machine, block: int) -> None:
         """Let the inferred pages of the boot kernel in a block migrate: the recording says that they can."""
@@ -195,20 +289,28 @@ class Guest:
             if zone is not None:
                 zone.free.add_many(held.pages.starts, held.pages.ends)
 
-    def observe(self, machine: Machine, facts: StepFacts) -> None:
-        """Learn what a step has shown, after it has been replayed: input for later steps."""
+    def observe(self, machine: Machine, facts: StepFacts, *, read: bool = True) -> None:
+        """Learn what a step has shown, after it has been replayed: input for later steps.
+
+        Args:
+            read: whether what was recorded of the step may be read at all.
+        """
         online = self._online_blocks(machine)
         fresh = [block for block in (*facts.op.blocks, *online) if block in online and block not in self._online]
         self._online = online
         self._unseen = {block for block in (*self._unseen, *fresh) if block in online}
-        if facts.flags is not None:
+        if read and facts.flags is not None:
             self._facts = facts
             self._unseen = set()
 
 
+def _runs(pages: ExtentSet) -> tuple[Array, Array]:
+    return pages.starts, pages.ends
+
+
 def _endangered(machine: Machine, op: RecordedOp) -> tuple[int, ...]:
     """Return the blocks that an operation may take offline."""
-    if op.kind in ("offline", "remove"):
+    if op.kind in ("offline", "remove", "resize"):
         return op.blocks or tuple(device_blocks(machine.kernel, op.device or ""))
     file = _STATE_FILE.fullmatch(op.path or "") if op.kind == "write" else None
     return (int(file[1]),) if file is not None else ()

@@ -21,6 +21,7 @@ class Reason(StrEnum):
     MEMTOTAL = "memtotal"
     PAGES = "pages"
     FREE = "free"
+    MARKS = "marks"
 
 
 class Observation(NamedTuple):
@@ -33,6 +34,9 @@ class Observation(NamedTuple):
         expected: what the real kernel showed, None if it showed no such thing.
         got: what the model shows, None likewise.
         matches: whether they agree.
+        tolerated: whether they agree only within the stated tolerance.
+        left_out: whether it is not judged, because recorded page flags show that the guest itself had a hand in it.
+        undetermined: whether the prediction said that nobody can know; what was recorded then counts from there on.
     """
 
     step: int
@@ -41,6 +45,9 @@ class Observation(NamedTuple):
     expected: Value
     got: Value
     matches: bool
+    tolerated: bool = False
+    left_out: bool = False
+    undetermined: bool = False
 
     @classmethod
     def equal(cls, step: int, reason: Reason, what: str, expected: Value, got: Value) -> Observation:

@@ -23,6 +23,8 @@ class Outcome:
         results: by block, for online and offline.
         asked: the blocks that the operation is about.
         blocks: which of them exist afterwards.
+        undetermined: blocks of which nobody can say whether they may go offline.
+        told: whether page flags that were recorded before the step had a say in it.
     """
 
     result: str
@@ -30,10 +32,14 @@ class Outcome:
     results: dict[int, str] = field(default_factory=dict)
     asked: tuple[int, ...] = ()
     blocks: tuple[int, ...] = ()
+    undetermined: tuple[int, ...] = ()
+    told: bool = False
 
 
 def model_class(outcome: Outcome, step: RecordedStep) -> str:
     """Return the class of the model's result: an unaligned device is told from one for which memory was short."""
+    if step.op.kind in ("resize", "hog"):
+        return FAILED if outcome.result == FAILED else "ok"
     if step.op.kind == "add" and outcome.errno == "EINVAL":
         return NOT_WHOLE_BLOCKS
     return outcome.result

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from memhotplug.commands.conform.facts import StepFacts
+from memhotplug.commands.conform.firmware import Firmware
 from memhotplug.commands.conform.guest import Baseline, Guest, known_pages
 from memhotplug.commands.conform.observation import Observation
 from memhotplug.commands.conform.observe import compare_step
@@ -15,13 +16,14 @@ from memhotplug.commands.conform.outcome import FAILED, Outcome
 from memhotplug.commands.conform.predict import Prediction, predict_step
 from memhotplug.contracts import AddRequest
 from memhotplug.engine.boot.recorded import kernel_from_machine
-from memhotplug.engine.memory_hotplug.add import device_blocks, eject, hot_add
+from memhotplug.engine.memory_hotplug.add import device_blocks, eject, hot_add, resize
 from memhotplug.engine.memory_hotplug.online import offline_blocks, online_blocks
 from memhotplug.engine.memory_hotplug.presence import usual_driver
+from memhotplug.engine.workload import allocate
 from memhotplug.errors import InputError, MemoryHotplugError, PluginError
 from memhotplug.formats.snapshot import RecordedMachine, RecordedOp, Recording, read_recording
 from memhotplug.machine import Machine
-from memhotplug.model.blocks import OnlineType
+from memhotplug.model.blocks import BlockState, OnlineType
 from memhotplug.naming import choose_profile, read_machine
 
 __all__ = ["FileResult", "Replay", "replay_file", "replay_recording"]
@@ -40,6 +42,7 @@ class FileResult:
         ops: what each step did, by index.
         observations: everything that was compared, in order.
         predicted: one object for each step that carried only its operation.
+        told: steps whose result hangs on page flags that were recorded before them.
     """
 
     file: str
@@ -49,6 +52,7 @@ class FileResult:
     ops: tuple[RecordedOp, ...]
     observations: tuple[Observation, ...]
     predicted: tuple[Prediction, ...]
+    told: int = 0
 
     @property
     def matched(self) -> int:
@@ -56,30 +60,51 @@ class FileResult:
         return sum(observation.matches for observation in self.observations)
 
     @property
+    def tolerated(self) -> int:
+        """Observations that match only within the tolerance."""
+        return sum(observation.tolerated for observation in self.observations)
+
+    @property
+    def left_out(self) -> int:
+        """Observations that are the guest's own doing and not judged."""
+        return sum(observation.left_out for observation in self.observations)
+
+    @property
+    def undetermined(self) -> int:
+        """Observations of which the prediction said that nobody can know."""
+        return sum(observation.undetermined for observation in self.observations)
+
+    @property
     def mismatches(self) -> list[Observation]:
         """Observations on which they do not, in order."""
         return [observation for observation in self.observations if not observation.matches]
 
 
-def replay_file(path: str | os.PathLike[str]) -> FileResult:
+def replay_file(path: str | os.PathLike[str], *, predict: int | None = None) -> FileResult:
     """Replay one recording.
+
+    Args:
+        predict: from this step on nothing that was recorded is read; what is predicted is compared with it. None: page
+            flags are read before each step.
 
     Raises:
         InputError: it is broken, truncated, foreign or contradictory; says which file and step.
     """
-    return replay_recording(read_recording(path))
+    return replay_recording(read_recording(path), predict=predict)
 
 
-def replay_recording(recording: Recording) -> FileResult:
+def replay_recording(recording: Recording, *, predict: int | None = None) -> FileResult:
     """Replay a recording that was read already.
 
     Raises:
         InputError: as :func:`replay_file`.
     """
-    replay = Replay(recording)
+    replay = Replay(recording, predict=predict)
+    told = 0
     observations: list[Observation] = []
     predicted: list[Prediction] = []
     for facts, outcome in replay.run():
+        told += outcome.told
         if facts.is_bare:
             predicted.append(predict_step(replay.machine, replay.baseline, facts.index, facts.op, outcome))
         else:
@@ -92,6 +117,7 @@ def replay_recording(recording: Recording) -> FileResult:
         ops=tuple(step.op for step in recording.steps),
         observations=tuple(observations),
         predicted=tuple(predicted),
+        told=told,
     )
 
 
@@ -107,8 +133,9 @@ class Replay:
         InputError: the first step describes no machine that can be modelled.
     """
 
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, recording: Recording, *, predict: int | None = None) -> None:
         self.recording = recording
+        self._predict = len(recording.steps) if predict is None else predict
         self._facts = [StepFacts(step, recording.file) for step in recording.steps]
         if recording.steps[0].op.kind != "boot":
             raise InputError(
@@ -126,6 +153,7 @@ class Replay:
             raise self._located(problem, 0) from problem
         self.baseline = Baseline.of(self.machine, boot)
         self._guest = Guest(self.machine, self._facts[0], self.baseline)
+        self._firmware = Firmware(self._facts[0], boot)
 
     def _boot(self, boot: RecordedMachine) -> Machine:
         online = {node.id for node in boot.nodes}
@@ -158,14 +186,22 @@ class Replay:
     def _step(self, facts: StepFacts) -> Outcome:
         """Do one operation, with what the guest held before it in its way."""
         op = self._completed(facts.op)
-        self._guest.settle(self.machine, op)
+        told = self._guest.settle(self.machine, op)
+        undetermined = self._guest.undetermined(self.machine, op)
+        if undetermined and not facts.is_bare and op.kind != "resize":
+            self._guest.go_by(self.machine, undetermined, self._busy(facts, undetermined))
         try:
             outcome = self.machine.operate(None, lambda: self._do(op))
         except InputError as problem:
             raise self._located(problem, facts.index) from problem
         self._guest.dismiss(self.machine)
-        self._guest.observe(self.machine, facts)
-        return outcome
+        self._guest.observe(self.machine, facts, read=facts.index < self._predict)
+        return replace(outcome, told=told, undetermined=undetermined)
+
+    def _busy(self, facts: StepFacts, blocks: tuple[int, ...]) -> set[int]:
+        """Return those of some blocks that did not go offline."""
+        shown, offline = facts.blocks or {}, BlockState.OFFLINE.label
+        return {block for block in blocks if shown.get(block, {}).get("state", offline) != offline}
 
     def _completed(self, op: RecordedOp) -> RecordedOp:
         """Return an operation with the blocks of its device where the recording does not list them."""
@@ -181,6 +217,12 @@ class Replay:
                 return self._device(op, self._add)
             case "remove":
                 return self._device(op, self._eject)
+            case "resize":
+                return self._resize(op)
+            case "hog":
+                return self._hog(op)
+            case "write" if not (op.path or "").startswith("sys/"):
+                return Outcome(result=_OK)  # what it does to the guest is the guest's own
             case "write":
                 failed = self._errno(lambda: self.machine.write("/" + (op.path or ""), op.value or ""))
                 return Outcome(result=failed or _OK, errno=failed)
@@ -228,12 +270,42 @@ class Replay:
         if kernel.state.device_index(name) is not None:
             raise MemoryHotplugError(errno.EEXIST, f"there is a device {name!r} already")
         request = AddRequest(
-            driver=usual_driver(self.arch), name=name, size=op.size or 0, address=op.address, nid=op.node or 0
+            driver=usual_driver(self.arch),
+            name=name,
+            size=op.size or 0,
+            address=op.address,
+            nid=self._firmware.node(op.node or 0),
         )
         try:
             hot_add(kernel, request)
         finally:
             self.baseline.note_added({*op.blocks, *device_blocks(kernel, name)})
+
+    def _resize(self, op: RecordedOp) -> Outcome:
+        """Change a device's requested size; the first time there is no device yet, and the boot's log describes it."""
+        kernel, name, size = self.machine.kernel, op.device or "", op.size or 0
+        known = kernel.state.youngest(name, lambda device: True) is not None
+
+        def act() -> None:
+            if known:
+                resize(kernel, name, size)
+            else:
+                hot_add(kernel, self._firmware.growing_device(kernel, name, size))
+
+        failed = self._errno(act)
+        self.baseline.note_added(device_blocks(kernel, name))
+        return Outcome(result=_OK if failed is None else FAILED, errno=failed)
+
+    def _hog(self, op: RecordedOp) -> Outcome:
+        """Let a process take memory."""
+        kernel = self.machine.kernel
+        name, nid = f"hog {len(kernel.state.allocations)}", min(kernel.state.nodes)
+
+        def act() -> None:
+            allocate(kernel, name, op.size or 0, movable=True, nid=nid, order=0, pinned=False, scatter=False)
+
+        failed = self._errno(act)
+        return Outcome(result=_OK if failed is None else FAILED, errno=failed)
 
     def _eject(self, op: RecordedOp) -> None:
         """Take a device out; one that no driver holds is gone at once."""

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from memhotplug.commands.conform.observation import Observation, Reason
+from memhotplug.commands.conform.observe import SLACK
 from memhotplug.commands.conform.predict import Prediction
 from memhotplug.commands.conform.replay import FileResult
 from memhotplug.errors import InputError
@@ -29,6 +30,10 @@ def totals_to_dict(files: Sequence[FileResult], refused: Sequence[InputError] = 
         "files": [_file(result) for result in files],
         "observations": sum(len(result.observations) for result in files),
         "matched": sum(result.matched for result in files),
+        "tolerated": sum(result.tolerated for result in files),
+        "left_out": sum(result.left_out for result in files),
+        "undetermined": sum(result.undetermined for result in files),
+        "told_by_flags": sum(result.told for result in files),
     }
 
 
@@ -40,6 +45,10 @@ def _file(result: FileResult) -> dict[str, object]:
         "steps": result.steps,
         "observations": len(result.observations),
         "matched": result.matched,
+        "tolerated": result.tolerated,
+        "left_out": result.left_out,
+        "undetermined": result.undetermined,
+        "told_by_flags": result.told,
         "mismatches": [
             {"step": seen.step, "what": seen.what, "expected": seen.expected, "got": seen.got}
             for seen in result.mismatches
@@ -59,6 +68,10 @@ def describe_op(op: RecordedOp) -> str:
             return f"add {op.device}, {format_size(op.size or 0)} at {op.address or 0:#x}"
         case "remove":
             return f"remove {op.device}"
+        case "resize":
+            return f"resize {op.device} to {format_size(op.size or 0)}"
+        case "hog":
+            return f"hog of {format_size(op.size or 0)}"
         case "write":
             return f"write {(op.value or '').strip()!r} to {op.path}"
         case "boot":
@@ -140,6 +153,14 @@ def total_line(files: Sequence[FileResult], refused: int = 0) -> str:
     observations = sum(len(result.observations) for result in files)
     matched = sum(result.matched for result in files)
     text = f"{_count(len(files), 'file')}: {matched} of {observations} observations match"
+    counts = (
+        (sum(result.tolerated for result in files), f"within the tolerance of {SLACK} pages a kernel zone"),
+        (sum(result.left_out for result in files), "left out, the guest's processes"),
+        (sum(result.undetermined for result in files), "undetermined"),
+        (sum(result.told for result in files), "told by flags read before the step"),
+    )
+    if any(count for count, _ in counts):
+        text += " (" + ", ".join(f"{count} {word}" for count, word in counts) + ")"
     return text + (f"; {_count(refused, 'file')} cannot be used" if refused else "")
 
 

@@ -14,21 +14,29 @@ import numpy as np
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.sparse_vmemmap import pair_runs
 from memhotplug.model.buddy import first_pages
-from memhotplug.model.extents import Array, ExtentSet, intersect
+from memhotplug.model.extents import Array, ExtentSet, intersect, merge
 from memhotplug.model.vmemmap import MapRuns, Source
 from memhotplug.model.zones import Zone
 
 __all__ = ["vacate"]
 
 
-def vacate(kernel: Kernel, zone: Zone, low: int, high: int) -> None:
-    """Move memmap and page tables out of [low, high) as far as the zone has room elsewhere."""
-    _move_memmap(kernel, zone, low, high)
+def vacate(kernel: Kernel, zone: Zone, low: int, high: int, avoid: ExtentSet | None = None) -> None:
+    """Move memmap and page tables out of [low, high) as far as the zone has room elsewhere.
+
+    Args:
+        avoid: what they must not land in either: blocks that are to go offline in the same operation.
+    """
+    room = zone.free.copy()
+    room.remove(low, high)
+    if avoid is not None:
+        room.remove_many(avoid.starts, avoid.ends)
+    _move_memmap(kernel, zone, low, high, room)
     for held in list(kernel.state.allocations.values()):
         inside = ExtentSet(*held.pages.clip(low, high))
         if not held.kernel or held.movable or not inside.total:
             continue
-        moved = _take(kernel, zone, low, high, held.order, inside.total)
+        moved = _take(kernel, zone, room, held.order, inside.total)
         if moved is None:
             continue
         pages = held.pages.copy()
@@ -38,7 +46,7 @@ def vacate(kernel: Kernel, zone: Zone, low: int, high: int) -> None:
         zone.free.add_many(inside.starts, inside.ends)
 
 
-def _move_memmap(kernel: Kernel, zone: Zone, low: int, high: int) -> None:
+def _move_memmap(kernel: Kernel, zone: Zone, low: int, high: int, room: ExtentSet) -> None:
     vmemmap = kernel.state.vmemmap
     described = vmemmap.described_per_page
     for leaf in sorted({int(leaf) for leaf in vmemmap.runs.leaf[vmemmap.runs.source == Source.ALLOCATOR]}):
@@ -47,7 +55,7 @@ def _move_memmap(kernel: Kernel, zone: Zone, low: int, high: int) -> None:
         starts = chosen.start[index] + (lows - chosen.backing[index]) * described
         ends = starts + (highs - lows) * described
         order = leaf.bit_length() - 1
-        moved = _take(kernel, zone, low, high, order, int((highs - lows).sum())) if len(lows) else None
+        moved = _take(kernel, zone, room, order, int((highs - lows).sum())) if len(lows) else None
         if moved is None:
             continue
         vmemmap.delete(starts, ends)
@@ -66,12 +74,12 @@ def _overlaps(runs: MapRuns, low: int, high: int, described: int) -> tuple[Array
     return lows[back], highs[back], index[back]
 
 
-def _take(kernel: Kernel, zone: Zone, low: int, high: int, order: int, pages: int) -> tuple[Array, Array] | None:
-    """Take free pages of a zone outside of [low, high); None, and nothing taken, if there are too few."""
-    room = zone.free.copy()
-    room.remove(low, high)
+def _take(kernel: Kernel, zone: Zone, room: ExtentSet, order: int, pages: int) -> tuple[Array, Array] | None:
+    """Take pages of a zone from those that are free in ``room``; None, and nothing taken, if there are too few."""
     starts, ends = first_pages(room, order, -(-pages >> order), kernel.geometry.max_order)
     if int((ends - starts).sum()) != pages:
         return None
-    zone.free.remove_many(starts, ends)
+    ascending = merge(starts, ends)
+    zone.free.remove_many(*ascending)
+    room.remove_many(*ascending)
     return starts, ends

@@ -16,7 +16,7 @@ from memhotplug.units import is_power_of_two
 
 __all__ = ["KPageFlags", "RecordedOp", "RecordedStep", "Recording", "read_recording", "read_step"]
 
-_KINDS = ("boot", "add", "online", "offline", "remove", "write")
+_KINDS = ("boot", "add", "online", "offline", "remove", "write", "resize", "hog")
 _ONLINE_TYPES = ("online", "online_kernel", "online_movable")
 _FLAGS = re.compile(r"0x[0-9a-fA-F]{1,16}")
 _MAX_PFN = 1 << 52
@@ -29,8 +29,10 @@ class RecordedOp:
     """What was asked of the kernel.
 
     Attributes:
-        kind: boot, add, online, offline, remove (an eject of the whole device) or write.
-        device, size, address, node: of add and remove (size and address in bytes).
+        kind: boot, add, online, offline, remove (an eject of the whole device), write, resize (a device's requested
+            size) or hog (init takes, touches and locks anonymous memory).
+        device, size, address, node: of add and remove (size and address in bytes; the node is the firmware's
+            proximity domain); device and size of resize; size of hog.
         blocks: memory block ids, in the order written.
         type: what online writes: ``online``, ``online_kernel`` or ``online_movable``.
         path, value: of write; the path without a leading slash.
@@ -244,6 +246,10 @@ def _op(op: JsonObject, meta: SnapshotMeta) -> RecordedOp:
             if len(set(blocks)) != len(blocks):
                 raise op.source.key("blocks").error("each block once", got=list(blocks))
             return RecordedOp(kind=kind, blocks=blocks, type=_online_type(op) if kind == "online" else None)
+        case "resize":
+            return RecordedOp(kind=kind, device=op.text("device"), size=op.count("size"))
+        case "hog":
+            return RecordedOp(kind=kind, size=op.count("size"))
         case "write":
             return RecordedOp(kind=kind, path=op.text("path").lstrip("/"), value=op.text("value"))
     error = op.source.key("kind").error(f"one of {', '.join(_KINDS)}", got=repr(kind))

@@ -31,9 +31,11 @@ def test_one_line_a_file_and_a_total(capsys: pytest.CaptureFixture[str]) -> None
 
     assert main(["conform", first, second]) == 0
     assert capsys.readouterr().out == (
-        f"{first}: 255 of 255 observations match (linux-6.12 on s390, 7 steps)\n"
-        f"{second}: 42 of 42 observations match (linux-6.12 on x86_64, 2 steps)\n"
-        "2 files: 297 of 297 observations match\n"
+        f"{first}: 271 of 271 observations match (linux-6.12 on s390, 7 steps)\n"
+        f"{second}: 46 of 46 observations match (linux-6.12 on x86_64, 2 steps)\n"
+        "2 files: 317 of 317 observations match (2 within the tolerance of 128"
+        " pages a kernel zone, 0 left out, the guest's processes, 0 undetermined, "
+        "3 told by flags read before the step)\n"
     )
 
 
@@ -65,9 +67,10 @@ def test_json_has_every_mismatch(load: Load, save: Save, capsys: pytest.CaptureF
     assert main(["conform", str(path), recording("s390x-6.12-movablecore"), "--json"]) == 1
     answer = json.loads(capsys.readouterr().out)
     first, second = answer["files"]
-    assert list(answer) == ["schema", "files", "observations", "matched"]
+    counts = ["tolerated", "left_out", "undetermined", "told_by_flags"]
+    assert list(answer) == ["schema", "files", "observations", "matched", *counts]
     assert list(first) == [
-        "file", "kernel", "arch", "steps", "observations", "matched", "mismatches", "predicted",
+        "file", "kernel", "arch", "steps", "observations", "matched", *counts, "mismatches", "predicted",
     ]  # fmt: skip
     assert (first["file"], first["kernel"], first["arch"], first["steps"]) == (str(path), "linux-6.12", "x86_64", 5)
     assert first["mismatches"][0] == {
@@ -90,6 +93,31 @@ def test_predictions_alone_do_not_fail(load: Load, save: Save, capsys: pytest.Ca
     assert shown[0].startswith("? step 4: online_movable block 32: EINVAL, MemTotal ")
     assert shown[0].endswith(" kB (predicted)")
     assert shown[1].endswith("5 steps, 1 of them predicted)")
+
+
+def test_predict_reads_nothing_of_the_steps_from_there_on(capsys: pytest.CaptureFixture[str]) -> None:
+    """No page flags are input, and every step of a recording comes out as recorded; 0 is the boot, which is read."""
+    path = recording("x86_64-6.12-mom-1-a")
+    assert main(["conform", path, "--json"]) == 0
+    replayed = json.loads(capsys.readouterr().out)
+    assert main(["conform", "--predict", path, "--json"]) == 0
+    predicted = json.loads(capsys.readouterr().out)
+    assert main(["conform", "--predict=9", path, "--json"]) == 0
+    later = json.loads(capsys.readouterr().out)
+
+    assert [answer["told_by_flags"] for answer in (replayed, predicted, later)] == [8, 0, 7]
+    assert replayed["matched"] == predicted["matched"] == predicted["observations"] == 1670
+    assert main(["conform", "--predict=0", path]) == 2
+    assert "--predict" in capsys.readouterr().err
+
+
+def test_what_nobody_can_know_is_said_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    """Allocated memmap lies somewhere in the zone: four offlines hang on where, as their recorded flags tell."""
+    path = recording("ppc64el-6.12-64k-random-7")
+    assert main(["conform", "--predict", path, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["undetermined"] == 4
+    assert main(["conform", path, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["undetermined"] == 0
 
 
 def test_a_bad_recording_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -116,8 +144,10 @@ def test_a_bad_recording_does_not_hide_the_others(tmp_path: Path, capsys: pytest
     assert main(["conform", str(bad), good, str(absent)]) == 2
     shown = capsys.readouterr()
     assert shown.out == (
-        f"{good}: 255 of 255 observations match (linux-6.12 on s390, 7 steps)\n"
-        "1 file: 255 of 255 observations match; 2 files cannot be used\n"
+        f"{good}: 271 of 271 observations match (linux-6.12 on s390, 7 steps)\n"
+        "1 file: 271 of 271 observations match (2 within the tolerance of 128"
+        " pages a kernel zone, 0 left out, the guest's processes, 0 undetermined, "
+        "3 told by flags read before the step); 2 files cannot be used\n"
     )
     assert shown.err == "".join(f"mhp: {line}\n" for line in lines)
 
@@ -126,7 +156,7 @@ def test_a_bad_recording_does_not_hide_the_others(tmp_path: Path, capsys: pytest
     assert (answer["ok"], answer["error"]) == (False, answer["errors"][0])
     assert [error["file"] for error in answer["errors"]] == [str(bad), str(absent)]
     assert [one["file"] for one in answer["files"]] == [good]
-    assert answer["observations"] == answer["matched"] == 255
+    assert answer["observations"] == answer["matched"] == 271
 
 
 def test_no_recording_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,6 +173,8 @@ def test_no_recording_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None
         (RecordedOp(kind="remove", device="d0"), "remove d0"),
         (RecordedOp(kind="offline", blocks=(35, 33, 32)), "offline blocks 32-33,35"),
         (RecordedOp(kind="online", blocks=(32,), type="online"), "online block 32"),
+        (RecordedOp(kind="resize", device="vm0", size=1 << 30), "resize vm0 to 1G"),
+        (RecordedOp(kind="hog", size=500 << 20), "hog of 500M"),
         (RecordedOp(kind="write", path="sys/x", value="offline\n"), "write 'offline' to sys/x"),
     ],
 )

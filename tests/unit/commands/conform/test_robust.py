@@ -20,7 +20,7 @@ ReplayDocument = Callable[[dict[str, Any]], FileResult]
 
 NAME = "x86_64-6.12-mom-1-b"
 LOST = {
-    "proc/zoneinfo": {Reason.ZONE, Reason.FREE},
+    "proc/zoneinfo": {Reason.ZONE, Reason.FREE, Reason.MARKS},
     "proc/iomem": {Reason.IOMEM},
     "proc/meminfo": {Reason.MEMTOTAL},
     "proc/buddyinfo": set(),

@@ -1,0 +1,64 @@
+"""What the firmware and the hypervisor say of a recorded machine, as the log of its boot shows it."""
+
+from __future__ import annotations
+
+import re
+
+from memhotplug.commands.conform.facts import StepFacts
+from memhotplug.contracts import AddRequest
+from memhotplug.engine.kernel import Kernel
+from memhotplug.engine.memory_hotplug.presence import drivers_of
+from memhotplug.errors import InputError
+from memhotplug.formats.snapshot import RecordedMachine
+from memhotplug.manager import driver_traits
+
+__all__ = ["Firmware"]
+
+_SRAT = re.compile(r"SRAT: Node (\d+) PXM (\d+)|SRAT: PXM (\d+) -> APIC \S+ -> Node (\d+)")
+_DEVICE = re.compile(r"virtio_mem (\S+): (start address|region size|device block size): (0x[0-9a-f]+)")
+
+
+class Firmware:
+    """Proximity domains, and devices that grow.
+
+    Models: drivers/acpi/numa/srat.c:acpi_numa_memory_affinity_init(), acpi_get_node() (v5.2 to v6.12): a domain
+    that no table names has no node.
+    """
+
+    def __init__(self, boot: StepFacts, machine: RecordedMachine) -> None:
+        self._possible = set(machine.possible_nodes)
+        self._of_domain: dict[int, int] = {}
+        self._devices: dict[str, dict[str, int]] = {}
+        self._made: list[str] = []
+        for line in boot.step.dmesg:
+            named = _SRAT.search(line)
+            if named is not None:
+                node, domain = (named[1], named[2]) if named[1] is not None else (named[4], named[3])
+                self._of_domain[int(domain)] = int(node)
+            told = _DEVICE.search(line)
+            if told is not None:
+                self._devices.setdefault(told[1], {})[told[2]] = int(told[3], 16)
+
+    def node(self, domain: int) -> int | None:
+        """Return Linux' node of a proximity domain, None where it has none and the address decides."""
+        if self._of_domain:
+            return self._of_domain.get(domain)
+        return domain if domain in self._possible else None
+
+    def growing_device(self, kernel: Kernel, name: str, size: int) -> AddRequest:
+        """Return the request that makes the next device of those that the log describes.
+
+        Raises:
+            InputError: it describes no such device.
+        """
+        left = [device for device in self._devices if device not in self._made]
+        driver = next((one for one in drivers_of(kernel.arch) if driver_traits(one).room_key == "device_size"), None)
+        if not left or driver is None:
+            raise InputError("a device that the log of the boot describes", got=name, path="op.device")
+        self._made.append(left[0])
+        told = self._devices[left[0]]
+        start, room = told.get("start address", 0), told.get("region size", 0)
+        for entry in kernel.state.resources.overlapping(start, room):
+            kernel.state.resources.release(entry.start, entry.size)  # the driver claims its region itself
+        options = {"device_size": room, "block_size": told.get("device block size", 2 << 20)}
+        return AddRequest(driver=driver, name=name, size=size, address=start, options=options)
