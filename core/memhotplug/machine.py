@@ -276,6 +276,7 @@ class Machine:
 
     def _add(self, step: AddStep) -> Memory:
         name = step.name or self._fresh_name(step.driver)
+        self.kernel.given_names |= {name}
         if self.kernel.state.device_index(name) is not None:
             raise MemoryHotplugError(errno.EEXIST, f"there is a device {name!r} already")
         request = AddRequest(
@@ -304,7 +305,8 @@ class Machine:
         return Memory(name, start, size, tuple(device_blocks(self.kernel, name)), driver_result)
 
     def _fresh_name(self, driver: str) -> str:
-        taken = {device.name for device in self.kernel.state.devices}
+        """Return the first name that no device was ever called, in a scenario or here, whatever became of it."""
+        taken = {device.name for device in self.kernel.state.devices} | self.kernel.given_names
         number = 0
         while f"{driver}{number}" in taken:
             number += 1

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, distributions
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 import pluggy
 
@@ -28,6 +29,7 @@ __all__ = [
     "GROUPS",
     "Candidate",
     "Plugins",
+    "Tracer",
     "arch_traits",
     "ask_alone",
     "candidates",
@@ -35,8 +37,12 @@ __all__ = [
     "driver_traits",
     "files_in_use",
     "hooks_of",
+    "left_out",
     "names",
     "own_keys",
+    "place_of",
+    "running",
+    "tracing",
     "using",
 ]
 
@@ -81,6 +87,42 @@ _TRAITS: Final[Mapping[str, tuple[str, type[ArchTraits] | type[DriverTraits]]]] 
 }
 
 
+class _Running:
+    """Whose code runs right now in this process, for whoever limits its time.
+
+    Attributes:
+        serial: counts every beginning, so that one long call is told from many short ones.
+        candidate, hook: the plugin and its hook; the hook is None while the plugin is imported.
+    """
+
+    __slots__ = ("candidate", "hook", "serial")
+
+    def __init__(self) -> None:
+        self.serial = 0
+        self.candidate: Candidate | str | None = None
+        self.hook: str | None = None
+
+    @contextmanager
+    def importing(self, candidate: Candidate | str) -> Iterator[None]:
+        """Say that a plugin is being imported, or asked before any machine exists; what it prints is no answer."""
+        outer = self.candidate, self.hook
+        self.serial, self.candidate, self.hook = self.serial + 1, candidate, None
+        try:
+            with redirect_stdout(sys.stderr):
+                yield
+        finally:
+            self.candidate, self.hook = outer
+
+    def who(self) -> str | None:
+        """Return the plugin that runs, and in which hook; None if none does."""
+        if self.candidate is None:
+            return None
+        return str(self.candidate) if self.hook is None else f"{self.candidate}, hook {self.hook}"
+
+
+running: Final = _Running()
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A plugin that is there: installed and not imported yet, or a file that was loaded.
@@ -105,6 +147,11 @@ class Candidate:
             return f"{self.name} ({self.file})"
         return f"{self.name} ({self.distribution} {self.version}, {GROUPS[self.kind]} = {self.target})"
 
+    @property
+    def home(self) -> str:
+        """The module that it is."""
+        return self.target.partition(":")[0]
+
     def load(self) -> object:
         """Import the plugin.
 
@@ -119,12 +166,13 @@ def _managed(candidate: Candidate) -> pluggy.PluginManager:
     """Import a candidate and return a manager of nothing else: all machines call its hooks through that one."""
     entry = EntryPoint(candidate.name, candidate.target, GROUPS[candidate.kind])
     try:
-        with redirect_stdout(sys.stderr):
+        with running.importing(candidate):
             plugin = entry.load()
     except (KeyboardInterrupt, Interruption):
         raise
     except BaseException as problem:
-        raise PluginError(str(candidate), f"cannot be loaded: {type(problem).__name__}: {problem}") from problem
+        text = f"cannot be loaded: {type(problem).__name__}: {problem}"
+        raise PluginError(str(candidate), text + place_of(problem, candidate.home)) from problem
     manager = _new_manager()
     _register(manager, candidate, plugin)
     return manager
@@ -154,17 +202,38 @@ def hooks_of(kind: str) -> list[str]:
     return [name for name, value in vars(_SPECS[kind]).items() if callable(value) and not name.startswith("_")]
 
 
+def _discovered() -> tuple[tuple[Candidate, ...], tuple[str, ...]]:
+    """Return the plugins of all distributions, and the distributions whose entry points cannot be read."""
+    found: set[Candidate] = set()
+    unreadable: set[str] = set()
+    for distribution in distributions():
+        try:
+            found |= set(_plugins_of(distribution))
+        except Exception as problem:  # whatever a broken distribution makes the standard library raise
+            where = getattr(distribution, "_path", None)  # its name may be as unreadable
+            unreadable.add(f"{where or 'a distribution'}: {' '.join(str(problem).split())}")
+    return tuple(sorted(found, key=_order)), tuple(sorted(unreadable))
+
+
+def _plugins_of(distribution: Distribution) -> Iterator[Candidate]:
+    kinds = {group: kind for kind, group in GROUPS.items()}
+    entries = [entry for entry in _entries(distribution) if entry.group in kinds]
+    if not entries:
+        return
+    metadata = distribution.metadata  # parsed anew each time that it is asked for
+    name, version = metadata["Name"] or "unknown", metadata["Version"] or "?"
+    for entry in entries:
+        yield Candidate(kinds[entry.group], entry.name, name, version, entry.value)
+
+
 @functools.cache
 def _entry_points() -> tuple[Candidate, ...]:
-    kinds = {group: kind for kind, group in GROUPS.items()}
-    found = set()
-    for distribution in distributions():
-        entries = [entry for entry in _entries(distribution) if entry.group in kinds]
-        if entries:
-            metadata = distribution.metadata  # parsed anew each time that it is asked for
-            name, version = metadata["Name"] or "unknown", metadata["Version"] or "?"
-            found |= {Candidate(kinds[entry.group], entry.name, name, version, entry.value) for entry in entries}
-    return tuple(sorted(found, key=_order))
+    return _discovered()[0]
+
+
+def left_out() -> tuple[str, ...]:
+    """Return the distributions that were left out since their entry points cannot be read, with the reason."""
+    return _discovered()[1]
 
 
 def _order(candidate: Candidate) -> tuple[object, ...]:
@@ -175,6 +244,38 @@ def _entries(distribution: Distribution) -> Sequence[EntryPoint]:
     # A distribution without the file is by far the most common, and parsing is slow.
     text = distribution.read_text("entry_points.txt")
     return tuple(distribution.entry_points) if text and "memhotplug." in text else ()
+
+
+Tracer: TypeAlias = Callable[[str, str, Mapping[str, object], object], None]
+"""Is told of each hook call: plugin, hook, arguments, and the answer or the refusal."""
+
+_tracing: ContextVar[Tracer | None] = ContextVar("who is told of hook calls", default=None)
+
+
+@contextmanager
+def tracing(tracer: Tracer) -> Iterator[None]:
+    """Have a tracer told of every hook call of the machines that are booted inside this block."""
+    token = _tracing.set(tracer)
+    try:
+        yield
+    finally:
+        _tracing.reset(token)
+
+
+def place_of(problem: BaseException, home: str) -> str:
+    """Return where in a plugin an exception was raised, as ``, at FILE:LINE`` behind a sentence.
+
+    Args:
+        home: the plugin's module; the innermost frame of it, or of what is below it, counts.
+    """
+    found = None
+    trace = problem.__traceback__
+    while trace is not None:
+        module = str(trace.tb_frame.f_globals.get("__name__", ""))
+        if module == home or module.startswith(f"{home}."):
+            found = trace
+        trace = trace.tb_next
+    return "" if found is None else f", at {found.tb_frame.f_code.co_filename}:{found.tb_lineno}"
 
 
 _in_use: ContextVar[tuple[Candidate, ...]] = ContextVar("plugins from files", default=())
@@ -221,8 +322,17 @@ def candidates(kind: str | None = None) -> list[Candidate]:
 
 
 def names(kind: str) -> list[str]:
-    """Return the names of the installed plugins of one kind, ascending, numbers in them by value."""
-    return sorted({found.name for found in candidates(kind)}, key=natural_key)
+    """Return the names of the plugins of one kind, ascending, numbers in them by value.
+
+    A name that several packages have is told apart by the package: ``acme-hotplug:acpi``.
+    """
+    found = candidates(kind)
+    times = Counter(candidate.name for candidate in found)
+    return sorted({_name(candidate, times) for candidate in found}, key=natural_key)
+
+
+def _name(candidate: Candidate, times: Mapping[str, int]) -> str:
+    return candidate.name if times[candidate.name] == 1 else f"{candidate.distribution}:{candidate.name}"
 
 
 def choose(kind: str, name: str) -> Candidate:
@@ -231,9 +341,14 @@ def choose(kind: str, name: str) -> Candidate:
     Raises:
         PluginError: there is none, or there are several.
     """
-    found = [candidate for candidate in candidates(kind) if candidate.name == name]
+    package, _, own = name.rpartition(":")
+    found = [
+        candidate for candidate in candidates(kind)
+        if candidate.name == name or (package and (candidate.distribution, candidate.name) == (package, own))
+    ]  # fmt: skip
     if len(found) > 1:
-        raise PluginError(name, f"is provided by more than one package: {', '.join(map(str, found))}")
+        hint = f"write {found[0].distribution}:{name}"
+        raise PluginError(name, f"is provided by more than one package: {', '.join(map(str, found))}; {hint}")
     if found:
         return found[0]
     known = names(kind)
@@ -254,7 +369,7 @@ class Plugins:
         self._callers: dict[tuple[str, str], pluggy.HookCaller | None] = {}
         self._listeners: list[str] | None = None
         self._files = files_in_use()
-        self.current: str | None = None
+        self._tracer = _tracing.get()
         self.arch = self._register("arch", arch)
         self.profile = self._register("profiles", profile)
 
@@ -300,6 +415,11 @@ class Plugins:
         return self._listeners
 
     @property
+    def current(self) -> str | None:
+        """The plugin whose hook runs, and which; None if none does."""
+        return running.who()
+
+    @property
     def keys(self) -> Sequence[str]:
         """Keys of all registered plugins, in the order in which they came."""
         return list(self._candidates)
@@ -327,16 +447,27 @@ class Plugins:
         caller = self._caller(key, hook)
         if caller is None:
             raise self.blame(key, f"has no hook {hook}")
-        outer, self.current = self.current, f"{self._candidates[key]}, hook {hook}"
+        now = running
+        outer = now.candidate, now.hook
+        now.serial, now.candidate, now.hook = now.serial + 1, self._candidates[key], hook
         printed, sys.stdout = sys.stdout, sys.stderr  # which belongs to the answer
         try:
-            return caller(**arguments)
-        except (MemoryHotplugError, InputError, KeyboardInterrupt, Interruption):
+            answer = caller(**arguments)
+        except (MemoryHotplugError, InputError, KeyboardInterrupt, Interruption) as refusal:
+            if self._tracer is not None:
+                self._tracer(str(self._candidates[key]), hook, arguments, refusal)
             raise
         except BaseException as problem:
-            raise self.blame(key, f"hook {hook} raised {type(problem).__name__}: {problem}") from problem
+            text = (
+                f"hook {hook} raised {type(problem).__name__}: {problem}{place_of(problem, self._candidates[key].home)}"
+            )
+            raise self.blame(key, text) from problem
         finally:
-            self.current, sys.stdout = outer, printed
+            now.candidate, now.hook = outer
+            sys.stdout = printed
+        if self._tracer is not None:
+            self._tracer(str(self._candidates[key]), hook, arguments, answer)
+        return answer
 
     def ask(self, key: str, hook: str, answer: type, **arguments: object) -> Any:
         """Call one plugin's hook and insist on the type of its answer.
@@ -375,12 +506,13 @@ def ask_alone(candidate: Candidate, hook: str) -> object:
     """
     hooks = _managed(candidate).hook
     try:
-        with redirect_stdout(sys.stderr):
+        with running.importing(candidate):
             return getattr(hooks, hook)()
     except (KeyboardInterrupt, Interruption):
         raise
     except BaseException as problem:
-        raise PluginError(str(candidate), f"hook {hook} raised {type(problem).__name__}: {problem}") from problem
+        text = f"hook {hook} raised {type(problem).__name__}: {problem}{place_of(problem, candidate.home)}"
+        raise PluginError(str(candidate), text) from problem
 
 
 def own_keys(kind: str, name: str) -> Mapping[str, KeySpec]:

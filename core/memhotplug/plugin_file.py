@@ -12,14 +12,13 @@ import importlib.util
 import os
 import re
 import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType
 from typing import Final
 
 from memhotplug.errors import InputError, Interruption, PluginError, nearest
 from memhotplug.hookspecs import PROJECT
-from memhotplug.manager import GROUPS, Candidate, hooks_of
+from memhotplug.manager import GROUPS, Candidate, hooks_of, place_of, running
 
 __all__ = ["digest_of", "load"]
 
@@ -85,14 +84,15 @@ def _imported(path: str, name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        with redirect_stdout(sys.stderr):
+        with running.importing(f"{Path(path).stem} ({path})"):
             spec.loader.exec_module(module)
     except (KeyboardInterrupt, Interruption):
         del sys.modules[name]
         raise
     except BaseException as problem:
         del sys.modules[name]
-        line = f", line {problem.lineno}" if isinstance(problem, SyntaxError) and problem.lineno else ""
+        syntax = problem if isinstance(problem, SyntaxError) and problem.lineno else None
+        line = f", line {syntax.lineno}" if syntax is not None else place_of(problem, name)
         text = problem.msg if isinstance(problem, SyntaxError) else str(problem)
         shown = f"{Path(path).stem} ({path})"
         raise PluginError(shown, f"cannot be loaded: {type(problem).__name__}: {text}{line}") from problem

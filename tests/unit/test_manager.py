@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import pytest
 from tests.kernels import MAINLINE
+from tests.places import unplaced
 
 from memhotplug import InputError, MemoryHotplugError, PluginError, manager
 from memhotplug.manager import Plugins
@@ -100,7 +101,7 @@ def test_discovery_imports_nothing(install: Install) -> None:
     Plugins("x86_64", "v2-2019").driver("acpi")
     with pytest.raises(PluginError) as caught:
         manager.own_keys("drivers", "broken")
-    assert str(caught.value) == (
+    assert unplaced(str(caught.value)) == (
         "plugin broken (third-party 1.5, memhotplug.drivers = plugin_third_party_broken): "
         "cannot be loaded: RuntimeError: no such device"
     )
@@ -117,8 +118,10 @@ def test_two_packages_with_one_name_are_refused(install: Install) -> None:
     assert str(caught.value) == (
         "plugin twin: is provided by more than one package: "
         "twin (other 1.5, memhotplug.drivers = plugin_other_twin), "
-        "twin (third-party 1.5, memhotplug.drivers = plugin_third_party_twin)"
+        "twin (third-party 1.5, memhotplug.drivers = plugin_third_party_twin); write other:twin"
     )
+    assert {"other:twin", "third-party:twin"} <= set(manager.names("drivers"))
+    assert manager.choose("drivers", "third-party:twin").distribution == "third-party"
 
 
 @pytest.mark.parametrize(
@@ -153,7 +156,9 @@ def test_an_exception_in_a_hook_is_the_plugin_s_fault(install: Install) -> None:
 
     with pytest.raises(PluginError) as caught:
         plugins.call(plugins.driver("raises"), "mhp_flags", **arguments)
-    assert str(caught.value).endswith(": hook mhp_flags raised ZeroDivisionError: integer division or modulo by zero")
+    assert unplaced(str(caught.value)).endswith(
+        ": hook mhp_flags raised ZeroDivisionError: integer division or modulo by zero"
+    )
     with pytest.raises(MemoryHotplugError, match="no"):
         plugins.call(plugins.driver("refuses"), "mhp_flags", **arguments)
     with pytest.raises(InputError, match="a thing"):
@@ -189,7 +194,7 @@ def test_driver_keys_must_be_a_mapping_of_key_specs(install: Install) -> None:
         install(name, f"import memhotplug.plugin as api\n{GOOD.replace('return {}', f'return {answer}')}")
         with pytest.raises(PluginError) as caught:
             manager.own_keys("drivers", name)
-        assert str(caught.value).endswith(problem)
+        assert problem in str(caught.value)
 
 
 def test_listeners_are_those_with_memory_notify_by_name(install: Install) -> None:

@@ -71,8 +71,8 @@ def test_the_same_content_is_loaded_once_and_a_change_anew(tmp_path: Path) -> No
     ("text", "problem"),
     [
         ("def broken(:\n", "cannot be loaded: SyntaxError: invalid syntax, line 1"),
-        ("raise RuntimeError('no')\n", "cannot be loaded: RuntimeError: no"),
-        ("import sys\nsys.exit(3)\n", "cannot be loaded: SystemExit: 3"),
+        ("raise RuntimeError('no')\n", "cannot be loaded: RuntimeError: no, at {path}:1"),
+        ("import sys\nsys.exit(3)\n", "cannot be loaded: SystemExit: 3, at {path}:2"),
         ("X = 1\n", "has no hook that makes it a plugin, a function marked @hookimpl such as arch_traits (arch), "
          "kernel_profile (profiles), driver_traits (drivers), policy_mhp_flags (policies)"),
         (POLICY + PROFILE, "has hooks of several kinds, policies and profiles; make a file of each"),
@@ -87,7 +87,7 @@ def test_what_is_no_plugin_is_named_with_the_reason(text: str, problem: str, tmp
     path = write(tmp_path, text)
     with pytest.raises(PluginError) as caught:
         load(path)
-    assert str(caught.value) == f"plugin mine ({path}): {problem}"
+    assert str(caught.value) == f"plugin mine ({path}): {problem.replace('{path}', path)}"
 
 
 def test_a_hook_with_an_unknown_argument_is_named(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Final
 
 __all__ = ["main"]
@@ -39,12 +40,27 @@ def _run(args: list[str]) -> int:
     if "_MHP_COMPLETE" in os.environ:
         mhp.main(args, prog_name="mhp")
     try:
-        with mhp.make_context("mhp", list(args)) as context:
+        with mhp.make_context("mhp", list(args)) as context, _guarded(args):
             status = mhp.invoke(context)
             sys.stdout.flush()
     except BaseException as problem:  # every way out has an exit status
         return explain(problem, args)
     return int(status or 0)
+
+
+def _guarded(args: Sequence[str]) -> AbstractContextManager[None]:
+    """Return a block in which no single call of a plugin takes longer than --plugin-timeout, whatever the command."""
+    if "--help" in args or "-h" in args:
+        return nullcontext()  # which asks no plugin, and imports nothing
+    from memhotplug.output.watchdog import DEFAULT_TIMEOUT, guard
+
+    seconds = DEFAULT_TIMEOUT
+    for word, value in zip(args, [*args[1:], ""], strict=True):
+        text = value if word == "--plugin-timeout" else word.removeprefix("--plugin-timeout=")
+        if text != word:
+            with suppress(ValueError):  # the command itself says what is wrong with it
+                seconds = float(text)
+    return guard(seconds)
 
 
 def _prepare_streams() -> None:

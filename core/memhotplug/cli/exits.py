@@ -109,6 +109,8 @@ def _refuse(error: InputError, args: Sequence[str]) -> None:
     """Report bad input: one line, and the error object if JSON was asked for."""
     from memhotplug.errors import PluginError
 
+    if isinstance(error, PluginError) and _wants(args, "--debug"):
+        _show_cause(error)
     if _wants(args, "--json"):
         from memhotplug.output.jsontext import render_line
 
@@ -118,6 +120,23 @@ def _refuse(error: InputError, args: Sequence[str]) -> None:
         place = ":".join(str(part) for part in (error.file, error.line, error.column) if part is not None)
         text = ": ".join(part for part in (place, error.path, text) if part)
     say(text)
+
+
+def _show_cause(error: InputError) -> None:
+    """Print the traceback of the plugin's own exception, if that is what went wrong."""
+    from memhotplug.errors import PluginError
+
+    cause: BaseException | None = error
+    seen: set[int] = set()
+    while isinstance(cause, PluginError) and id(cause) not in seen:
+        seen.add(id(cause))
+        cause = cause.__cause__
+        if cause is not None and id(cause) in seen:
+            cause = error.__context__
+    if cause is not None and not isinstance(cause, PluginError):
+        import traceback
+
+        traceback.print_exception(type(cause), cause, cause.__traceback__, chain=False)
 
 
 def _usage(problem: click.ClickException, args: Sequence[str]) -> int:

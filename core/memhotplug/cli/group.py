@@ -89,7 +89,7 @@ Exit status:
 
 @click.group(cls=LazyGroup, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="mhp", message="%(prog)s %(version)s")
-@click.option("--debug", is_flag=True, help="Show a traceback if mhp itself is at fault.")
+@click.option("--debug", is_flag=True, help="Show the traceback of what a plugin, or mhp itself, did wrong.")
 def mhp(debug: bool) -> None:
     """Take the options that come before the command."""
     del debug  # memhotplug.cli.exits looks for it itself: a failure may come before parsing is over

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_HELP: Final = """List the installed plugins: architectures, kernels (profiles) and drivers.
+_HELP: Final = """List the installed plugins: architectures, kernels (profiles), drivers and policies.
+
+With NAME, all about that one: its file, its hooks, its own keys, where it exists.
 
 Each one is loaded to tell whether it works. One that does not is shown with the reason; it harms no scenario
 that does not use it.
@@ -37,6 +39,7 @@ _COLUMNS: Final = ("KIND", "NAME", "DISTRIBUTION", "VERSION", "STATE")
 
 
 @click.command(help=_HELP, short_help="List the installed plugins.")
+@click.argument("name", required=False)
 @plugin_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--no-load", is_flag=True, help="Only list what there is; load nothing.")
@@ -55,17 +58,19 @@ _COLUMNS: Final = ("KIND", "NAME", "DISTRIBUTION", "VERSION", "STATE")
     metavar="KIND DIR",
     help="Write a package with a plugin to start from: arch, driver, policy or profile.",
 )
-def command(as_json: bool, no_load: bool, plugin_timeout: float, new: tuple[str, Path] | None) -> int:
-    """List the plugins, or begin a new one, and return the exit status."""
+def command(name: str | None, as_json: bool, no_load: bool, plugin_timeout: float, new: tuple[str, Path] | None) -> int:
+    """List the plugins, tell about one, or begin a new one, and return the exit status."""
     if new is not None:
         return _begin(*new, as_json=as_json)
-    from memhotplug.manager import candidates
+    from memhotplug.manager import candidates, left_out
 
+    if name is not None:
+        return _show_one(name, as_json=as_json)
     entries = [_describe(found, None if no_load else plugin_timeout) for found in candidates()]
     if as_json:
         from memhotplug.output.jsontext import render
 
-        sys.stdout.write(render({"schema": 1, "plugins": entries}))
+        sys.stdout.write(render({"schema": 1, "plugins": entries, "left_out": list(left_out())}))
         return ExitCode.OK
     from memhotplug.output.tables import table
 
@@ -73,6 +78,22 @@ def command(as_json: bool, no_load: bool, plugin_timeout: float, new: tuple[str,
         [str(entry[key]) for key in ("kind", "name", "distribution", "version")] + [_state(entry)] for entry in entries
     ]
     for line in table(_COLUMNS, rows, _COLUMNS, paint_for(sys.stdout)):
+        print(line)
+    for unreadable in left_out():
+        print(f"left out, its entry points cannot be read: {unreadable}")
+    return ExitCode.OK
+
+
+def _show_one(name: str, *, as_json: bool) -> int:
+    from memhotplug.output.plugininfo import about, about_lines
+
+    found = about(name)
+    if as_json:
+        from memhotplug.output.jsontext import render
+
+        sys.stdout.write(render({"schema": 1, "plugins": found}))
+        return ExitCode.OK
+    for line in about_lines(found, paint_for(sys.stdout)):
         print(line)
     return ExitCode.OK
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -62,6 +63,7 @@ Exit status:
 @click.option("-o", "--output", metavar="DIR", help="Also write events.jsonl and result.json into this folder.")
 @click.option("--map", "as_map", is_flag=True, help="Draw physical memory after each step.")
 @click.option("--csv", "series", metavar="FILE", help="Write a row for each step and zone into this file.")
+@click.option("--trace-hooks", is_flag=True, help="Print every hook call to stderr.")
 @click.option("--check", is_flag=True, help="Check every invariant after every step; stop if one breaks.")
 @click.option("--log-json", is_flag=True, help="Log as JSON, one object a line.")
 @click.option("-v", "--verbose", count=True, help="Log every event, not only warnings.")
@@ -79,6 +81,7 @@ def command(
     output: str | None,
     as_map: bool,
     series: str | None,
+    trace_hooks: bool,
     check: bool,
     log_json: bool,
     verbose: int,
@@ -90,7 +93,8 @@ def command(
 
     folder = make_folder(output) if output is not None else None
     loaded = _load(scenario, plugin_timeout)
-    machine = boot_scenario(loaded, plugin_timeout=plugin_timeout)
+    with _tracing() if trace_hooks else nullcontext():
+        machine = boot_scenario(loaded, plugin_timeout=plugin_timeout)
     show = _Show(machine, as_json=as_json, as_map=as_map, keeps_series=series is not None)
     result = run_scenario(
         loaded,
@@ -111,6 +115,13 @@ def command(
         say(result.failure)
         return ExitCode.FAILURE
     return ExitCode.OK
+
+
+def _tracing() -> AbstractContextManager[None]:
+    from memhotplug.manager import tracing
+    from memhotplug.output.hooktrace import trace_line
+
+    return tracing(lambda *call: print(trace_line(*call), file=sys.stderr))
 
 
 def _load(path: str, plugin_timeout: float) -> Scenario:

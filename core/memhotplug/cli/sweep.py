@@ -25,7 +25,7 @@ A value may be a range. Steps that fail are outcomes, and 'expect' steps are col
 where it was stopped, however it was stopped.
 
 \b
-  mhp sweep grow.yaml --vary steps.0.add.size=1G..64G/1G --vary machine.kernel=6.1,6.12 -o r.sqlite
+  mhp sweep grow.yaml --vary steps.0.add.size=1G..64G/1G -o r.sqlite
   mhp sweep grow.yaml --vary … -o r.sqlite --jobs 2
   mhp sweep grow.yaml --vary … -o r.sqlite --sample 1000 --seed 7
   mhp sweep vm.yaml --trace scaler.csv --vary … -o r.sqlite --steps

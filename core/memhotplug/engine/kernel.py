@@ -50,6 +50,7 @@ class Kernel(SparseVmemmap):
         memo: what is worked out once for all copies of the machine.
         flag_override: by driver, the MHP flags that the scenario sets instead of the driver's policy.
         policies: by driver, the policy plugin that decides in the driver's stead; its key for ``plugins``.
+        given_names: what devices were called so far, whatever became of them.
         add_errors: what add_memory() refused in the current step, in order.
         left_out: drivers that this kernel was built without, by plugin name.
         boot_altmap: where boot memmap comes from while the machine boots.
@@ -69,6 +70,7 @@ class Kernel(SparseVmemmap):
         self.memo: dict[object, object] = {}
         self.flag_override: dict[str, int] = {}
         self.policies: dict[str, str] = {}
+        self.given_names: frozenset[str] = frozenset()
         self.add_errors: list[MemoryHotplugError] = []
         self.left_out: frozenset[str] = frozenset()
         self.boot_altmap: Altmap | None = None

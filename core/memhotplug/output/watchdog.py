@@ -6,6 +6,7 @@ An alarm goes off in the main thread; whoever runs a plugin says who is to blame
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -15,12 +16,16 @@ from typing import Final
 from memhotplug.catalog import Installed
 from memhotplug.errors import Interruption, PluginError
 from memhotplug.keyspec import KeySpec
-from memhotplug.manager import choose
+from memhotplug.manager import choose, running
 
-__all__ = ["DEFAULT_TIMEOUT", "WatchedCatalog", "watchdog"]
+__all__ = ["DEFAULT_TIMEOUT", "WatchedCatalog", "guard", "watchdog"]
 
 DEFAULT_TIMEOUT: Final = 60.0
 """Seconds that a plugin may take."""
+_AGAIN: Final = 5.0
+"""Seconds after which a plugin that swallowed the alarm hears it again."""
+_PATIENCE: Final = 2
+"""Alarms that one call of a plugin may swallow."""
 
 
 class _ExpiredError(Interruption):
@@ -53,17 +58,57 @@ def watchdog(seconds: float, culprit: Callable[[], str | None]) -> Iterator[None
     def ring(_number: int, _frame: FrameType | None) -> None:
         name = culprit()
         if name is not None:
-            raise _ExpiredError(name)
+            alarm.raised(name)
 
+    alarm = _Alarm(seconds)
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+    outer = signal.setitimer(signal.ITIMER_REAL, seconds, min(seconds, _AGAIN))
     try:
         yield
     except _ExpiredError as expired:
         raise PluginError(expired.culprit, f"took longer than {seconds:g} s") from None
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_REAL, *outer)
         signal.signal(signal.SIGALRM, before)
+
+
+class _Alarm:
+    """Ends a plugin by an exception; one that swallows it and goes on, together with the process."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._serial = -1
+        self._times = 0
+
+    def raised(self, name: str) -> None:
+        self._times = self._times + 1 if running.serial == self._serial else 1
+        self._serial = running.serial
+        if self._times > _PATIENCE:
+            text = f"mhp: plugin {name}: took longer than {self._seconds:g} s, and does not let itself be ended\n"
+            os.write(2, text.encode(errors="backslashreplace"))
+            os._exit(2)
+        raise _ExpiredError(name)
+
+
+@contextlib.contextmanager
+def guard(seconds: float) -> Iterator[None]:
+    """Limit how long any single call of a plugin may take inside this block, imports included.
+
+    Raises:
+        PluginError: one call took longer.
+    """
+    last = -1
+
+    def stuck() -> str | None:
+        nonlocal last
+        name, serial = running.who(), running.serial
+        if name is None or serial != last:
+            last = serial
+            return None
+        return name
+
+    with watchdog(seconds, stuck):
+        yield
 
 
 class WatchedCatalog(Installed):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from types import TracebackType
+from typing import NoReturn
 
 from memhotplug.errors import InputError, PluginError
 from memhotplug.formats.scenario import Scenario
 from memhotplug.formats.scenario.problems import At, Where
 from memhotplug.formats.scenario.yamltree import MappingNode, Node, ScalarNode, SequenceNode
-from memhotplug.manager import Candidate, candidates
+from memhotplug.manager import Candidate, candidates, place_of
 
-__all__ = ["located", "plugin_at_fault"]
+__all__ = ["located", "plugin_at_fault", "raise_located"]
 
 
 def plugin_at_fault(problem: BaseException) -> PluginError | None:
@@ -24,7 +25,8 @@ def plugin_at_fault(problem: BaseException) -> PluginError | None:
             return None
         for candidate in candidates():
             if _is_of(module, candidate):
-                return PluginError(str(candidate), f"raised {type(problem).__name__}: {problem}")
+                text = f"raised {type(problem).__name__}: {problem}{place_of(problem, candidate.home)}"
+                return PluginError(str(candidate), text)
     return None
 
 
@@ -38,8 +40,7 @@ def _modules(traceback: TracebackType | None) -> list[str]:
 
 
 def _is_of(module: str, candidate: Candidate) -> bool:
-    home = candidate.target.partition(":")[0]
-    return module == home or module.startswith(home + ".")
+    return module == candidate.home or module.startswith(candidate.home + ".")
 
 
 def located(scenario: Scenario, prefix: Where, error: InputError) -> InputError:
@@ -74,6 +75,18 @@ def located(scenario: Scenario, prefix: Where, error: InputError) -> InputError:
         path=place.path,
         nearest=error.nearest,
     )
+
+
+def raise_located(scenario: Scenario, prefix: Where, error: InputError) -> NoReturn:
+    """Raise an error with the place in the scenario that it is about; a plugin's keeps what caused it.
+
+    Raises:
+        InputError: what :func:`located` returns.
+    """
+    found = located(scenario, prefix, error)
+    if found is error:
+        raise error
+    raise found from error
 
 
 def _about_snapshot(scenario: Scenario, error: InputError) -> InputError:

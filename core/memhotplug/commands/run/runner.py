@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias, TypeVar
 
 from memhotplug.catalog import Installed
-from memhotplug.commands.run.blame import located, plugin_at_fault
+from memhotplug.commands.run.blame import plugin_at_fault, raise_located
 from memhotplug.commands.run.expect import judge
 from memhotplug.commands.run.step_record import StepRecord, existing_blocks, new_record
 from memhotplug.engine.kernel import Event, Kernel
@@ -128,7 +128,7 @@ def _booted(scenario: Scenario, plugin_timeout: float) -> Machine:
     except MemoryHotplugError as refusal:
         raise scenario.error(("machine",), f"a machine that boots ({refusal})", at="key") from refusal
     except InputError as error:
-        raise located(scenario, ("machine",), error) from error
+        raise_located(scenario, ("machine",), error)
     apply_policies(scenario, machine)
     for step in scenario.steps:
         _check_against_profile(scenario, step, machine.kernel)
@@ -163,14 +163,14 @@ def apply_policies(scenario: Scenario, machine: Machine) -> None:
             machine.decide(name, flags=policy.mhp_flags, policy=policy.policy)
         except InputError as error:
             key = "mhp_flags" if policy.mhp_flags is not None else "policy"
-            raise located(scenario, ("drivers", name, key), error) from error
+            raise_located(scenario, ("drivers", name, key), error)
 
 
 def _flags(scenario: Scenario, kernel: Kernel, names: tuple[str, ...], where: Where) -> int:
     try:
         return kernel.parse_flags(names)
     except InputError as error:
-        raise located(scenario, (*where, "mhp_flags"), error) from error
+        raise_located(scenario, (*where, "mhp_flags"), error)
 
 
 def _check_against_profile(scenario: Scenario, step: Step, kernel: Kernel) -> None:
@@ -239,7 +239,7 @@ class _Run:
             with watchdog(self._timeout, lambda: kernel.plugins.current):
                 _blaming(lambda: self._do(step, record))
         except InputError as error:
-            raise located(self._scenario, ("steps", step.index, step.op), error) from error
+            raise_located(self._scenario, ("steps", step.index, step.op), error)
         if saved is not None and record["ok"]:
             self._check(record, saved)
         self._finish(step, record, kernel.events[seen:])

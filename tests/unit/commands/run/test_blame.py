@@ -97,7 +97,8 @@ def test_an_error_inside_a_plugin_is_its_fault() -> None:
     """Also in a submodule of what its entry point names."""
     problem = _raised("def go(): return 1 // 0", "memhotplug_drivers.acpi")
 
-    assert str(plugin_at_fault(problem)).endswith("raised ZeroDivisionError: integer division or modulo by zero")
+    text = "raised ZeroDivisionError: integer division or modulo by zero, at <string>:1"
+    assert str(plugin_at_fault(problem)).endswith(text)
     assert str(plugin_at_fault(problem)).startswith("plugin acpi (memhotplug ")
     assert plugin_at_fault(_raised("def go(): return 1 // 0", "memhotplug_drivers.acpi.inner")) is not None
 
