@@ -90,6 +90,9 @@ class DriverTraits:
             memory; one inside another counts.
         devices: the same for names that are devices of which it makes memory; the outermost counts, and the window
             that it lies in does not.
+        qemu_devices: the device models of QEMU that it drives, each with the keys of ``add`` for the model's
+            properties; ``memdev`` stands for the size of the memory backend. A model with ``requested-size`` can
+            change its size.
         attribute: the file below /sys/devices/system that makes it add one memory block at the address that is
             written there; None if it has none.
         opt_in: the architectures on which distributions build their kernels without it: a recorded machine has it
@@ -107,6 +110,7 @@ class DriverTraits:
     room_key: str | None = None
     windows: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
+    qemu_devices: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     attribute: str | None = None
     opt_in: tuple[str, ...] = ()
 

@@ -31,6 +31,7 @@ __all__ = ["driver_add", "driver_keys", "driver_ranges", "driver_traits", "mhp_f
 def driver_traits() -> DriverTraits:
     """Where firmware describes memory by ACPI. Models: drivers/acpi/Kconfig:ACPI_HOTPLUG_MEMORY (v5.2 to v6.12)."""
     return DriverTraits(
+        qemu_devices={"pc-dimm": {"memdev": "size"}},
         aliases=("acpi_memhotplug",),
         arches={"arm64": (0, 0), "x86_64": (0, 0)},
         absence="its firmware does not describe memory by ACPI",

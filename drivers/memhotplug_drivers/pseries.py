@@ -37,6 +37,7 @@ __all__ = ["driver_add", "driver_eject", "driver_keys", "driver_ranges", "driver
 def driver_traits() -> DriverTraits:
     """A platform of powerpc. Each LMB is online before the next one is added."""
     return DriverTraits(
+        qemu_devices={"pc-dimm": {"memdev": "size"}},
         aliases=("dlpar", "lmb"),
         arches={"powerpc": (0, 0)},
         absence="it is a platform of powerpc",

@@ -71,10 +71,14 @@ _FIXED: Final = ("device_size", "block_size", "force_bbm", "bbm_block_size")
 _RETRIED: Final = (errno.ENOSPC, errno.EBUSY, errno.ENOMEM)
 
 
+_PROPERTIES = {"requested-size": "size", "memdev": "device_size", "block-size": "block_size"}
+
+
 @hookimpl
 def driver_traits() -> DriverTraits:
     """What VIRTIO_MEM depends on, and since when. Models: drivers/virtio/Kconfig:VIRTIO_MEM (v5.8, v5.18, v6.14)."""
     return DriverTraits(
+        qemu_devices=dict.fromkeys(("virtio-mem-pci", "virtio-mem-ccw"), _PROPERTIES),
         aliases=("virtio-mem", "virtio_mem_pci"),
         arches={"arm64": (5, 18), "s390": (6, 14), "x86_64": (5, 8)},
         absence="VIRTIO_MEM cannot be configured there",

@@ -21,10 +21,17 @@ COMMANDS: Final = {
     "snapshot": "Record this machine into a directory that plan and scenarios read.",
     "conform": "Replay recordings of real kernels and report what differs.",
     "explain": "Say which driver may self-host its memmap, and why not.",
+    "exec": "Run a command that sees a modelled machine at /sys and /proc.",
+    "mount": "Show a modelled machine's /sys and /proc below a folder.",
+    "export": "Write a modelled machine's /sys and /proc as plain files.",
+    "ctl": "Talk to a machine that runs in exec or mount.",
     "plugins": "List the installed architectures, kernels and drivers.",
     "schema": "Print the JSON Schema of the scenario format.",
 }
 """Every command with its summary; the module of the same name has it as ``command``."""
+
+_RESERVED: Final = ("exec",)
+"""Commands whose name a module had better not have; an underscore follows."""
 
 
 class _UnknownCommandError(click.UsageError):
@@ -49,7 +56,8 @@ class LazyGroup(click.Group):
         """Return a command, None if there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"memhotplug.cli.{cmd_name}")
+        name = f"{cmd_name}_" if cmd_name in _RESERVED else cmd_name
+        module = importlib.import_module(f"memhotplug.cli.{name}")
         command: click.Command = module.command
         return command
 

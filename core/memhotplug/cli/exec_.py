@@ -1,0 +1,81 @@
+"""``mhp exec``: runs a command that sees a modelled machine at /sys and /proc."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import click
+
+from memhotplug.cli.exits import say
+from memhotplug.cli.livesource import fault_options, live_machine, source_of, source_options
+from memhotplug.cli.pluginfiles import plugin_option
+
+__all__ = ["command"]
+
+_HELP: Final = """Run COMMAND so that it sees a modelled machine at /sys and /proc, and can change it.
+
+It sees /sys/devices/system/{memory,node}, /sys/module/memory_hotplug, the notifier-error-inject files and
+/proc/{zoneinfo,buddyinfo,pagetypeinfo,meminfo,vmstat,iomem,cmdline} of the machine; all else is the host's. No root is
+needed where the system allows user namespaces. Kobject uevents cannot be modelled; 'mhp ctl events' has them.
+
+\b
+  mhp exec --boot 4G -- lsmem
+  mhp exec dimm.yaml -- chmem --disable 0x100000000-0x107ffffff
+  mhp exec --boot 4G --fail offline:31=EBUSY -- ./test-my-tool.sh
+  mhp exec --from sosreport.tar.xz -o out -- my-tool; mhp run out/steps.yaml
+
+\b
+Exit status:
+  that of COMMAND, 128 and the signal if one ended it
+  125  no namespaces or no FUSE
+  126  COMMAND cannot be run
+  127  there is no such COMMAND
+  2    wrong usage, or a machine that cannot be
+"""
+
+
+@click.command(
+    "exec", help=_HELP, short_help="Run a command on a modelled machine.",
+    context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False},
+)  # fmt: skip
+@source_options
+@fault_options
+@plugin_option
+@click.option("-o", "--output", metavar="DIR", help="Leave result.json and steps.yaml in this folder.")
+@click.argument("words", nargs=-1, metavar="[SCENARIO] -- COMMAND…")
+def command(words: tuple[str, ...], output: str | None, **options: Any) -> int:
+    """Run a command and return its exit status."""
+    scenario, argv = _split(words, has_source=bool(options["boot"] or options["snapshot"]))
+    from memhotplug.live.requirements import missing
+
+    lacking = missing()
+    if lacking is not None:
+        say(lacking)
+        return 125
+    from memhotplug.commands.run.files import make_folder
+
+    left = make_folder(output) if output is not None else None
+    source = source_of(options, scenario)
+    live = live_machine(source, options)
+    from memhotplug.live.control import Control
+    from memhotplug.live.execute import execute, private_folder
+    from memhotplug.live.leavings import leave
+
+    with private_folder() as folder, Control(live, folder) as control:
+        status = execute(live, argv, folder, say, control.start)
+    if left is not None:
+        leave(left, source.document, live)
+    return status
+
+
+def _split(words: tuple[str, ...], *, has_source: bool) -> tuple[str | None, list[str]]:
+    """Return the scenario, if one is given, and the command behind ``--``."""
+    arguments = list(words)
+    scenario = None
+    if not has_source and arguments and arguments[0] != "--":
+        scenario = arguments.pop(0)
+    if arguments[:1] == ["--"]:
+        arguments.pop(0)
+    if not arguments:
+        raise click.UsageError("say which command to run: -- COMMAND")
+    return scenario, arguments

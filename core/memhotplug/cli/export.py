@@ -1,0 +1,41 @@
+"""``mhp export``: writes a modelled machine's /sys and /proc as plain files."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import click
+
+from memhotplug.cli.exits import ExitCode
+from memhotplug.cli.livesource import source_of, source_options
+from memhotplug.cli.pluginfiles import plugin_option
+
+__all__ = ["command"]
+
+_HELP: Final = """Write the /sys and /proc of a modelled machine as plain files below DIR, which must be empty.
+
+Programs that take a root folder read it (lsmem --sysroot DIR), and so do plan, exec and scenarios (--from DIR).
+
+\b
+  mhp export --boot 24G -o tree && lsmem --sysroot tree
+  mhp export dimm.yaml -o tree
+
+\b
+Exit status:
+  0  the files are written
+  2  wrong usage, a machine that cannot be, or a folder that is not empty or cannot be written
+"""
+
+
+@click.command(help=_HELP, short_help="Write a machine as plain files.")
+@source_options
+@plugin_option
+@click.option("-o", "--output", metavar="DIR", required=True, help="Where to: a new or empty folder.")
+@click.argument("scenario", required=False)
+def command(scenario: str | None, output: str, **options: Any) -> int:
+    """Write the files and return the exit status."""
+    source = source_of(options, scenario)
+    from memhotplug.live.export import export
+
+    export(source.machine.kernel, output)
+    return ExitCode.OK

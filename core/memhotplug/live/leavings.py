@@ -1,0 +1,39 @@
+"""What a live machine leaves: ``steps.yaml``, which ``mhp run`` repeats, and ``result.json``, which comes of that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from memhotplug.commands.run.runner import run_scenario
+from memhotplug.errors import InputError
+from memhotplug.formats.scenario import loads_scenario
+from memhotplug.live.machine import LiveMachine
+from memhotplug.output.jsontext import render
+from memhotplug.output.watchdog import DEFAULT_TIMEOUT, WatchedCatalog
+
+__all__ = ["leave"]
+
+
+def leave(folder: Path, document: Mapping[str, Any], live: LiveMachine) -> None:
+    """Write both files.
+
+    Args:
+        document: the scenario that the machine came from.
+
+    Raises:
+        InputError: one cannot be written.
+    """
+    whole = {**document, "steps": [*(document.get("steps") or ()), *live.steps]}
+    text = yaml.safe_dump(whole, sort_keys=False, allow_unicode=True, width=120)
+    path = folder / "steps.yaml"
+    result = run_scenario(loads_scenario(text, catalog=WatchedCatalog(DEFAULT_TIMEOUT), file=str(path)))
+    contents = {"steps.yaml": text, "result.json": render(result.to_dict())}
+    for name, content in contents.items():
+        try:
+            (folder / name).write_text(content, encoding="utf-8")
+        except OSError as problem:
+            raise InputError("a folder that can be written", got=problem.strerror, file=str(folder / name)) from problem
