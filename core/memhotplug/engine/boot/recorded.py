@@ -38,6 +38,7 @@ from memhotplug.model.vmemmap import MapRuns, Source
 from memhotplug.model.watermarks import small_marks
 from memhotplug.model.zones import Node, Zone, ZoneKind
 from memhotplug.naming import read_machine
+from memhotplug.units import format_blocks
 
 if TYPE_CHECKING:
     from memhotplug.formats.scenario.models import MachineSpec
@@ -228,6 +229,49 @@ def _blocks(kernel: Kernel, machine: RecordedMachine) -> None:
     starts, ends = state.block_bounds(slice(None))
     state.sections = ExtentSet(starts, ends)
     state.early = state.sections.copy()
+    _self_hosted(kernel, machine)
+
+
+def _self_hosted(kernel: Kernel, machine: RecordedMachine) -> None:
+    """Recognise the blocks that host their own memmap: a zone lacks exactly so many managed pages.
+
+    Models: mm/memory_hotplug.c:mhp_init_memmap_on_memory() (v5.13 to v6.12): present counts the memmap of a block,
+    managed does not. Zones with boot memory are never whole blocks that lack just this.
+    """
+    state, geometry = kernel.state, kernel.geometry
+    if kernel.profile.memmap_on_memory_refusal(kernel, geometry.memory_block_size) is not None:
+        return
+    hosted = geometry.memmap_pages(geometry.pages_per_block)
+    hosted = -(-hosted // geometry.pageblock_pages) * geometry.pageblock_pages
+    found: list[int] = []
+    for zone in machine.zones:
+        rows = np.flatnonzero(
+            (state.blocks.state == BlockState.ONLINE)
+            & (state.blocks.zone == _KINDS.get(zone.name, NO_ZONE))
+            & (state.blocks.nid == zone.node)
+        )
+        whole = len(rows) and zone.present == len(rows) * geometry.pages_per_block
+        if whole and zone.present - zone.managed == len(rows) * hosted:
+            found += rows.tolist()
+    # Offline blocks show nothing of it; those above all memory that does not host its own have been hot-added.
+    others = np.setdiff1d(np.flatnonzero(state.blocks.state == BlockState.ONLINE), found)
+    offline = np.flatnonzero(state.blocks.state == BlockState.OFFLINE)
+    found += offline[offline > others.max(initial=-1)].tolist()
+    for row in found:
+        state.blocks.set(slice(row, row + 1), altmap_pages=hosted, early=0)
+        start = int(state.blocks.id[row]) * geometry.pages_per_block
+        end = start + geometry.pages_per_block
+        state.early.remove(start, end)
+        pages = np.array([start], dtype=np.int64), np.array([end], dtype=np.int64)
+        leaf = geometry.pmd_size // geometry.page_size
+        state.vmemmap.insert(MapRuns.make(*pages, pages[0], leaf, Source.ALTMAP))
+    if found:
+        ids = format_blocks(state.blocks.id[found].tolist())
+        kernel.warn(f"inferred: memory blocks {ids} host their own memmap: managed pages, parameter and place say so")
+
+
+def _hosted(kernel: Kernel) -> tuple[Array, Array]:
+    return _runs(kernel.state.vmemmap.backing_from(Source.ALTMAP))
 
 
 def _protection(machine: RecordedMachine, recorded: RecordedZone) -> tuple[int, int, int, int]:
@@ -250,18 +294,22 @@ def _zone(
     zone.wmark = (recorded.min, recorded.low, recorded.high)
     zone.protection = _protection(machine, recorded)
     zone.linked = pages
+    hosted = _hosted(kernel)
+    zone.present_early -= int(zone.linked.covered_many(*hosted).sum()) and zone.present
     if known is not None and _fits(recorded, pages, known):
         return _known_zone(kernel, recorded, zone, known, machine.max_order)
     image = np.array(machine.kernel_image, dtype=np.int64).reshape(-1, 2)
     top = ExtentSet(*_last(pages, kernel.geometry.memmap_pages(pages.total)))
     avoid = ExtentSet(np.concatenate((image[:, 0], top.starts)), np.concatenate((image[:, 1], top.ends)))
+    room = pages.copy()
+    room.remove_many(*hosted)
     free = place_free(
-        (pages.starts, pages.ends), recorded.free_by_order, machine.max_order,
+        (room.starts, room.ends), recorded.free_by_order, machine.max_order,
         avoid=(avoid.starts, avoid.ends), place=recorded.title,
     )  # fmt: skip
     zone.free = ExtentSet(*free)
     _keep_chunks(zone, recorded, machine.max_order)
-    used = pages.copy()
+    used = room
     used.remove_many(*free)
     zone.pcp = ExtentSet(*_lonely(used, recorded.pcp_pages))
     used.remove_many(zone.pcp.starts, zone.pcp.ends)
@@ -284,6 +332,7 @@ def _known_zone(kernel: Kernel, recorded: RecordedZone, zone: Zone, known: Known
     counts = free_by_order(free, max_order)
     rest = pages.copy()
     rest.remove_many(*_runs(known.covered))
+    rest.remove_many(*_hosted(kernel))
     left = [whole - part for whole, part in zip(recorded.free_by_order, counts, strict=True)]
     placed = place_free(_runs(rest), left, max_order, place=recorded.title)
     free.add_many(*placed)
@@ -291,6 +340,7 @@ def _known_zone(kernel: Kernel, recorded: RecordedZone, zone: Zone, known: Known
     _keep_chunks(zone, recorded, max_order)
     used = pages.copy()
     used.remove_many(*_runs(free))
+    used.remove_many(*_hosted(kernel))
     waiting = ExtentSet(*known.waiting.clip_many(*_runs(used)))
     elsewhere = used.copy()
     elsewhere.remove_many(*_runs(known.covered))
@@ -376,7 +426,8 @@ def _memmap(kernel: Kernel, mappings: MapRuns, zones: list[Zone], known: KnownPa
         used = zone.linked.copy()
         for pages in (zone.free, zone.pcp):
             used.remove_many(pages.starts, pages.ends)
-        budget = _never_managed(zone, used, known)
+        used.remove_many(*_hosted(kernel))
+        budget = _never_managed(kernel, zone, used, known)
         reserved.append(budget)
         used.remove_many(budget.starts, budget.ends)
         allocated.append(used)
@@ -398,9 +449,9 @@ def _memmap(kernel: Kernel, mappings: MapRuns, zones: list[Zone], known: KnownPa
         raise InputError("at least as many pages in use as the memmap of the recorded blocks takes", got="fewer")
 
 
-def _never_managed(zone: Zone, used: ExtentSet, known: KnownPages | None) -> ExtentSet:
+def _never_managed(kernel: Kernel, zone: Zone, used: ExtentSet, known: KnownPages | None) -> ExtentSet:
     """Return as many pages in use as were never managed: those known as reserved first, then from the top down."""
-    count = zone.present - zone.managed
+    count = zone.present - zone.managed - int(zone.linked.covered_many(*_hosted(kernel)).sum())
     if known is None:
         return ExtentSet(*_last(used, count))
     budget = ExtentSet(*_last(ExtentSet(*known.reserved.clip_many(*_runs(used))), count))
@@ -421,9 +472,10 @@ def _owners(kernel: Kernel, zone: Zone, used: ExtentSet, known: KnownPages | Non
     boot = ExtentSet(*rest.clip_many(*_runs(state.vmemmap.backing_from(Source.BOOT))))
     memmap = state.vmemmap.backing()
     rest.remove_many(memmap.starts, memmap.ends)
-    never = _never_managed(zone, used, known)
+    never = _never_managed(kernel, zone, used, known)
     never.remove_many(*_runs(boot))
-    reserved = ExtentSet(*_last(never, zone.present - zone.managed - boot.total))
+    hosted = int(zone.linked.covered_many(*_hosted(kernel)).sum())
+    reserved = ExtentSet(*_last(never, max(zone.present - zone.managed - boot.total - hosted, 0)))
     state.reserved.add_many(reserved.starts, reserved.ends)
     rest.remove_many(reserved.starts, reserved.ends)
     movable = ExtentSet(*known.movable.clip_many(*_runs(rest))) if known is not None else ExtentSet()
