@@ -44,11 +44,13 @@ def test_every_step_of_every_recording_agrees_with_itself(recordings: list[Path]
         for step in recording.steps:
             machine = read_machine(recording.snapshot(step.index))
             found += [(path.name, step.index, text) for text in _notes(machine, "inconsistent")]
-            assert all(size(zone.extents) == zone.present for zone in machine.zones)
+            settled = all(block.state != "going-offline" for block in machine.blocks)
+            assert not settled or all(size(zone.extents) == zone.present for zone in machine.zones)
 
     memtotal = [text.endswith("(difference +24 kB)") for name, _, text in found if name.startswith("s390x-6.1-")]
     assert memtotal == [True] * 7
-    assert [entry for entry in found if not entry[0].startswith("s390x-6.1-")] == [
+    hogged = ("s390x-6.1-", "x86_64-6.12-hog-")  # a guest that is busy changes between two reads
+    assert [entry for entry in found if not entry[0].startswith(hogged)] == [
         (
             "s390x-7.2-kernelcore.json.xz",
             0,

@@ -24,7 +24,7 @@ def test_shipped_recordings_are_all_there(recordings: list[Path]) -> None:
     """Four architectures, three kernels, every kind of operation."""
     read = [read_recording(path) for path in recordings]
 
-    assert len(read) == 20
+    assert len(read) == 31
     assert {recording.meta.arch for recording in read} == {"x86_64", "ppc64el", "arm64", "s390x"}
     assert {step.op.kind for recording in read for step in recording.steps} == {
         "boot",
@@ -33,6 +33,8 @@ def test_shipped_recordings_are_all_there(recordings: list[Path]) -> None:
         "offline",
         "remove",
         "write",
+        "resize",
+        "hog",
     }
     assert all(recording.steps[0].op.kind == "boot" for recording in read)
     assert len({recording.name for recording in read}) == len(read)
@@ -176,7 +178,7 @@ def test_unknown_kind_names_the_one_that_was_meant(document: dict[str, Any], sav
     """A near miss is named."""
     document["steps"][1]["op"]["kind"] = "onlien"
 
-    assert _message(save(document)).endswith("remove, write; did you mean 'online'?")
+    assert _message(save(document)).endswith("remove, write, resize, hog; did you mean 'online'?")
 
 
 def test_device_over_part_of_a_block_may_name_no_block(document: dict[str, Any], save: Save) -> None:
