@@ -32,7 +32,7 @@ _DRIVERS = {
 }
 """Drivers that add block by block, with an architecture and a block size that they have."""
 _AMONG = (256, 4096, 16384)
-_MORE = 32
+_MORE = 8  # virtio_mem stops at 1 GiB that is not online
 _ON = "memory_hotplug.memmap_on_memory=1"
 
 GOALS = {
@@ -118,7 +118,7 @@ def _offline_if_online(machine: Machine, path: str) -> None:
 
 
 def _blocks() -> dict[str, float]:
-    """A block of 32 that one add brings, for drivers that add block by block, on machines that have many already."""
+    """A block of eight that one add brings, for drivers that add block by block, on machines that have many already."""
     from memhotplug import Machine
 
     found = {}
