@@ -158,12 +158,11 @@ class Candidate:
         Raises:
             PluginError: it cannot be imported, lacks a required hook, or has an unknown one.
         """
-        return _managed(self).get_plugin(self.name)
+        return _load(self)
 
 
 @functools.cache
-def _managed(candidate: Candidate) -> pluggy.PluginManager:
-    """Import a candidate and return a manager of nothing else: all machines call its hooks through that one."""
+def _load(candidate: Candidate) -> object:
     entry = EntryPoint(candidate.name, candidate.target, GROUPS[candidate.kind])
     try:
         with running.importing(candidate):
@@ -173,12 +172,28 @@ def _managed(candidate: Candidate) -> pluggy.PluginManager:
     except BaseException as problem:
         text = f"cannot be loaded: {type(problem).__name__}: {problem}"
         raise PluginError(str(candidate), text + place_of(problem, candidate.home)) from problem
+    _hooks_of(candidate, plugin)
+    return plugin
+
+
+def _hooks_of(candidate: Candidate, plugin: object) -> pluggy.HookRelay:
+    """Return the hooks of a plugin alone, shared by all machines for as long as it has the same functions.
+
+    Raises:
+        PluginError: it lacks a required hook, or has an unknown one.
+    """
+    return _managed(candidate, plugin, tuple(getattr(plugin, name, None) for name in _every_hook())).hook
+
+
+@functools.cache
+def _every_hook() -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for spec in _SPECS.values() for name in dir(spec) if not name.startswith("_")))
+
+
+@functools.lru_cache(maxsize=256)
+def _managed(candidate: Candidate, plugin: object, functions: tuple[object, ...]) -> pluggy.PluginManager:
+    """Return a manager of one plugin; ``functions`` only tell when one that was made earlier is out of date."""
     manager = _new_manager()
-    _register(manager, candidate, plugin)
-    return manager
-
-
-def _register(manager: pluggy.PluginManager, candidate: Candidate, plugin: object) -> None:
     try:
         manager.register(plugin, name=candidate.name)
         manager.check_pending()
@@ -188,6 +203,7 @@ def _register(manager: pluggy.PluginManager, candidate: Candidate, plugin: objec
     missing = [hook for hook in _REQUIRED[candidate.kind] if hook not in have]
     if missing:
         raise PluginError(str(candidate), f"has no hook {', '.join(missing)}")
+    return manager
 
 
 def _new_manager() -> pluggy.PluginManager:
@@ -366,6 +382,7 @@ class Plugins:
 
     def __init__(self, arch: str, profile: str) -> None:
         self._candidates: dict[str, Candidate] = {}
+        self._hooks: dict[str, pluggy.HookRelay] = {}
         self._callers: dict[tuple[str, str], pluggy.HookCaller | None] = {}
         self._listeners: list[str] | None = None
         self._files = files_in_use()
@@ -378,7 +395,7 @@ class Plugins:
         if key not in self._candidates:
             with self.in_scope():
                 candidate = choose(kind, name)
-            candidate.load()
+            self._hooks[key] = _hooks_of(candidate, candidate.load())
             self._candidates[key] = candidate
             self._listeners = None
         return key
@@ -432,7 +449,7 @@ class Plugins:
         known = self._callers.get((key, hook), self)
         if known is not self:
             return known  # type: ignore[return-value]  # narrowed by the sentinel
-        found = getattr(_managed(self._candidates[key]).hook, hook, None)
+        found = getattr(self._hooks[key], hook, None)
         caller = found if found is not None and found.get_hookimpls() else None
         self._callers[key, hook] = caller
         return caller
@@ -504,7 +521,7 @@ def ask_alone(candidate: Candidate, hook: str) -> object:
     Raises:
         PluginError: the plugin is broken.
     """
-    hooks = _managed(candidate).hook
+    hooks = _hooks_of(candidate, candidate.load())
     try:
         with running.importing(candidate):
             return getattr(hooks, hook)()
