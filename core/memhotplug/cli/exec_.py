@@ -34,10 +34,7 @@ Exit status:
 """
 
 
-@click.command(
-    "exec", help=_HELP, short_help="Run a command on a modelled machine.",
-    context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False},
-)  # fmt: skip
+@click.command("exec", help=_HELP, short_help="Run a command on a modelled machine.")
 @source_options
 @fault_options
 @plugin_option
@@ -69,13 +66,9 @@ def command(words: tuple[str, ...], output: str | None, **options: Any) -> int:
 
 
 def _split(words: tuple[str, ...], *, has_source: bool) -> tuple[str | None, list[str]]:
-    """Return the scenario, if one is given, and the command behind ``--``."""
+    """Return the scenario, if no other machine is given, and the command."""
     arguments = list(words)
-    scenario = None
-    if not has_source and arguments and arguments[0] != "--":
-        scenario = arguments.pop(0)
-    if arguments[:1] == ["--"]:
-        arguments.pop(0)
+    scenario = None if has_source or not arguments else arguments.pop(0)
     if not arguments:
         raise click.UsageError("say which command to run: -- COMMAND")
     return scenario, arguments
