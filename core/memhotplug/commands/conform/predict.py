@@ -12,7 +12,10 @@ from memhotplug.machine import Machine
 from memhotplug.model.buddy import free_by_order
 from memhotplug.model.zones import Zone
 
-__all__ = ["Prediction", "predict_step"]
+__all__ = ["UNDETERMINED", "Prediction", "predict_step"]
+
+UNDETERMINED = "undetermined"
+"""The result of a step of which nobody can know how it ends."""
 
 Prediction = dict[str, object]
 """One entry of the JSON key ``predicted``."""
@@ -21,16 +24,20 @@ Prediction = dict[str, object]
 def predict_step(machine: Machine, baseline: Baseline, step: int, op: RecordedOp, outcome: Outcome) -> Prediction:
     """Return what a recording of this step would show; sizes in pages unless they say otherwise.
 
-    Only what stood in the recording before the step has gone into it.
+    Only what stood in the recording before the step has gone into it. Where that cannot decide, the result is
+    ``undetermined``; the rest is what follows if the operation goes as the model's own placement has it.
     """
     total = None if baseline.mem_total is None else baseline.mem_total // 1024 + mem_total_change(machine, baseline)
     classes = model_classes(machine, baseline, baseline.added, split_blocks(machine, baseline))
     return {
         "step": step,
         "op": op.kind,
-        "result": outcome.result,
+        "result": UNDETERMINED if outcome.undetermined else outcome.result,
         "errno": outcome.errno,
-        "results": {str(block): result for block, result in outcome.results.items()},
+        "results": {
+            str(block): UNDETERMINED if block in outcome.undetermined else result
+            for block, result in outcome.results.items()
+        },
         "blocks_present": list(outcome.blocks),
         "zones": [_zone(machine, baseline, zone) for zone in machine.kernel.state.zones() if zone.present],
         "blocks": [{"id": block, **files} for block, files in block_attributes(machine).items()],
