@@ -7,6 +7,8 @@ Each figure is a median; what an operation needs beforehand (a machine, its driv
 from __future__ import annotations
 
 import gc
+import itertools
+import json
 import resource
 import statistics
 import subprocess
@@ -42,6 +44,8 @@ GOALS = {
     "write of state": 0.01,
     "to_dict of 40 blocks": 0.1,
     "violations of 40 blocks": 0.1,
+    "a transition of mhp check": 0.1,
+    "a case of mhp sweep": 0.08,
     "compare of 3 flags at 2 TiB, in runs": 4.0,
     "mhp --help": 3.0,
     "mhp run (1 GiB)": 18.0,
@@ -52,10 +56,16 @@ GOALS = {
 """What each figure should not exceed."""
 
 
-def cpu_of(*command: str) -> float:
-    """Return the CPU seconds, user and system, of one process and of what it started and waited for."""
+def cpu_of(*command: str, said: list[bytes] | None = None) -> float:
+    """Return the CPU seconds, user and system, of one process and of what it started and waited for.
+
+    Args:
+        said: gets what the process printed.
+    """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, check=False, capture_output=True)  # a plan's verdict is an exit status
+    done = subprocess.run(command, check=False, capture_output=True)  # a plan's verdict is an exit status
+    if said is not None:
+        said.append(done.stdout)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -76,7 +86,7 @@ def measure(root: Path) -> dict[str, float]:
     """Return all figures by name; the base, in seconds, is ``python -S -c pass``."""
     start = [partial(cpu_of, sys.executable, "-S", "-c", "pass") for _ in range(15)]
     base = statistics.median(run() for run in start)
-    seconds = _operations() | _blocks() | _views()
+    seconds = _operations() | _blocks() | _views() | _searches()
     found = {name: value / base for name, value in seconds.items()}
     found["compare of 3 flags at 2 TiB, in runs"] = _compare()
     site = statistics.median(cpu_of(sys.executable, "-c", "pass") for _ in range(15))
@@ -173,6 +183,56 @@ def _compare() -> float:
         compare = statistics.median(cpu_of(mhp, "compare", str(path), *vary) for _ in range(3))
         run = statistics.median(cpu_of(mhp, "run", str(path)) for _ in range(3))
     return compare / run
+
+
+_CHECKED = """
+schema: 1
+machine: {arch: x86_64, kernel: linux-6.12, memory: 1G, cmdline: memory_hotplug.memmap_on_memory=1}
+explore: {operations: [add, online, offline, remove], drivers: acpi, sizes: [256M], blocks: 4}
+steps: []
+"""
+_SWEPT = """
+schema: 1
+machine: {arch: x86_64, kernel: linux-6.12, memory: 1G}
+steps:
+  - add: {name: d, driver: acpi, size: 1G, address: 8G}
+  - online: {range: d, zone: movable}
+"""
+
+
+def _searches() -> dict[str, float]:
+    """Return what a transition and a case cost: that of many, less that of a start with few."""
+    mhp = str(Path(sys.executable).with_name("mhp"))
+    with tempfile.TemporaryDirectory() as folder:
+        checked, swept = Path(folder, "check.yaml"), Path(folder, "sweep.yaml")
+        checked.write_text(_CHECKED)
+        swept.write_text(_SWEPT)
+        numbers = itertools.count()
+
+        def check(count: int) -> tuple[float, int]:
+            command = (mhp, "check", str(checked), "--depth", "6", "--operations", str(count), "--json")
+            said: list[bytes] = []
+            taken = cpu_of(*command, said=said)
+            return taken, int(json.loads(said[0])["transitions"])
+
+        def sweep(count: int) -> tuple[float, int]:
+            vary = f"steps.0.add.address=8G..{7 + count}G/1G"
+            results = ("-o", str(Path(folder, f"{next(numbers)}.sqlite")), "--jobs", "1")
+            return cpu_of(mhp, "sweep", str(swept), "--vary", vary, *results), count
+
+        return {
+            "a transition of mhp check": _each(check, 1500),
+            "a case of mhp sweep": _each(sweep, 200),
+        }
+
+
+def _each(cost: Callable[[int], tuple[float, int]], count: int) -> float:
+    """Return the CPU seconds of one of many things, without what comes once."""
+    found = []
+    for _ in range(3):
+        (few, least), (many, most) = cost(1), cost(count)
+        found.append((many - few) / (most - least))
+    return statistics.median(found)
 
 
 def _commands(root: Path) -> dict[str, list[str]]:
