@@ -20,7 +20,9 @@ EXAMPLES: Final = {
     "cli/align.py": ("such as acpi or dax", "A DIMM (acpi)", "persistent memory and dax devices", "default x86_64"),
     "cli/check.py": ("--against linux-6.1",),
     "cli/compare.py": ("machine.kernel=v2-2019",),
+    "cli/ctl.py": ("--driver virtio_mem",),
     "cli/explain.py": ("--driver acpi", "radix or hash on powerpc"),
+    "cli/livesource.py": ("else x86_64",),
     "cli/plan.py": ("--driver acpi", "Who adds: acpi, dax", "default x86_64"),
     "cli/run.py": ("driver: acpi",),
     "commands/compare/question.py": ("such as machine.kernel=v2-2019",),
@@ -31,9 +33,10 @@ EXAMPLES: Final = {
     "formats/scenario/loader.py": ("such as {arch: x86_64", "driver: acpi"),
     "formats/scenario/override.py": ("such as machine.kernel, drivers.acpi.mhp_flags",),
     "formats/scenario/schema.py": ("x86_64", "v2-2019", "acpi"),
+    "live/commands.py": ("virtio-mem",),
 }
-"""Examples in help texts, in messages and in the JSON Schema, a file of sysfs and the title of a guide: by module, a
-part of each text."""
+"""Examples in help texts, in messages and in the JSON Schema, a file of sysfs, the title of a guide, and what QEMU
+calls a kind of device in QMP: by module, a part of each text."""
 
 
 def built_in() -> set[str]:

@@ -103,7 +103,7 @@ def test_events_of_success(boot: Boot, monkeypatch: pytest.MonkeyPatch, kernel: 
     machine = boot(kernel=kernel, cmdline=ON)
     machine.add_memory(driver="acpi", name="d", size="128M")
     heard = listen(machine, monkeypatch)
-    machine.online("d")
+    machine.online("d", zone="movable")
     machine.offline("d")
 
     online, offline = NAMES[kernel]
@@ -135,7 +135,7 @@ def test_events_of_failure(boot: Boot, monkeypatch: pytest.MonkeyPatch, veto: st
 
 def whole_life(machine: Machine, *, crowded: bool) -> None:
     """Take a device online and offline again, with kernel pages in it if it is crowded."""
-    machine.online("d", zone="kernel")
+    machine.online("d", zone="kernel" if crowded else "movable")
     if crowded:
         machine.allocate("app", "1000M", zone="kernel")
     machine.offline("d")
@@ -167,6 +167,7 @@ def test_arm64_boot_memory_is_isolated_before_the_veto(boot: Boot, refused: Refu
 def test_a_refused_word_is_remembered_by_the_file_online(boot: Boot, refused: Refused) -> None:
     """online_movable of an online block is EINVAL, and yet what a later echo 1 > online does."""
     machine = dimm(boot)
+    machine.online("block 39", zone="kernel")  # the zone's first slab goes there, and block 32 can leave
     machine.online("block 32", zone="kernel")
     problem = refused(machine.write, "memory/memory32/state", "online_movable")
     assert problem.name == "EINVAL"

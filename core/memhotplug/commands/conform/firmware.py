@@ -15,7 +15,7 @@ from memhotplug.manager import driver_traits
 __all__ = ["Firmware"]
 
 _SRAT = re.compile(r"SRAT: Node (\d+) PXM (\d+)|SRAT: PXM (\d+) -> APIC \S+ -> Node (\d+)")
-_DEVICE = re.compile(r"virtio_mem (\S+): (start address|region size|device block size): (0x[0-9a-f]+)")
+_DEVICE = re.compile(r"\b\w+ (\w+): (start address|region size|device block size): (0x[0-9a-f]+)")
 
 
 class Firmware:
