@@ -24,7 +24,7 @@ from memhotplug.engine.kernel import Kernel
 from memhotplug.model.extents import ExtentSet
 from memhotplug.model.state import Device, MachineState
 
-__all__ = ["difference", "exact_form", "normal_form"]
+__all__ = ["difference", "exact_form", "normal_form", "visible"]
 
 _NONE = -1
 _DIGEST = 16
@@ -47,6 +47,19 @@ def difference(one: Kernel, other: Kernel) -> str | None:
     """Return in what the normal forms of two machines differ first, in words; None if they are equal."""
     mine, theirs = _Form(one).parts(), _Form(other).parts()
     return next((name for name in (*mine, *theirs) if mine.get(name) != theirs.get(name)), None)
+
+
+def visible(kernel: Kernel) -> dict[str, object]:
+    """Return what people see of a machine, by name: its blocks, and the counters of its zones.
+
+    Not in it: where the kernel put pages of its own, and watermarks, which remember how large the machine was.
+    """
+    blocks = kernel.state.blocks
+    columns = [getattr(blocks, name).tolist() for name in ("id", "state", "nid", "zone")]
+    found: dict[str, object] = {"the blocks": columns}
+    for zone in kernel.state.zones():
+        found[zone.title] = zone.start_pfn, zone.spanned, zone.present, zone.managed
+    return found
 
 
 def _digest(value: object) -> bytes:

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 from memhotplug.commands.check.crew import ENOUGH_TO_SHARE, Alone, Crew, Kept, Outcome, Several, can_fork
 from memhotplug.commands.check.laws import Broken
 from memhotplug.commands.check.moves import Move
-from memhotplug.commands.check.normal_form import difference
+from memhotplug.commands.check.normal_form import visible
 from memhotplug.commands.check.question import Question
 from memhotplug.commands.check.walk import Spot, Walker
 
@@ -192,17 +192,22 @@ class Search:
             for first, second in _pairs(edges):
                 one, other = self._after(edges[first], second), self._after(edges[second], first)
                 if one is not None and other is not None and one != other:
-                    self._note(self._order_matters(number, first, second))
+                    found = self._order_matters(number, first, second)
+                    if found is not None:
+                        self._note(found)
 
     def _after(self, number: int, move: str) -> int | None:
         return self._edges.get(number, {}).get(move)
 
-    def _order_matters(self, number: int, first: str, second: str) -> Finding:
+    def _order_matters(self, number: int, first: str, second: str) -> Finding | None:
+        """Return the finding that an order matters, None where only the kernel's own pages lie elsewhere."""
         way = [step.move for step in self._way(number)]
         orders = [[*way, self._named[first], self._named[second]], [*way, self._named[second], self._named[first]]]
-        ends = [self._walker.follow(self._start, moves) for moves in orders]
-        what = difference(*(end.machine.kernel for end in ends))
-        text = f"order: '{first}' and '{second}' give {what} other values if done the other way round"
+        one, other = (visible(self._walker.follow(self._start, moves).machine.kernel) for moves in orders)
+        what = next((name for name, value in one.items() if other.get(name) != value), None)
+        if what is None:
+            return None
+        text = f"order: '{first}' and '{second}' leave {what} otherwise if done the other way round"
         return Finding(Broken("order", text), tuple(Step(move, None) for move in orders[0]))
 
 

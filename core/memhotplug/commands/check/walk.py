@@ -83,13 +83,24 @@ class Walker:
         return own if spot.twin is None else own + normal_form(spot.twin.kernel)
 
     def around(self, spot: Spot) -> Iterator[Tried]:
-        """Yield everything that can happen at a spot; the spot itself must not change by it."""
+        """Yield everything that can happen at a spot, which itself must not change by it; one thing is done twice."""
         before = exact_form(spot.machine.kernel)
-        for move in self.moves.all(spot.machine.kernel):
+        moves = list(self.moves.all(spot.machine.kernel))
+        again = moves[before[0] % len(moves)] if moves else None
+        for move in moves:
             yield from self._with_faults(spot, move)
+            if move is again:
+                yield from self._repeated(spot, move)
         if exact_form(spot.machine.kernel) != before:
             text = "copies: what was done to copies of the machine changed the machine itself"
             yield Tried(Move("copy", ()), None, (Broken("copies", text),), None, b"")
+
+    def _repeated(self, spot: Spot, move: Move) -> Iterator[Tried]:
+        """Yield a finding if the same operation on the same machine does not do the same twice."""
+        once, twice = self.try_move(spot, move), self.try_move(spot, move)
+        if (once.errno, once.form) != (twice.errno, twice.form):
+            text = "repeat: the same operation on the same machine does not do the same twice"
+            yield Tried(move, once.errno, (Broken("repeat", text),), None, b"")
 
     def _with_faults(self, spot: Spot, move: Move) -> Iterator[Tried]:
         if not self._faults:
