@@ -44,8 +44,10 @@ class Answer:
 
     @property
     def findings(self) -> list[Finding]:
-        """The findings, the shortest first, each kind once."""
-        return sorted(self.progress.findings.values(), key=lambda finding: (len(finding.steps), finding.kind[:2]))
+        """The findings, the shortest first, each kind once; with a fault only where it takes one."""
+        found = self.progress.findings
+        needed = [one for (law, op, fault), one in found.items() if fault is None or (law, op, None) not in found]
+        return sorted(needed, key=lambda finding: (len(finding.steps), finding.kind[:2]))
 
     @property
     def ok(self) -> bool:
