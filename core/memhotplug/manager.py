@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, distributions
+from types import TracebackType
 from typing import Any, Final, TypeAlias, cast
 
 import pluggy
@@ -36,8 +37,11 @@ __all__ = [
     "choose",
     "driver_traits",
     "files_in_use",
+    "frames_of",
     "hooks_of",
+    "is_below",
     "left_out",
+    "module_of",
     "names",
     "own_keys",
     "place_of",
@@ -198,12 +202,22 @@ def _managed(candidate: Candidate, plugin: object, functions: tuple[object, ...]
         manager.register(plugin, name=candidate.name)
         manager.check_pending()
     except (pluggy.PluginValidationError, ValueError) as problem:
-        raise PluginError(str(candidate), " ".join(str(problem).split())) from problem
+        raise _unusable(manager, candidate, plugin, problem) from problem
     have = {caller.name for caller in manager.get_hookcallers(plugin) or ()}
     missing = [hook for hook in _REQUIRED[candidate.kind] if hook not in have]
     if missing:
         raise PluginError(str(candidate), f"has no hook {', '.join(missing)}")
     return manager
+
+
+def _unusable(manager: pluggy.PluginManager, candidate: Candidate, plugin: object, problem: Exception) -> PluginError:
+    """Return the error of a plugin that pluggy refuses, with the hook that was probably meant."""
+    known = [*hooks_of(candidate.kind), *hooks_of("any")]
+    have = [name for name in dir(plugin) if manager.parse_hookimpl_opts(plugin, name) is not None]
+    unknown = [name for name in have if not hasattr(manager.hook, name) or not getattr(manager.hook, name).spec]
+    if not unknown:
+        return PluginError(str(candidate), " ".join(str(problem).split()))
+    return PluginError(str(candidate), f"there is no hook {unknown[0]!r}", nearest=nearest(unknown[0], known))
 
 
 def _new_manager() -> pluggy.PluginManager:
@@ -284,14 +298,30 @@ def place_of(problem: BaseException, home: str) -> str:
     Args:
         home: the plugin's module; the innermost frame of it, or of what is below it, counts.
     """
-    found = None
+    for trace in frames_of(problem):
+        if is_below(module_of(trace), home):
+            return f", at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+    return ""
+
+
+def frames_of(problem: BaseException) -> list[TracebackType]:
+    """Return the frames that an exception passed through, the innermost first."""
+    found: list[TracebackType] = []
     trace = problem.__traceback__
     while trace is not None:
-        module = str(trace.tb_frame.f_globals.get("__name__", ""))
-        if module == home or module.startswith(f"{home}."):
-            found = trace
+        found.append(trace)
         trace = trace.tb_next
-    return "" if found is None else f", at {found.tb_frame.f_code.co_filename}:{found.tb_lineno}"
+    return found[::-1]
+
+
+def module_of(trace: TracebackType) -> str:
+    """Return the name of the module whose code runs in a frame."""
+    return str(trace.tb_frame.f_globals.get("__name__", ""))
+
+
+def is_below(module: str, home: str) -> bool:
+    """Return whether a module is another one or inside of it."""
+    return module == home or module.startswith(f"{home}.")
 
 
 _in_use: ContextVar[tuple[Candidate, ...]] = ContextVar("plugins from files", default=())
@@ -475,16 +505,29 @@ class Plugins:
                 self._tracer(str(self._candidates[key]), hook, arguments, refusal)
             raise
         except BaseException as problem:
-            text = (
-                f"hook {hook} raised {type(problem).__name__}: {problem}{place_of(problem, self._candidates[key].home)}"
-            )
-            raise self.blame(key, text) from problem
+            raise self._raised(key, hook, problem) from problem
         finally:
             now.candidate, now.hook = outer
             sys.stdout = printed
         if self._tracer is not None:
             self._tracer(str(self._candidates[key]), hook, arguments, answer)
         return answer
+
+    def _raised(self, key: str, hook: str, problem: BaseException) -> PluginError:
+        """Return the error that blames whoever raised: the hook, or another plugin that the core asked meanwhile.
+
+        Other plugins' hooks are called through here and blame themselves; a profile's steps are called directly.
+        """
+        what = f"raised {type(problem).__name__}: {problem}"
+        own = self._candidates[key].home
+        for trace in frames_of(problem):
+            module = module_of(trace)
+            if is_below(module, own):
+                break
+            if any(is_below(module, found.home) for found in candidates("profiles")):
+                place = f", at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+                return self.blame(self.profile, what + place)
+        return self.blame(key, f"hook {hook} {what}{place_of(problem, own)}")
 
     def ask(self, key: str, hook: str, answer: type, **arguments: object) -> Any:
         """Call one plugin's hook and insist on the type of its answer.

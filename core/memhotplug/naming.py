@@ -37,14 +37,14 @@ __all__ = [
 _MAINLINE: Final = "linux-"
 _RELEASE: Final = re.compile(r"(?:linux-|v)?(\d+\.\d+\S*)")
 _ASSUMED_RELEASE: Final = "6.12"  # the long-term release that most machines run
-_OPTIONS: Final = {"arch": "--arch", "profiles": "--kernel", "drivers": "--driver"}
+_OPTIONS: Final = {"arch": "--arch", "profiles": "--kernel", "drivers": "--driver", "policies": "--policy"}
 
 
 def canonical(kind: str, word: str) -> str | None:
     """Return the name of the installed plugin that a word means, None if it means none.
 
     Args:
-        kind: ``arch``, ``profiles`` or ``drivers``.
+        kind: ``arch``, ``profiles``, ``drivers`` or ``policies``.
         word: a plugin's name or one of its aliases, whatever their case, with dashes for underscores; for a
             profile also a release, such as ``6.12``, ``6.12.107+deb13`` or ``linux-6.13``.
     """
@@ -102,6 +102,8 @@ def resolve(kind: str, word: str, option: str | None = None) -> str:
         except InputError as problem:
             raise InputError(problem.expected, got=word, path=path) from None
     known = names(kind)
+    if not known and kind == "policies":
+        raise InputError("an installed policy, or one from a file (--plugin FILE)", got=word, path=path)
     raise InputError(f"one of {', '.join(known)}", got=word, path=path, nearest=suggestion(kind, word))
 
 

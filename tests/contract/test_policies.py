@@ -138,3 +138,22 @@ def test_a_broken_plugin_of_a_scenario_has_its_place(tmp_path: Path) -> None:
         scenario("plugins: mine.py\n", tmp_path)
     assert (caught.value.line, caught.value.column, caught.value.path) == (3, 10, "plugins")
     assert "SyntaxError" in str(caught.value)
+
+
+@pytest.mark.parametrize("driver", ["acpi", "hv_balloon"])
+def test_a_profile_that_raises_while_a_driver_adds_is_to_blame_itself(driver: str, tmp_path: Path) -> None:
+    """Not the driver in whose hook it was asked: acpi adds in a hook of its own, and asks the profile first."""
+    path = tmp_path / "odd.py"
+    path.write_text(
+        "from memhotplug.plugin import hookimpl, profile_of\n"
+        "class Odd(profile_of('linux-6.12')):\n"
+        "    def add_memory_resource(self, *arguments): return 1 // 0\n"
+        "@hookimpl\ndef kernel_profile(): return Odd()\n"
+    )
+    text = "schema: 1\nplugins: odd.py\nmachine: {arch: x86_64, kernel: odd, memory: 1G}\n"
+    text += f"steps: [add: {{driver: {driver}, size: 1G}}]\n"
+    given = loads_scenario(text, catalog=Installed(), file=str(tmp_path / "s.yaml"))
+    with pytest.raises(PluginError) as caught:
+        run_scenario(given)
+    error = "raised ZeroDivisionError: integer division or modulo by zero"
+    assert str(caught.value) == f"plugin odd ({tmp_path}/odd.py): {error}, at {path}:3"

@@ -127,7 +127,7 @@ def test_two_packages_with_one_name_are_refused(install: Install) -> None:
 @pytest.mark.parametrize(
     ("source", "problem"),
     [
-        (GOOD.replace("def mhp_flags", "def mph_flags"), "mph_flags"),
+        (GOOD.replace("def mhp_flags", "def mph_flags"), "there is no hook 'mph_flags'; did you mean 'mhp_flags'?"),
         (GOOD.replace("kernel, request", "kernel, nonsense"), "nonsense"),
         ("", "has no hook driver_keys, driver_ranges, mhp_flags"),
     ],

@@ -23,6 +23,7 @@ forbids it follows, with the kernel function that has it.
   mhp explain                               every architecture, the newest kernel
   mhp explain --arch powerpc --page-size 64K
   mhp explain --driver acpi                 one driver's policy, kernel by kernel
+  mhp explain --driver acpi --plugin my_policy.py --policy my_policy
   mhp explain --kernel v2-2019              the series of 2019
   mhp explain --json | jq '.platforms[] | select(.modes[].supported)'
 
@@ -51,6 +52,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
 @click.option("--arch", metavar="ARCH", help="Only this architecture, with every block size.")
 @click.option("--kernel", metavar="KERNEL", help="Only this kernel; default the newest, with --driver all.")
 @click.option("--driver", metavar="DRIVER", help="This driver's policy, kernel by kernel.")
+@click.option("--policy", metavar="POLICY", help="Let this policy decide in the drivers' stead; default is their own.")
 @click.option("--page-size", metavar="SIZE", callback=_size, help="Only this page size.")
 @click.option("--block-size", metavar="SIZE", callback=_size, help="Only this memory block size.")
 @click.option("--mmu", metavar="MMU", help="Only this MMU, where there is a choice: radix or hash on powerpc.")

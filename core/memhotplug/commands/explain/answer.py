@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TypeAlias
 
+from memhotplug.commands.explain.leftout import LeftOut
+from memhotplug.commands.explain.passing import passing
 from memhotplug.commands.explain.question import (
     Platform,
     Question,
     forget_machines,
     platforms,
 )
-from memhotplug.commands.explain.trial import Trial, Verdict, add_by_driver, add_with_flags, hosting_flags, why_not
+from memhotplug.commands.explain.trial import (
+    Trial,
+    Verdict,
+    add_by_driver,
+    add_with_flags,
+    hosting_flags,
+    not_passed,
+    why_not,
+)
 from memhotplug.engine.boot.parameters import MEMMAP_ON_MEMORY, memmap_settings
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.presence import absence
-from memhotplug.errors import PluginError
+from memhotplug.errors import InputError, PluginError
+from memhotplug.keyspec import OWN_POLICY
 from memhotplug.manager import choose, names, own_keys
 from memhotplug.naming import kernels, newest_kernel, resolve
 
@@ -28,10 +40,12 @@ def explain(question: Question) -> Row:
     """Return the answer as the JSON object of ``mhp explain --json``.
 
     With a driver: its policy under every kernel (or the one asked for). Without: what every kind of
-    machine supports under one kernel, and what each driver makes of it.
+    machine supports under one kernel, and what each driver makes of it. Plugins that do not work and that nobody
+    asked for by name are left out.
 
     Raises:
-        InputError: no architecture has what is asked for. PluginError: a plugin is missing or broken.
+        InputError: no architecture has what is asked for.
+        PluginError: a plugin that was asked for is missing or broken.
     """
     forget_machines()
     one = resolve("profiles", question.kernel) if question.kernel is not None else None
@@ -39,25 +53,53 @@ def explain(question: Question) -> Row:
         chosen, drivers = [one or newest_kernel()], names("drivers")
     else:
         chosen, drivers = [one] if one else kernels(), [resolve("drivers", question.driver)]
-    drivers, broken = _working(drivers) if question.driver is None else (drivers, [])
+    left_out = LeftOut(_asked(question))
+    drivers = [driver for driver in drivers if left_out.attempt(partial(_load, driver)) is not None]
+    machines = _machines(question, chosen, left_out)
     rows: list[Row] = []
     if question.driver is None:
-        rows = [_platform(platform) for platform in platforms(question, chosen[0])]
-    found = [row for driver in drivers for kernel in chosen for row in _driver(question, driver, kernel)]
-    return {"schema": 1, "kernels": chosen, "platforms": rows, "drivers": found, "left_out": broken}
-
-
-def _working(drivers: list[str]) -> tuple[list[str], list[str]]:
-    """Return the drivers that can be loaded, and why the others cannot; nobody asked for those."""
-    working, broken = [], []
+        for platform in platforms(question, chosen[0], left_out):
+            row = left_out.attempt(partial(_platform, platform))
+            rows += [] if row is None else [row]
+    found: list[Row] = []
     for driver in drivers:
+        for platform in machines:
+            found += left_out.attempt(partial(_driver, question, driver, platform)) or []
+    return {
+        "schema": 1, "kernels": chosen, "platforms": rows, "drivers": found, "left_out": left_out.texts,
+    }  # fmt: skip
+
+
+def _load(driver: str) -> object:
+    return choose("drivers", driver).load()
+
+
+def _asked(question: Question) -> list[str]:
+    """Return the plugins that a question names, as messages name them."""
+    policy = None if question.policy == OWN_POLICY else question.policy
+    words = {"arch": question.arch, "profiles": question.kernel, "drivers": question.driver, "policies": policy}
+    return [str(choose(kind, resolve(kind, word))) for kind, word in words.items() if word is not None]
+
+
+def _machines(question: Question, chosen: Sequence[str], left_out: LeftOut) -> list[Platform]:
+    """Return the usual machines of all kernels, kernel by kernel; a kernel that refuses is left out if not all do.
+
+    Raises:
+        InputError: there is none.
+    """
+    found: list[Platform] = []
+    first: InputError | None = None
+    for kernel in chosen:
         try:
-            choose("drivers", driver).load()
-        except PluginError as problem:
-            broken.append(str(problem))
-        else:
-            working.append(driver)
-    return working, broken
+            found += platforms(question, kernel, left_out, defaults_only=True)
+        except PluginError:
+            raise
+        except InputError as refusal:
+            first = first or refusal
+    first = first or left_out.first
+    if not found and first is not None:
+        raise first
+    return found
 
 
 def _identity(platform: Platform) -> Row:
@@ -124,17 +166,24 @@ def _reason(verdict: Verdict | None) -> Row:
     return {"rule": verdict.rule, "source": verdict.source}
 
 
-def _driver(question: Question, driver: str, kernel: str) -> Iterator[Row]:
-    """Yield a driver's policy under one kernel, on every architecture that it exists on."""
-    for platform in platforms(question, kernel, defaults_only=True):
-        machines = list(_booted(platform))
-        # Whoever names both a driver and an architecture is told why the one does not exist on the other.
-        if question.arch is None or question.driver is None:
-            machines = [(word, kernel) for word, kernel in machines if not _is_absent(driver, kernel)]
-        if not machines:
-            continue
-        for options in _options(driver, machines[0][1]):
-            yield _policy(platform, driver, options, machines)
+def _driver(question: Question, driver: str, platform: Platform) -> list[Row]:
+    """Return a driver's policy on one kind of machine; nothing if the driver does not exist there."""
+    machines = [(word, _decided(question, driver, kernel)) for word, kernel in _booted(platform)]
+    # Whoever names both a driver and an architecture is told why the one does not exist on the other.
+    if question.arch is None or question.driver is None:
+        machines = [(word, kernel) for word, kernel in machines if not _is_absent(driver, kernel)]
+    if not machines:
+        return []
+    return [_policy(platform, driver, options, machines) for options in _options(driver, machines[0][1])]
+
+
+def _decided(question: Question, driver: str, kernel: Kernel) -> Kernel:
+    """Return a machine on which the policy that was asked for decides."""
+    if question.policy is None or question.policy == OWN_POLICY:
+        return kernel
+    twin = kernel.copy()
+    twin.set_policy(driver, resolve("policies", question.policy))
+    return twin
 
 
 def _options(driver: str, kernel: Kernel) -> list[Mapping[str, object]]:
@@ -158,22 +207,31 @@ def _is_absent(driver: str, kernel: Kernel) -> bool:
 def _policy(
     platform: Platform, driver: str, options: Mapping[str, object], machines: Sequence[tuple[str, Kernel]]
 ) -> Row:
-    block, flags = platform.block_size, 0
-    settings: list[Row] = []
-    for setting, kernel in machines:
-        one = add_by_driver(kernel, driver, block, options)
-        several = add_by_driver(kernel, driver, 2 * block, options)
-        flags |= one.flags | several.flags
-        failing, size = (one, block) if not one.hosts else (several, 2 * block)
-        verdict = None if failing.hosts else why_not(kernel, failing, size, driver)
-        settings.append(
-            {"setting": setting, "one_block": one.hosts, "several_blocks": several.hosts, **_reason(verdict)}
-        )
-    profile = machines[0][1].profile
+    settings = [_setting(setting, kernel, driver, options, platform.block_size) for setting, kernel in machines]
+    flags = 0
+    for _, passed in settings:
+        flags |= passed
+    kernel = machines[0][1]
+    key = kernel.policies.get(driver)
     return {
         "driver": driver,
+        "policy": None if key is None else key.partition(":")[2],
         **_identity(platform),
         "options": dict(options),
-        "flags": [name for name, bit in profile.flags.items() if flags & bit],
-        "settings": settings,
+        "flags": [name for name, bit in kernel.profile.flags.items() if flags & bit],
+        "settings": [row for row, _ in settings],
     }
+
+
+def _setting(setting: str, kernel: Kernel, driver: str, options: Mapping[str, object], block: int) -> tuple[Row, int]:
+    """Return what becomes of a driver's adds under one setting, and the flags that it passes for any of them."""
+    one = add_by_driver(kernel, driver, block, options)
+    several = add_by_driver(kernel, driver, 2 * block, options)
+    failing, size = (one, block) if not one.hosts else (several, 2 * block)
+    verdict = None if failing.hosts else why_not(kernel, failing, size, driver)
+    tried = passing(kernel, driver, options)
+    unsaid = verdict is None or verdict == not_passed(kernel, driver)
+    if unsaid and tried.exceptions is not None:
+        verdict = not_passed(kernel, driver, tried.exceptions)
+    row = {"setting": setting, "one_block": one.hosts, "several_blocks": several.hosts, **_reason(verdict)}
+    return row, one.flags | several.flags | tried.flags

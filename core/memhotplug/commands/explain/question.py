@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
+from memhotplug.commands.explain.leftout import LeftOut
 from memhotplug.engine.boot.sizes import BootConfig, boot_kernel
 from memhotplug.engine.kernel import Kernel
 from memhotplug.errors import InputError, PluginError, nearest
@@ -25,12 +26,14 @@ class Question:
     """What is asked; None leaves it open. Sizes in bytes.
 
     Attributes:
+        policy: the policy plugin that decides in the drivers' stead.
         mmu: the MMU, by name, where the architecture has a choice.
     """
 
     arch: str | None = None
     kernel: str | None = None
     driver: str | None = None
+    policy: str | None = None
     page_size: int | None = None
     block_size: int | None = None
     mmu: str | None = None
@@ -57,30 +60,54 @@ class Platform:
         return _boot(self.arch, self.kernel, self.page_size, self.block_size, self.mmu, cmdline)
 
 
-def platforms(question: Question, kernel: str, *, defaults_only: bool = False) -> list[Platform]:
-    """Return the machines that a question is about under one kernel.
+def platforms(question: Question, kernel: str, left_out: LeftOut, *, defaults_only: bool = False) -> list[Platform]:
+    """Return the machines that a question is about under one kernel; none if every architecture is left out.
 
     Args:
+        left_out: is told of architectures that nobody asked for and that do not work or refuse the kernel.
         defaults_only: only the page size, MMU and block size that each architecture chooses by itself,
             unless another was asked for.
 
     Raises:
-        InputError: no architecture has what is asked for. PluginError: one is not installed, or broken.
+        InputError: no architecture has what is asked for.
+        PluginError: one that was asked for by name is not installed, or broken.
     """
     found: list[Platform] = []
     refusals: list[InputError] = []
     arches = names("arch") if question.arch is None else [resolve("arch", question.arch)]
+    arches = [arch for arch in arches if left_out.attempt(partial(arch_traits, arch)) is not None]
     _check_mmu(question, arches)
     for arch in arches:
-        for page_size in _page_sizes(question, arch, kernel, defaults_only=defaults_only):
-            try:
-                found += _of_page_size(question, arch, kernel, page_size, defaults_only=defaults_only)
-            except PluginError:
-                raise
-            except InputError as refusal:
-                refusals.append(refusal)
-    if not found:
+        ask = partial(_of_arch, question, arch, kernel, refusals, defaults_only=defaults_only)
+        try:
+            found += left_out.attempt(ask) or []
+        except PluginError:
+            raise
+        except InputError as refusal:  # of the kernel, whatever else is asked for
+            left_out.refuse(f"{arch} under {kernel}", refusal)
+            refusals.append(refusal)
+    if not found and refusals:
         raise InputError(refusals[0].expected, got=refusals[0].got, nearest=refusals[0].nearest)
+    return found
+
+
+def _of_arch(
+    question: Question, arch: str, kernel: str, refusals: list[InputError], *, defaults_only: bool
+) -> list[Platform]:
+    """Return the machines of one architecture; what it does not have of what is asked for goes to ``refusals``.
+
+    Raises:
+        InputError: it has no machine at all under that kernel.
+    """
+    _boot(arch, kernel, None, None, None, "")
+    found: list[Platform] = []
+    for page_size in _page_sizes(question, arch, kernel, defaults_only=defaults_only):
+        try:
+            found += _of_page_size(question, arch, kernel, page_size, defaults_only=defaults_only)
+        except PluginError:
+            raise
+        except InputError as refusal:
+            refusals.append(refusal)
     return found
 
 

@@ -137,8 +137,9 @@ def _driver(row: dict[str, Any], words: Sequence[str], sources: _Sources) -> lis
     options = "".join(f" {name}={int(value)}" for name, value in row["options"].items())
     asked = [setting for word, setting in settings.items() if word != "N"]
     failing = [setting for setting in asked if setting["rule"] is not None]
+    policy = f" under {row['policy']}" if row["policy"] else ""
     return [
-        row["driver"] + options,
+        row["driver"] + policy + options,
         row["kernel"],
         row["arch"] + (f" {row['mmu']}" if row["mmu"] else ""),
         format_size(row["page_size"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, cast
@@ -17,7 +17,18 @@ from memhotplug.errors import MemoryHotplugError
 from memhotplug.manager import Plugins
 from memhotplug.model.vmemmap import Source
 
-__all__ = ["Trial", "Verdict", "add_by_driver", "add_with_flags", "hosting_flags", "why_not"]
+__all__ = [
+    "Trial",
+    "Verdict",
+    "add_by_driver",
+    "add_with_flags",
+    "flags_of",
+    "flags_passed",
+    "hosting_flags",
+    "not_passed",
+    "wanted_flags",
+    "why_not",
+]
 
 _NAME = "explain"
 
@@ -85,22 +96,38 @@ def add_by_driver(kernel: Kernel, driver: str, size: int, options: Mapping[str, 
         hot_add(twin, request)
     except MemoryHotplugError as refused:
         error, absent = str(refused), refused.errno in (errno.ENODEV, errno.ENOENT)
-    return Trial(reserved=_reserved(twin), flags=_flags(kernel, request), error=error, absent=absent)
+    return Trial(reserved=_reserved(twin), flags=flags_of(kernel, request), error=error, absent=absent)
 
 
-def _flags(kernel: Kernel, request: AddRequest) -> int:
-    """Return what the driver's policy passes for the ranges of a request, all together; 0 if it refuses it."""
-    if absence(kernel, request.driver) is not None:
+def flags_of(kernel: Kernel, request: AddRequest) -> int:
+    """Return what a driver, or the policy in its stead, passes for all ranges of a request; 0 if it refuses it."""
+    try:
+        return flags_passed(kernel, request)
+    except MemoryHotplugError:
         return 0
+
+
+def flags_passed(kernel: Kernel, request: AddRequest) -> int:
+    """Return what a driver, or the policy in its stead, passes for all ranges of a request.
+
+    Raises:
+        MemoryHotplugError, InputError: the driver refuses the request.
+    """
+    why = absence(kernel, request.driver)
+    if why is not None:
+        raise MemoryHotplugError(errno.ENODEV, str(why))
     twin = kernel.copy()
     key = twin.plugins.driver(request.driver)
     flags = 0
-    try:
-        for phys_range in twin.plugins.call(key, "driver_ranges", kernel=twin, request=request):
-            flags |= twin.flags_for(request, phys_range)
-    except MemoryHotplugError:
-        return flags
+    for phys_range in _unlike(twin.plugins.call(key, "driver_ranges", kernel=twin, request=request)):
+        flags |= twin.flags_for(request, phys_range)
     return flags
+
+
+def _unlike(ranges: Sequence[PhysRange]) -> list[PhysRange]:
+    """Return the first of the ranges that differ in their address only: large devices come in thousands of blocks."""
+    found = {(one.size, one.nid, one.backed, one.withheld): one for one in reversed(ranges)}
+    return list(found.values())
 
 
 def _reserved(kernel: Kernel) -> int:
@@ -120,13 +147,13 @@ def why_not(kernel: Kernel, trial: Trial, size: int, driver: str | None = None) 
     Args:
         driver: who added it, None if the flags were given.
     """
-    wanted = _wanted(kernel)
+    wanted = wanted_flags(kernel)
     refusal = kernel.profile.memmap_on_memory_refusal(kernel, size)
     if trial.error is not None and (driver is not None or refusal is None):
         return Verdict(rule=trial.error, source=_source_of(kernel, driver))
     passed = bool(trial.flags & wanted)
     if driver is not None and not passed and not (refusal and _asks_first(kernel, driver)):
-        return Verdict(rule="the driver does not pass the flag", source=driver_source(kernel, driver, "mhp_flags"))
+        return not_passed(kernel, driver)
     if passed and not kernel.profile.filter_flags(kernel.copy(), trial.flags) & wanted:
         return Verdict(rule="the kernel drops the flag", source=profile_source(kernel))
     if refusal is not None and kernel.profile.module_parameters(kernel):
@@ -138,7 +165,17 @@ def why_not(kernel: Kernel, trial: Trial, size: int, driver: str | None = None) 
     )
 
 
-def _wanted(kernel: Kernel) -> int:
+def not_passed(kernel: Kernel, driver: str, exceptions: str | None = None) -> Verdict:
+    """Return the verdict that the flag is not passed, by whom and for what; by default for nothing at all."""
+    policy = kernel.policies.get(driver)
+    who = "the driver" if policy is None else f"the policy {policy.partition(':')[2]}"
+    source = driver_source(kernel, driver, "mhp_flags") if policy is None else None
+    if exceptions is None:
+        return Verdict(rule=f"{who} does not pass the flag", source=source)
+    return Verdict(rule=f"{who} passes the flag, but {exceptions}", source=source)
+
+
+def wanted_flags(kernel: Kernel) -> int:
     """Return all flags that ask for self-hosting."""
     bits = 0
     for bit in hosting_flags(kernel).values():
@@ -158,7 +195,7 @@ def _asks_first(kernel: Kernel, driver: str) -> bool:
     twin.profile = copy(kernel.profile)
     vars(twin.profile)["memmap_on_memory_refusal"] = lambda *_arguments: None
     request = AddRequest(driver=driver, name=_NAME, size=kernel.geometry.memory_block_size)
-    return bool(_flags(twin, request) & _wanted(kernel))
+    return bool(flags_of(twin, request) & wanted_flags(kernel))
 
 
 class _WillingArchitecture:

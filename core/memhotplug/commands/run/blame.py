@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from types import TracebackType
 from typing import NoReturn
 
 from memhotplug.errors import InputError, PluginError
 from memhotplug.formats.scenario import Scenario
 from memhotplug.formats.scenario.problems import At, Where
 from memhotplug.formats.scenario.yamltree import MappingNode, Node, ScalarNode, SequenceNode
-from memhotplug.manager import Candidate, candidates, place_of
+from memhotplug.manager import candidates, frames_of, is_below, module_of, place_of
 
 __all__ = ["located", "plugin_at_fault", "raise_located"]
 
@@ -20,27 +19,14 @@ def plugin_at_fault(problem: BaseException) -> PluginError | None:
 
     A profile is called without a detour through the plugin manager, so nobody else has looked.
     """
-    for module in _modules(problem.__traceback__):
-        if module.partition(".")[0] == "memhotplug":
+    for module in map(module_of, frames_of(problem)):
+        if is_below(module, "memhotplug"):
             return None
         for candidate in candidates():
-            if _is_of(module, candidate):
+            if is_below(module, candidate.home):
                 text = f"raised {type(problem).__name__}: {problem}{place_of(problem, candidate.home)}"
                 return PluginError(str(candidate), text)
     return None
-
-
-def _modules(traceback: TracebackType | None) -> list[str]:
-    """Return the names of the modules that a traceback passes through, the innermost first."""
-    names: list[str] = []
-    while traceback is not None:
-        names.append(str(traceback.tb_frame.f_globals.get("__name__", "")))
-        traceback = traceback.tb_next
-    return names[::-1]
-
-
-def _is_of(module: str, candidate: Candidate) -> bool:
-    return module == candidate.home or module.startswith(candidate.home + ".")
 
 
 def located(scenario: Scenario, prefix: Where, error: InputError) -> InputError:

@@ -40,7 +40,7 @@ def test_json_keys(capsys: pytest.CaptureFixture[str]) -> None:
         "mode", "supported", "reserved_pages", "wasted_pages", "rule", "source",
     ]  # fmt: skip
     assert list(document["drivers"][0]) == [
-        "driver", "arch", "kernel", "page_size", "mmu", "memory_block_size", "options", "flags", "settings",
+        "driver", "policy", "arch", "kernel", "page_size", "mmu", "memory_block_size", "options", "flags", "settings",
     ]  # fmt: skip
     assert list(document["drivers"][0]["settings"][0]) == [
         "setting", "one_block", "several_blocks", "rule", "source",
