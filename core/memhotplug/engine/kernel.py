@@ -382,9 +382,8 @@ class Kernel(SparseVmemmap):
         """
         pages = ExtentSet(starts, ends)
         for kept_out in (self.state.withheld, self.state.holes):
-            if kept_out.total:
-                pages.remove_many(kept_out.starts, kept_out.ends)
-        zone.free.add_many(pages.starts, pages.ends)
+            pages.difference_update(kept_out)
+        zone.free.update(pages)
         zone.managed += pages.total
         return pages.total
 

@@ -56,8 +56,8 @@ def isolate(kernel: Kernel, zone: Zone, pages: ExtentSet) -> ExtentSet:
         raise MemoryHotplugError(
             errno.EBUSY, f"failure to isolate range: {unmovable} of {pages.total} pages are unmovable"
         )
-    taken = ExtentSet(*zone.free.clip_many(pages.starts, pages.ends))
-    zone.free.remove_many(taken.starts, taken.ends)
+    taken = zone.free.intersection(pages)
+    zone.free.difference_update(taken)
     return taken
 
 
@@ -90,7 +90,7 @@ def migrate(kernel: Kernel, zone: Zone, pages: ExtentSet) -> None:
 
 def _migrate_one(kernel: Kernel, zone: Zone, pages: ExtentSet, held: Allocation) -> ExtentSet:
     """Move one owner's pages; return the pages that they vacated."""
-    inside = ExtentSet(*held.pages.clip_many(pages.starts, pages.ends))
+    inside = held.pages.intersection(pages)
     if held.pinned:
         raise MemoryHotplugError(
             errno.EINTR, f"{inside.total} pages of {held.name!r} are pinned; would retry until interrupted"
@@ -104,7 +104,7 @@ def _migrate_one(kernel: Kernel, zone: Zone, pages: ExtentSet, held: Allocation)
     moved = int((ends - starts).sum())
     left = ExtentSet(*_tail(inside, moved))
     kept = held.pages.copy()
-    kept.remove_many(inside.starts, inside.ends)
+    kept.difference_update(inside)
     kept.add_many(starts, ends)
     kept.add_many(left.starts, left.ends)
     kernel.state.allocations[held.owner] = replace(held, pages=kept)
@@ -126,5 +126,5 @@ def _tail(pages: ExtentSet, count: int) -> tuple[Array, Array]:
 def _settle(zone: Zone, inside: ExtentSet, left: ExtentSet) -> None:
     """Free the pages of a range whose contents did move although others did not."""
     vacated = inside.copy()
-    vacated.remove_many(left.starts, left.ends)
+    vacated.difference_update(left)
     zone.free.add_many(vacated.starts, vacated.ends)

@@ -74,12 +74,11 @@ class PageTables:
         have = self.state.page_tables.get(kind)
         if have is None:
             return
-        starts, ends = have.clip(first, end)
-        have.remove_many(starts, ends)
-        gone = ExtentSet(starts, ends)
+        gone = have.within(first, end)
+        have.remove(first, end)
         boot = self.state.boot_tables.get(kind)
         if boot is not None:
-            gone.remove_many(boot.starts, boot.ends)
+            gone.difference_update(boot)
             boot.remove(first, end)
         count = gone.total << order
         if count:

@@ -41,7 +41,7 @@ class SparseVmemmap(PageTables):
         """
         low, high = self._leaf(start_pfn)[0], self._leaf(start_pfn + nr_pages - 1)[1]
         unused = ExtentSet.of((low, high))
-        for first, end in ExtentSet(*self.state.sections.clip(low, high)):
+        for first, end in self.state.sections.within(low, high):
             unused.remove(self._leaf(first)[0], self._leaf(end - 1)[1])
         return unused
 
@@ -144,13 +144,13 @@ class SparseVmemmap(PageTables):
         for source in (Source.ALLOCATOR, Source.ALTMAP, Source.BOOT):
             pages = self.state.vmemmap.backing(runs[runs.source == source])
             if spare is not None:
-                pages.remove_many(spare.starts, spare.ends)
+                pages.difference_update(spare)
             if not pages.total:
                 continue
             free_pages(self.state, pages.starts, pages.ends)
             if source is Source.BOOT:
                 for zone in self.state.zones():
-                    zone.managed += int(zone.linked.covered_many(pages.starts, pages.ends).sum())
+                    zone.managed += zone.linked.covered_by(pages)
 
 
 def _one_by_one(starts: Array, ends: Array) -> Array:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from memhotplug.model.buddy import first_pages
-from memhotplug.model.extents import EMPTY, Array, ExtentSet, intersect
+from memhotplug.model.extents import EMPTY, Array, ExtentSet
 from memhotplug.model.state import MachineState
 from memhotplug.model.zones import Zone, ZoneKind
 
@@ -86,7 +86,7 @@ def _take(state: MachineState, zone: Zone, order: int, count: int, *, movable: b
     if int((ends - starts).sum()) < count << order and zone.pcp.total:
         # Free pages there are, but in pieces: compaction drains the per-cpu lists before it gives up.
         # Below the watermark it is not even tried. Models: mm/compaction.c:compact_zone() (v6.12).
-        zone.free.add_many(zone.pcp.starts, zone.pcp.ends)
+        zone.free.update(zone.pcp)
         zone.pcp = ExtentSet()
         starts, ends = first_pages(zone.open_to(movable=movable), order, count, max_order)
     zone.free.remove_many(starts, ends)
@@ -102,10 +102,7 @@ def free_pages(state: MachineState, starts: Array, ends: Array) -> int:
     pages = ExtentSet(starts, ends)
     freed = 0
     for zone in state.zones():
-        if not pages.total:
-            break
-        low, high, _, _ = intersect(pages.starts, pages.ends, zone.linked.starts, zone.linked.ends)
-        if len(low):
-            zone.free.add_many(low, high)
-            freed += int((high - low).sum())
+        own = pages.intersection(zone.linked)
+        zone.free.update(own)
+        freed += own.total
     return freed

@@ -9,6 +9,8 @@ Models: mm/page_alloc.c:__free_one_page() (merging), rmqueue() (lowest sufficien
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from memhotplug.model.extents import EMPTY, Array, ExtentSet
@@ -59,6 +61,8 @@ def first_pages(free: ExtentSet, order: int, count: int, max_order: int) -> tupl
     Returns:
         Runs in allocation order, not sorted; fewer pages than asked for if the set has no more.
     """
+    if free.is_few:
+        return _first_of_few(free, order, count, max_order)
     wanted = count << order
     starts: list[Array] = []
     ends: list[Array] = []
@@ -75,6 +79,40 @@ def first_pages(free: ExtentSet, order: int, count: int, max_order: int) -> tupl
     if not starts:
         return EMPTY, EMPTY
     return np.concatenate(starts), np.concatenate(ends)
+
+
+def _first_of_few(free: ExtentSet, order: int, count: int, max_order: int) -> tuple[Array, Array]:
+    """Do what :func:`first_pages` does, for a set of few runs without arrays."""
+    wanted = count << order
+    starts: list[int] = []
+    ends: list[int] = []
+    for size in range(order, max_order + 1):
+        for low, high in _few_chunks(free, size, max_order):
+            if wanted <= 0:
+                return np.array(starts, dtype=np.int64), np.array(ends, dtype=np.int64)
+            taken = min(wanted, high - low)
+            starts.append(low)
+            ends.append(low + taken)
+            wanted -= taken
+    return np.array(starts, dtype=np.int64), np.array(ends, dtype=np.int64)
+
+
+def _few_chunks(free: ExtentSet, order: int, max_order: int) -> Iterator[tuple[int, int]]:
+    """Yield what :func:`chunk_runs` returns, run by run."""
+    size = 1 << order
+    for start, end in free:
+        low, high = -(-start >> order), end >> order
+        if high <= low:
+            continue
+        if order == max_order:
+            yield low << order, high << order
+            continue
+        parent_low, parent_high = -(-start >> order + 1), end >> order + 1
+        whole = parent_high > parent_low
+        if low < 2 * parent_low or not whole:
+            yield low << order, (low << order) + size
+        if (high > 2 * parent_high) if whole else (high - low > 1):
+            yield (high - 1) << order, (high - 1 << order) + size
 
 
 def largest_order(free: ExtentSet, max_order: int) -> int:

@@ -164,8 +164,7 @@ _COPIED = (
 
 
 def _common(a: ExtentSet, b: ExtentSet, start_pfn: int, end_pfn: int) -> int:
-    starts, ends = a.clip(start_pfn, end_pfn)
-    return int(b.covered_many(starts, ends).sum())
+    return a.within(start_pfn, end_pfn).covered_by(b)
 
 
 class MachineState:

@@ -105,7 +105,7 @@ class Zone:
             return self.free
         found = self.free.copy()
         for pages in closed:
-            found.remove_many(pages.starts, pages.ends)
+            found.difference_update(pages)
         return found
 
     def unusable(self, *, movable: bool) -> int:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memhotplug.model import extents
 from memhotplug.model.buddy import chunk_runs, first_pages, free_by_order, largest_order
 from memhotplug.model.extents import ExtentSet
 
@@ -12,6 +16,14 @@ TOP = 70
 pairs_of_pfns = st.tuples(st.integers(0, TOP), st.integers(0, TOP))
 runs = st.lists(pairs_of_pfns.map(lambda pair: (min(pair), max(pair))), max_size=6)
 top_orders = st.integers(0, 4)
+
+
+@pytest.fixture(scope="module", autouse=True, params=(0, 32), ids=("arrays", "integers"))
+def _few(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Arrays and plain integers give the same pages in the same order."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(extents, "_FEW", request.param)
+        yield
 
 
 class Buddy:

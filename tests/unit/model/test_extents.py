@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memhotplug.model import extents
 from memhotplug.model.extents import EMPTY, Array, ExtentSet, intersect, merge
 
 TOP = 40
 Runs = list[tuple[int, int]]
 pfns = st.integers(0, TOP)
 runs = st.lists(st.tuples(pfns, pfns).map(lambda pair: (min(pair), max(pair))), max_size=8)
+
+
+@pytest.fixture(scope="module", autouse=True, params=(0, 2, 32), ids=("arrays", "both", "integers"))
+def _few(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every law holds for arrays, for plain integers, and for sets that go from one to the other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(extents, "_FEW", request.param)
+        yield
 
 
 def arrays(pairs: Runs) -> tuple[Array, Array]:
@@ -112,6 +123,62 @@ def test_clip_many_and_covered_many_are_the_intersection(pairs: Runs, others: Ru
     assert found.covered_many(*arrays(chosen)).tolist() == [
         len(as_set(pairs) & set(range(low, high))) for low, high in chosen
     ]
+
+
+@given(runs, runs)
+def test_sets_are_joined_cut_and_compared_as_sets_are(pairs: Runs, others: Runs) -> None:
+    """update, difference_update, intersection, covered_by and equality take another set, which stays as it is."""
+    other = ExtentSet.of(*others)
+    joined, less = ExtentSet.of(*pairs), ExtentSet.of(*pairs)
+    common = joined.intersection(other)
+
+    assert joined.covered_by(other) == common.total
+    joined.update(other)
+    less.difference_update(other)
+
+    assert members(common) == as_set(pairs) & as_set(others)
+    assert members(joined) == as_set(pairs) | as_set(others)
+    assert members(less) == as_set(pairs) - as_set(others)
+    assert (ExtentSet.of(*pairs) == other) == (as_set(pairs) == as_set(others))
+    joined.add(0, TOP)
+    assert members(other) == as_set(others)
+
+
+@given(runs, pfns, pfns)
+def test_within_is_the_part_in_a_range(pairs: Runs, start: int, end: int) -> None:
+    """A set of its own, empty where the range is."""
+    found = ExtentSet.of(*pairs)
+    inside = found.within(start, end)
+
+    assert members(inside) == as_set(pairs) & set(range(start, end))
+    inside.add(0, TOP)
+    assert members(found) == as_set(pairs)
+
+
+@given(runs, runs, st.lists(st.tuples(st.booleans(), pfns, pfns), max_size=12))
+def test_a_set_is_the_same_whatever_way_it_took(
+    pairs: Runs, others: Runs, changes: list[tuple[bool, int, int]]
+) -> None:
+    """Grown and shrunk in many steps, it equals one that is made at once, and one that was made in the other order."""
+    grown, wanted = ExtentSet.of(*pairs), as_set(pairs) | as_set(others)
+    grown.add_many(*arrays(others))
+    for adds, start, end in changes:
+        (grown.add if adds else grown.remove)(start, end)
+        wanted = wanted | set(range(start, end)) if adds else wanted - set(range(start, end))
+
+    assert members(grown) == wanted
+    assert grown == ExtentSet.of(*((pfn, pfn + 1) for pfn in sorted(wanted, reverse=True)))
+    assert len(grown) == len(list(grown))
+
+
+@pytest.mark.parametrize("count", [1, 5, 200])
+def test_nobody_can_write_into_the_runs(count: int) -> None:
+    """Copies share them."""
+    found = ExtentSet.of(*((10 * place, 10 * place + 5) for place in range(count)))
+
+    for column in (found.starts, found.ends):
+        with pytest.raises(ValueError, match=r"^assignment destination is read-only$"):
+            column[0] = 1
 
 
 @given(runs, st.lists(pfns, max_size=6))

@@ -277,9 +277,9 @@ def _release_to_allocator(kernel: Kernel) -> None:
     for zone in state.zones():
         pages = zone.linked.copy()
         for kept_out in (state.reserved, memmap, state.holes):
-            pages.remove_many(kept_out.starts, kept_out.ends)
+            pages.difference_update(kept_out)
         zone.managed = pages.total
-        pages.remove_many(taken.starts, taken.ends)
+        pages.difference_update(taken)
         zone.free = pages
 
 

@@ -28,7 +28,7 @@ def _online(kernel: Kernel) -> ExtentSet:
     starts, ends = kernel.state.block_bounds(slice(None))
     chosen = kernel.state.blocks.state == BlockState.ONLINE
     online = ExtentSet(starts[chosen], ends[chosen])
-    online.remove_many(kernel.state.holes.starts, kernel.state.holes.ends)
+    online.difference_update(kernel.state.holes)
     return online
 
 
@@ -60,7 +60,7 @@ def _present(kernel: Kernel) -> Iterator[str]:
     starts, _ = state.block_bounds(slice(None))
     withheld.add_many(starts, starts + state.blocks.altmap_pages)
     for zone in state.zones():
-        there = ExtentSet(*zone.linked.clip_many(online.starts, online.ends))
+        there = zone.linked.intersection(online)
         if there.total != zone.present:
             yield f"I4: {zone.title}: {zone.present} pages present, {there.total} in online blocks"
         managed = there.total - _common(there, withheld)
@@ -73,7 +73,7 @@ def _allocator(kernel: Kernel) -> Iterator[str]:
     memmap = state.vmemmap.backing()
     allocated = state.vmemmap.backing_from(Source.ALLOCATOR)
     online = _online(kernel)
-    broken = ExtentSet(*state.poisoned.clip_many(online.starts, online.ends))
+    broken = state.poisoned.intersection(online)
     for zone in state.zones():
         for free in (zone.free, zone.pcp):
             shared = _common(free, memmap)
@@ -89,7 +89,7 @@ def _allocator(kernel: Kernel) -> Iterator[str]:
 def _memmap(kernel: Kernel) -> Iterator[str]:
     state = kernel.state
     missing = state.sections.copy()
-    missing.remove_many(state.vmemmap.mapped.starts, state.vmemmap.mapped.ends)
+    missing.difference_update(state.vmemmap.mapped)
     if missing.total:
         yield f"I11: {missing.total} pages of present sections have no memmap (first pfn {int(missing.starts[0]):#x})"
     runs = state.vmemmap.runs
@@ -99,9 +99,9 @@ def _memmap(kernel: Kernel) -> Iterator[str]:
     for index in np.flatnonzero(lost).tolist():
         row = runs[index : index + 1]
         gone = state.vmemmap.backing(row)
-        gone.remove_many(state.sections.starts, state.sections.ends)
+        gone.difference_update(state.sections)
         victims = _described_by(kernel, row.start[0], row.backing[0], gone)
-        victims = ExtentSet(*state.sections.clip_many(victims.starts, victims.ends))
+        victims = state.sections.intersection(victims)
         if victims.total:
             ids = sorted({block for first, end in _block_runs(kernel, victims) for block in range(first, end)})
             yield f"I11: the memmap of blocks {format_blocks(ids)} lies in removed memory ({gone.total} pages)"
@@ -116,7 +116,7 @@ def _left_behind(kernel: Kernel) -> Iterator[str]:
     if not lonely.total:
         return
     memmap = state.vmemmap.backing_from(Source.ALTMAP)
-    pages = ExtentSet(*lonely.clip_many(memmap.starts, memmap.ends))
+    pages = lonely.intersection(memmap)
     if pages.total:
         first = int(pages.starts[0])
         yield f"I11: {pages.total} pages of memmap lie in memory that was never added (first pfn {first:#x})"

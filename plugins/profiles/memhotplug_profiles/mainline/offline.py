@@ -47,7 +47,7 @@ def offline(kernel: Kernel, rules: Rules, rows: slice) -> None:
     if kernel.state.holes.intersects(start_pfn, end_pfn):
         raise MemoryHotplugError(errno.EINVAL, "memory holes")
     pages = ExtentSet(starts + reserved, ends)
-    pages.remove_many(kernel.state.withheld.starts, kernel.state.withheld.ends)
+    pages.difference_update(kernel.state.withheld)
     kernel.state.blocks.set(rows, state=BlockState.GOING_OFFLINE)
     taken = ExtentSet()
     try:
@@ -110,12 +110,12 @@ def remove_pages(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
     """Take away the sections of a range and their memmap. Models: __remove_pages() (v6.12)."""
     end_pfn = start_pfn + nr_pages
     state = kernel.state
-    ranges = list(zip(*state.sections.clip(start_pfn, end_pfn), strict=True))
+    ranges = state.sections.within(start_pfn, end_pfn)
     state.sections.remove(start_pfn, end_pfn)
     state.early.remove(start_pfn, end_pfn)
     state.holes.remove(start_pfn, end_pfn)
     for low, high in ranges:
-        kernel.vmemmap_free(int(low), int(high - low))
+        kernel.vmemmap_free(low, high - low)
 
 
 def release_vmemmap(kernel: Kernel, runs: MapRuns) -> None:
