@@ -25,7 +25,7 @@ COMMANDS: Final = {
     "mount": "Show a modelled machine's /sys and /proc below a folder.",
     "export": "Write a modelled machine's /sys and /proc as plain files.",
     "ctl": "Talk to a machine that runs in exec or mount.",
-    "plugins": "List the installed architectures, kernels and drivers.",
+    "plugins": "List the installed architectures, kernels, drivers and policies.",
     "schema": "Print the JSON Schema of the scenario format.",
 }
 """Every command with its summary; the module of the same name has it as ``command``."""
@@ -82,10 +82,13 @@ costs and where it goes. Nothing is done to the machine it runs on.
 
 \b
 Examples:
-  mhp run dimm.yaml              what becomes of the memory, step by step
-  mhp run dimm.yaml --json       the same, as one JSON object
-  mhp run --help                 what a scenario looks like
-  mhp plugins                    which architectures, kernels and drivers there are
+  mhp plan --boot 2G --add 32G           will it fit, what does it cost, what would help
+  mhp run dimm.yaml --map                what becomes of the memory, step by step
+  mhp compare dimm.yaml --vary …         policies, kernels, architectures side by side
+  mhp sweep dimm.yaml --vary … -o FILE   thousands of variants, resumable
+  mhp check dimm.yaml --faults           the shortest way to break it
+  mhp exec dimm.yaml -- lsmem            a program that sees the modelled machine
+  mhp explain --driver acpi              who may host its memmap, and why not
 
 \b
 Exit status:
