@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from rich.status import Status
 
     from memhotplug.commands.check.search import Progress
-    from memhotplug.formats.scenario import Catalog, Scenario
 
 __all__ = ["command"]
 
@@ -95,7 +94,6 @@ def command(
             loaded,
             question,
             catalog=catalog,
-            other=_other(loaded, against, catalog) if against is not None else None,
             against=against,
             plugin_timeout=plugin_timeout,
             observe=meter.show,
@@ -112,19 +110,6 @@ def command(
         for line in answer_lines(answer, files, paint_for(sys.stdout)):
             print(line)
     return ExitCode.OK if answer.ok else ExitCode.FAILURE
-
-
-def _other(scenario: Scenario, against: str, catalog: Catalog) -> Scenario:
-    """Return the scenario with another kernel.
-
-    Raises:
-        InputError: there is no such kernel.
-    """
-    from memhotplug.formats.scenario.loader import scenario_from_tree
-    from memhotplug.formats.scenario.override import changed, parse_override
-
-    tree = changed(scenario.tree, [parse_override(("machine", "kernel"), against)])
-    return scenario_from_tree(tree, catalog=catalog, file=scenario.file)
 
 
 class _Meter:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from memhotplug.commands.check.laws import Broken
 from memhotplug.commands.check.normal_form import normal_form
+from memhotplug.errors import InputError, nearest
+from memhotplug.formats.scenario import Catalog, Scenario
+from memhotplug.formats.scenario.loader import scenario_from_tree
+from memhotplug.formats.scenario.override import changed, parse_override
+from memhotplug.keyspec import OWN_POLICY
 from memhotplug.machine import Machine
 from memhotplug.model.vmemmap import Source
+from memhotplug.naming import canonical
 
 if TYPE_CHECKING:
     from memhotplug.commands.check.moves import Move
     from memhotplug.commands.check.walk import Spot, Tried, Walker
 
-__all__ = ["DIFFERENCES", "Against"]
+__all__ = ["DIFFERENCES", "Against", "other_scenario"]
 
 DIFFERENCES: Final = ("differs in outcome", "differs in blocks", "differs in zones", "differs in memmap")
 """In what two machines can differ; nothing is looked for behind the first two."""
@@ -68,6 +74,26 @@ class Against:
         if _memmap(machine) != _memmap(twin):
             words = [f"{own} self-hosted and {taken} allocated pages" for own, taken in map(_memmap, (machine, twin))]
             yield memmap, f"{words[0]} of memmap here, {words[1]} under {self.name}"
+
+
+def other_scenario(scenario: Scenario, name: str, drivers: Sequence[str], catalog: Catalog) -> Scenario:
+    """Return a scenario under another kernel, or with another policy for its drivers.
+
+    Args:
+        name: a kernel, or a policy; ``default`` is each driver's own.
+
+    Raises:
+        InputError: there is neither a kernel nor a policy of that name.
+    """
+    policies = [OWN_POLICY, *catalog.names("policies")]
+    if name in policies:
+        found = [parse_override(("drivers", driver), f"{{policy: {name}}}") for driver in drivers]
+    elif canonical("profiles", name) is not None:
+        found = [parse_override(("machine", "kernel"), name)]
+    else:
+        known = [*catalog.names("profiles"), *policies]
+        raise InputError("a kernel or a policy", got=name, nearest=nearest(name, known), path="--against")
+    return scenario_from_tree(changed(scenario.tree, found), catalog=catalog, file=scenario.file)
 
 
 def _blocks(machine: Machine) -> list[tuple[int, int, int]]:

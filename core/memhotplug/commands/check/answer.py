@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from memhotplug.commands.check.against import Against
+from memhotplug.commands.check.against import Against, other_scenario
 from memhotplug.commands.check.laws import Broken, broken_invariants
 from memhotplug.commands.check.lives import add_lives, live
 from memhotplug.commands.check.moves import Moves
@@ -13,11 +13,11 @@ from memhotplug.commands.check.question import Question
 from memhotplug.commands.check.search import Finding, Kind, Progress, Search
 from memhotplug.commands.check.walk import Spot, Walker
 from memhotplug.commands.run.runner import RunResult, run_scenario
+from memhotplug.engine.memory_hotplug.presence import usual_driver
 from memhotplug.errors import InputError
 from memhotplug.formats.scenario import AddStep, Scenario
 from memhotplug.formats.scenario.catalog import Catalog
 from memhotplug.machine import Machine
-from memhotplug.manager import names
 
 __all__ = ["Answer", "check"]
 
@@ -60,7 +60,6 @@ def check(
     question: Question,
     *,
     catalog: Catalog,
-    other: Scenario | None = None,
     against: str | None = None,
     plugin_timeout: float = 60.0,
     observe: Callable[[Progress], None] = lambda progress: None,
@@ -68,16 +67,29 @@ def check(
     """Explore what can happen after a scenario.
 
     Args:
-        other: the same scenario with another kernel or policy, to be held against it; called ``against``.
+        against: another kernel or policy that the machine is held against, None for none.
         observe: is told how far the search has come.
 
     Raises:
         InputError: the scenario cannot be run to its end, or there is nothing to explore.
     """
+    with catalog.using(scenario.plugins):
+        return _check(scenario, question, catalog, against, plugin_timeout, observe)
+
+
+def _check(
+    scenario: Scenario,
+    question: Question,
+    catalog: Catalog,
+    against: str | None,
+    plugin_timeout: float,
+    observe: Callable[[Progress], None],
+) -> Answer:
     machine = _at_the_end(scenario, plugin_timeout)
     moves = Moves(machine.kernel, scenario.explore, _drivers(scenario, machine), catalog)
     twin = None
-    if other is not None and against is not None:
+    if against is not None:
+        other = other_scenario(scenario, against, moves.drivers, catalog)
         twin = Against(against, _at_the_end(other, plugin_timeout))
     walker = Walker(moves, faults=question.faults, against=twin)
     start = walker.start(machine)
@@ -116,10 +128,10 @@ def _at_the_end(scenario: Scenario, plugin_timeout: float) -> Machine:
 
 
 def _drivers(scenario: Scenario, machine: Machine) -> list[str]:
-    """Return the drivers that the scenario names; without any, all that are installed."""
+    """Return the drivers that the scenario names; without any, the usual one of the architecture."""
     named = [step.args.driver for step in scenario.steps if isinstance(step.args, AddStep)]
     named += [*scenario.drivers, *(device.driver for device in machine.kernel.state.devices)]
-    return list(dict.fromkeys(named)) or names("drivers")
+    return list(dict.fromkeys(named)) or [usual_driver(machine.kernel.arch)]
 
 
 def _broken_already(question: Question, machine: Machine, moves: Moves, broken: list[Broken]) -> Answer:
