@@ -9,6 +9,7 @@ from __future__ import annotations
 import tarfile
 from typing import IO, cast
 
+from memhotplug.errors import InputError
 from memhotplug.formats.snapshot.layout import block_node, is_wanted
 from memhotplug.formats.snapshot.source import Limits, Source
 from memhotplug.formats.snapshot.streams import BoundedStream, open_stream
@@ -47,6 +48,7 @@ class _Archive:
         self.prefix: str | None = None
         self.nr_bytes = 0
         self.ended = False
+        self.member = ""  # whose header was read last
 
     def read(self, stream: BoundedStream) -> dict[str, str]:
         try:
@@ -56,6 +58,11 @@ class _Archive:
                 self._read_members(tar)
         except tarfile.TarError as exc:
             raise self.source.error("a tar archive or a recording (JSON)", got=f"neither ({exc})") from exc
+        except InputError:
+            raise
+        except (ValueError, LookupError, ArithmeticError, TypeError) as exc:  # tarfile checks no number of such headers
+            got = f"member {self.member!r}, whose header is malformed ({exc})"
+            raise self.source.error("a tar archive that can be read", got=got) from exc
         if not self.ended:
             raise self.source.error("a complete tar archive", got="one that is damaged or ends early")
         return self.links | self.files
@@ -71,6 +78,7 @@ class _Archive:
                 if len(buf) == tarfile.BLOCKSIZE and not any(buf):
                     archive.ended = True
                 member = super().frombuf(buf, encoding, errors)
+                archive.member = member.name
                 if member.size < 0 or (member.type in _EXTENDED and member.size > archive.limits.header_bytes):
                     raise archive.source.error("members of a sensible size", got=f"a header of {member.size} bytes")
                 return member

@@ -22,6 +22,8 @@ def load_json(source: Source, limits: Limits) -> object:
     """
     with open_stream(source, limits.json_bytes) as stream:
         data = stream.read()
+    if _at_most(data) > limits.json_values:
+        raise source.error(f"at most {limits.json_values} values in a JSON document", got="more")
     try:
         return cast(object, json.loads(data.decode("utf-8-sig")))
     except json.JSONDecodeError as exc:
@@ -30,6 +32,14 @@ def load_json(source: Source, limits: Limits) -> object:
         ) from exc
     except (ValueError, RecursionError) as exc:
         raise source.error("a JSON document in UTF-8", got=type(exc).__name__) from exc
+
+
+def _at_most(data: bytes) -> int:
+    """Return how many values a document can have at most: each has a bracket or a comma of its own.
+
+    Those inside strings count too; telling them apart would take as long as parsing.
+    """
+    return sum(data.count(mark) for mark in (b",", b"[", b"{"))
 
 
 def as_count(value: object, source: Source) -> int:

@@ -286,9 +286,10 @@ class _Reader:
     def _nodes(self, zones: Sequence[ZoneInfo]) -> tuple[RecordedNode, ...]:
         with_memory = sorted({zone.node for zone in zones if zone.present})
         online, has_memory, normal = self._ids("online"), self._ids("has_memory"), self._ids("has_normal_memory")
-        if online is None:
+        if not online:  # a kernel without an online node there is none: the file is missing, or was cut off
+            what = "no" if online is None else "empty"
             online = tuple(sorted({zone.node for zone in zones}))
-            self.notes.append(inferred(f"nodes {format_blocks(online)} from the zones: no {NODE}/online"))
+            self.notes.append(inferred(f"nodes {format_blocks(online)} from the zones: {what} {NODE}/online"))
         has_memory = tuple(with_memory) if has_memory is None else has_memory
         normal = has_memory if normal is None else normal
         totals = {node: self._meminfo(f"{NODE}/node{node}/meminfo") or {} for node in online}

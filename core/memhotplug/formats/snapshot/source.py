@@ -23,6 +23,7 @@ class Limits:
         total_bytes: all wanted files together.
         stream_bytes: an archive, decompressed, wanted or not.
         json_bytes: a recording, decompressed.
+        json_values: values in it: a few bytes of JSON may become hundreds.
         header_bytes: one extended header of an archive (long names).
         members: entries of an archive or a directory.
     """
@@ -30,7 +31,8 @@ class Limits:
     file_bytes: int = 64 << 20
     total_bytes: int = 512 << 20
     stream_bytes: int = 4 << 30
-    json_bytes: int = 256 << 20
+    json_bytes: int = 128 << 20
+    json_values: int = 3_000_000
     header_bytes: int = 1 << 20
     members: int = 2_000_000
 

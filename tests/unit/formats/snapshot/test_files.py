@@ -336,6 +336,37 @@ def test_json_bomb_is_stopped(tmp_path: Path) -> None:
     assert _message(path, json_bytes=1 << 20) == f"{path}: got more, expected at most 1048576 bytes once decompressed"
 
 
+@pytest.mark.parametrize("value", ["[]", "{}", '{"a":0}', "0", '""'])
+def test_json_that_becomes_much_more_is_stopped(tmp_path: Path, value: str) -> None:
+    """A few bytes of JSON become hundreds in memory: values are counted before anything is parsed."""
+    path = tmp_path / "values.json.xz"
+    path.write_bytes(lzma.compress(('{"meta":[' + f"{value}," * 20_000 + value + '],"steps":[]}').encode()))
+
+    assert _message(path, json_values=20_000) == f"{path}: got more, expected at most 20000 values in a JSON document"
+    assert _message(path, json_values=60_004).endswith("steps: got none, expected at least one step")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "x"},
+        {"GNU.sparse.map": "1,x"},
+    ],
+)
+def test_a_tar_with_malformed_extended_headers_names_the_member(tmp_path: Path, headers: dict[str, str]) -> None:
+    """Numbers of extended headers are checked by nobody but the reader."""
+    path = tmp_path / "sparse.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        member = tarfile.TarInfo("proc/zoneinfo")
+        member.pax_headers = headers
+        member.size = 512
+        tar.addfile(member, io.BytesIO(b"x" * 512))
+
+    message = _message(path)
+    assert message.startswith(f"{path}: got member 'proc/zoneinfo', whose header is malformed (")
+    assert message.endswith("), expected a tar archive that can be read")
+
+
 @pytest.mark.parametrize(
     ("content", "text"),
     [

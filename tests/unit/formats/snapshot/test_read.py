@@ -171,6 +171,17 @@ def test_missing_file_is_inferred_and_said_so(texts: dict[str, str], snapshot: M
     assert [zone.extents for zone in machine.zones][2:] == [zone.extents for zone in complete.zones][2:]
 
 
+@pytest.mark.parametrize("text", ["", "\n"])
+def test_an_empty_list_of_nodes_is_inferred(texts: dict[str, str], snapshot: Make, text: str) -> None:
+    """No kernel is without an online node: a file that was cut off says nothing."""
+    complete = read_machine(snapshot(texts))
+
+    machine = read_machine(snapshot(texts | {f"{NODE}/online": text}))
+
+    assert machine.nodes == complete.nodes
+    assert "nodes 0 from the zones: empty sys/devices/system/node/online" in _notes(machine, "inferred")
+
+
 @pytest.mark.parametrize("missing", ["proc/meminfo", "proc/pagetypeinfo", "sys/module/", f"{NODE}/has_memory"])
 def test_missing_totals_are_not_missed(texts: dict[str, str], snapshot: Make, missing: str) -> None:
     """Some files only confirm others."""
