@@ -20,6 +20,7 @@ _MIN_FREE_KBYTES = (128, 262144)  # v5.5 and later; up to v5.4 the upper bound w
 _WATERMARK_SCALE = 10  # of 10000, vm.watermark_scale_factor
 _RESERVE_RATIO = {ZoneKind.DMA: 256, ZoneKind.DMA32: 256, ZoneKind.NORMAL: 32}
 _THP_MIN_RAM = 512 << 20  # bytes; transparent huge pages stay off below
+_MOVABLE = ZoneKind.MOVABLE
 _REMEMBERED = 32  # blocks; each forgets nine tenths of the difference that the history makes
 
 
@@ -32,54 +33,67 @@ def setup_watermarks(state: MachineState, zone: Zone | None = None, changes: Arr
         zone: a zone that several blocks have just come to or gone from.
         changes: pages that each of them added to what the zone manages, ascending by time; int64.
     """
-    if zone is not None:
+    zones = list(state.zones())
+    if zone is not None and len(changes) > 1:
+        counts = zone.kind < _MOVABLE or state.movable_shares_marks
         managed = zone.managed
         pending = np.cumsum(changes[::-1])[::-1][1:][-_REMEMBERED:]
         for missing in pending.tolist():
             zone.managed = managed - missing
-            _setup_marks(state)
+            if not _setup_marks(state, zones) and not counts:
+                break  # what comes to this zone changes no other zone's marks, and those have settled
         zone.managed = managed
-    _setup_marks(state)
+    _setup_marks(state, zones)
     for node in state.nodes.values():
         _setup_lowmem_reserve(list(node.zones.values()))
 
 
-def _setup_marks(state: MachineState) -> None:
-    """Set the marks twice, as the kernel does: what huge pages want is capped by what the small marks leave."""
-    lowmem = [zone for zone in state.zones() if zone.kind < ZoneKind.MOVABLE and zone.managed]
+def _setup_marks(state: MachineState, zones: list[Zone]) -> bool:
+    """Set the marks twice, as the kernel does: what huge pages want is capped by what the small marks leave.
+
+    Returns:
+        Whether any mark of a kernel zone is another one now.
+    """
+    lowmem = [zone for zone in zones if zone.kind < _MOVABLE and zone.managed]
+    before = [zone.wmark for zone in lowmem]
     page_kbytes = state.geometry.page_size >> 10
-    low, high = _MIN_FREE_KBYTES
-    kbytes = min(max(isqrt(_buffers(lowmem) * page_kbytes * 16), low), high)
-    _share_out(state, kbytes // page_kbytes)
+    kbytes = _small_kbytes(lowmem, page_kbytes)
+    _share_out(zones, kbytes // page_kbytes, shares=state.movable_shares_marks)
     if _huge_pages(state):
         wanted = min(len(lowmem) * state.geometry.pageblock_pages * 11, _buffers(lowmem) // 20) * page_kbytes
         if wanted > kbytes:
-            _share_out(state, wanted // page_kbytes)
+            _share_out(zones, wanted // page_kbytes, shares=state.movable_shares_marks)
+    return [zone.wmark for zone in lowmem] != before
+
+
+def _small_kbytes(lowmem: list[Zone], page_kbytes: int) -> int:
+    low, high = _MIN_FREE_KBYTES
+    return min(max(isqrt(_buffers(lowmem) * page_kbytes * 16), low), high)
 
 
 def small_marks(state: MachineState) -> int:
     """Return the sum of the kernel zones' min marks, in pages, of a kernel without transparent huge pages."""
-    lowmem = [zone for zone in state.zones() if zone.kind < ZoneKind.MOVABLE and zone.managed]
+    lowmem = [zone for zone in state.zones() if zone.kind < _MOVABLE and zone.managed]
     page_kbytes = state.geometry.page_size >> 10
-    low, high = _MIN_FREE_KBYTES
-    return min(max(isqrt(_buffers(lowmem) * page_kbytes * 16), low), high) // page_kbytes
+    return _small_kbytes(lowmem, page_kbytes) // page_kbytes
 
 
-def _share_out(state: MachineState, pages_min: int) -> None:
-    shares = state.movable_shares_marks
-    total = sum(zone.managed for zone in state.zones() if shares or zone.kind < ZoneKind.MOVABLE)
-    for zone in state.zones():
-        share = pages_min * zone.managed // total if total else 0
+def _share_out(zones: list[Zone], pages_min: int, *, shares: bool) -> None:
+    """Set the marks of all zones; Movable zones have a share of the pages only if ``shares``."""
+    total = sum([zone.managed for zone in zones if shares or zone.kind < _MOVABLE])
+    for zone in zones:
+        managed = zone.managed
+        share = pages_min * managed // total if total else 0
         least = share
-        if zone.kind is ZoneKind.MOVABLE and not shares:
-            least = min(max(zone.managed // 1024, 32), 128)
-        gap = max(share // 4, zone.managed * _WATERMARK_SCALE // 10000)
+        if zone.kind is _MOVABLE and not shares:
+            least = min(max(managed // 1024, 32), 128)
+        gap = max(share // 4, managed * _WATERMARK_SCALE // 10000)
         zone.wmark = (least, least + gap, least + 2 * gap)
 
 
 def _buffers(lowmem: list[Zone]) -> int:
     """Return the pages above the high marks. Models: mm/page_alloc.c:nr_free_buffer_pages()."""
-    return sum(max(zone.managed - zone.wmark[2], 0) for zone in lowmem)
+    return sum([max(zone.managed - zone.wmark[2], 0) for zone in lowmem])
 
 
 def _huge_pages(state: MachineState) -> bool:
