@@ -118,9 +118,11 @@ def _begin(kind: str, folder: Path, *, as_json: bool) -> int:
 
 
 def _state(entry: dict[str, str | None]) -> str:
+    if entry["problem"] is None:
+        return str(entry["state"])
     from memhotplug.formats.scenario.refusal import cut
 
-    return str(entry["state"]) if entry["problem"] is None else f"failed: {cut(entry['problem'], 400)}"
+    return f"failed: {cut(entry['problem'], 400)}"
 
 
 def _describe(candidate: Candidate, timeout: float | None) -> dict[str, str | None]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from memhotplug.commands.run.blame import plugin_at_fault
 from memhotplug.errors import InputError, MemoryHotplugError, PluginError
 
 __all__ = ["LeftOut"]
@@ -44,6 +43,8 @@ class LeftOut:
         except (InputError, MemoryHotplugError):
             raise
         except (Exception, SystemExit) as problem:  # a profile is called without a detour through the plugin manager
+            from memhotplug.commands.run.blame import plugin_at_fault
+
             culprit = plugin_at_fault(problem)
             if culprit is None:
                 raise

@@ -80,7 +80,7 @@ class Conflict:
 class Record(BaseModel):
     """What all records have in common: frozen, and no unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     @classmethod
     def conflicts(cls, keys: Sequence[str]) -> Iterator[Conflict]:
