@@ -30,10 +30,12 @@ class Folder:
     Attributes:
         named: what is in it, by name.
         numbered: what is in it once for each number: text before the number, text behind it, and what it is.
+        always: whether some file below is there on every machine, so that nothing need be asked.
     """
 
     named: dict[str, Node] = field(default_factory=dict)
     numbered: list[tuple[str, str, Node]] = field(default_factory=list)
+    always: bool = False
 
     def child(self, part: str, make: type[Folder] | SysfsFile) -> Node:
         """Return what is in the directory under one part of a path, put there if it is not."""
@@ -78,6 +80,7 @@ class Tree:
             below = folder.child(part, Folder)
             assert isinstance(below, Folder), f"{file.path} lies below a file"
             folder = below
+            folder.always = folder.always or file.exists is None
             self._note_ids(folder, file)
         folder.child(name, file)
 
@@ -140,6 +143,8 @@ def _exists(kernel: Kernel, node: Node) -> bool:
     """Whether a machine has a file; a directory is there if anything in it is."""
     if isinstance(node, SysfsFile):
         return node.exists is None or node.exists(kernel)
+    if node.always:
+        return True
     below = [*node.named.values(), *(child for _, _, child in node.numbered)]
     return any(_exists(kernel, child) for child in below)
 
