@@ -20,6 +20,7 @@ __all__ = [
     "parse_size",
     "round_down",
     "round_up",
+    "typed_size",
 ]
 
 _SUFFIXES = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40, "P": 50, "E": 60}
@@ -89,6 +90,20 @@ def format_size(nr_bytes: int) -> str:
     if tenths == 10:
         whole, tenths = whole + 1, 0
     return f"{whole}.{tenths}{letter}" if tenths else f"{whole}{letter}"
+
+
+def typed_size(size: int) -> str:
+    """Return a size that is an answer: exact, in the largest unit that divides it, so that it can be typed back.
+
+    >>> typed_size(12 << 30), typed_size(12544 << 20), typed_size((8 << 30) - (128 << 20)), typed_size(0)
+    ('12G', '12544M', '8064M', '0M')
+    """
+    if not size:
+        return "0M"
+    for shift, unit in ((40, "T"), (30, "G"), (20, "M"), (10, "K")):
+        if not size % (1 << shift):
+            return f"{size >> shift}{unit}"
+    return f"{size:#x}"
 
 
 def format_range(start: int, size: int) -> str:

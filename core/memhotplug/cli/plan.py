@@ -105,6 +105,7 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str | 
 @click.option(
     "--driver", help="Who adds: acpi, dax, hv_balloon, pseries, sclp, virtio_mem or xen; default by architecture."
 )
+@click.option("--policy", metavar="POLICY", help="The policy plugin that decides for the driver; default its own.")
 @click.option("--node", type=click.IntRange(min=0), help="The node that it is added to.")
 @click.option("--address", callback=_address, help="Where it is added.")
 @click.option("--slots", type=click.IntRange(min=1), help="How many devices there is room for.")
@@ -185,8 +186,15 @@ def _question(options: dict[str, Any]) -> Question:
         sizes += read_steps(options["steps"])
     return Question(
         sizes=tuple(sizes), driver=options["driver"] or "", node=options["node"], address=options["address"],
-        slots=options["slots"], online=options["online"],
+        slots=options["slots"], online=options["online"], policy=_policy(options["policy"]),
     )  # fmt: skip
+
+
+def _policy(word: str | None) -> str | None:
+    from memhotplug.keyspec import OWN_POLICY
+    from memhotplug.naming import resolve
+
+    return None if word in (None, OWN_POLICY) else resolve("policies", str(word))
 
 
 def _with_driver(question: Question, subject: Subject) -> Question:

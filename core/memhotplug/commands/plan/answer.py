@@ -13,6 +13,7 @@ from memhotplug.commands.plan.remedies import Remedy, remedies
 from memhotplug.commands.plan.rules_of_thumb import RuleOfThumb, rules_of_thumb
 from memhotplug.commands.plan.search import Largest, largest_add, safe_steps
 from memhotplug.commands.plan.trial import Trial, attempt, free_pages
+from memhotplug.engine.memory_hotplug.presence import absence
 from memhotplug.errors import InputError
 from memhotplug.machine import Machine
 from memhotplug.model.blocks import OnlineType
@@ -35,7 +36,7 @@ class Answer:
         trial: the attempt that was asked about.
         clean, with_fallback: the largest single adds; limit: what binds the clean one.
         steps: a sequence of adds that gets there, each onlined before the next; may fall short.
-        policies: the same question under other policies.
+        policies: the same question under other policies; without the driver only those in force.
         rules: what rules of thumb would have said.
         flip_boot: for a fresh guest, the least boot memory with which it would fit, if it does not.
         flips_under: name of the other boot assumption, if the verdict is another under it. flips_to: that verdict.
@@ -96,8 +97,10 @@ def _answer(subject: Subject, machine: Machine, question: Question) -> Answer:
     geometry = machine.kernel.geometry
     present = sum(zone.present for zone in machine.kernel.state.zones()) * geometry.page_size
     free = free_pages(machine, movable=False) * geometry.page_size
-    flips_under, flips_to = _flip(subject, question, verdict)
-    flip_boot = _flip_boot(subject, question, verdict)
+    flips_under = flips_to = flip_boot = None
+    if absence(machine.kernel, question.driver) is None:  # else nothing but another driver makes a difference
+        flips_under, flips_to = _flip(subject, question, verdict)
+        flip_boot = _flip_boot(subject, question, verdict)
     tried = tuple(policies(subject, question, trial, clean, steps))
     remedied: list[Remedy] = []
     if verdict == "does-not-fit":

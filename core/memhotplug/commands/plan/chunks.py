@@ -111,10 +111,14 @@ def _play_runs(kernel: Kernel, request: AddRequest, pending: list[tuple[PhysRang
     """Add runs, the last of the list first; each is a range and the size of a chunk of it."""
     while pending:
         run, chunk = pending.pop()
+        most = _most(kernel, request, run, chunk)
+        if run.size > most:
+            pending.append((replace(run, start=run.start + most, size=run.size - most), chunk))
+            run = replace(run, size=most)
         saved = kernel.copy()
         try:
             _map_in_pieces(kernel, run, chunk)
-            kernel.add_range(request, run)
+            _add_run(kernel, request, run, chunk)
             if onlines:
                 size = kernel.geometry.memory_block_size
                 first, end = run.start // size, (run.start + run.size) // size
@@ -126,6 +130,34 @@ def _play_runs(kernel: Kernel, request: AddRequest, pending: list[tuple[PhysRang
             half = run.size // chunk // 2 * chunk
             pending.append((replace(run, start=run.start + half, size=run.size - half), chunk))
             pending.append((replace(run, size=half), chunk))
+
+
+def _most(kernel: Kernel, request: AddRequest, run: PhysRange, chunk: int) -> int:
+    """Return the bytes of a run that are added as one, with the same outcome as chunk by chunk.
+
+    A policy is asked anew now and then, and a kernel that self-hosts single blocks only would refuse a run.
+    """
+    if run.size > chunk and kernel.flags_for(request, replace(run, size=chunk)) & kernel.flag("on_memory"):
+        refusal = kernel.profile.memmap_on_memory_refusal
+        if refusal(kernel, run.size) is not None and refusal(kernel, chunk) is None:
+            return chunk
+    return HEAD * chunk if request.driver in kernel.policies else run.size
+
+
+def _add_run(kernel: Kernel, request: AddRequest, run: PhysRange, chunk: int) -> None:
+    """Add a run with the flags that its first chunk gets: whoever decides by size never sees the run.
+
+    Simplified: a policy that decides by the state is asked once for each run, of at most ``HEAD`` chunks.
+    Raises:
+        MemoryHotplugError: as ``Kernel.add_range()``.
+    """
+    override = kernel.flag_override
+    flags = kernel.flags_for(request, replace(run, size=chunk))
+    kernel.flag_override = {**override, request.driver: flags}
+    try:
+        kernel.add_range(request, run)
+    finally:
+        kernel.flag_override = override
 
 
 def _map_in_pieces(kernel: Kernel, run: PhysRange, chunk: int) -> None:

@@ -78,6 +78,7 @@ def _question(found: Answer) -> dict[str, object]:
     return {
         "sizes": [] if found.verdict is None else list(asked.sizes),
         "driver": asked.driver,
+        "policy": asked.policy,
         "node": asked.node,
         "address": asked.address,
         "slots": asked.slots,

@@ -11,8 +11,10 @@ from memhotplug.commands.plan.question import ONLINE_WAYS, Question, Subject
 from memhotplug.commands.plan.search import Largest, largest_add, safe_steps
 from memhotplug.commands.plan.trial import Trial, attempt
 from memhotplug.engine.boot.parameters import MEMMAP_ON_MEMORY, memmap_settings, under
+from memhotplug.engine.memory_hotplug.presence import absence
 from memhotplug.engine.views.document import memmap_totals
 from memhotplug.errors import InputError
+from memhotplug.keyspec import OWN_POLICY
 from memhotplug.machine import Machine
 
 __all__ = ["left_out", "policies", "zones_gained"]
@@ -24,13 +26,15 @@ _MOST_ALONE: Final = 1 << 14  # for which auto-movable chooses block by block
 def policies(
     subject: Subject, question: Question, trial: Trial, clean: Largest, steps: tuple[int, ...]
 ) -> Iterator[Mapping[str, object]]:
-    """Yield one entry for each memmap policy, then one for each way to bring the blocks online.
+    """Yield one entry for each memmap policy, for policies of the driver, and for each way to bring the blocks online.
 
     Args:
         trial, clean, steps: what is known of the question under the machine's own policy.
     """
-    many = _blocks(trial.before, question) > _MOST_BLOCKS
+    absent = absence(trial.before.kernel, question.driver) is not None
+    many = absent or _blocks(trial.before, question) > _MOST_BLOCKS
     yield from _by_memmap(subject, question, trial, clean, own_only=many)
+    yield from _by_policy(question, trial, clean, own_only=many)
     for way in ONLINE_WAYS:
         own = way == question.online
         if many and not own:
@@ -43,7 +47,7 @@ def policies(
             largest = largest_add(trial.before, asked, lambda one: one.safe, known=tried)
         entry = _entry("online", way, asked, tried, largest, current=own)
         yield {**entry, "safe_steps": list(found)}
-    automatic = _auto_movable(trial.before)
+    automatic = None if absent else _auto_movable(trial.before)
     if automatic is not None and left_out(trial.before, question) is None:
         yield _by_ratio(automatic, replace(question, online="auto"), clean)
 
@@ -80,6 +84,19 @@ def _by_memmap(
             largest = largest_add(machine, question, lambda one: one.safe, known=tried)
             known.append((totals, tried.problem is None, largest))
         yield _entry("memmap", name, question, tried, largest, current=own)
+
+
+def _by_policy(question: Question, trial: Trial, clean: Largest, *, own_only: bool) -> Iterator[Mapping[str, object]]:
+    """Yield an entry for the policy that was named, and one for the driver's own; nothing if none was named."""
+    if question.policy is None:
+        return
+    yield _entry("policy", question.policy, question, trial, clean, current=True)
+    if own_only:
+        return
+    asked = replace(question, policy=None)
+    tried = attempt(trial.before, asked)
+    largest = largest_add(trial.before, asked, lambda one: one.safe, known=tried)
+    yield _entry("policy", OWN_POLICY, asked, tried, largest, current=False)
 
 
 def _by_ratio(machine: Machine, question: Question, clean: Largest) -> Mapping[str, object]:

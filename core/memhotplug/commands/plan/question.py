@@ -26,6 +26,7 @@ class Question:
         node, address: where; None leaves it to the driver.
         slots: how many devices the machine still has room for, None for any number.
         online: what happens to the blocks afterwards.
+        policy: the policy plugin that decides the flags in the driver's stead, None for the driver's own.
     """
 
     sizes: tuple[int, ...]
@@ -34,6 +35,7 @@ class Question:
     address: int | None = None
     slots: int | None = None
     online: OnlineWay = "auto"
+    policy: str | None = None
 
     @property
     def traits(self) -> DriverTraits:

@@ -86,5 +86,5 @@ def _drivers(subject: Subject, machine: Machine, question: Question) -> Iterator
     for driver in drivers_of(subject.arch):
         if driver == question.driver:
             continue
-        asked = replace(question, driver=driver)
+        asked = replace(question, driver=driver, policy=None)
         yield Remedy(kind="driver", value=driver, verdict=verdict_of(machine, asked), text=f"by {driver}")

@@ -4,25 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from memhotplug.units import format_size
+from memhotplug.units import format_size, typed_size
 
 __all__ = ["MOST_STEPS", "exact_size", "typed_size"]
 
 MOST_STEPS: Final = 16
-
-
-def typed_size(size: int) -> str:
-    """Return a size that is an answer: exact, in the largest unit that divides it, so that it can be typed back.
-
-    >>> typed_size(12 << 30), typed_size(12544 << 20), typed_size((8 << 30) - (128 << 20)), typed_size(0)
-    ('12G', '12544M', '8064M', '0M')
-    """
-    if not size:
-        return "0M"
-    for shift, unit in ((40, "T"), (30, "G"), (20, "M"), (10, "K")):
-        if not size % (1 << shift):
-            return f"{size >> shift}{unit}"
-    return f"{size:#x}"
 
 
 def exact_size(size: int) -> str:

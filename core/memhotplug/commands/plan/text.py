@@ -60,7 +60,12 @@ def _headline(document: dict[str, Any], paint: Paint) -> str:
     word, style = _VERDICTS[document["verdict"]]
     rule = "" if document["verdict"] == "fits" else f" ({document['reason']['rule']})"
     where = f"{machine['source']}, {machine['arch']}, {machine['kernel']}"
-    return f"{_sizes(question['sizes'])} by {question['driver']} on {where}: {paint(word, style)}{rule}"
+    return f"{_sizes(question['sizes'])} by {_by(question)} on {where}: {paint(word, style)}{rule}"
+
+
+def _by(question: dict[str, Any]) -> str:
+    """Return who adds, and who decides for it."""
+    return str(question["driver"]) + (f" under policy {question['policy']}" if question["policy"] else "")
 
 
 def _how_much(document: dict[str, Any]) -> str:
@@ -68,7 +73,7 @@ def _how_much(document: dict[str, Any]) -> str:
     question, machine, largest = document["question"], document["machine"], document["largest_single_add"]
     least = "at least " if largest["capped"] else "up to "
     much = least + typed_size(largest["clean_bytes"]) if largest["clean_bytes"] else "nothing"
-    return f"{machine['source']}, {machine['arch']}, {machine['kernel']}: {much} by {question['driver']} at once"
+    return f"{machine['source']}, {machine['arch']}, {machine['kernel']}: {much} by {_by(question)} at once"
 
 
 def _ticket(document: dict[str, Any], paint: Paint) -> Iterator[str]:
@@ -238,7 +243,9 @@ def _policies(policies: Sequence[dict[str, Any]], page: int, nodes: int) -> Iter
     header = ("POLICY", "VERDICT", "MEMMAP", "LOWEST", "USABLE", "LARGEST", "LANDS-IN")
     rows = []
     for policy in policies:
-        name = policy["name"].removeprefix("memmap_") if policy["kind"] == "memmap" else f"online {policy['name']}"
+        name = policy["name"].removeprefix("memmap_")
+        if policy["kind"] != "memmap":
+            name = f"{policy['kind']} {policy['name']}"
         rows.append(
             (
                 name + ("*" if policy["current"] else ""),

@@ -170,6 +170,8 @@ def high_marks(machine: Machine) -> int:
 def attempt(machine: Machine, question: Question, sizes: Sequence[int] | None = None) -> Trial:
     """Play a question on a copy of a machine; ``sizes`` overrides the question's."""
     trial = machine.copy()
+    if question.policy is not None:
+        trial.kernel.set_policy(question.driver, question.policy)
     lowest, kernel_lowest = [free_pages(machine)], [free_pages(machine, movable=False)]
     _online_along(trial.kernel, question)
     problem: MemoryHotplugError | None = None

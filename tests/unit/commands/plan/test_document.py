@@ -21,7 +21,7 @@ KEYS = [
 REASON = ["rule", "node", "zone", "short_bytes", "text"]
 INNER = {
     "machine": ["source", "arch", "kernel", "page_size", "memory_block_size", "boot_bytes", "managed_bytes"],
-    "question": ["sizes", "driver", "node", "address", "slots", "online"],
+    "question": ["sizes", "driver", "policy", "node", "address", "slots", "online"],
     "reason": REASON,
     "memmap": [
         "bytes", "pages", "source", "order", "blocks", "by_order", "fallback_pages", "page_table_pages", "page_tables",
