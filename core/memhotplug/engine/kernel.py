@@ -9,9 +9,9 @@ from __future__ import annotations
 import errno
 from bisect import bisect
 from collections.abc import Mapping
-from typing import TypeAlias
 
 from memhotplug.contracts import AddRequest, MemoryEvent, MemoryNotify, PhysRange, Restrictions
+from memhotplug.engine.event_log import Event, EventLog
 from memhotplug.engine.profile import profile_in
 from memhotplug.engine.sparse_vmemmap import SparseVmemmap
 from memhotplug.errors import InputError, MemoryHotplugError, nearest
@@ -27,8 +27,6 @@ from memhotplug.model.zones import Zone
 from memhotplug.units import format_range, format_size
 
 __all__ = ["Event", "Kernel"]
-
-Event: TypeAlias = dict[str, object]
 
 _VETOABLE = (MemoryEvent.MEM_PREPARE_ONLINE, MemoryEvent.MEM_GOING_ONLINE, MemoryEvent.MEM_GOING_OFFLINE)
 
@@ -63,7 +61,7 @@ class Kernel(SparseVmemmap):
         self.profile = profile_in(plugins)
         self.sparsemem_vmemmap = True
         self.warnings: list[str] = []
-        self.events: list[Event] = []
+        self.events = EventLog()
         self.vetoes: dict[MemoryEvent, int] = {}
         self.injected: dict[MemoryEvent, int] = {}
         self.recorded: Mapping[str, str] = {}
@@ -83,7 +81,8 @@ class Kernel(SparseVmemmap):
         """Return an independent kernel that shares plugins and arrays."""
         twin = Kernel.__new__(Kernel)
         twin.__dict__.update(self.__dict__)
-        twin.warnings, twin.events = list(self.warnings), list(self.events)
+        twin.warnings, twin.events = list(self.warnings), self.events.copy()
+        twin.add_errors = list(self.add_errors)
         twin.vetoes, twin.flag_override = dict(self.vetoes), dict(self.flag_override)
         twin.policies = dict(self.policies)
         twin.injected = dict(self.injected)

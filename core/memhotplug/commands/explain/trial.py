@@ -89,7 +89,7 @@ def add_with_flags(kernel: Kernel, flags: int, size: int, address: int | None = 
 def add_by_driver(kernel: Kernel, driver: str, size: int, options: Mapping[str, object]) -> Trial:
     """Have a driver add ``size`` bytes."""
     twin = kernel.copy()
-    twin.events = []
+    twin.events.clear()
     request = AddRequest(driver=driver, name=_NAME, size=size, options=options)
     error, absent = None, False
     try:
