@@ -6,6 +6,7 @@ through this module. Sizes are binary (``K`` is 1024).
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 
@@ -171,10 +172,11 @@ def kstrtou(text: str, bits: int) -> int:
     return value
 
 
-def natural_key(name: str) -> list[str | int]:
+@functools.lru_cache(maxsize=1024)
+def natural_key(name: str) -> tuple[str | int, ...]:
     """Return a key to sort names by in which numbers count by value.
 
     >>> sorted(["linux-6.12", "linux-6.6"], key=natural_key)
     ['linux-6.6', 'linux-6.12']
     """
-    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", name)]
+    return tuple(int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", name))

@@ -28,8 +28,8 @@ class SparseVmemmap(PageTables):
 
     def first_unmapped(self, start_pfn: int, nr_pages: int) -> int | None:
         """Return the first pfn of a range whose struct page is not backed, None if all are."""
-        starts, _ = self.state.vmemmap.mapped.gaps(start_pfn, start_pfn + nr_pages)
-        return int(starts[0]) if len(starts) else None
+        end_pfn, mapped = start_pfn + nr_pages, self.state.vmemmap.mapped
+        return None if mapped.contains(start_pfn, end_pfn) else int(mapped.gaps(start_pfn, end_pfn)[0][0])
 
     def unused_leaves(self, start_pfn: int, nr_pages: int) -> ExtentSet:
         """Return the pfns whose memmap can be unmapped once the sections of a range are gone.
@@ -174,6 +174,9 @@ def pair_runs(
     Returns:
         Described start and end, and first page, of each piece; fewer pfns if there are fewer pages.
     """
+    if len(starts) == len(low) == 1:
+        pages = min((ends - starts) // described_per_page, high - low)
+        return starts, starts + pages * described_per_page, low
     need = np.cumsum(ends - starts) // described_per_page
     have = np.cumsum(high - low)
     if not len(have) or not len(need):

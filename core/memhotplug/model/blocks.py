@@ -46,16 +46,17 @@ class OnlineType(IntEnum):
         return self.name.lower()
 
 
-_COLUMNS: dict[str, tuple[Any, int]] = {
-    "state": (np.int8, BlockState.OFFLINE),
-    "nid": (np.int32, 0),
-    "zone": (np.int8, NO_ZONE),
-    "device": (np.int32, -1),
-    "early": (np.bool_, 0),
-    "group": (np.int32, -1),
-    "altmap_pages": (np.int64, 0),
-    "online_type": (np.int8, OnlineType.ONLINE),
+_FRESH: dict[str, int] = {
+    "state": BlockState.OFFLINE,
+    "nid": 0,
+    "zone": NO_ZONE,
+    "device": -1,
+    "early": 0,
+    "group": -1,
+    "altmap_pages": 0,
+    "online_type": OnlineType.ONLINE,
 }
+"""The columns of a block that has just come."""
 
 
 class BlockTable:
@@ -98,8 +99,10 @@ class BlockTable:
 
     def rows(self, first: int, last: int) -> slice:
         """Return the rows of the existing blocks with first <= id <= last."""
-        low, high = np.searchsorted(self.id, [first, last + 1]).tolist()
-        return slice(low, high)
+        low = int(self.id.searchsorted(first))
+        if first == last:
+            return slice(low, low + (low < len(self.id) and int(self.id[low]) == first))
+        return slice(low, int(self.id.searchsorted(last + 1)))
 
     def row(self, block: int) -> int | None:
         """Return the row of one block, None if there is no such block."""
@@ -112,13 +115,13 @@ class BlockTable:
         Args:
             values: columns that differ from a fresh offline block's.
         """
-        at = int(np.searchsorted(self.id, first))
+        at = int(self.id.searchsorted(first))
         ids = np.arange(first, first + count, dtype=np.int64)
-        self._keep("id", np.concatenate((self.id[:at], ids, self.id[at:])))
-        for name, (dtype, default) in _COLUMNS.items():
+        for name, value in {"id": ids, **_FRESH, **values}.items():
             column = getattr(self, name)
-            new = np.full(count, values.get(name, default), dtype=dtype)
-            self._keep(name, np.concatenate((column[:at], new, column[at:])))
+            longer = np.empty(len(column) + count, dtype=column.dtype)
+            longer[:at], longer[at : at + count], longer[at + count :] = column[:at], value, column[at:]
+            self._keep(name, longer)
 
     def delete(self, rows: slice) -> None:
         """Take out some rows."""

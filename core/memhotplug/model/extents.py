@@ -312,6 +312,11 @@ class ExtentSet:
         first, last = self._overlapped(start, end)
         if first >= last:
             return np.array([start], dtype=np.int64), np.array([end], dtype=np.int64)
+        if last - first == 1:
+            low, high, _ = self._ends_of(first, last)
+            missing = [run for run in ((start, low), (high, end)) if run[0] < run[1]]
+            pairs = np.array(missing, dtype=np.int64).reshape(-1, 2)
+            return pairs[:, 0], pairs[:, 1]
         lows, highs = self.clip(start, end)
         starts, ends = np.append(highs, 0), np.append(lows, end)
         starts = np.concatenate(([start], starts[:-1])).astype(np.int64)

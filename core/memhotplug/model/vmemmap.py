@@ -8,7 +8,7 @@ Models: mm/sparse-vmemmap.c, and the vmemmap page tables of each architecture.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
@@ -97,10 +97,29 @@ class VmemmapTable:
 
     def insert(self, runs: MapRuns) -> None:
         """Add mappings of pfns that are not mapped yet, in any order; neighbours are joined."""
+        self._insert(runs)
+        self.mapped.add_many(runs.start, runs.end)
+
+    def _insert(self, runs: MapRuns) -> None:
+        if len(runs) == 1 and self._grow(runs):
+            return
         joined = MapRuns.join([self.runs, runs])
         joined = joined[np.argsort(joined.start, kind="stable")]
         self.runs = self._coalesce(joined).freeze()
-        self.mapped.add_many(runs.start, runs.end)
+
+    def _grow(self, run: MapRuns) -> bool:
+        """Let a run that goes on where a row ends, and joins no other row, make that row longer; else return False."""
+        old, start, end = self.runs, int(run.start[0]), int(run.end[0])
+        at = int(old.start.searchsorted(start)) - 1
+        if at < 0 or old.end[at] != start or (at + 1 < len(old) and old.start[at + 1] == end):
+            return False
+        behind = int(old.backing[at]) + (start - int(old.start[at])) // self.described_per_page
+        if behind != run.backing[0] or old.leaf[at] != run.leaf[0] or old.source[at] != run.source[0]:
+            return False
+        ends = old.end.copy()
+        ends[at] = end
+        self.runs = replace(old, end=ends).freeze()
+        return True
 
     def _coalesce(self, runs: MapRuns) -> MapRuns:
         if len(runs) < 2:
