@@ -13,6 +13,7 @@ __all__ = ["COMMANDS", "mhp"]
 
 COMMANDS: Final = {
     "run": "Run a scenario and show what became of the memory.",
+    "page": "Show struct pages after a step, alike ones folded.",
     "plan": "Say whether a hot-add fits a machine and what it costs.",
     "align": "Say what alignment strands of a range, and the next legal address.",
     "compare": "Run one scenario in several variations, side by side.",
