@@ -83,6 +83,7 @@ class DriverTraits:
         waits: whether it waits for each range to be onlined before it adds the next.
         onlines: whether it brings each range online itself before it adds the next, whatever the policy says.
         rolls_back: whether a range that cannot be added has it take the ranges before it away again.
+        static_group: whether each of its devices is a static memory group (memory_group_register_static()).
         own_unit: whether it adds parts of memory blocks, in a unit of its own.
         room_key: its own key of ``add`` that says how large the device may grow; a device of many ranges is then
             played piece by piece. None if it has no such key.
@@ -106,6 +107,7 @@ class DriverTraits:
     waits: bool = False
     onlines: bool = False
     rolls_back: bool = False
+    static_group: bool = False
     own_unit: bool = False
     room_key: str | None = None
     windows: tuple[str, ...] = ()

@@ -33,6 +33,7 @@ def driver_traits() -> DriverTraits:
     return DriverTraits(
         qemu_devices={"pc-dimm": {"memdev": "size"}},
         aliases=("acpi_memhotplug",),
+        static_group=True,
         arches={"arm64": (0, 0), "x86_64": (0, 0)},
         absence="its firmware does not describe memory by ACPI",
     )

@@ -82,8 +82,16 @@ class KernelProfile:
         """
         return "this kernel has no memmap_on_memory"
 
-    def register_group(self, kernel: Kernel, nid: int, *, max_pages: int = 0, unit_pages: int = 0) -> int:
-        """Register a static or a dynamic memory group and return its id; -1 where groups do not exist."""
+    def register_group(
+        self, kernel: Kernel, nid: int, *, max_pages: int = 0, unit_pages: int = 0, present_kernel: int = 0,
+        present_movable: int = 0,
+    ) -> int:  # fmt: skip
+        """Register a static or a dynamic memory group and return its id; -1 where groups do not exist.
+
+        Args:
+            max_pages: static: all pages of the device. unit_pages: dynamic: the unit in which it changes.
+            present_kernel, present_movable: its pages that are online already, of a machine in mid-life.
+        """
         return -1
 
     def add_memory_resource(self, kernel: Kernel, device: int, start: int, size: int, nid: int, flags: int) -> None:

@@ -89,6 +89,7 @@ def known_pages(facts: StepFacts, machine: RecordedMachine) -> KnownPages | None
         waiting=_waiting(flags, machine),
         reserved=flags.having(int(PageFlag.RESERVED)),
         movable=flags.having(int(PageFlag.LRU)),
+        hosted=flags.having(_SELF_HOSTED),
     )
 
 

@@ -15,6 +15,7 @@ from memhotplug.commands.conform.observe import compare_step
 from memhotplug.commands.conform.outcome import FAILED, Outcome
 from memhotplug.commands.conform.predict import Prediction, predict_step
 from memhotplug.contracts import AddRequest
+from memhotplug.engine.boot.midlife import adopt
 from memhotplug.engine.boot.recorded import kernel_from_machine
 from memhotplug.engine.memory_hotplug.add import device_blocks, eject, hot_add, resize
 from memhotplug.engine.memory_hotplug.online import offline_blocks, online_blocks
@@ -205,7 +206,12 @@ class Replay:
 
     def _completed(self, op: RecordedOp) -> RecordedOp:
         """Return an operation with the blocks of its device where the recording does not list them."""
-        if op.kind != "remove" or op.blocks:
+        if op.kind != "remove":
+            return op
+        kernel = self.machine.kernel
+        if op.size and op.address is not None and kernel.state.plugged_index(op.device or "") is None:
+            adopt(kernel, op.device or "", op.address, op.size)  # a device that was there when the recording began
+        if op.blocks:
             return op
         return replace(op, blocks=tuple(device_blocks(self.machine.kernel, op.device or "")))
 

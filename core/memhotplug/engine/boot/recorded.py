@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from memhotplug.contracts import SizingRequest
 from memhotplug.engine.boot.answers import page_sizing
+from memhotplug.engine.boot.midlife import recognise
 from memhotplug.engine.boot.sizes import parse_cmdline
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.presence import left_out
@@ -38,7 +39,6 @@ from memhotplug.model.vmemmap import MapRuns, Source
 from memhotplug.model.watermarks import small_marks
 from memhotplug.model.zones import Node, Zone, ZoneKind
 from memhotplug.naming import read_machine
-from memhotplug.units import format_blocks
 
 if TYPE_CHECKING:
     from memhotplug.formats.scenario.models import MachineSpec
@@ -82,7 +82,8 @@ class KnownPages:
     Attributes:
         covered: the pfns that the flags cover.
         free: in a buddy list. waiting: on a per-cpu list. reserved: never managed, or in use as such.
-        movable: user pages. Whatever else is covered belongs to the kernel.
+        movable: user pages. hosted: memmap of the block that it lies in.
+        Whatever else is covered belongs to the kernel.
     """
 
     covered: ExtentSet
@@ -90,6 +91,7 @@ class KnownPages:
     waiting: ExtentSet
     reserved: ExtentSet
     movable: ExtentSet
+    hosted: ExtentSet = field(default_factory=ExtentSet)
 
 
 def kernel_from_machine(
@@ -114,7 +116,7 @@ def kernel_from_machine(
     for node in machine.nodes:
         if node.online:
             kernel.state.nodes[node.id] = Node(node.id, has_cpu=True)
-    _blocks(kernel, machine)
+    _blocks(kernel, machine, known)
     used = {}
     for recorded in machine.zones:
         if recorded.name in _KINDS and recorded.node in kernel.state.nodes:
@@ -140,7 +142,9 @@ def _kernel(plugins: Plugins, machine: RecordedMachine, cmdline: str) -> Kernel:
     """
     geometry = _geometry(plugins, machine, cmdline)
     try:
-        return Kernel(plugins, geometry, parse_cmdline(cmdline))
+        kernel = Kernel(plugins, geometry, parse_cmdline(cmdline))
+        changed = _changed_parameters(kernel, machine, cmdline)
+        return kernel if not changed else Kernel(plugins, geometry, parse_cmdline(f"{cmdline} {changed}"))
     except InputError:
         recorded = set((machine.cmdline or "").split())
         words = cmdline.split()
@@ -151,6 +155,22 @@ def _kernel(plugins: Plugins, machine: RecordedMachine, cmdline: str) -> Kernel:
     for word in refused:
         kernel.warn(f"ignored, as by the recorded kernel: {word}")
     return kernel
+
+
+def _changed_parameters(kernel: Kernel, machine: RecordedMachine, cmdline: str) -> str:
+    """Return the module's parameters that stand otherwise than the command line has them: written since boot.
+
+    What the reader's own command line names, beyond the recorded one, counts as it is there.
+    """
+    recorded = set((machine.cmdline or "").split())
+    asked = {word.partition("=")[0] for word in cmdline.split() if word not in recorded}
+    now = kernel.profile.module_parameters(kernel)
+    words = {name: f"memory_hotplug.{name}" for name, value in machine.parameters.items() if name in now}
+    return " ".join(
+        f"{word}={machine.parameters[name].strip()}"
+        for name, word in words.items()
+        if word not in asked and now[name].strip() != machine.parameters[name].strip()
+    )
 
 
 def _is_refused(plugins: Plugins, geometry: Geometry, word: str) -> bool:
@@ -215,7 +235,7 @@ def _tree(entries: tuple[IomemEntry, ...], depth: int) -> Iterator[Resource]:
         yield Resource(start=entry.start, end=entry.end, name=entry.name, children=children)
 
 
-def _blocks(kernel: Kernel, machine: RecordedMachine) -> None:
+def _blocks(kernel: Kernel, machine: RecordedMachine, known: KnownPages | None) -> None:
     state = kernel.state
     first = min(state.nodes)
     blocks = machine.blocks
@@ -229,45 +249,7 @@ def _blocks(kernel: Kernel, machine: RecordedMachine) -> None:
     starts, ends = state.block_bounds(slice(None))
     state.sections = ExtentSet(starts, ends)
     state.early = state.sections.copy()
-    _self_hosted(kernel, machine)
-
-
-def _self_hosted(kernel: Kernel, machine: RecordedMachine) -> None:
-    """Recognise the blocks that host their own memmap: a zone lacks exactly so many managed pages.
-
-    Models: mm/memory_hotplug.c:mhp_init_memmap_on_memory() (v5.13 to v6.12): present counts the memmap of a block,
-    managed does not. Zones with boot memory are never whole blocks that lack just this.
-    """
-    state, geometry = kernel.state, kernel.geometry
-    if kernel.profile.memmap_on_memory_refusal(kernel, geometry.memory_block_size) is not None:
-        return
-    hosted = geometry.memmap_pages(geometry.pages_per_block)
-    hosted = -(-hosted // geometry.pageblock_pages) * geometry.pageblock_pages
-    found: list[int] = []
-    for zone in machine.zones:
-        rows = np.flatnonzero(
-            (state.blocks.state == BlockState.ONLINE)
-            & (state.blocks.zone == _KINDS.get(zone.name, NO_ZONE))
-            & (state.blocks.nid == zone.node)
-        )
-        whole = len(rows) and zone.present == len(rows) * geometry.pages_per_block
-        if whole and zone.present - zone.managed == len(rows) * hosted:
-            found += rows.tolist()
-    # Offline blocks show nothing of it; those above all memory that does not host its own have been hot-added.
-    others = np.setdiff1d(np.flatnonzero(state.blocks.state == BlockState.ONLINE), found)
-    offline = np.flatnonzero(state.blocks.state == BlockState.OFFLINE)
-    found += offline[offline > others.max(initial=-1)].tolist()
-    for row in found:
-        state.blocks.set(slice(row, row + 1), altmap_pages=hosted, early=0)
-        start = int(state.blocks.id[row]) * geometry.pages_per_block
-        end = start + geometry.pages_per_block
-        state.early.remove(start, end)
-        pages = np.array([start], dtype=np.int64), np.array([end], dtype=np.int64)
-        leaf = geometry.pmd_size // geometry.page_size
-        state.vmemmap.insert(MapRuns.make(*pages, pages[0], leaf, Source.ALTMAP))
-    if found:
-        ids = format_blocks(state.blocks.id[found].tolist())
-        kernel.warn(f"inferred: memory blocks {ids} host their own memmap: managed pages, parameter and place say so")
+    recognise(kernel, machine, known.hosted if known is not None else None)
 
 
 def _hosted(kernel: Kernel) -> tuple[Array, Array]:
@@ -289,13 +271,14 @@ def _zone(
     runs = np.array(recorded.extents, dtype=np.int64).reshape(-1, 2)
     pages = ExtentSet(runs[:, 0], runs[:, 1])
     zone.start_pfn, zone.spanned = recorded.start_pfn or 0, recorded.spanned
-    zone.present = zone.present_early = recorded.present
+    zone.present = recorded.present
     zone.managed, zone.cma = recorded.managed, recorded.cma
     zone.wmark = (recorded.min, recorded.low, recorded.high)
     zone.protection = _protection(machine, recorded)
     zone.linked = pages
     hosted = _hosted(kernel)
-    zone.present_early -= int(zone.linked.covered_many(*hosted).sum()) and zone.present
+    early = ExtentSet(*pages.clip_many(*_runs(kernel.state.early)))
+    zone.present_early = max(zone.present - pages.total + early.total, 0)
     if known is not None and _fits(recorded, pages, known):
         return _known_zone(kernel, recorded, zone, known, machine.max_order)
     image = np.array(machine.kernel_image, dtype=np.int64).reshape(-1, 2)
@@ -322,7 +305,9 @@ def _fits(recorded: RecordedZone, pages: ExtentSet, known: KnownPages) -> bool:
     if not free.total:
         return False
     counts = free_by_order(free, len(recorded.free_by_order) - 1)
-    return all(part <= whole for part, whole in zip(counts, recorded.free_by_order, strict=True))
+    left = [whole - part for whole, part in zip(recorded.free_by_order, counts, strict=True)]
+    room = pages.total - int(pages.covered_many(*_runs(known.covered)).sum())
+    return min(left) >= 0 and sum(count << order for order, count in enumerate(left)) <= room
 
 
 def _known_zone(kernel: Kernel, recorded: RecordedZone, zone: Zone, known: KnownPages, max_order: int) -> ExtentSet:
@@ -431,22 +416,39 @@ def _memmap(kernel: Kernel, mappings: MapRuns, zones: list[Zone], known: KnownPa
         reserved.append(budget)
         used.remove_many(budget.starts, budget.ends)
         allocated.append(used)
-    for source, pools in ((Source.BOOT, reserved), (Source.ALLOCATOR, allocated)):
+    first = state.early  # the memmap of what was hot-added was allocated, as far as that many pages are in use
+    rounds = (
+        (Source.BOOT, reserved, first, False), (Source.ALLOCATOR, allocated, None, True),
+        (Source.ALLOCATOR, allocated, None, False), (Source.BOOT, reserved, None, False),
+    )  # fmt: skip
+    for source, pools, whose, whole in rounds:
         for leaf in sorted(set(mappings.leaf.tolist()), reverse=True):
             chosen = mappings[mappings.leaf == leaf]
             missing = ExtentSet(*merge(chosen.start, chosen.end))
             missing.remove_many(*_runs(state.vmemmap.mapped))
+            if whose is not None:
+                missing = ExtentSet(*missing.clip_many(*_runs(whose)))
             backing = state.vmemmap.backing()
             room = [pool.copy() for pool in pools]
             for pool in room:
                 pool.remove_many(*_runs(backing))
+            if whole:  # as it was allocated: pieces of a leaf's size, which come back as such
+                missing = _aligned(missing, leaf * state.vmemmap.described_per_page)
+                room = [_aligned(pool, leaf) for pool in room]
             low = np.concatenate([pool.starts for pool in room] or [EMPTY])
             high = np.concatenate([pool.ends for pool in room] or [EMPTY])
             runs = pair_runs(*_runs(missing), low, high, state.vmemmap.described_per_page)
             if len(runs[0]):
-                state.vmemmap.insert(MapRuns.make(*runs, leaf if source is Source.BOOT else 1, source))
+                state.vmemmap.insert(MapRuns.make(*runs, leaf if whole or source is Source.BOOT else 1, source))
     if state.vmemmap.mapped.total < int((mappings.end - mappings.start).sum()):
         raise InputError("at least as many pages in use as the memmap of the recorded blocks takes", got="fewer")
+
+
+def _aligned(pages: ExtentSet, unit: int) -> ExtentSet:
+    """Return the whole aligned pieces of ``unit`` pages in a set."""
+    starts, ends = -(-pages.starts // unit) * unit, pages.ends // unit * unit
+    kept = ends > starts
+    return ExtentSet(starts[kept], ends[kept])
 
 
 def _never_managed(kernel: Kernel, zone: Zone, used: ExtentSet, known: KnownPages | None) -> ExtentSet:

@@ -68,14 +68,21 @@ class MainlineProfile(KernelProfile):
         """Models: mm/memory_hotplug.c:mhp_supports_memmap_on_memory() (v5.13 to v6.12)."""
         return refusal(kernel, self.rules, size)
 
-    def register_group(self, kernel: Kernel, nid: int, *, max_pages: int = 0, unit_pages: int = 0) -> int:
+    def register_group(
+        self, kernel: Kernel, nid: int, *, max_pages: int = 0, unit_pages: int = 0, present_kernel: int = 0,
+        present_movable: int = 0,
+    ) -> int:  # fmt: skip
         """Models: drivers/base/memory.c:memory_group_register_static(), memory_group_register_dynamic()."""
         block = kernel.geometry.pages_per_block
         power_of_two = unit_pages & (unit_pages - 1) == 0
         if bool(max_pages) == bool(unit_pages) or (unit_pages and (not power_of_two or unit_pages < block)):
             raise MemoryHotplugError(errno.EINVAL, f"a memory group of {max_pages or unit_pages} pages")
         state = state_of(kernel)
-        state.groups = (*state.groups, Group(nid=nid, max_pages=max_pages, unit_pages=unit_pages))
+        group = Group(
+            nid=nid, max_pages=max_pages, unit_pages=unit_pages, present_kernel=present_kernel,
+            present_movable=present_movable,
+        )  # fmt: skip
+        state.groups = (*state.groups, group)
         return len(state.groups) - 1
 
     def add_memory_resource(self, kernel: Kernel, device: int, start: int, size: int, nid: int, flags: int) -> None:

@@ -1,0 +1,118 @@
+"""Machines in mid-life: hot-added ranges, their devices and groups, and parameters as they stand now."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from memhotplug import Machine, MemoryHotplugError
+from memhotplug.engine.boot.midlife import adopt
+from memhotplug.engine.boot.recorded import kernel_from_machine
+from memhotplug.formats.snapshot import SnapshotFiles, read_recording
+from memhotplug.naming import choose_profile, read_machine
+
+RECORDINGS = Path(__file__).parents[3] / "data" / "recordings"
+
+
+def snapshot(name: str, step: int) -> SnapshotFiles:
+    """Return the files of a step of a shipped recording."""
+    return read_recording(RECORDINGS / f"{name}.json.xz").snapshot(step)
+
+
+def booted(files: SnapshotFiles, extra: str = "") -> Machine:
+    """Return the machine that files describe, with more on its command line."""
+    machine = read_machine(files)
+    assert machine.arch is not None
+    profile = choose_profile(machine.kernel_release)
+    return Machine(kernel_from_machine(machine, machine.arch, profile, f"{machine.cmdline or ''} {extra}"))
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "devices"),
+    [
+        ("x86_64-6.12-mom-1-a", 0, []),
+        ("x86_64-6.12-mom-1-a", 1, [("acpi-0x100000000", 1 << 30)]),
+        ("x86_64-6.12-mom-1-a", 5, [("acpi-0x100000000", 1 << 30)]),
+        ("ppc64el-6.12-mom-1-r", 0, []),
+        ("ppc64el-6.12-mom-1-r", 1, [("pseries-0x80000000", 256 << 20), ("pseries-0x90000000", 256 << 20)]),
+        ("x86_64-6.1-manual-ratio-150", 12, [("acpi-0x100000000", 1 << 30), ("acpi-0x140000000", 1 << 30)]),
+    ],
+)
+def test_lines_of_system_ram_tell_what_was_hot_added(name: str, step: int, devices: list[tuple[str, int]]) -> None:
+    """Boot memory is one line as far as it reaches; each DIMM or LMB is a line of its own."""
+    machine = booted(snapshot(name, step))
+
+    assert [(device.name, device.size) for device in machine.kernel.state.devices] == devices
+    assert any("were hot-added" in line for line in machine.kernel.warnings) is bool(devices)
+    assert machine.violations() == []
+
+
+def test_a_recognised_device_can_be_ejected_by_its_name() -> None:
+    """Its blocks, its resource and its memmap go, as they do for one that was added before our eyes."""
+    machine = booted(snapshot("x86_64-6.12-mom-0-a", 9))
+    before = machine.kernel.state.total_managed()
+
+    machine.eject("acpi-0x100000000")
+
+    assert machine.kernel.state.blocks.id.max() == 7
+    assert before - machine.kernel.state.total_managed() == 262144
+    assert machine.violations() == []
+
+
+def test_boot_memory_that_the_command_line_makes_movable_was_not_added() -> None:
+    """With movablecore= a line of System RAM may be Movable from the start."""
+    machine = booted(snapshot("arm64-6.12-movablecore", 0))
+
+    assert machine.kernel.state.devices == []
+
+
+def test_a_device_gets_the_name_by_which_somebody_knows_it() -> None:
+    """Only memory that is there, and that has no other name yet."""
+    machine = booted(snapshot("x86_64-6.12-mom-1-a", 1))
+
+    assert not adopt(machine.kernel, "d1", 8 << 30, 1 << 30)
+    assert adopt(machine.kernel, "d0", 4 << 30, 1 << 30)
+    assert not any(device.name == "acpi-0x100000000" for device in machine.kernel.state.devices)
+    machine.eject("d0")
+    with pytest.raises(MemoryHotplugError) as caught:
+        machine.eject("d0")
+    assert caught.value.errno == errno.ENODEV
+
+
+def test_neighbouring_memory_of_one_device_is_one_device() -> None:
+    """A device of two LMBs takes both over."""
+    machine = booted(snapshot("ppc64el-6.12-mom-1-r", 1))
+
+    assert adopt(machine.kernel, "d0", 0x80000000, 512 << 20)
+    (device,) = (device for device in machine.kernel.state.devices if device.ranges)
+    assert (device.name, device.ranges) == ("d0", ((0x80000000, 256 << 20), (0x90000000, 256 << 20)))
+    blocks = machine.kernel.state.blocks
+    assert len(set(blocks.device[blocks.id >= 8].tolist())) == 1
+
+
+def test_groups_know_what_is_online() -> None:
+    """Eight blocks of one DIMM online under the ratio of 150 %: kernel and movable pages of its group add up."""
+    machine = booted(snapshot("x86_64-6.1-manual-ratio-150", 9))
+    blocks = machine.kernel.state.blocks
+
+    assert set(blocks.group[blocks.id >= 32].tolist()) == {0}
+    assert set(blocks.group[blocks.id < 32].tolist()) == {-1}
+    assert machine.violations() == []  # I7 counts them
+
+
+def test_parameters_stand_as_they_were_written() -> None:
+    """What /sys/module shows counts before the command line; what the reader asks for counts before both."""
+    files = snapshot("x86_64-6.1-manual-ratio-150", 9)
+    path = "sys/module/memory_hotplug/parameters/auto_movable_ratio"
+    written = SnapshotFiles(
+        source=files.source, kind=files.kind, step=files.step, meta=files.meta, files={**files.files, path: "400\n"}
+    )
+
+    def ratio(machine: Machine) -> str:
+        return machine.kernel.profile.module_parameters(machine.kernel)["auto_movable_ratio"].strip()
+
+    assert ratio(booted(files)) == "150"
+    assert ratio(booted(written)) == "400"
+    assert ratio(booted(written, "memory_hotplug.auto_movable_ratio=90")) == "90"
