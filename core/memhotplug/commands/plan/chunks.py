@@ -30,6 +30,10 @@ MANY: Final = 4096
 _GIB: Final = 1 << 30
 
 
+class _OfflineError(Exception):
+    """Under a policy, blocks stay offline that their driver waits for: what becomes of that, the driver has to see."""
+
+
 def add_device(kernel: Kernel, request: AddRequest) -> str | None:
     """Have a driver add memory, as :func:`memhotplug.engine.memory_hotplug.add.hot_add` does, but in runs of chunks.
 
@@ -45,6 +49,9 @@ def add_device(kernel: Kernel, request: AddRequest) -> str | None:
         if rest is not None:
             kernel.check_reach(ranges[0].start, rest.start + rest.size - ranges[0].start)
         _play(kernel, request, ranges, rest)
+    except _OfflineError:
+        kernel.restore(before)
+        return hot_add(kernel, request)
     except MemoryHotplugError as problem:
         done = len(device_blocks(kernel, request.name)) * kernel.geometry.memory_block_size // ranges[0].size
         verb = "added"
@@ -117,15 +124,12 @@ def _play_runs(kernel: Kernel, request: AddRequest, pending: list[tuple[PhysRang
             run = replace(run, size=most)
         saved = kernel.copy()
         try:
-            _map_in_pieces(kernel, run, chunk)
-            _add_run(kernel, request, run, chunk)
-            if onlines:
-                size = kernel.geometry.memory_block_size
-                first, end = run.start // size, (run.start + run.size) // size
-                online_runs(kernel, np.arange(first, end), OnlineType.ONLINE)
+            whole = _play_run(kernel, request, run, chunk, onlines=onlines)
         except MemoryHotplugError:
             if run.size <= chunk:
                 raise
+            whole = False
+        if not whole:
             kernel.restore(saved)
             half = run.size // chunk // 2 * chunk
             pending.append((replace(run, start=run.start + half, size=run.size - half), chunk))
@@ -133,31 +137,50 @@ def _play_runs(kernel: Kernel, request: AddRequest, pending: list[tuple[PhysRang
 
 
 def _most(kernel: Kernel, request: AddRequest, run: PhysRange, chunk: int) -> int:
-    """Return the bytes of a run that are added as one, with the same outcome as chunk by chunk.
-
-    A policy is asked anew now and then, and a kernel that self-hosts single blocks only would refuse a run.
-    """
+    """Return the bytes of a run that the kernel treats as it treats a chunk: some self-host single blocks only."""
     if run.size > chunk and kernel.flags_for(request, replace(run, size=chunk)) & kernel.flag("on_memory"):
         refusal = kernel.profile.memmap_on_memory_refusal
         if refusal(kernel, run.size) is not None and refusal(kernel, chunk) is None:
             return chunk
-    return HEAD * chunk if request.driver in kernel.policies else run.size
+    return run.size
 
 
-def _add_run(kernel: Kernel, request: AddRequest, run: PhysRange, chunk: int) -> None:
-    """Add a run with the flags that its first chunk gets: whoever decides by size never sees the run.
+def _play_run(kernel: Kernel, request: AddRequest, run: PhysRange, chunk: int, *, onlines: bool) -> bool:
+    """Add one run, and return whether that is the same as adding it chunk by chunk.
 
-    Simplified: a policy that decides by the state is asked once for each run, of at most ``HEAD`` chunks.
+    Whoever decides by size never sees the run. A policy is asked for each chunk, and for the last one again when the
+    others have taken their memory.
+
     Raises:
-        MemoryHotplugError: as ``Kernel.add_range()``.
+        MemoryHotplugError: what add_memory() or onlining returned.
+        _OfflineError: blocks stay offline that the driver waits for.
     """
-    override = kernel.flag_override
     flags = kernel.flags_for(request, replace(run, size=chunk))
+    decided, override = _is_decided(kernel, request), kernel.flag_override
+    starts = range(run.start + chunk, run.start + run.size, chunk) if decided else ()
+    if any(kernel.flags_for(request, replace(run, start=start, size=chunk)) != flags for start in starts):
+        return False
     kernel.flag_override = {**override, request.driver: flags}
     try:
+        _map_in_pieces(kernel, run, chunk)
         kernel.add_range(request, run)
     finally:
         kernel.flag_override = override
+    if onlines:
+        size = kernel.geometry.memory_block_size
+        first, end = run.start // size, (run.start + run.size) // size
+        online_runs(kernel, np.arange(first, end), OnlineType.ONLINE)
+    if not decided:
+        return True
+    if kernel.plugins.driver_traits(request.driver).waits and not _all_online(kernel, request.name):
+        raise _OfflineError
+    last = replace(run, start=run.start + run.size - chunk, size=chunk)
+    return run.size <= chunk or kernel.flags_for(request, last) == flags
+
+
+def _is_decided(kernel: Kernel, request: AddRequest) -> bool:
+    """Return whether a policy decides the flags of a request."""
+    return request.driver in kernel.policies and request.driver not in kernel.flag_override
 
 
 def _map_in_pieces(kernel: Kernel, run: PhysRange, chunk: int) -> None:
