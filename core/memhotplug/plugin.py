@@ -4,6 +4,7 @@ Everything here is public and stable; nothing else of the core is needed to writ
 a driver or a profile.
 """
 
+from memhotplug.citations import models
 from memhotplug.contracts import (
     AddRequest,
     ArchTraits,
@@ -112,6 +113,7 @@ __all__ = [
     "kstrtou",
     "merge",
     "migrate",
+    "models",
     "offline_blocks",
     "online_blocks",
     "parse_size",

@@ -21,15 +21,17 @@ from memhotplug.plugin import (
     PhysRange,
     format_size,
     hookimpl,
+    models,
 )
 from memhotplug_drivers._groups import numa_off, register_static_group
 
 __all__ = ["driver_add", "driver_keys", "driver_ranges", "driver_traits", "mhp_flags"]
 
 
+@models("drivers/acpi/Kconfig:ACPI_HOTPLUG_MEMORY (v5.2 to v6.12)")
 @hookimpl
 def driver_traits() -> DriverTraits:
-    """Where firmware describes memory by ACPI. Models: drivers/acpi/Kconfig:ACPI_HOTPLUG_MEMORY (v5.2 to v6.12)."""
+    """Where firmware describes memory by ACPI."""
     return DriverTraits(
         qemu_devices={"pc-dimm": {"memdev": "size"}},
         aliases=("acpi_memhotplug",),
@@ -80,6 +82,7 @@ def _resources(request: AddRequest) -> tuple[int, ...]:
     return sizes if isinstance(sizes, tuple) else (request.size,)
 
 
+@models("drivers/acpi/acpi_memhotplug.c:acpi_memory_enable_device()")
 @hookimpl
 def mhp_flags(kernel: Kernel, phys_range: PhysRange) -> int:
     """MHP_MEMMAP_DEVICE in the 2019 series, MHP_MEMMAP_ON_MEMORY in mainline.

@@ -25,6 +25,7 @@ from memhotplug.plugin import (
     format_range,
     format_size,
     hookimpl,
+    models,
     remove_memory,
     round_down,
     round_up,
@@ -37,6 +38,7 @@ _STATE = __name__  # where the driver keeps what it remembers
 _REGIONS = ("cxl", "hmem", "pmem", "dynamic")
 
 
+@models("drivers/dax/kmem.c:dev_dax_kmem_probe() (v5.2 to v6.12)")
 @hookimpl
 def driver_traits() -> DriverTraits:
     """Device-dax instances, which any architecture may have: they come from firmware, a CXL region or pmem."""
@@ -108,6 +110,7 @@ def _untrimmed(kernel: Kernel, request: AddRequest) -> list[tuple[int, int]]:
     return found
 
 
+@models("drivers/dax/kmem.c:dev_dax_kmem_probe() (v5.2 to v6.12)")
 @hookimpl
 def mhp_flags(kernel: Kernel, request: AddRequest) -> int:
     """None in the 2019 series; MHP_NID_IS_MGID since 5.15, MHP_MEMMAP_ON_MEMORY since 6.8 if the attribute says so.

@@ -29,6 +29,7 @@ from memhotplug.plugin import (
     format_blocks,
     format_size,
     hookimpl,
+    models,
     round_down,
     round_up,
 )
@@ -59,6 +60,7 @@ class _Plan:
     region: tuple[int, int]
 
 
+@models("drivers/hv/Kconfig:HYPERV_BALLOON (v5.18)")
 @hookimpl
 def driver_traits() -> DriverTraits:
     """On arm64 the driver itself tells the host that it cannot hot-add.
@@ -140,6 +142,7 @@ def _plan(kernel: Kernel, request: AddRequest) -> _Plan:
     return _Plan(start=start, end=end, backed_end=backed_end, added_end=added_end, region=region)
 
 
+@models("drivers/hv/hv_balloon.c:hot_add_req() (v5.2 to v6.12)")
 @hookimpl
 def mhp_flags(kernel: Kernel) -> int:
     """None in the 2019 series; MHP_MERGE_RESOURCE since 5.10."""

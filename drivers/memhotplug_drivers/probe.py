@@ -8,11 +8,12 @@ from __future__ import annotations
 import errno
 from collections.abc import Mapping, Sequence
 
-from memhotplug.plugin import AddRequest, DriverTraits, Kernel, KeySpec, MemoryHotplugError, PhysRange, hookimpl
+from memhotplug.plugin import AddRequest, DriverTraits, Kernel, KeySpec, MemoryHotplugError, PhysRange, hookimpl, models
 
 __all__ = ["driver_eject", "driver_keys", "driver_ranges", "driver_traits", "mhp_flags"]
 
 
+@models("drivers/base/memory.c:probe_store() (v5.2 to v6.12)")
 @hookimpl
 def driver_traits() -> DriverTraits:
     """Where the file may be: arm64 and s390 have no such option; ia64 and sh are not modelled.
@@ -52,6 +53,7 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
     return [PhysRange(start=start, size=block_size, nid=request.nid)]
 
 
+@models("drivers/base/memory.c:probe_store() (v5.2 to v6.12)")
 @hookimpl
 def mhp_flags() -> int:
     """None, in every kernel."""

@@ -24,6 +24,7 @@ from memhotplug.plugin import (
     PhysRange,
     format_blocks,
     hookimpl,
+    models,
     offline_blocks,
     online_blocks,
     remove_memory,
@@ -33,6 +34,7 @@ from memhotplug_drivers._groups import numa_off
 __all__ = ["driver_add", "driver_eject", "driver_keys", "driver_ranges", "driver_traits", "mhp_flags"]
 
 
+@models("arch/powerpc/platforms/pseries/hotplug-memory.c:dlpar_add_lmb() (v5.2 to v6.12)")
 @hookimpl
 def driver_traits() -> DriverTraits:
     """A platform of powerpc. Each LMB is online before the next one is added."""
@@ -84,6 +86,7 @@ def _node(kernel: Kernel, nid: int | None) -> int:
     return min(number for number, node in kernel.state.nodes.items() if node.online)
 
 
+@models("arch/powerpc/platforms/pseries/hotplug-memory.c:dlpar_add_lmb() (v5.2 to v6.12)")
 @hookimpl
 def mhp_flags(kernel: Kernel) -> int:
     """MHP_MEMMAP_ON_MEMORY since 6.6, nothing before."""

@@ -29,6 +29,7 @@ from memhotplug.plugin import (
     PhysRange,
     format_size,
     hookimpl,
+    models,
     remove_memory,
     round_down,
     round_up,
@@ -52,6 +53,7 @@ _ASSIGN_V6_8 = {MemoryEvent.MEM_PREPARE_ONLINE}
 _UNASSIGN_V6_8 = {MemoryEvent.MEM_FINISH_OFFLINE}
 
 
+@models("drivers/s390/char/sclp_cmd.c:sclp_add_standby_memory() (v5.2, v6.12)")
 @hookimpl
 def driver_traits() -> DriverTraits:
     """The service processor of s390."""
@@ -97,6 +99,7 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
     return [PhysRange(start=block, size=block_size, nid=0) for block in range(low, high, block_size)]
 
 
+@models("drivers/s390/char/sclp_mem.c:sclp_config_mem_store() (v6.19)")
 @hookimpl
 def mhp_flags(kernel: Kernel, request: AddRequest) -> int:
     """None before 6.8; then MHP_MEMMAP_ON_MEMORY, with MHP_OFFLINE_INACCESSIBLE up to 6.18; then as the block says.

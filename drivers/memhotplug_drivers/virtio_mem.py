@@ -36,6 +36,7 @@ from memhotplug.plugin import (
     format_size,
     hookimpl,
     is_power_of_two,
+    models,
     round_up,
 )
 from memhotplug_drivers._virtio_mem_device import (
@@ -74,9 +75,10 @@ _RETRIED: Final = (errno.ENOSPC, errno.EBUSY, errno.ENOMEM)
 _PROPERTIES = {"requested-size": "size", "memdev": "device_size", "block-size": "block_size"}
 
 
+@models("drivers/virtio/Kconfig:VIRTIO_MEM (v5.8, v5.18, v6.14)")
 @hookimpl
 def driver_traits() -> DriverTraits:
-    """What VIRTIO_MEM depends on, and since when. Models: drivers/virtio/Kconfig:VIRTIO_MEM (v5.8, v5.18, v6.14)."""
+    """What VIRTIO_MEM depends on, and since when."""
     return DriverTraits(
         qemu_devices=dict.fromkeys(("virtio-mem-pci", "virtio-mem-ccw"), _PROPERTIES),
         aliases=("virtio-mem", "virtio_mem_pci"),
@@ -113,6 +115,7 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
     return new_ranges(kernel, _wanted(kernel, request))
 
 
+@models("drivers/virtio/virtio_mem.c (v5.8 to v6.12)")
 @hookimpl
 def mhp_flags(kernel: Kernel) -> int:
     """MHP_MERGE_RESOURCE, and MHP_NID_IS_MGID since 5.15; never MHP_MEMMAP_ON_MEMORY."""

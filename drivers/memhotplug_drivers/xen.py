@@ -25,6 +25,7 @@ from memhotplug.plugin import (
     PhysRange,
     format_size,
     hookimpl,
+    models,
     round_up,
 )
 from memhotplug_drivers.withheld import ranges_of, release
@@ -32,9 +33,10 @@ from memhotplug_drivers.withheld import ranges_of, release
 __all__ = ["driver_add", "driver_eject", "driver_keys", "driver_ranges", "driver_traits", "mhp_flags"]
 
 
+@models("drivers/xen/Kconfig:XEN_BALLOON_MEMORY_HOTPLUG")
 @hookimpl
 def driver_traits() -> DriverTraits:
-    """Where Xen runs Linux guests. Models: drivers/xen/Kconfig:XEN_BALLOON_MEMORY_HOTPLUG."""
+    """Where Xen runs Linux guests."""
     return DriverTraits(
         aliases=("xen_balloon", "xen-balloon"),
         arches={"arm64": (0, 0), "x86_64": (0, 0)},
@@ -71,6 +73,7 @@ def _in_balloon(kernel: Kernel, driver: str) -> ExtentSet:
     return ExtentSet(*kernel.state.withheld.clip_many(own.starts, own.ends))
 
 
+@models("drivers/xen/balloon.c:reserve_additional_memory() (v5.2 to v6.12)")
 @hookimpl
 def mhp_flags(kernel: Kernel) -> int:
     """None in the 2019 series; MHP_MERGE_RESOURCE since 5.10."""

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memhotplug import features
+from memhotplug.citations import models
 from memhotplug.contracts import Restrictions
 from memhotplug.errors import MemoryHotplugError, PluginError, nearest
 from memhotplug.manager import Plugins, ask_alone, choose
@@ -75,6 +76,7 @@ class KernelProfile:
         """Return the flags that are left of what a caller of add_memory() passed, with warnings for the others."""
         return flags
 
+    @models("mm/memory_hotplug.c:mhp_supports_memmap_on_memory()")
     def memmap_on_memory_refusal(self, kernel: Kernel, size: int | None = None) -> str | None:
         """Return why a range of ``size`` bytes (None: one block) cannot host its memmap, None if it can.
 

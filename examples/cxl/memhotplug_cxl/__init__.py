@@ -19,6 +19,7 @@ from memhotplug.plugin import (
     PhysRange,
     format_size,
     hookimpl,
+    models,
 )
 from memhotplug_cxl.extents import add_all_or_none, add_what_can_be, release
 from memhotplug_cxl.lock import memory_notify
@@ -71,6 +72,7 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
     return ranges
 
 
+@models("drivers/dax/kmem.c:dev_dax_kmem_probe() (v6.8)")
 @hookimpl
 def mhp_flags(kernel: Kernel, request: AddRequest, phys_range: PhysRange) -> int:
     """MHP_MEMMAP_ON_MEMORY as the attribute says, but for extents that are too small; always the memory group.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from memhotplug.plugin import ArchTraits, Geometry, Kernel, SizingRequest, ZoneKind, ZoneLimit, hookimpl
+from memhotplug.plugin import ArchTraits, Geometry, Kernel, SizingRequest, ZoneKind, ZoneLimit, hookimpl, models
 from memhotplug_riscv64.mapping import (
     arch_add_memory,
     arch_remove_memory,
@@ -60,6 +60,7 @@ def boot_base() -> int:
     return BASE
 
 
+@models("mm/memory_hotplug.c:arch_supports_memmap_on_memory() (v6.12)")
 @hookimpl
 def supports_memmap_on_memory(kernel: Kernel, memmap_bytes: int) -> bool:
     """Return whether the memmap fills whole 2 MiB leaves.

@@ -15,6 +15,7 @@ from memhotplug.plugin import (
     SizingRequest,
     ZoneLimit,
     hookimpl,
+    models,
 )
 from memhotplug_arm64.mapping import (
     altmap_serves,
@@ -79,6 +80,7 @@ def boot_base(geometry: Geometry) -> int:
     return BOOT_BASE
 
 
+@models("mm/memory_hotplug.c:mhp_supports_memmap_on_memory() (v5.13 to v6.12)")
 @hookimpl
 def supports_memmap_on_memory(kernel: Kernel, memmap_bytes: int) -> bool:
     """Return whether the memmap fills whole PMD leaves.

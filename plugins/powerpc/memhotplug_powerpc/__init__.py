@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from memhotplug.plugin import ArchTraits, Geometry, Kernel, SizingRequest, ZoneKind, ZoneLimit, hookimpl
+from memhotplug.plugin import ArchTraits, Geometry, Kernel, SizingRequest, ZoneKind, ZoneLimit, hookimpl, models
 from memhotplug_powerpc.linear import arch_add_memory, arch_remove_memory, create_mapping
 from memhotplug_powerpc.mapping import altmap_serves, layout, vmemmap_free, vmemmap_populate
 from memhotplug_powerpc.sizes import geometry_for
@@ -67,6 +67,7 @@ def boot_base(geometry: Geometry) -> int:
     return 0
 
 
+@models("arch/powerpc/include/asm/pgtable.h:arch_supports_memmap_on_memory() (v6.6)")
 @hookimpl
 def supports_memmap_on_memory(kernel: Kernel, memmap_bytes: int) -> bool:
     """Return whether a block may host its memmap: never with the hash MMU, always with 64K pages.

@@ -17,6 +17,7 @@ from memhotplug.plugin import (
     ZoneKind,
     ZoneLimit,
     hookimpl,
+    models,
     parse_size,
 )
 from memhotplug_s390.mapping import (
@@ -85,6 +86,7 @@ def boot_base(geometry: Geometry) -> int:
     return 0
 
 
+@models("mm/memory_hotplug.c:arch_supports_memmap_on_memory() (v6.8)")
 @hookimpl
 def supports_memmap_on_memory(kernel: Kernel, memmap_bytes: int) -> bool:
     """Return whether the memmap fills whole segments; never before v6.8.

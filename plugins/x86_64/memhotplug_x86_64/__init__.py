@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from memhotplug.plugin import ArchTraits, Geometry, Kernel, SizingRequest, ZoneKind, ZoneLimit, hookimpl
+from memhotplug.plugin import ArchTraits, Geometry, Kernel, SizingRequest, ZoneKind, ZoneLimit, hookimpl, models
 from memhotplug_x86_64.mapping import (
     arch_add_memory,
     arch_remove_memory,
@@ -78,6 +78,7 @@ def boot_base(geometry: Geometry) -> int:
     return 0
 
 
+@models("mm/memory_hotplug.c:mhp_supports_memmap_on_memory() (v5.13 to v6.12)")
 @hookimpl
 def supports_memmap_on_memory(memmap_bytes: int) -> bool:
     """Return whether the memmap fills whole PMD leaves.

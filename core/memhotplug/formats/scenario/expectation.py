@@ -57,9 +57,7 @@ _PFN: Final = integer(0, (1 << 52) - 1, "a pfn")
 _COUNT: Final = integer(0, None, "a number")
 
 
-class ExpectStep(Action):
-    """Assertions on the state of the machine; all of them must hold."""
-
+class ExpectStep(Action, summary="Assertions on the state of the machine; all of them must hold."):
     zone: Annotated[str | None, choice(*ZONES).says("The zone whose counters are compared; of a block: its zone.")] = (
         None
     )

@@ -37,9 +37,7 @@ _OPERATION: Final = partial(read_word, choices=EXPLORED)
 _NAME: Final = partial(read_text, empty=False, expected="a driver's name")
 
 
-class ExploreSpec(Record):
-    """What may happen, for ``mhp check``; what is left out is all there is."""
-
+class ExploreSpec(Record, summary="What may happen, for ``mhp check``; what is left out is all there is."):
     operations: Annotated[
         tuple[str, ...] | None,
         _some(_OPERATION, ", ".join(EXPLORED), {"enum": list(EXPLORED)}).says("Which operations are tried."),

@@ -78,9 +78,18 @@ class Conflict:
 
 
 class Record(BaseModel):
-    """What all records have in common: frozen, and no unknown keys."""
+    """What all records have in common: frozen, and no unknown keys.
 
+    Attributes:
+        summary: the record in one sentence, for people and the JSON Schema; it is the docstring, too.
+    """
+
+    summary: ClassVar[str] = ""
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    def __init_subclass__(cls, *, summary: str = "", **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        cls.summary = cls.__doc__ = summary
 
     @classmethod
     def conflicts(cls, keys: Sequence[str]) -> Iterator[Conflict]:
@@ -101,16 +110,12 @@ _EVENT: Final = Leaf(
 )
 
 
-class Veto(Record):
-    """A notifier that refuses one event."""
-
+class Veto(Record, summary="A notifier that refuses one event."):
     event: Annotated[str, _EVENT.says("The notifier event that is refused.")]
     errno: Annotated[str, ERRNO.says("What the notifier answers.")]
 
 
-class Action(Record):
-    """What every operation may carry."""
-
+class Action(Record, summary="What every operation may carry."):
     fails: Annotated[str | None, ERRNO.says("The errno with which this step must fail.")] = None
     veto: Annotated[Veto | None, Field(description="A notifier refuses an event during this step.")] = None
     fail_allocation: Annotated[
@@ -121,9 +126,7 @@ class Action(Record):
     ] = None
 
 
-class AddStep(Action):
-    """A driver hot-adds memory."""
-
+class AddStep(Action, summary="A driver hot-adds memory."):
     driver: Annotated[str, PLUGIN.says("The driver that adds the memory.")]
     name: Annotated[str | None, NAME.says("How later steps call this memory.")] = None
     size: Annotated[int, SIZE.says("How much to add.")]
@@ -137,51 +140,37 @@ class AddStep(Action):
     INTERNAL: ClassVar[frozenset[str]] = frozenset(("options",))
 
 
-class OnlineStep(Action):
-    """Memory blocks go online."""
-
+class OnlineStep(Action, summary="Memory blocks go online."):
     range: Annotated[RangeSpec, RANGE.says("Which blocks, one request each, ascending.")]
     zone: Annotated[
         Literal["kernel", "movable", "auto"], choice("kernel", "movable", "auto").says("The zone; default auto.")
     ] = "auto"
 
 
-class OfflineStep(Action):
-    """Memory blocks go offline."""
-
+class OfflineStep(Action, summary="Memory blocks go offline."):
     range: Annotated[RangeSpec, RANGE.says("Which blocks, one request each, ascending.")]
 
 
-class RemoveStep(Action):
-    """remove_memory(): EBUSY if any block is online."""
-
+class RemoveStep(Action, summary="remove_memory(): EBUSY if any block is online."):
     range: Annotated[RangeSpec, RANGE.says("What to remove.")]
 
 
-class EjectStep(Action):
-    """The driver takes its device out."""
-
+class EjectStep(Action, summary="The driver takes its device out."):
     range: Annotated[RangeSpec, RANGE.says("The device, by the name of the step that added it.")]
 
 
-class ResizeStep(Action):
-    """A device is asked for another size."""
-
+class ResizeStep(Action, summary="A device is asked for another size."):
     range: Annotated[RangeSpec, RANGE.says("The device, by the name of the step that added it.")]
     size: Annotated[int, SIZE_OR_NOTHING.says("How large it should be; 0 takes all of it back.")]
 
 
-class WriteStep(Action):
-    """A write to a simulated sysfs attribute."""
-
+class WriteStep(Action, summary="A write to a simulated sysfs attribute."):
     path: Annotated[str, PATH.says("The attribute, below /sys/devices/system unless it begins with /sys/.")]
     value: Annotated[str, TEXT.says("What is written, as it stands here.")]
     capable: Annotated[bool, BOOL.says("Whether the writer has CAP_SYS_ADMIN; default true.")] = True
 
 
-class AllocateStep(Action):
-    """A workload takes pages."""
-
+class AllocateStep(Action, summary="A workload takes pages."):
     name: Annotated[str, NAME.says("How release calls this workload.")]
     size: Annotated[int, SIZE.says("How much memory it takes.")]
     zone: Annotated[
@@ -196,15 +185,11 @@ class AllocateStep(Action):
     ] = False
 
 
-class ReleaseStep(Action):
-    """A workload gives its pages back."""
-
+class ReleaseStep(Action, summary="A workload gives its pages back."):
     name: Annotated[str, NAME.says("The workload, by the name of the step that allocated.")]
 
 
-class BootMemory(Record):
-    """The boot memory of one node."""
-
+class BootMemory(Record, summary="The boot memory of one node."):
     node: Annotated[int, NODE.says("The node.")]
     size: Annotated[int, SIZE.says("How much memory it has at boot.")]
 
@@ -216,9 +201,7 @@ def _read_snapshot_path(value: object) -> str:
     return read_text(os.fspath(value) if isinstance(value, os.PathLike) else value, empty=False, expected=_SNAPSHOT)
 
 
-class SnapshotRef(Record):
-    """A recorded machine, or one step of a recording."""
-
+class SnapshotRef(Record, summary="A recorded machine, or one step of a recording."):
     path: Annotated[
         str,
         Leaf(_read_snapshot_path, _SNAPSHOT, {"type": "string", "minLength": 1}).says(
@@ -249,9 +232,7 @@ def _snapshot_mapping(value: object) -> object:
 _ONE_SOURCE: Final = "memory or snapshot, and not both"
 
 
-class MachineSpec(Record):
-    """The machine before the first step."""
-
+class MachineSpec(Record, summary="The machine before the first step."):
     arch: Annotated[str, PLUGIN.says("The architecture.")]
     kernel: Annotated[str, PLUGIN.says("The kernel whose rules apply: a profile.")]
     memory: Annotated[
@@ -290,9 +271,7 @@ class MachineSpec(Record):
 _ONE_DECISION: Final = "mhp_flags or policy, and not both"
 
 
-class DriverPolicy(Record):
-    """What a scenario decides about a driver, whatever the driver's own policy is."""
-
+class DriverPolicy(Record, summary="What a scenario decides about a driver, whatever the driver's own policy is."):
     mhp_flags: Annotated[tuple[str, ...] | None, FLAGS.says("The MHP flags that the driver passes.")] = None
     policy: Annotated[
         str | None, PLUGIN.says("The policy plugin that decides them, range by range; default: the driver's own.")

@@ -72,7 +72,7 @@ def scenario_schema(catalog: Catalog) -> Schema:
         },
         "$defs": {
             "step": _step(),
-            "veto": _record(Veto, "A notifier that refuses one event."),
+            "veto": _record(Veto),
             **{op: _operation(op, catalog, drivers) for op in OPERATIONS},
         },
     }
@@ -85,11 +85,11 @@ def _property(field: Any) -> Schema:
     return {"description": field.description or ""}
 
 
-def _record(model: type[Record], description: str = "") -> Schema:
+def _record(model: type[Record]) -> Schema:
     fields = model.model_fields
     keys = keys_of(model)
     schema: Schema = {
-        "description": description or (model.__doc__ or "").strip(),
+        "description": model.summary,
         "type": "object",
         "properties": {key: _property(fields[key]) for key in keys},
         "required": [key for key in keys if fields[key].is_required()],

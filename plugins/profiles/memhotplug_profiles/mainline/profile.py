@@ -20,6 +20,7 @@ from memhotplug.plugin import (
     PageFlag,
     Restrictions,
     Zone,
+    models,
 )
 from memhotplug_profiles.mainline import add, invariants, offline, online, policy, sysfs
 from memhotplug_profiles.mainline.flags import SHORT_FLAGS, flags_of
@@ -64,8 +65,9 @@ class MainlineProfile(KernelProfile):
     def new_state(self, kernel: Kernel) -> MainlineState:
         return read_parameters(kernel.params, self.rules)
 
+    @models("mm/memory_hotplug.c:mhp_supports_memmap_on_memory() (v5.13 to v6.12)")
     def memmap_on_memory_refusal(self, kernel: Kernel, size: int | None = None) -> str | None:
-        """Models: mm/memory_hotplug.c:mhp_supports_memmap_on_memory() (v5.13 to v6.12)."""
+        """The rules in the kernel's order; the first that forbids it is the answer."""
         return refusal(kernel, self.rules, size)
 
     def register_group(
