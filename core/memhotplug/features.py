@@ -51,6 +51,12 @@ FEATURES: Final[Mapping[str, Feature]] = {
     "pageblock_ranges": Feature((5, 19), "alloc_contig_range() works on single pageblocks, not on MAX_ORDER_NR_PAGES"),
     "driver_managed_ram": Feature((5, 8), "add_memory_driver_managed(): System RAM with the driver's name"),
     "self_hosting": Feature((5, 13), "mhp_supports_memmap_on_memory(): the parameter memmap_on_memory"),
+    "spans_come_back": Feature((5, 13), "a zone's span shrinks again when the online that grew it is vetoed"),
+    # /sys and /proc
+    "node_initiators": Feature((5, 10), "node/nodeN/access0: who is near a node's memory (node_init_node_access())"),
+    "promo_watermark": Feature((6, 7), "/proc/zoneinfo prints the promotion watermark"),
+    "memmap_counted": Feature((6, 12), "nr_memmap_pages and nr_memmap_boot_pages in /proc/vmstat"),
+    "pcp_bounds_printed": Feature((6, 15), "/proc/zoneinfo prints high_min, high_max and the highatomic reserve"),
     # direct map and vmemmap
     "hot_remove": Feature((5, 7), "arch_remove_memory() where it came late, and boot memory that must stay online "
                           "(prevent_bootmem_remove_notifier())"),

@@ -16,6 +16,11 @@ from memhotplug_profiles.releases import Release
 UNCHANGED = {"linux-6.1", "linux-6.12"}
 """Profiles that change nothing: the long-term releases, which people name."""
 
+PRINTED = {"promo_watermark", "memmap_counted", "pcp_bounds_printed"}
+"""Features that change which lines a file has, and nothing else: no release has a profile for their sake."""
+
+BY_VERSION = re.compile(r"\bversion\s*[<>]=?|[<>]=?\s*(?:\w+\.)?version\b|kernel\.version ==")
+
 RULES = {
     "auto_movable": "memory_groups",
     "counts_poison": "counts_poison",
@@ -34,7 +39,10 @@ def _version(kernel: str) -> tuple[int, int]:
 
 def _gates() -> set[tuple[int, int]]:
     """Return every release with which a feature comes or goes, or a driver comes to an architecture."""
-    found = {version for one in features.FEATURES.values() for version in (one.since, one.until) if version}
+    found = {
+        version for name, one in features.FEATURES.items() if name not in PRINTED
+        for version in (one.since, one.until) if version
+    }  # fmt: skip
     for name in manager.names("drivers"):
         found |= set((manager.driver_traits(name).arches or {}).values())
     return found
@@ -85,6 +93,20 @@ def test_a_feature_that_does_not_exist_is_an_error() -> None:
         features.has("memory_group", (6, 12))
 
 
+def test_nothing_in_the_core_goes_by_version() -> None:
+    """Beside the table there are tables of lines that files have, and where drivers exist: a version for each."""
+    core = Path(features.__file__).parent
+    tables = {"features.py", "naming.py", "engine/procfs/items.py", "engine/memory_hotplug/presence.py"}
+    found = [
+        f"{path.relative_to(core)}: {line.strip()}"
+        for path in sorted(core.rglob("*.py"))
+        if path.relative_to(core).as_posix() not in tables
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if BY_VERSION.search(line)
+    ]
+    assert found == []
+
+
 def test_no_driver_and_no_architecture_goes_by_version() -> None:
     """They ask for features: a number says nothing, and is forgotten when a release is added."""
     drivers = Path(memhotplug_drivers.__file__).parent
@@ -95,6 +117,6 @@ def test_no_driver_and_no_architecture_goes_by_version() -> None:
         for folder in folders
         for path in sorted(folder.glob("*.py"))
         for line in path.read_text(encoding="utf-8").splitlines()
-        if re.search(r"version\s*(?:[<>]=?|==)|(?:[<>]=?|==)\s*(?:\w+\.)?version", line)
+        if BY_VERSION.search(line)
     ]
     assert found == []

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.views.invariants import violations
-from memhotplug.engine.views.undone import SPANS_COME_BACK, left_behind
+from memhotplug.engine.views.undone import left_behind
 from memhotplug.errors import MemoryHotplugError
 from memhotplug.model.vmemmap import Source
 
@@ -131,7 +131,7 @@ def _same_blocks(before: Kernel, after: Kernel) -> bool:
 
 
 def _grown_spans(before: Kernel, after: Kernel) -> Iterator[Broken]:
-    if after.version >= SPANS_COME_BACK:
+    if after.has("spans_come_back"):
         return  # the comparison of before and after sees it
     old = {zone.key: zone for zone in before.state.zones()}
     for zone in after.state.zones():
@@ -171,7 +171,7 @@ def _holdings(kernel: Kernel) -> _Holdings:
     """Return what the kernel itself holds, in pages, without page tables and section roots, which may stay."""
     state = kernel.state
     found: _Holdings = {}
-    counters = ("present", "managed", "spanned") if kernel.version >= SPANS_COME_BACK else ("present", "managed")
+    counters = ("present", "managed", "spanned") if kernel.has("spans_come_back") else ("present", "managed")
     for zone in state.zones():
         for counter in counters:
             found[_Held(counter, zone.nid, zone.kind.label)] = getattr(zone, counter)

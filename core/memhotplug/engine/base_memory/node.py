@@ -23,7 +23,6 @@ __all__ = ["FILES", "has_nodes", "node_link"]
 
 _NODE: Final = "sys/devices/system/node"
 _LOCAL, _REMOTE = 10, 20  # Models: include/linux/topology.h:LOCAL_DISTANCE, REMOTE_DISTANCE
-_INITIATORS: Final = (5, 10)
 
 
 def has_nodes(kernel: Kernel) -> bool:
@@ -100,7 +99,7 @@ FILES: Final = (
     _root(
         "has_generic_initiator",
         lambda _kernel, _ids: "\n",
-        lambda kernel: has_nodes(kernel) and kernel.version >= _INITIATORS,
+        lambda kernel: has_nodes(kernel) and kernel.has("node_initiators"),
     ),
     _of_node("meminfo", lambda kernel, ids: node_meminfo(kernel, ids[0])),
     _of_node("numastat", lambda kernel, ids: node_numastat(kernel, ids[0])),

@@ -20,20 +20,14 @@ __all__ = [
     "NODE_ITEMS",
     "NODE_MEMINFO",
     "NUMA_ITEMS",
-    "PROMO",
     "VM_EVENTS",
     "ZONE_ITEMS",
-    "ZONE_TAIL",
     "has_config",
     "names",
 ]
 
 _ALWAYS: Final = (0, 0)
 _NEVER: Final = (99, 0)
-PROMO: Final = (6, 7)
-"""Version from which zoneinfo prints the promotion watermark."""
-ZONE_TAIL: Final = (6, 15)
-"""Version from which zoneinfo prints the bounds of per-cpu lists and the highatomic reserve."""
 
 
 @dataclass(frozen=True, slots=True)

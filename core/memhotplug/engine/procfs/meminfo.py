@@ -25,7 +25,6 @@ from memhotplug.model.zones import Zone
 __all__ = ["meminfo", "node_meminfo", "node_numastat", "node_vmstat", "vmstat"]
 
 _COUNTS: Final = ("HugePages_Total", "HugePages_Free", "HugePages_Rsvd", "HugePages_Surp")
-_MEMMAP_SINCE: Final = (6, 12)
 
 # The lines of meminfo that are counters of nodes and zones.
 _OF_NODE: Final[Mapping[str, tuple[str, ...]]] = {
@@ -89,7 +88,7 @@ def vmstat(kernel: Kernel) -> str:
     for name in names(kernel, NODE_ITEMS):
         values[name] = sum(counters.node_counter(kernel, nid, name) for nid in state.nodes)
     values["nr_dirty_threshold"], values["nr_dirty_background_threshold"] = counters.dirty_thresholds(kernel)
-    if kernel.version >= _MEMMAP_SINCE:
+    if kernel.has("memmap_counted"):
         values["nr_memmap_pages"], values["nr_memmap_boot_pages"] = counters.memmap_pages(kernel)
     values |= dict.fromkeys((*VM_EVENTS, "nr_unstable"), 0)
     return _pairs(values)

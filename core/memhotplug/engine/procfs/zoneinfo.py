@@ -11,7 +11,7 @@ from typing import Final
 
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.procfs import counters
-from memhotplug.engine.procfs.items import NODE_ITEMS, NUMA_ITEMS, PROMO, ZONE_ITEMS, ZONE_TAIL, has_config, names
+from memhotplug.engine.procfs.items import NODE_ITEMS, NUMA_ITEMS, ZONE_ITEMS, has_config, names
 from memhotplug.model.zones import Node, Zone
 
 __all__ = ["buddyinfo", "pagetypeinfo", "zoneinfo"]
@@ -57,7 +57,7 @@ def _sizes(kernel: Kernel, zone: Zone) -> Iterator[str]:
     yield f"        min      {low}"
     yield f"        low      {mid}"
     yield f"        high     {high}"
-    if kernel.version >= PROMO:
+    if kernel.has("promo_watermark"):
         yield f"        promo    {high + mid - low}"
     yield f"        spanned  {zone.spanned}"
     yield f"        present  {zone.present}"
@@ -72,8 +72,8 @@ def _counters(kernel: Kernel, zone: Zone) -> Iterator[str]:
     yield "  pagesets"
     nr_cpus = counters.cpus(kernel)
     lists = dict(counters.pageset(kernel, zone))
-    width = 9 if kernel.version >= ZONE_TAIL else 6
-    if kernel.version < ZONE_TAIL:
+    width = 9 if kernel.has("pcp_bounds_printed") else 6
+    if not kernel.has("pcp_bounds_printed"):
         lists = {name: lists[name] for name in ("count", "high", "batch")}
     allowed = counters.threshold(zone.managed, kernel.geometry.page_shift, nr_cpus)
     for cpu in range(nr_cpus):
@@ -83,7 +83,7 @@ def _counters(kernel: Kernel, zone: Zone) -> Iterator[str]:
         yield f"  vm stats threshold: {allowed}"
     yield "  node_unreclaimable:  0"
     yield f"  start_pfn:           {zone.start_pfn}"
-    if kernel.version >= ZONE_TAIL:
+    if kernel.has("pcp_bounds_printed"):
         yield "  reserved_highatomic: 0"
         yield "  free_highatomic:     0"
 

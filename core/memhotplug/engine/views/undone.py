@@ -13,10 +13,8 @@ from memhotplug.engine.kernel import Kernel
 from memhotplug.model.blocks import BlockTable
 from memhotplug.model.vmemmap import Source
 
-__all__ = ["SPANS_COME_BACK", "left_behind"]
+__all__ = ["left_behind"]
 
-SPANS_COME_BACK = (5, 13)
-"""Before this version a zone's span grows at online and stays so if the online is vetoed."""
 _COLUMNS = ("id", "state", "zone", "nid", "altmap_pages")
 
 
@@ -45,7 +43,7 @@ def _same_columns(old: BlockTable, new: BlockTable) -> bool:
 
 
 def _zones(before: Kernel, after: Kernel) -> Iterator[str]:
-    spans = after.version >= SPANS_COME_BACK
+    spans = after.has("spans_come_back")
     old = {zone.key: zone for zone in before.state.zones()}
     for zone in after.state.zones():
         was = old.get(zone.key)
