@@ -46,10 +46,10 @@ def test_top_level_names_are_the_packages(wheels: Path) -> None:
 
 
 def test_wheel_is_pure_python_and_has_only_sources(wheels: Path) -> None:
-    """The wheel fits every system, and no cache or data file is in it."""
+    """The wheel fits every system, and nothing but sources, and what a report is made of, is in it."""
     assert project_wheel(wheels).name.endswith("-py3-none-any.whl")
     files = [name for name in names_in(wheels) if ".dist-info/" not in name]
-    assert {Path(name).suffix or Path(name).name for name in files} <= {".py", ".typed", ".in"}
+    assert {Path(name).suffix or Path(name).name for name in files} <= {".py", ".typed", ".in", ".html", ".css", ".js"}
 
 
 def test_every_package_says_that_it_is_typed(wheels: Path) -> None:

@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "plan": "Say whether a hot-add fits a machine and what it costs.",
     "align": "Say what alignment strands of a range, and the next legal address.",
     "compare": "Run one scenario in several variations, side by side.",
+    "report": "Write one HTML file that shows a run or a sweep.",
     "sweep": "Play many variants of a scenario, resumable.",
     "check": "Find the shortest sequence of operations that breaks a law.",
     "snapshot": "Record this machine into a directory that plan and scenarios read.",

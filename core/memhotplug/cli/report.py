@@ -1,0 +1,110 @@
+"""``mhp report``: writes one HTML file."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from memhotplug.cli.exits import ExitCode, say
+from memhotplug.cli.pluginfiles import plugin_option
+
+if TYPE_CHECKING:
+    from memhotplug.commands.report.grid import Grid
+
+__all__ = ["command"]
+
+_HELP: Final = """Write what became of the memory of SCENARIO, or what a sweep found, into one HTML file.
+
+The file needs no network and opens anywhere: the memory map with a slider over the steps (arrow keys, too), the
+zones and the memmap over time, refused steps with the kernel's reason, with --vary also variants side by side.
+RESULTS, a file that 'mhp sweep' keeps, gives a heat map and lines of one measure.
+
+\b
+  mhp report dimm.yaml -o dimm.html
+  mhp report dimm.yaml --vary drivers.acpi.mhp_flags=none,device -o dimm.html
+  mhp report results.sqlite --measure self_hosted_bytes -o sweep.html
+
+\b
+Exit status:
+  0  written
+  1  written, and a step did not do what the scenario says
+  2  wrong usage, input that cannot be used, or a file that cannot be written
+"""
+
+
+@click.command(help=_HELP, short_help="Write one HTML file that shows a run or a sweep.")
+@click.argument("source", metavar="SCENARIO|RESULTS")
+@click.option("-o", "--output", metavar="FILE", required=True, help="Where to write it; the name ends in .html.")
+@click.option("--vary", "axes", metavar="KEY=V1,V2", multiple=True, help="Values to put side by side, as in compare.")
+@click.option("--step", type=int, metavar="N", help="Which step to show first; default the last.")
+@click.option("--measure", metavar="NAME", help="With RESULTS: what to show; default memmap_bytes.")
+@plugin_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object about the file.")
+def command(
+    source: str, output: str, axes: tuple[str, ...], step: int | None, measure: str | None, as_json: bool
+) -> int:
+    """Write the report and return the exit status."""
+    from memhotplug.commands.report.html import page
+    from memhotplug.commands.run.files import write_text
+    from memhotplug.output.jsontext import render_line
+
+    if not output.lower().endswith((".html", ".htm")):
+        raise click.UsageError(f"-o takes a file that ends in .html, not {output!r}")
+    failure = None
+    if _is_results(source):
+        if axes or step is not None:
+            raise click.UsageError("--vary and --step belong to a scenario, not to results")
+        text = page(f"Sweep {source}", None, [_sweep(source, measure)])
+    else:
+        if measure is not None:
+            raise click.UsageError("--measure belongs to the results of a sweep")
+        from memhotplug.commands.report.data import film_of
+        from memhotplug.formats.scenario import load_scenario
+        from memhotplug.output.watchdog import DEFAULT_TIMEOUT, WatchedCatalog
+
+        film = film_of(load_scenario(source, WatchedCatalog(DEFAULT_TIMEOUT)), step=step)
+        failure = film.failure
+        text = page(f"Memory of {source}", film, _variants(source, axes))
+    write_text(output, text)
+    if as_json:
+        document = {"schema": 1, "ok": failure is None, "file": output, "bytes": len(text.encode("utf-8"))}
+        sys.stdout.write(render_line(document))
+    else:
+        print(f"{output}: {len(text.encode('utf-8')) // 1024 + 1} KiB")
+    if failure is not None:
+        say(failure)
+        return ExitCode.FAILURE
+    return ExitCode.OK
+
+
+def _is_results(source: str) -> bool:
+    """Whether a file is a database; what cannot be read is left to the reader of scenarios to say."""
+    try:
+        with open(source, "rb") as stream:
+            return stream.read(15) == b"SQLite format 3"
+    except OSError:
+        return False
+
+
+def _sweep(source: str, measure: str | None) -> Grid:
+    from memhotplug.commands.report.grid import of_store
+    from memhotplug.commands.sweep.store import open_store
+
+    with open_store(source) as store:
+        return of_store(store, measure)
+
+
+def _variants(source: str, axes: tuple[str, ...]) -> list[Grid]:
+    if not axes:
+        return []
+    from memhotplug.commands.compare.answer import compare
+    from memhotplug.commands.compare.question import parse_axis, variants
+    from memhotplug.commands.report.grid import of_variants
+    from memhotplug.formats.scenario.yamltree import read_tree
+    from memhotplug.output.watchdog import DEFAULT_TIMEOUT, WatchedCatalog
+
+    parsed = [parse_axis(text) for text in axes]
+    found = variants(read_tree(source), parsed, catalog=WatchedCatalog(DEFAULT_TIMEOUT), file=source)
+    return [of_variants(compare(found))]

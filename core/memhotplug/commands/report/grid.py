@@ -1,0 +1,157 @@
+"""Variants and sweeps as grids: a heat map of one measure over two keys, or variants by measures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median_low
+from typing import Any, Final
+
+from memhotplug import __version__
+from memhotplug.commands.compare.answer import Compared
+from memhotplug.commands.sweep.store import Store
+from memhotplug.commands.sweep.summary import DEFAULT_MEASURE
+from memhotplug.errors import InputError, nearest
+from memhotplug.units import format_size
+
+__all__ = ["Cell", "Grid", "of_store", "of_variants"]
+
+_MAX: Final = 64
+"""Rows and columns of a heat map; a larger sweep has its table cut there, and says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A field: what stands in it, its value if it has one, and how warm it is, from 0 to 1."""
+
+    text: str
+    value: float | None
+    heat: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grid:
+    """A table of cells.
+
+    Attributes:
+        title: what it shows.
+        corner: what the rows and the columns are.
+        rows, columns: their headings.
+        cells: row by row.
+        note: what is left out, empty if nothing is.
+        has_lines: whether the cells are one measure, which lines over the rows show too.
+    """
+
+    title: str
+    corner: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    cells: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+    has_lines: bool = False
+
+
+def of_variants(done: Sequence[Compared]) -> Grid:
+    """Return variants of a scenario side by side, each measure warm where it is large among them."""
+    measured = [_measures(entry) for entry in done]
+    columns = list(dict.fromkeys(name for values in measured for name in values))
+    shades = [_shaded([values.get(name) for values in measured]) for name in columns]
+    rows = []
+    for index, entry in enumerate(done):
+        outcome = entry.refused or entry.outcome
+        rows.append((Cell(outcome, None, None), *(column[index] for column in shades)))
+    return Grid(
+        title="Variants",
+        corner=", ".join(done[0].values) if done else "",
+        rows=tuple(entry.label or "as it is" for entry in done),
+        columns=("outcome", *columns),
+        cells=tuple(rows),
+    )
+
+
+def _measures(entry: Compared) -> dict[str, float]:
+    found = entry.measures
+    if found is None:
+        return {}
+    size = found.page_size
+    values: dict[str, float] = {
+        "memmap in itself": found.self_hosted * size,
+        "memmap elsewhere": found.allocated * size,
+        "page tables": found.page_tables * size,
+    }
+    for zone in found.zones:
+        values[f"usable {zone.node} {zone.zone}"] = zone.usable * size
+    values["longest free run"] = found.largest_free_run * size
+    return values
+
+
+def _shaded(values: Sequence[float | None], *, as_bytes: bool = True) -> list[Cell]:
+    known = [value for value in values if value is not None]
+    low, high = min(known, default=0), max(known, default=0)
+    cells = []
+    for value in values:
+        if value is None:
+            cells.append(Cell("-", None, None))
+            continue
+        text = format_size(int(value)) if as_bytes else f"{value:g}"
+        cells.append(Cell(text, value, round((value - low) / (high - low), 3) if high > low else 0.0))
+    return cells
+
+
+def of_store(store: Store, measure: str | None = None) -> Grid:
+    """Return a sweep as a heat map: the first varied key down, the second across, the median of all other keys.
+
+    Raises:
+        InputError: the results are of another version, there are none, or they have no such measure.
+    """
+    version = store.meta("version")
+    if version != __version__:
+        raise InputError(f"results of version {__version__}", got=f"results of version {version}", file=store.path)
+    rows = list(store.rows())
+    if not rows:
+        raise InputError("results with at least one case", got="none", file=store.path)
+    chosen = measure or DEFAULT_MEASURE
+    numbers = sorted({key for row in rows for key, value in row.items() if _is_number(value)})
+    if chosen not in numbers and (measure is not None or numbers):
+        raise InputError("a measure that the results have", got=chosen, nearest=nearest(chosen, numbers),
+                         path="--measure")  # fmt: skip
+    keys = [axis.partition("=")[0].strip() for axis in store.meta("shape")["vary"]]
+    down, across = keys[0], keys[1] if len(keys) > 1 else None
+    fields: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        fields.setdefault((_text(row[down]), _text(row[across]) if across else chosen), []).append(row)
+    heads = list(dict.fromkeys(key[0] for key in fields)), list(dict.fromkeys(key[1] for key in fields))
+    names = heads[0][:_MAX], heads[1][:_MAX]
+    left_out = len(fields) - sum(key[0] in names[0] and key[1] in names[1] for key in fields)
+    values = [_median(fields.get((row, column), []), chosen) for row in names[0] for column in names[1]]
+    shaded = iter(_shaded(values, as_bytes=chosen.endswith("_bytes")))
+    cells = tuple(
+        tuple(_or_reason(next(shaded), fields.get((row, column), [])) for column in names[1]) for row in names[0]
+    )
+    note = f"the median over {', '.join(keys[2:])}" if len(keys) > 2 else ""
+    if left_out:
+        note = "; ".join(part for part in (note, f"{left_out} more fields are not drawn") if part)
+    return Grid(
+        title=chosen, corner=f"{down} \\ {across}" if across else down, rows=tuple(names[0]),
+        columns=tuple(names[1]), cells=cells, note=note, has_lines=len(names[0]) > 1,
+    )  # fmt: skip
+
+
+def _text(value: object) -> str:
+    return str(value) if value not in (None, "") else "(none)"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _median(rows: Sequence[dict[str, Any]], measure: str) -> float | None:
+    known = sorted(row[measure] for row in rows if _is_number(row.get(measure)) and row["outcome"] == "ok")
+    return median_low(known) if known else None
+
+
+def _or_reason(cell: Cell, rows: Sequence[dict[str, Any]]) -> Cell:
+    """Return what the cases were refused with where none has a value."""
+    if cell.value is not None or not rows:
+        return cell
+    return Cell(str(rows[0].get("errno") or rows[0]["outcome"]), None, None)
