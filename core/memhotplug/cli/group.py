@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "mount": "Show a modelled machine's /sys and /proc below a folder.",
     "export": "Write a modelled machine's /sys and /proc as plain files.",
     "ctl": "Talk to a machine that runs in exec or mount.",
+    "examples": "List, print or copy the scenarios that come with mhp.",
     "plugins": "List the installed architectures, kernels, drivers and policies.",
     "schema": "Print the JSON Schema of the scenario format.",
 }

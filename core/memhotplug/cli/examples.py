@@ -1,0 +1,64 @@
+"""``mhp examples``: the scenarios that come with the program."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Final
+
+import click
+
+from memhotplug.cli.exits import ExitCode
+
+__all__ = ["command"]
+
+_HELP: Final = """List the scenarios that come with mhp, print the one called NAME, or copy them into a folder.
+
+-o copies NAME, or all without it, and the plugins and recordings that they use; no file is ever replaced.
+
+\b
+  mhp examples
+  mhp examples cover-letter-device
+  mhp examples cover-letter-device | mhp run -
+  mhp examples policy-by-size -o try && mhp run try/scenarios/policy-by-size.yaml
+
+\b
+Exit status:
+  0  done
+  2  no example of that name, or a folder that cannot be written
+"""
+
+
+@click.command(help=_HELP, short_help="List, print or copy the scenarios that come with mhp.")
+@click.argument("name", required=False)
+@click.option("-o", "--output", metavar="DIR", help="Copy into this folder, which is made if it is not there.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(name: str | None, output: str | None, as_json: bool) -> int:
+    """List, print or copy, and return the exit status."""
+    from memhotplug.commands import examples
+    from memhotplug.errors import InputError
+    from memhotplug.output.jsontext import render
+
+    chosen = None if name is None else [examples.find(name)]
+    if output is not None:
+        if not output:
+            raise InputError("a folder that can be written", got="an empty path")
+        written = examples.write(Path(output), chosen)
+        if as_json:
+            sys.stdout.write(render({"schema": 1, "ok": True, "folder": output, "files": written}))
+        else:
+            print(*(str(Path(output, file)) for file in written), sep="\n")
+        return ExitCode.OK
+    listed = examples.examples() if chosen is None else chosen
+    if as_json:
+        entries = [{"name": entry.name, "question": entry.question, "file": str(entry.path)} for entry in listed]
+        sys.stdout.write(render({"schema": 1, "ok": True, "examples": entries}))
+    elif chosen is None:
+        from memhotplug.cli.terminal import width_of
+        from memhotplug.output.tables import table
+
+        rows = [[entry.name, entry.question] for entry in listed]
+        print(*table(["NAME", "QUESTION"], rows, ["NAME", "QUESTION"], width=width_of(sys.stdout)), sep="\n")
+    else:
+        sys.stdout.write(chosen[0].path.read_text(encoding="utf-8"))
+    return ExitCode.OK
