@@ -251,7 +251,8 @@ class PolicySpec:
         """Return the MHP flags for a range of an existing driver, in place of the driver's own answer.
 
         Called: once for each range of a driver that the scenario puts under this policy.
-        Args: driver_flags: what the driver's own ``mhp_flags`` answered; return it to leave the decision alone.
+        Args: kernel: a copy of the machine, so that nothing is changed.
+            driver_flags: what the driver's own ``mhp_flags`` answered; return it to leave the decision alone.
         """
         raise NotImplementedError
 

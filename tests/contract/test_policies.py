@@ -157,3 +157,25 @@ def test_a_profile_that_raises_while_a_driver_adds_is_to_blame_itself(driver: st
         run_scenario(given)
     error = "raised ZeroDivisionError: integer division or modulo by zero"
     assert str(caught.value) == f"plugin odd ({tmp_path}/odd.py): {error}, at {path}:3"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "kernel.state.devices.clear()", "kernel.state.allocations.clear()", "kernel.warnings.append('mine')",
+        "kernel.state.driver_state['acpi'] = {'seen': True}", "kernel.vetoes.clear()",
+        "kernel.policies['acpi'] = 'policies:other'", "kernel.flag_override['acpi'] = 0",
+    ],
+)  # fmt: skip
+def test_a_policy_decides_and_changes_nothing(change: str, tmp_path: Path) -> None:
+    """It has a copy of the machine: what comes of the add is what comes of it without the change."""
+    machines = []
+    for name, body in (("pure", "return driver_flags"), ("mine", f"{change}\nreturn driver_flags")):
+        path = policy(tmp_path, body, name)
+        machine = Machine.boot(**MAINLINE, plugins=[path], drivers={"acpi": {"policy": name}})
+        machine.add_memory(driver="acpi", name="a", size="256M")
+        machine.add_memory(driver="acpi", name="b", size="256M")
+        machines.append(machine)
+    assert machines[0].to_dict() == machines[1].to_dict()
+    assert machines[0].kernel.state.driver_state == machines[1].kernel.state.driver_state
+    assert machines[1].kernel.policies == {"acpi": "policies:mine"}

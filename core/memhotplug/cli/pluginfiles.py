@@ -17,12 +17,8 @@ def _use(context: click.Context, _parameter: click.Parameter, files: tuple[str, 
     if not files:
         return
     from memhotplug.catalog import Installed
-    from memhotplug.output.watchdog import DEFAULT_TIMEOUT, watchdog
 
-    for file in files:
-        with watchdog(DEFAULT_TIMEOUT, lambda: file):  # noqa: B023  # used within the iteration
-            block = Installed().using([file])
-        context.with_resource(block)
+    context.with_resource(Installed().using(files))  # whoever runs the command limits how long each may take to load
 
 
 def plugin_option(command: _F) -> _F:

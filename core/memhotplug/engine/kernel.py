@@ -240,6 +240,8 @@ class Kernel(SparseVmemmap):
         policy = self.policies.get(request.driver)
         if policy is None:
             return flags
+        # A copy, so that it decides and changes nothing.
+        asked["kernel"] = self.copy()
         answer = self.plugins.ask(policy, "policy_mhp_flags", int, **asked, driver_flags=flags)
         return self._known_flags(policy, "policy_mhp_flags", answer)
 

@@ -1,0 +1,40 @@
+"""``--plugin FILE``: what is wrong with a file is said in one line, however it goes wrong."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from memhotplug.cli import main
+
+HANGS = "while True: pass\n"
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers on this system")
+@pytest.mark.parametrize("arguments", [["plugins"], ["run", "-"], ["compare", "none.yaml"]])
+def test_a_file_that_hangs_is_ended_after_the_time_that_was_given(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While it is imported, before the command itself begins; it is named as any plugin from a file."""
+    path = tmp_path / "mine.py"
+    path.write_text(HANGS)
+    assert main([*arguments, "--plugin", str(path), "--plugin-timeout", "0.05"]) == 2
+    assert capsys.readouterr().err == f"mhp: plugin mine ({path}): took longer than 0.05 s\n"
+
+
+def test_a_file_counts_for_its_command_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The next command in the same process knows nothing of it, also after one that failed."""
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from memhotplug.plugin import hookimpl\n"
+        "@hookimpl\ndef policy_mhp_flags(kernel, request, phys_range, driver_flags): return 0\n"
+    )
+    question = ["explain", "--driver", "acpi", "--kernel", "6.12", "--arch", "x86_64"]
+    assert main([*question, "--plugin", str(path), "--policy", "mine"]) == 0
+    assert main([*question, "--plugin", str(path), "--policy", "other"]) == 2
+    capsys.readouterr()
+    assert main([*question, "--policy", "mine"]) == 2
+    error = "mhp: --policy: got mine, expected an installed policy, or one from a file (--plugin FILE)\n"
+    assert capsys.readouterr().err == error
