@@ -43,6 +43,27 @@ def test_next_target_uses_the_balloon_first(machine: Machine, brief: View) -> No
     assert machine.violations() == []
 
 
+@pytest.mark.parametrize(
+    ("size", "blocks", "result"),
+    [
+        ("56M", (), "56M come from what the balloon had already"),
+        (57344 * 1024 - 4096, (), "56M come from what the balloon had already"),
+        (57344 * 1024 + 1, (34,), "56M come from what the balloon had already; "
+         "128M stay in the balloon, which adds whole sections"),
+    ],
+)  # fmt: skip
+def test_the_credit_is_exact(machine: Machine, size: str | int, blocks: tuple[int, ...], result: str) -> None:
+    """The balloon has 56 MiB: what asks for no more adds nothing, one byte more is a page, and that a section."""
+    machine.add_memory(driver="xen", name="first", size="200M")
+    machine.online("first")
+    second = machine.add_memory(driver="xen", name="second", size=size)
+    state = machine.kernel.state
+    left = 56 * 256 + 32768 * len(blocks) - -(-int(size if isinstance(size, int) else 56 << 20) // 4096)
+
+    assert (second.blocks, second.driver_result) == (blocks, result)
+    assert state.withheld.total == left
+
+
 def test_pages_in_offline_blocks_wait_for_their_block(machine: Machine, zone_of: Callable[..., dict[str, Any]]) -> None:
     """Populated pages of an offline block reach the allocator when it goes online."""
     machine.add_memory(driver="xen", name="first", size="200M")

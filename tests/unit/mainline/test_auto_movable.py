@@ -120,6 +120,35 @@ def test_the_ratio_holds_on_the_node_too(boot: Boot, aware: str, zones: str) -> 
     assert letters(machine, "d") == zones
 
 
+@pytest.mark.parametrize(("node", "size", "zones"), [(0, "1G", "MMMMMMMM"), (1, "640M", "NNNNN"), (1, "512M", "MMMM")])
+def test_a_dynamic_group_claims_kernel_memory_of_its_own_node_only(
+    boot: Boot, node: int, size: str, zones: str
+) -> None:
+    """Each node has eight kernel blocks. Group v claims four on node 1, and none on node 0.
+
+    On all nodes together twelve are left, so that the node decides in each case.
+    """
+    nodes = [{"node": 0, "size": "1G"}, {"node": 1, "size": "1G"}]
+    machine = boot(kernel="linux-6.12", memory=nodes, cmdline=f"{POLICY} {RATIO}=100")
+    machine.online(machine.add_memory(driver="virtio_mem", name="v", size="512M", node=1), zone="movable")
+    machine.online(machine.add_memory(driver="acpi", name="d", size=size, node=node))
+
+    assert letters(machine, "d") == zones
+
+
+def test_dynamic_groups_on_two_nodes_claim_from_both(boot: Boot) -> None:
+    """Eight of sixteen blocks are claimed, four on each node: a DIMM of four blocks is Movable, one of five is not."""
+    nodes = [{"node": 0, "size": "1G"}, {"node": 1, "size": "1G"}]
+    machine = boot(kernel="linux-6.12", memory=nodes, cmdline=f"{POLICY} {RATIO}=100")
+    for node in (0, 1):
+        memory = machine.add_memory(driver="virtio_mem", name=f"v{node}", size="512M", node=node)
+        machine.online(memory, zone="movable")
+    for node, size, zones in ((0, "640M", "NNNNN"), (0, "512M", "MMMM"), (1, "640M", "NNNNN"), (1, "512M", "MMMM")):
+        memory = machine.add_memory(driver="acpi", name=f"d{node}{size}", size=size, node=node)
+        machine.online(memory)
+        assert letters(machine, str(memory)) == zones
+
+
 def test_movablecore_counts_as_movable(boot: Boot) -> None:
     """Boot memory that is Movable is no kernel memory, and takes part of the allowance."""
     machine = boot(kernel="linux-6.12", memory="1G", cmdline=f"{POLICY} {RATIO}=100 movablecore=256M")
