@@ -44,15 +44,18 @@ def project() -> dict[str, object]:
 
 
 def test_top_level_names_are_the_packages(wheels: Path) -> None:
-    """Nothing else is installed: no tests, no scenarios, no stray module."""
+    """Nothing else is installed but the man page: no tests, no stray module."""
     top = {name.split("/")[0] for name in names_in(wheels)}
-    assert {name for name in top if not name.endswith(".dist-info")} == TOP_LEVEL
+    assert {name for name in top if not name.endswith((".dist-info", ".data"))} == TOP_LEVEL
+    data = [name.partition(".data/")[2] for name in names_in(wheels) if ".data/" in name]
+    assert data == ["data/share/man/man1/mhp.1"]
 
 
 def test_wheel_is_pure_python_and_has_only_sources(wheels: Path) -> None:
     """The wheel fits every system, and nothing but sources, and what a report is made of, is in it."""
     assert project_wheel(wheels).name.endswith("-py3-none-any.whl")
-    files = [name for name in names_in(wheels) if not name.startswith(EXAMPLES) and ".dist-info/" not in name]
+    apart = (EXAMPLES, f"memhotplug-{memhotplug.__version__}.")  # what has no code: metadata and the man page
+    files = [name for name in names_in(wheels) if not name.startswith(apart)]
     assert {Path(name).suffix or Path(name).name for name in files} <= {".py", ".typed", ".in", ".html", ".css", ".js"}
 
 

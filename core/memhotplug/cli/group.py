@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Final
 
 import click
@@ -62,6 +63,10 @@ class LazyGroup(click.Group):
         name = f"{cmd_name}_" if cmd_name in _RESERVED else cmd_name
         module = importlib.import_module(f"memhotplug.cli.{name}")
         command: click.Command = module.command
+        if "_MHP_COMPLETE" in os.environ:  # a shell asks what fits
+            from memhotplug.cli.completion import prepare
+
+            return prepare(command)
         return command
 
     def resolve_command(
