@@ -14,7 +14,7 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-from memhotplug.model.extents import EMPTY, Array, ExtentSet, intersect, merge
+from memhotplug.model.extents import EMPTY, Array, ExtentSet, intersect
 
 __all__ = ["MapRuns", "Source", "VmemmapTable"]
 
@@ -178,7 +178,7 @@ class VmemmapTable:
     def backing(self, runs: MapRuns | None = None) -> ExtentSet:
         """Return the pages that back some runs, or the whole memmap."""
         runs = self.runs if runs is None else runs
-        return ExtentSet(*merge(runs.backing, runs.backing + (runs.end - runs.start) // self.described_per_page))
+        return ExtentSet(runs.backing, runs.backing + (runs.end - runs.start) // self.described_per_page)
 
     def backing_from(self, source: Source) -> ExtentSet:
         """Return the pages from one source that back any part of the memmap."""

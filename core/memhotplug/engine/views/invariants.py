@@ -11,7 +11,7 @@ import numpy as np
 
 from memhotplug.engine.kernel import Kernel
 from memhotplug.model.blocks import BlockState
-from memhotplug.model.extents import ExtentSet, intersect
+from memhotplug.model.extents import ExtentSet
 from memhotplug.model.vmemmap import Source
 from memhotplug.units import format_blocks
 
@@ -30,11 +30,6 @@ def _online(kernel: Kernel) -> ExtentSet:
     online = ExtentSet(starts[chosen], ends[chosen])
     online.difference_update(kernel.state.holes)
     return online
-
-
-def _common(a: ExtentSet, b: ExtentSet) -> int:
-    starts, ends, _, _ = intersect(a.starts, a.ends, b.starts, b.ends)
-    return int((ends - starts).sum())
 
 
 def _counters(kernel: Kernel) -> Iterator[str]:
@@ -56,14 +51,14 @@ def _present(kernel: Kernel) -> Iterator[str]:
     memmap = [state.vmemmap.backing_from(source) for source in (Source.BOOT, Source.ALTMAP)]
     withheld = ExtentSet()
     for kept in (state.reserved, state.withheld, *memmap):
-        withheld.add_many(kept.starts, kept.ends)
+        withheld.update(kept)
     starts, _ = state.block_bounds(slice(None))
     withheld.add_many(starts, starts + state.blocks.altmap_pages)
     for zone in state.zones():
         there = zone.linked.intersection(online)
         if there.total != zone.present:
             yield f"I4: {zone.title}: {zone.present} pages present, {there.total} in online blocks"
-        managed = there.total - _common(there, withheld)
+        managed = there.total - there.covered_by(withheld)
         if managed != zone.managed:
             yield f"I5: {zone.title}: {zone.managed} pages managed, {managed} expected"
 
@@ -76,12 +71,12 @@ def _allocator(kernel: Kernel) -> Iterator[str]:
     broken = state.poisoned.intersection(online)
     for zone in state.zones():
         for free in (zone.free, zone.pcp):
-            shared = _common(free, memmap)
+            shared = free.covered_by(memmap)
             if shared:
                 yield f"I11: {zone.title}: {shared} free pages hold memmap that is in use"
-        used = _common(zone.linked, allocated)
-        used += sum(_common(zone.linked, held.pages) for held in state.allocations.values())
-        used += _common(zone.linked, broken)
+        used = zone.linked.covered_by(allocated)
+        used += sum(zone.linked.covered_by(held.pages) for held in state.allocations.values())
+        used += zone.linked.covered_by(broken)
         if zone.nr_free + used != zone.managed:
             yield f"I3: {zone.title}: {zone.managed} pages managed, {zone.nr_free} free and {used} allocated"
 
