@@ -71,14 +71,19 @@ def cpu_of(*command: str, said: list[bytes] | None = None) -> float:
 
 
 def typical(action: Callable[[], object], runs: int, prepare: Callable[[], object] = lambda: None) -> float:
-    """Return the median CPU seconds of an action, each time after something that is not counted."""
+    """Return the median CPU seconds of an action, each time after something that is not counted.
+
+    As timeit has it: one after the other, as in a sweep, and without the garbage collector.
+    """
     timings = []
+    gc.collect()
+    gc.disable()
     for _ in range(runs):
         prepare()
-        gc.collect()
         begin = time.process_time()
         action()
         timings.append(time.process_time() - begin)
+    gc.enable()
     return statistics.median(timings)
 
 
