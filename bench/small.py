@@ -90,8 +90,9 @@ def typical(action: Callable[[], object], runs: int, prepare: Callable[[], objec
 def measure(root: Path) -> dict[str, float]:
     """Return all figures by name; the base, in seconds, is ``python -S -c pass``."""
     start = [partial(cpu_of, sys.executable, "-S", "-c", "pass") for _ in range(15)]
-    base = statistics.median(run() for run in start)
+    starts = [run() for run in start]
     seconds = _operations() | _blocks() | _views() | _searches()
+    base = statistics.median(starts + [run() for run in start])  # before and after: machines change their pace
     found = {name: value / base for name, value in seconds.items()}
     found["compare of 3 flags at 2 TiB, in runs"] = _compare()
     site = statistics.median(cpu_of(sys.executable, "-c", "pass") for _ in range(15))
