@@ -335,8 +335,8 @@ def using(files: Iterable[Candidate]) -> AbstractContextManager[None]:
     """
     known = _in_use.get()
     for candidate in files:
-        if candidate in known:
-            continue
+        if candidate.target in {found.target for found in known}:
+            continue  # the same content at the same place, by whatever path
         same = (candidate.kind, candidate.name)
         taken = [found for found in (*_entry_points(), *known) if (found.kind, found.name) == same]
         if taken:

@@ -132,3 +132,11 @@ def test_a_machine_remembers_the_files_it_was_booted_with(tmp_path: Path) -> Non
     machine = Machine.boot(arch="x86_64", kernel="linux-6.12", memory="1G", plugins=write(tmp_path, text))
     assert machine.copy().add_memory(driver="mine", size="128M").blocks == (32,)
     assert machine.add_memory(driver="mine", size="128M").blocks == (32,)
+
+
+def test_one_file_by_two_paths_is_one_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a worker process is given the whole path of what the user named by a short one."""
+    path = write(tmp_path, POLICY)
+    monkeypatch.chdir(tmp_path)
+    with using([load("mine.py"), load(path)]), using([load("./mine.py")]):
+        assert [found.name for found in candidates("policies")].count("mine") == 1

@@ -7,7 +7,7 @@ from collections.abc import Container, Sequence
 from memhotplug.contracts import DriverTraits
 from memhotplug.engine.kernel import Kernel
 from memhotplug.errors import MemoryHotplugError, PluginError
-from memhotplug.manager import arch_traits, driver_traits, names
+from memhotplug.manager import arch_traits, choose, driver_traits, names
 
 __all__ = ["absence", "attribute_driver", "drivers_of", "left_out", "usual_driver", "window_driver"]
 
@@ -71,11 +71,13 @@ def usual_driver(arch: str) -> str:
     """Return who adds memory to an architecture's machines where nobody says.
 
     Raises:
-        PluginError: the architecture is missing or broken, or no installed driver exists on it.
+        PluginError: the architecture is missing or broken, no installed driver exists on it, or several packages
+            have the usual one.
     """
     listed = arch_traits(arch).drivers
-    if listed and listed[0] in names("drivers"):
-        return listed[0]
+    known = names("drivers")
+    if listed and any(name.rpartition(":")[2] == listed[0] for name in known):
+        return choose("drivers", listed[0]).name
     found = drivers_of(arch)
     if found:
         return found[0]

@@ -77,6 +77,9 @@ class Conflict:
     missing: bool = False
 
 
+_NO_PLUGINS: Final = "PYDANTIC_DISABLE_PLUGINS"
+
+
 class Record(BaseModel):
     """What all records have in common: frozen, and no unknown keys.
 
@@ -86,6 +89,22 @@ class Record(BaseModel):
 
     summary: ClassVar[str] = ""
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    @classmethod
+    def model_rebuild(cls, **keywords: Any) -> bool | None:
+        """Build the validator, without plugins of pydantic: to find those it parses what every distribution says.
+
+        One distribution whose entry points cannot be read would keep all scenarios from being read.
+        """
+        before = os.environ.get(_NO_PLUGINS)
+        os.environ[_NO_PLUGINS] = "__all__"
+        try:
+            return super().model_rebuild(**keywords)
+        finally:
+            if before is None:
+                del os.environ[_NO_PLUGINS]
+            else:
+                os.environ[_NO_PLUGINS] = before
 
     def __init_subclass__(cls, *, summary: str = "", **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
