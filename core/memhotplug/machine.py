@@ -29,9 +29,10 @@ from memhotplug.engine.views.invariants import violations
 from memhotplug.engine.views.struct_page import Page, PageArray, project_pages
 from memhotplug.errors import MemoryHotplugError, errno_number
 from memhotplug.keyspec import OWN_POLICY
-from memhotplug.model.blocks import OnlineType
+from memhotplug.model.blocks import BlockState, OnlineType
 from memhotplug.model.zones import ZoneKind
 from memhotplug.ranges import block_ids, byte_ranges, check_name, device_of
+from memhotplug.units import format_blocks, format_range, format_size
 
 if TYPE_CHECKING:
     from memhotplug.formats.scenario.models import AddStep, AllocateStep, MachineSpec, OnlineStep, Veto
@@ -73,12 +74,28 @@ class Memory:
     def __str__(self) -> str:
         return self.name
 
+    def __repr__(self) -> str:
+        if not self.blocks:
+            return f"<Memory {self.name}: no blocks>"
+        place = f"{format_range(self.start, self.size)}, {format_size(self.size)}"
+        return f"<Memory {self.name}: {place}, blocks {format_blocks(self.blocks)}>"
+
 
 class Machine:
     """A modelled machine; use :meth:`boot` or :meth:`from_spec` to get one."""
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
+
+    def __repr__(self) -> str:
+        blocks, size = self.kernel.state.blocks, self.kernel.geometry.memory_block_size
+        online = int((blocks.state == BlockState.ONLINE).sum())
+        devices = [device.name for device in self.kernel.state.devices if device.ranges]
+        added = f", with {', '.join(devices)}" if devices else ""
+        return (
+            f"<Machine {self.kernel.profile.name} on {self.kernel.arch}: {format_size(len(blocks) * size)} in "
+            f"{len(blocks)} blocks of {format_size(size)}, {online} online{added}>"
+        )
 
     @classmethod
     def boot(cls, **keywords: Any) -> Machine:

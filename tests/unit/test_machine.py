@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from memhotplug import InputError, Machine, MemoryHotplugError, PluginError
+import memhotplug
+from memhotplug import InputError, Machine, Memory, MemoryHotplugError, PluginError
 from memhotplug.contracts import MemoryEvent, PageFlag
 from memhotplug.model.extents import ExtentSet
 
@@ -23,6 +24,30 @@ def machine(boot: Boot) -> Machine:
     machine = boot()
     machine.add_memory(driver="acpi", name="dimm0", size="1G", mhp_flags="device")
     return machine
+
+
+def test_a_machine_says_what_it_is(machine: Machine) -> None:
+    """And what was added to it, in one line."""
+    machine.online("block 33", zone="movable")
+    assert repr(machine) == (
+        "<Machine v2-2019 on x86_64: 5G in 40 blocks of 128M, 33 online, with dimm0>"
+    )  # fmt: skip
+    machine.offline("block 33")
+    machine.remove("dimm0")
+    assert repr(machine) == "<Machine v2-2019 on x86_64: 4G in 32 blocks of 128M, 32 online>"
+
+
+def test_memory_says_where_it_is(machine: Machine) -> None:
+    """As lsmem prints ranges."""
+    assert repr(machine.memory("dimm0")) == (
+        "<Memory dimm0: 0x0000000100000000-0x000000013fffffff, 1G, blocks 32-39>"
+    )  # fmt: skip
+    assert repr(Memory("m", 0, 0, ())) == "<Memory m: no blocks>"
+
+
+def test_the_package_shows_what_it_offers() -> None:
+    """Though names are imported only when they are used."""
+    assert dir(memhotplug) == sorted(memhotplug.__all__)
 
 
 def test_to_dict_has_every_key(machine: Machine) -> None:
