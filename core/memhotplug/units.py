@@ -16,6 +16,7 @@ __all__ = [
     "format_size",
     "is_aligned",
     "is_power_of_two",
+    "kstrtobool",
     "kstrtou",
     "natural_key",
     "parse_size",
@@ -149,6 +150,22 @@ def is_aligned(value: int, multiple: int) -> bool:
 def is_power_of_two(value: int) -> bool:
     """Return whether ``value`` is a power of two (zero is not)."""
     return value > 0 and value & (value - 1) == 0
+
+
+def kstrtobool(text: str) -> bool | None:
+    """Return what a word of a file or of the command line means, None if it means nothing.
+
+    The first letter counts, and after an ``o`` the second too.
+
+    Models: lib/kstrtox.c:kstrtobool() (v6.12). Simplified: the same letters in every kernel.
+
+    >>> kstrtobool("Y"), kstrtobool("off"), kstrtobool("force"), kstrtobool("maybe")
+    (True, False, False, None)
+    """
+    letters = text[:2].lower() if text[:1] in ("o", "O") else text[:1].lower()
+    if letters in ("y", "t", "1", "on"):
+        return True
+    return False if letters in ("n", "f", "0", "of") else None
 
 
 def kstrtou(text: str, bits: int) -> int:

@@ -14,6 +14,7 @@ from memhotplug.units import (
     format_size,
     is_aligned,
     is_power_of_two,
+    kstrtobool,
     parse_size,
     round_down,
     round_up,
@@ -161,3 +162,16 @@ def test_rounding_encloses_the_value(value: int, multiple: int) -> None:
 def test_is_power_of_two() -> None:
     """Only 1, 2, 4 … are; zero and negative numbers are not."""
     assert [value for value in range(-4, 20) if is_power_of_two(value)] == [1, 2, 4, 8, 16]
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        (("1", "y", "Y", "yes", "t", "True", "on", "ON", "oN\n", "1junk"), True),
+        (("0", "n", "N", "no", "f", "force", "off", "OFF", "of"), False),
+        (("", "o", "x", "maybe", "2", " y", "\n"), None),
+    ],
+)
+def test_the_first_letter_is_a_bool(words: tuple[str, ...], value: bool | None) -> None:
+    """After an o the second one counts, too."""
+    assert {kstrtobool(word) for word in words} == {value}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from memhotplug.cli.exits import ExitCode
-from memhotplug.cli.pluginfiles import plugin_option
+from memhotplug.cli.pluginfiles import plugin_option, timeout_option
 from memhotplug.cli.terminal import paint_for
 
 if TYPE_CHECKING:
@@ -60,8 +60,7 @@ Exit status:
 @click.option("-o", "--output", metavar="DIR", help="Write each counterexample into this folder as a scenario.")
 @plugin_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--plugin-timeout", metavar="SECONDS", type=click.FloatRange(min=0, max=1e6), default=60,
-              show_default=True, help="How long a plugin may take in one step; 0: as long as it likes.")  # fmt: skip
+@timeout_option()
 def command(
     scenario: str,
     depth: int,

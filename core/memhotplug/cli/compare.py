@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from memhotplug.cli.exits import ExitCode
-from memhotplug.cli.pluginfiles import plugin_option
+from memhotplug.cli.pluginfiles import plugin_option, timeout_option
 from memhotplug.cli.terminal import paint_for
 
 if TYPE_CHECKING:
@@ -45,14 +45,7 @@ Exit status:
 @plugin_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print a tidy table: one value a line, with its unit.")
-@click.option(
-    "--plugin-timeout",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0, max=1e6),
-    default=60,
-    show_default=True,
-    help="How long a plugin may take in one step; 0: as long as it likes.",
-)
+@timeout_option()
 def command(scenario: str, axes: tuple[str, ...], as_json: bool, as_csv: bool, plugin_timeout: float) -> int:
     """Compare and return the exit status."""
     from memhotplug.commands.compare.answer import compare

@@ -1,4 +1,4 @@
-"""The option ``--plugin``: plugins from files, for every command that asks plugins."""
+"""The options of commands that ask plugins: ``--plugin``, plugins from files, and ``--plugin-timeout``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["plugin_option"]
+__all__ = ["plugin_option", "timeout_option"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -28,3 +28,15 @@ def plugin_option(command: _F) -> _F:
         help="Load a plugin from a Python file: architecture, kernel, driver or policy.",
     )  # fmt: skip
     return option(command)
+
+
+def timeout_option(what: str = "in one step") -> Callable[[_F], _F]:
+    """Return a decorator that gives a command the option ``--plugin-timeout SECONDS``.
+
+    Args:
+        what: what it is that may not take longer.
+    """
+    return click.option(
+        "--plugin-timeout", metavar="SECONDS", type=click.FloatRange(min=0, max=1e6), default=60, show_default=True,
+        help=f"How long a plugin may take {what}; 0: as long as it likes.",
+    )  # fmt: skip

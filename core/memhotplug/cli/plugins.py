@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from memhotplug.cli.exits import ExitCode, say
-from memhotplug.cli.pluginfiles import plugin_option
+from memhotplug.cli.pluginfiles import plugin_option, timeout_option
 from memhotplug.cli.terminal import paint_for
 
 if TYPE_CHECKING:
@@ -43,14 +43,7 @@ _COLUMNS: Final = ("KIND", "NAME", "DISTRIBUTION", "VERSION", "STATE")
 @plugin_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--no-load", is_flag=True, help="Only list what there is; load nothing.")
-@click.option(
-    "--plugin-timeout",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0, max=1e6),
-    default=60,
-    show_default=True,
-    help="How long a plugin may take to load; 0: as long as it likes.",
-)
+@timeout_option("to load")
 @click.option(
     "--new",
     nargs=2,

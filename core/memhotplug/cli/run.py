@@ -10,7 +10,7 @@ import click
 
 from memhotplug.cli.exits import ExitCode, say
 from memhotplug.cli.logs import Log
-from memhotplug.cli.pluginfiles import plugin_option
+from memhotplug.cli.pluginfiles import plugin_option, timeout_option
 from memhotplug.cli.terminal import DEFAULT_WIDTH, paint_for, width_of
 
 if TYPE_CHECKING:
@@ -67,14 +67,7 @@ Exit status:
 @click.option("--check", is_flag=True, help="Check every invariant after every step; stop if one breaks.")
 @click.option("--log-json", is_flag=True, help="Log as JSON, one object a line.")
 @click.option("-v", "--verbose", count=True, help="Log every event, not only warnings.")
-@click.option(
-    "--plugin-timeout",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0, max=1e6),
-    default=60,
-    show_default=True,
-    help="How long a plugin may take in one step; 0: as long as it likes.",
-)
+@timeout_option()
 def command(
     scenario: str,
     as_json: bool,

@@ -28,6 +28,7 @@ from memhotplug.live.faults import Fault, Faults, veto_of
 from memhotplug.machine import Machine
 from memhotplug.model.blocks import BlockState
 from memhotplug.ranges import check_name
+from memhotplug.units import kstrtobool
 
 __all__ = ["Change", "LiveMachine"]
 
@@ -211,7 +212,7 @@ def _aim(path: str, value: str) -> tuple[int | None, str | None]:
     if match[2] == "state":
         direction = "offline" if word == "offline" else "online" if word.startswith("online") else None
     else:
-        direction = "online" if word[:1] in ("1", "y", "t") or word[:2] == "on" else "offline"
+        direction = "online" if kstrtobool(word) else "offline"
     return int(match[1]), direction
 
 

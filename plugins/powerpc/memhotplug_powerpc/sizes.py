@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from memhotplug.plugin import Geometry, InputError, SizingRequest, format_size, is_power_of_two
+from memhotplug.plugin import Geometry, InputError, SizingRequest, format_size, is_power_of_two, kstrtobool
 
 __all__ = ["PowerpcGeometry", "geometry_for", "probe_memory_block_size"]
 
@@ -75,7 +75,7 @@ def _disable_radix(cmdline: Mapping[str, str]) -> bool:
     value = cmdline.get("disable_radix")
     if value is None:
         return False
-    return value == "" or value[0] in "yYtT1" or value[:2].lower() == "on"
+    return value == "" or kstrtobool(value) is True
 
 
 def _vmemmap_psize(request: SizingRequest, page_size: int, *, radix: bool) -> int:

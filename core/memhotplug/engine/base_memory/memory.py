@@ -21,13 +21,12 @@ from memhotplug.errors import MemoryHotplugError
 from memhotplug.model.blocks import BlockState, OnlineType
 from memhotplug.model.extents import Array
 from memhotplug.model.zones import ZoneKind
-from memhotplug.units import kstrtou
+from memhotplug.units import kstrtobool, kstrtou
 
 __all__ = ["files", "probe_absence", "uevent", "valid_zones"]
 
 _MEMORY: Final = "sys/devices/system/memory"
 _PROBE: Final = "memory/probe"
-_TRUE, _FALSE = ("1", "y", "t", "on"), ("0", "n", "f", "of")
 _UEVENTS: Final = ("add", "remove", "change", "move", "online", "offline", "bind", "unbind")
 
 
@@ -199,16 +198,14 @@ def _store_state(kernel: Kernel, ids: Ids, write: Write) -> None:
 
 def _store_online(kernel: Kernel, ids: Ids, write: Write) -> None:
     """Write the generic ``online`` file, which is idempotent. Models: drivers/base/core.c:online_store()."""
-    # Models: lib/kstrtox.c:kstrtobool(): the first letter counts, after an "o" the second too.
-    value = write.value
-    letter = value[:1].lower() if value[:1].lower() != "o" else value[:2].lower()
-    if letter not in _TRUE + _FALSE:
-        raise MemoryHotplugError(errno.EINVAL, f"online takes 0 or 1, not {value!r}")
+    wanted = kstrtobool(write.value)
+    if wanted is None:
+        raise MemoryHotplugError(errno.EINVAL, f"online takes 0 or 1, not {write.value!r}")
     row = _row(kernel, ids)
     is_online = kernel.state.blocks.state[row] == BlockState.ONLINE
-    if letter in _TRUE and not is_online:
+    if wanted and not is_online:
         device_online(kernel, ids[0])
-    elif letter in _FALSE and is_online:
+    elif not wanted and is_online:
         offline_blocks(kernel, [ids[0]])
 
 

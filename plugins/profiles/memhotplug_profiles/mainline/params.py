@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from memhotplug.plugin import InputError, Kernel, kstrtou
+from memhotplug.plugin import InputError, Kernel, kstrtobool, kstrtou
 from memhotplug_profiles.mainline.rules import Rules
 
-__all__ = ["Group", "MainlineState", "Mode", "Policy", "parse_bool", "read_parameters", "state_of"]
+__all__ = ["Group", "MainlineState", "Mode", "Policy", "read_parameters", "state_of"]
 
 
 class Mode(StrEnum):
@@ -96,18 +96,6 @@ def state_of(kernel: Kernel) -> MainlineState:
     return state
 
 
-def parse_bool(text: str) -> bool | None:
-    """Return what kstrtobool() makes of a word, None if it refuses it."""
-    first, second = text[:1].lower(), text[1:2].lower()
-    if first in ("y", "t", "1"):
-        return True
-    if first in ("n", "f", "0"):
-        return False
-    if first == "o" and second in ("n", "f"):
-        return second == "n"
-    return None
-
-
 def read_parameters(params: Mapping[str, str], rules: Rules) -> MainlineState:
     """Return the state that the command line asks for; parameters that this kernel does not have are ignored.
 
@@ -125,7 +113,7 @@ def read_parameters(params: Mapping[str, str], rules: Rules) -> MainlineState:
     if "memory_hotplug.auto_movable_ratio" in params:
         state.ratio = parse_ratio(given["auto_movable_ratio"])
     if "memory_hotplug.auto_movable_numa_aware" in params:
-        value = parse_bool(given["auto_movable_numa_aware"] or "Y")  # a boolean without a value is true
+        value = kstrtobool(given["auto_movable_numa_aware"] or "Y")  # a boolean without a value is true
         state.numa_aware = _known(value, "Y or N", "auto_movable_numa_aware", given["auto_movable_numa_aware"])
     return state
 
@@ -135,7 +123,7 @@ def parse_mode(text: str, *, force: bool) -> Mode:
     if force and text in ("force", "FORCE"):
         return Mode.FORCE
     # Up to v6.5 it is a boolean, which is true without a value; set_memmap_mode() wants one.
-    value = parse_bool(text if force else text or "Y")
+    value = kstrtobool(text if force else text or "Y")
     return Mode.ON if _known(value, "Y, N or force" if force else "Y or N", "memmap_on_memory", text) else Mode.OFF
 
 

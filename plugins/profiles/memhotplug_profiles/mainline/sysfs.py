@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 from collections.abc import Mapping
 
-from memhotplug.plugin import InputError, Kernel, MemoryHotplugError, kstrtou
-from memhotplug_profiles.mainline.params import Policy, parse_bool, parse_policy, state_of
+from memhotplug.plugin import InputError, Kernel, MemoryHotplugError, kstrtobool, kstrtou
+from memhotplug_profiles.mainline.params import Policy, parse_policy, state_of
 from memhotplug_profiles.mainline.rules import Rules
 
 __all__ = ["is_built_in", "parameters", "switches", "write_parameter"]
@@ -48,7 +48,7 @@ def write_parameter(kernel: Kernel, rules: Rules, name: str, value: str) -> None
     except OverflowError as problem:
         raise MemoryHotplugError(errno.ERANGE, f"auto_movable_ratio takes {problem}") from None
     if name == "auto_movable_numa_aware":
-        wanted = parse_bool(word)
+        wanted = kstrtobool(word)
         if wanted is None:
             raise MemoryHotplugError(errno.EINVAL, f"auto_movable_numa_aware takes Y or N, not {word!r}")
         state.numa_aware = wanted
