@@ -19,12 +19,14 @@ from memhotplug.contracts import PageFlag
 from memhotplug.engine.boot.recorded import RECORDED, RECORDED_MOVABLE, KnownPages
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.add import device_blocks
+from memhotplug.engine.memory_hotplug.presence import usual_driver
 from memhotplug.engine.slab import SLAB, give_up_slab
 from memhotplug.formats.snapshot import RecordedMachine, RecordedOp
 from memhotplug.machine import Machine
+from memhotplug.manager import driver_traits
 from memhotplug.model.allocator import allocatable_chunks
 from memhotplug.model.blocks import BlockState
-from memhotplug.model.extents import Array, ExtentSet, merge
+from memhotplug.model.extents import ExtentSet, intersect, merge
 from memhotplug.model.state import Allocation, Owner, Use
 from memhotplug.model.vmemmap import Source
 from memhotplug.model.zones import Zone, ZoneKey, ZoneKind
@@ -33,7 +35,7 @@ __all__ = ["Baseline", "Guest", "known_pages"]
 
 _KINDS = tuple(ZoneKind)
 _HARD = int(PageFlag.SLAB | PageFlag.RESERVED)
-_EDGE = 1024  # pages that a CPU's lists keep at most
+_NEVER = (-1, -1)
 _SELF_HOSTED = int(PageFlag.OWNER_PRIVATE)
 _STATE_FILE = re.compile(r"/?sys/devices/system/memory/memory(\d{1,9})/(state|online)")
 
@@ -123,6 +125,8 @@ class Guest:
     def __init__(self, machine: Machine, boot: StepFacts, baseline: Baseline) -> None:
         self._baseline = baseline
         self._facts = boot
+        self._made = dict.fromkeys(machine.kernel.state.blocks.id.tolist(), _NEVER)  # when each block came to be
+        self._came: dict[int, tuple[int, int]] = {}  # when it came online
         self._online = self._online_blocks(machine)
         self._unseen: set[int] = set()
 
@@ -169,12 +173,11 @@ class Guest:
         """Return the blocks of an operation of which nobody can say whether they may go offline.
 
         They came online after the last flags that were recorded, and their kernel zone holds memmap that was
-        allocated: where in the zone it lies is not the model's to know. A block with the first slab stays anyhow.
+        allocated since: where in the zone it lies is not the model's to know. A block with the first slab stays anyhow.
         Or they are Movable, and there is just about as much room as their pages need. Or a device shrinks that has the
         first slab: how many more lie in its block is the guest's own.
         """
         kernel, found = machine.kernel, []
-        memmap = kernel.state.vmemmap.backing_from(Source.ALLOCATOR)
         slab = kernel.state.allocations.get(SLAB)
         for block in _endangered(machine, op):
             key, bounds = self._online.get(block), self._bounds(block)
@@ -192,9 +195,20 @@ class Guest:
                 continue
             if slab is not None and slab.pages.intersects(*bounds):
                 continue
-            if memmap.covered_many(*_runs(kernel.state.zone(key).linked)).sum():
+            if self._younger_memmap(kernel, block, kernel.state.zone(key)):
                 found.append(block)
         return tuple(found)
+
+    def _younger_memmap(self, kernel: Kernel, block: int, zone: Zone) -> bool:
+        """Return whether a zone holds allocated memmap of blocks that were made after one of its blocks came online."""
+        younger = [other for other, made in self._made.items() if made > self._came.get(block, _NEVER)]
+        runs, wanted = kernel.state.vmemmap.runs, self._extents(younger)
+        low, high, index, _ = intersect(runs.start, runs.end, wanted.starts, wanted.ends)
+        allocated = runs.source[index] == Source.ALLOCATOR
+        described = kernel.state.vmemmap.described_per_page
+        first = runs.backing[index] + (low - runs.start[index]) // described
+        end = first - (low - high) // described
+        return bool(zone.linked.covered_many(first[allocated], end[allocated]).sum())
 
     @staticmethod
     def _at_the_edge(kernel: Kernel, low: int, high: int, key: ZoneKey) -> bool:
@@ -210,10 +224,10 @@ class Guest:
         inside = state.zone(key).free.covered(low, high)
         zones = state.zonelist(key[0], ZoneKind.MOVABLE)
         room = sum(max(allocatable_chunks(zone, 0, ZoneKind.MOVABLE, 0), 0) for zone in zones) - inside
-        return abs(room - need) < _EDGE
+        return abs(room - need) < sum(zone.pcp.total for zone in zones)
 
     def go_by(self, machine: Machine, blocks: tuple[int, ...], busy: Container[int]) -> None:
-        """Put allocated memmap where the recorded outcome says that it lay, of blocks that are undetermined."""
+        """Put allocated memmap where it must lie if some of the blocks stay that are undetermined, and others go."""
         leaving = self._extents([block for block in blocks if block not in busy])
         for block in blocks:
             zone, bounds = machine.kernel.state.zone(self._online[block]), self._bounds(block)
@@ -298,15 +312,16 @@ class Guest:
         """
         online = self._online_blocks(machine)
         fresh = [block for block in (*facts.op.blocks, *online) if block in online and block not in self._online]
+        one_by_one = facts.op.kind == "add" and driver_traits(usual_driver(machine.kernel.arch)).onlines
+        for block in machine.kernel.state.blocks.id.tolist():
+            self._made.setdefault(block, (facts.index, block if one_by_one else -1))
+        self._made = {block: self._made[block] for block in machine.kernel.state.blocks.id.tolist()}
+        self._came.update({block: (facts.index, block) for block in fresh})
         self._online = online
         self._unseen = {block for block in (*self._unseen, *fresh) if block in online}
         if read and facts.flags is not None:
             self._facts = facts
             self._unseen = set()
-
-
-def _runs(pages: ExtentSet) -> tuple[Array, Array]:
-    return pages.starts, pages.ends
 
 
 def _endangered(machine: Machine, op: RecordedOp) -> tuple[int, ...]:

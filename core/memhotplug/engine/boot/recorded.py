@@ -165,7 +165,9 @@ def _changed_parameters(kernel: Kernel, machine: RecordedMachine, cmdline: str) 
     recorded = set((machine.cmdline or "").split())
     asked = {word.partition("=")[0] for word in cmdline.split() if word not in recorded}
     now = kernel.profile.module_parameters(kernel)
-    words = {name: f"memory_hotplug.{name}" for name, value in machine.parameters.items() if name in now}
+    words = {
+        name: f"memory_hotplug.{name}" for name in machine.parameters if name in now and name in machine.parameters_now
+    }
     return " ".join(
         f"{word}={machine.parameters[name].strip()}"
         for name, word in words.items()

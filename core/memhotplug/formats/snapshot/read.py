@@ -32,7 +32,7 @@ from memhotplug.formats.snapshot.infer import (
     zone_extents,
 )
 from memhotplug.formats.snapshot.iomem import IomemEntry, is_hidden, parse_iomem
-from memhotplug.formats.snapshot.layout import MEMORY, NODE
+from memhotplug.formats.snapshot.layout import MEMORY, NODE, PARAMETERS
 from memhotplug.formats.snapshot.records import RecordedBlock, RecordedMachine, RecordedNode, RecordedZone, ram_pfns
 from memhotplug.formats.snapshot.source import Note, SnapshotFiles
 from memhotplug.formats.snapshot.zoneinfo import ZoneInfo, parse_zoneinfo
@@ -106,6 +106,9 @@ class _Reader:
             possible_nodes=self._ids("possible") or tuple(nodes),
             iomem=self._iomem,
             parameters=module_parameters(self.files),
+            parameters_now=frozenset(
+                path.rsplit("/", 1)[1] for path in self.files.files if path.startswith(f"{PARAMETERS}/")
+            ),
             auto_online_blocks=self._auto_online(),
             mem_total=meminfo.get("MemTotal"),
             mem_free=meminfo.get("MemFree"),

@@ -117,6 +117,7 @@ class RecordedMachine:
         possible_nodes: node ids that may come.
         iomem: empty when it was not recorded or its addresses were withheld.
         parameters: memory_hotplug module parameters as sysfs shows them.
+        parameters_now: names of those that the machine's own files show; a recording's heading tells of no one step.
         mem_total, mem_free: bytes, from meminfo.
         attributes: which files it shows below /sys/devices/system, those of single blocks and nodes apart.
         notes: what was inferred and what disagrees.
@@ -143,6 +144,7 @@ class RecordedMachine:
     mem_total: int | None
     mem_free: int | None
     notes: tuple[Note, ...]
+    parameters_now: frozenset[str] = frozenset()
     attributes: frozenset[str] = frozenset()
 
     def zone(self, node: int, name: str) -> RecordedZone | None:

@@ -1,0 +1,128 @@
+"""Where nobody can know how an operation ends, each end is a world of its own, and no outcome is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memhotplug.commands.conform.observation import Observation, Reason
+from memhotplug.commands.conform.replay import FileResult, Worlds, _ends, _together, replay_file
+from memhotplug.formats.snapshot import read_recording
+
+Load = Callable[[str], dict[str, Any]]
+Save = Callable[[dict[str, Any]], Path]
+
+RECORDINGS = Path(__file__).parents[3] / "data" / "recordings"
+NAME = "ppc64el-6.12-64k-random-7"
+
+
+def seen(what: str, expected: object, got: object) -> Observation:
+    """Return an observation of a zone."""
+    return Observation.equal(3, Reason.ZONE, what, expected, got)
+
+
+def claims(result: FileResult) -> set[tuple[int, str, str]]:
+    """Return what the model claims of each step's results."""
+    return {(one.step, one.what, str(one.got)) for one in result.observations if one.reason is Reason.RESULT}
+
+
+@pytest.mark.parametrize("name", [NAME, "x86_64-6.12-hog-step"])
+def test_predictions_hold_whatever_happened_where_nobody_can_know(name: str) -> None:
+    """Some world fits each observation, and results that differ between worlds are said to be undetermined."""
+    result = replay_file(RECORDINGS / f"{name}.json.xz", predict=1)
+
+    assert result.mismatches == []
+    assert 0 < result.undetermined < len(result.observations) // 4
+    assert any(one.undetermined and one.reason is Reason.RESULT for one in result.observations)
+
+
+def test_no_outcome_is_read_after_an_undetermined_step(load: Load, save: Save) -> None:
+    """The recording says the contrary of what happened in step 3: nothing is claimed otherwise."""
+    honest, lying = load(NAME), load(NAME)
+    for step in lying["steps"][3:]:
+        step["files"] = lying["steps"][2]["files"]
+        step.pop("kpageflags", None)
+        step["result"] = "ok" if step["result"].startswith("E") else step["result"]
+        step["results"] = dict.fromkeys(step.get("results") or {}, "ok")
+    told = [Worlds(read_recording(save(document)), predict=1) for document in (honest, lying)]
+    firsts = [worlds.explore() for worlds in told]
+
+    assert len(told[0]._worlds) == len(told[1]._worlds) > 2
+    for mine, other in zip(told[0]._worlds, told[1]._worlds, strict=True):
+        for here, there in zip(mine, other, strict=True):
+            results = [[one.got["results"] for one in step if isinstance(one.got, dict) and "results" in one.got]
+                       for step in (here, there)]  # fmt: skip
+            assert results[0] == results[1]
+    states = [replay.machine.kernel.state.blocks for replay in firsts]
+    assert states[0].id.tolist() == states[1].id.tolist()
+    assert states[0].state.tolist() == states[1].state.tolist()
+
+
+def test_an_outcome_that_fits_no_world_is_a_mismatch(load: Load, save: Save) -> None:
+    """EBUSY or ok, nobody can know; EPERM it cannot be."""
+    document = load(NAME)
+    step = document["steps"][3]
+    step["result"], step["results"] = "EPERM: Operation not permitted", {"15": "EPERM: Operation not permitted"}
+
+    result = replay_file(save(document), predict=1)
+
+    assert [(one.step, one.what) for one in result.mismatches] == [(3, "result")]
+
+
+def test_a_replay_drops_worlds_that_the_next_steps_contradict() -> None:
+    """State may be read before the step that it influences: worlds end where it says otherwise."""
+    replayed = replay_file(RECORDINGS / f"{NAME}.json.xz")
+    predicted = replay_file(RECORDINGS / f"{NAME}.json.xz", predict=1)
+
+    assert replayed.mismatches == predicted.mismatches == []
+    assert replayed.undetermined < predicted.undetermined
+
+
+def test_worlds_that_agree_make_one_claim() -> None:
+    """Only what differs between worlds is undetermined."""
+    same, one, other = seen("present", 5, 5), seen("managed", 7, 7), seen("managed", 7, 8)
+
+    assert list(_together([[same, one], [same, other]])) == [same, one._replace(undetermined=True)]
+    assert list(_together([[same, other], [same, one]])) == [same, one._replace(undetermined=True)]
+    assert list(_together([[other], [other]])) == [other]
+
+
+def test_what_only_some_worlds_have_and_nobody_recorded_is_no_observation() -> None:
+    """A block that is there in one world only; in all of them it is a mismatch."""
+    assert list(_together([[seen("block", None, "online")], []])) == []
+    assert [one.matches for one in _together([[seen("block", None, "online")]] * 2)] == [False]
+
+
+def test_lists_are_those_of_the_world_that_fits_best() -> None:
+    """Two lines were recorded; one world lacks the second and has another instead."""
+    first = Observation(3, Reason.IOMEM, "iomem", "one", "one", True)
+    second = Observation(3, Reason.IOMEM, "iomem", "two", "two", True)
+    lacks = Observation(3, Reason.IOMEM, "iomem", "two", None, False)
+    instead = Observation(3, Reason.IOMEM, "iomem", None, "three", False)
+
+    assert list(_together([[first, lacks, instead], [first, second]])) == [first, second._replace(undetermined=True)]
+    assert [one.matches for one in _together([[first, lacks], [first, lacks, instead]])] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "ends"),
+    [
+        ((4,), [set(), {4}]),
+        ((4, 5), [set(), {4}, {5}, {4, 5}]),
+        ((4, 5, 6), [set(), {4}, {5}, {6}, {4, 5, 6}]),
+    ],
+)
+def test_ends_of_an_operation(blocks: tuple[int, ...], ends: list[set[int]]) -> None:
+    """Every set of two blocks; of more, none, a single one or all stay online."""
+    assert [set(stay) for stay in _ends(blocks)] == ends
+
+
+def test_the_number_of_worlds_is_bounded() -> None:
+    """Each undetermined step splits every world."""
+    worlds = Worlds(read_recording(RECORDINGS / f"{NAME}.json.xz"), predict=1)
+    worlds.explore()
+
+    assert 2 < len(worlds._worlds) <= 64
