@@ -197,13 +197,15 @@ def _runs(machine: Machine, limit: int) -> Iterable[MapRun]:
     kinds[blocks.zone == NO_ZONE] = 3
     kinds[blocks.state != BlockState.ONLINE] = 2
     memmap = state.vmemmap_pages_by_block()
-    apart = (np.diff(blocks.id) != 1) | (np.diff(blocks.nid) != 0) | (np.diff(blocks.device) != 0)
+    nodes = np.diff(blocks.nid) != 0
+    apart = (np.diff(blocks.id) != 1) | nodes | (np.diff(blocks.device) != 0)
     finer = apart | (np.diff(kinds) != 0) | (np.diff(memmap) != 0)
-    bounds = _bounds(apart, finer, len(blocks), limit)
+    bounds = _bounds(nodes, apart, finer, len(blocks), limit)
     names = [device.name for device in state.devices]
     starts, ends = bounds[:-1], bounds[1:]
     held = np.add.reduceat(memmap, starts) * geometry.page_size
-    mixed = np.maximum.reduceat(kinds, starts) != np.minimum.reduceat(kinds, starts)
+    several = np.maximum.reduceat(blocks.device, starts) != np.minimum.reduceat(blocks.device, starts)
+    mixed = several | (np.maximum.reduceat(kinds, starts) != np.minimum.reduceat(kinds, starts))
     found = []
     for first, end, some, unlike in zip(starts.tolist(), ends.tolist(), held.tolist(), mixed.tolist(), strict=True):
         ids = int(blocks.id[first]), int(blocks.id[end - 1])
@@ -214,7 +216,7 @@ def _runs(machine: Machine, limit: int) -> Iterable[MapRun]:
                 start=ids[0] * geometry.memory_block_size,
                 end=(ids[1] + 1) * geometry.memory_block_size,
                 kind="unlike" if unlike else _KINDS[int(kinds[first])],
-                device=None if device < 0 else names[device],
+                device=_name_of(device, first, end, blocks.device, names),
                 memmap=some,
                 blocks=ids,
             )
@@ -222,13 +224,20 @@ def _runs(machine: Machine, limit: int) -> Iterable[MapRun]:
     return found
 
 
+def _name_of(device: int, first: int, end: int, devices: npt.NDArray[np.int32], names: list[str]) -> str | None:
+    if (devices[first:end] != device).any():
+        return "several devices"
+    return None if device < 0 else names[device]
+
+
 def _bounds(
-    apart: npt.NDArray[np.bool_], finer: npt.NDArray[np.bool_], count: int, limit: int
+    nodes: npt.NDArray[np.bool_], apart: npt.NDArray[np.bool_], finer: npt.NDArray[np.bool_], count: int, limit: int
 ) -> npt.NDArray[np.int64]:
     """Return the rows where runs begin, and the end; too many unlike neighbours are folded by their number."""
     cuts = np.flatnonzero(finer) + 1
     if len(cuts) > limit:
         stride = -(-count // limit)
-        coarse = (np.arange(1, count) % stride == 0) | apart
-        cuts = np.intersect1d(np.flatnonzero(coarse) + 1, np.arange(1, count))
+        # Where even the pieces are too many, only nodes are kept apart.
+        kept = apart if np.count_nonzero(apart) <= limit else nodes
+        cuts = np.flatnonzero((np.arange(1, count) % stride == 0) | kept) + 1
     return np.concatenate([np.zeros(1, dtype=np.int64), cuts, np.full(1, count, dtype=np.int64)])

@@ -11,7 +11,7 @@ from typing import Final
 
 from memhotplug.commands.report.data import Film, Frame
 from memhotplug.commands.report.grid import Cell, Grid
-from memhotplug.commands.report.svg import Scale, bars_of, bars_svg, label, lines_svg, scales
+from memhotplug.commands.report.svg import Bar, Scale, bars_of, bars_svg, label, lines_svg, scales
 from memhotplug.formats.scenario.refusal import cut
 from memhotplug.units import format_size
 
@@ -89,18 +89,18 @@ def _node(frame: Frame, node: int, scale: Scale) -> str:
 
 
 def _data(film: Film, found: dict[int, Scale]) -> str:
+    """Return what the script reads; bars that stay as they are from moment to moment are there once."""
     frames = []
+    known: dict[Bar, int] = {}
     for frame in film.frames:
         bars = {
-            str(node): [
-                [_KINDS.index(bar.run.kind), bar.x, bar.width, bar.share, label(bar.run)]
-                for bar in bars_of(frame, scale, node)
-            ]
+            str(node): [known.setdefault(bar, len(known)) for bar in bars_of(frame, scale, node)]
             for node, scale in found.items()
         }
         refused = None if frame.refused is None else cut(frame.refused, _LONGEST)
         frames.append({"title": cut(frame.title, _LONGEST), "refused": refused, "bars": bars})
-    text = json.dumps({"kinds": _KINDS, "frames": frames}, separators=(",", ":"))
+    drawn = [[_KINDS.index(bar.run.kind), bar.x, bar.width, bar.share, label(bar.run)] for bar in known]
+    text = json.dumps({"kinds": _KINDS, "drawn": drawn, "frames": frames}, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("&", "\\u0026")
 
 

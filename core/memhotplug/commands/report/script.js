@@ -18,7 +18,8 @@
 
   const draw = (svg, bars) => {
     const shapes = [];
-    bars.forEach(([kind, x, width, share, text], index) => {
+    bars.forEach((number, index) => {
+      const [kind, x, width, share, text] = film.drawn[number];
       shapes.push(rect({ class: film.kinds[kind], x, y: 0, width, height: 40, role: "img",
         tabindex: index ? -1 : 0, "aria-label": text }));
       if (share) {

@@ -88,3 +88,14 @@ def test_64_tib_are_a_handful_of_runs(load: Load) -> None:
     """32768 blocks, each hosting its memmap."""
     film = film_of(load("add: {driver: acpi, name: d, size: 64T}", "online: {range: d}", head=HOSTING))
     assert max(len(frame.runs) for frame in film.frames) < 20
+
+
+def test_very_many_devices_are_folded_too() -> None:
+    """100 of one block each, in as many holes: at most 40 runs, each of which says that it is not one thing."""
+    machine = Machine.boot(arch="x86_64", kernel="linux-6.12", memory="4G")
+    for number in range(100):
+        machine.add_memory(driver="acpi", size="128M", address=(4 << 30) + (number << 28))
+    runs = look(machine, None, None, 40).runs
+    assert len(runs) <= 41
+    assert (runs[-1].kind, runs[-1].device) == ("unlike", "several devices")
+    assert runs[-1].end == (4 << 30) + (99 << 28) + (128 << 20)

@@ -112,6 +112,14 @@ def test_64_tib_in_200_steps_are_less_than_3_mb(load: Load) -> None:
     assert 20_000 < len(text.encode()) < 3_000_000
 
 
+def test_400_devices_one_after_another_are_less_than_3_mb(load: Load) -> None:
+    """A bar that stays as it is from moment to moment is there once; too many pieces are folded."""
+    steps = [f"add: {{driver: acpi, size: 128M, address: {(4 << 30) + (number << 28):#x}}}" for number in range(400)]
+    film = film_of(load(*steps, head=LARGE.replace("memory_block_size: 2G, ", "")))
+    assert len(film.frames) == 401
+    assert len(page("t", film).encode()) < 3_000_000
+
+
 def test_there_is_a_table_for_every_drawing(load: Load) -> None:
     """With headings for rows and columns."""
     text = page("t", film_of(load(ADD)))
