@@ -22,6 +22,10 @@ from memhotplug.contracts import (
     ZoneLimit,
 )
 from memhotplug.engine.kernel import Kernel
+from memhotplug.engine.memory_hotplug.block_devices import (
+    create_memory_block_devices,
+    remove_memory_block_devices,
+)
 from memhotplug.engine.memory_hotplug.online import offline_blocks, online_blocks, zone_of_rows
 from memhotplug.engine.memory_hotplug.remove import remove_memory, try_offline_node
 from memhotplug.engine.memory_hotplug.sections import (
@@ -103,6 +107,7 @@ __all__ = [
     "arch_add_memory",
     "auto_online",
     "check_hotplug_memory_range",
+    "create_memory_block_devices",
     "format_blocks",
     "format_range",
     "format_size",
@@ -121,6 +126,7 @@ __all__ = [
     "parse_size",
     "profile_of",
     "remove_memory",
+    "remove_memory_block_devices",
     "round_down",
     "round_up",
     "setup_watermarks",

@@ -51,7 +51,7 @@ class PageTables:
             if int((high - low).sum()) < count << order:
                 free_pages(self.state, low, high)
                 raise MemoryHotplugError(errno.ENOMEM, f"no page for a page table ({kind}, order {order})")
-            self._own(_owner(kind), low, high, order)
+            self.own(_owner(kind), low, high, order)
         else:
             self.state.boot_tables.setdefault(kind, ExtentSet()).add_many(starts, ends)
         have.add_many(starts, ends)
@@ -82,7 +82,7 @@ class PageTables:
             boot.remove(first, end)
         count = gone.total << order
         if count:
-            self._disown(_owner(kind), count)
+            self.disown(_owner(kind), count)
 
     def drop_unused_tables(
         self, kind: str, window: int, start_pfn: int, end_pfn: int, used: ExtentSet, *, order: int = 0
@@ -100,13 +100,14 @@ class PageTables:
         high -= high > low and used.intersects((high - 1) * window, high * window)
         self.drop_tables(kind, low, high, order=order)
 
-    def _own(self, owner: Owner, starts: Array, ends: Array, order: int) -> None:
+    def own(self, owner: Owner, starts: Array, ends: Array, order: int = 0) -> None:
+        """Note that a part of the kernel has pages of one more allocation."""
         old = self.state.allocations.get(owner)
         pages = old.pages.copy() if old else ExtentSet()
         pages.add_many(starts, ends)
         self.state.allocations[owner] = Allocation(owner=owner, order=order, pages=pages)
 
-    def _disown(self, owner: Owner, count: int) -> None:
+    def disown(self, owner: Owner, count: int) -> None:
         """Free the ``count`` youngest (highest) pages that an owner has; boot's own tables are not tracked."""
         old = self.state.allocations.get(owner)
         if old is None:

@@ -120,7 +120,7 @@ class SparseVmemmap(PageTables):
         made = tables[lacking][: int(np.searchsorted(places, len(pages)))]
         if len(made):
             own = pages[is_table[: len(pages)]]
-            self._own(Owner(Use.PAGE_TABLES, _PTE), own, own + 1, 0)
+            self.own(Owner(Use.PAGE_TABLES, _PTE), own, own + 1, 0)
             have.add_many(made, made + 1)
         leaves = _runs_of(pages[~is_table[: len(pages)]])
         runs = pair_runs(gaps.starts, gaps.ends, *leaves, per_page)

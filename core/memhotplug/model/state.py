@@ -189,6 +189,7 @@ class MachineState:
         withheld: present pfns that a driver keeps from the page allocator (PG_offline).
         poisoned: pfns of pages that were given up as broken.
         unbacked: pfns of hot-added ranges behind which the hypervisor has put no memory.
+        block_objects: hot-added memory blocks whose kernel objects are charged to this machine.
         boot_pages: pages that the page allocator managed when boot had finished.
         fail_allocation: fault injection: the number of allocations that still succeed, None for all.
         failed_devices_stay: whether a device whose add failed stays plugged in, as in a recorded machine;
@@ -199,8 +200,8 @@ class MachineState:
     """
 
     __slots__ = (
-        "allocations", "auto_online", "blocks", "boot_pages", "boot_tables", "devices", "driver_state", "early",
-        "fail_allocation", "failed_devices_stay", "geometry", "holes", "huge_pages",
+        "allocations", "auto_online", "block_objects", "blocks", "boot_pages", "boot_tables", "devices", "driver_state",
+        "early", "fail_allocation", "failed_devices_stay", "geometry", "holes", "huge_pages",
         "movable_shares_marks", "nodes", "page_tables", "poisoned", "profile", "reserved",
         "resources", "sections", "unbacked", "vmemmap", "withheld",
     )  # fmt: skip
@@ -224,6 +225,7 @@ class MachineState:
         self.withheld = ExtentSet()
         self.unbacked = ExtentSet()
         self.poisoned = ExtentSet()
+        self.block_objects = 0
         self.boot_pages = 0
         self.fail_allocation: int | None = None
         self.failed_devices_stay = False

@@ -7,8 +7,9 @@ from typing import Final
 import numpy as np
 
 from memhotplug.commands.plan.question import Question
-from memhotplug.commands.plan.trial import BLOCK_DEVICES, Trial
+from memhotplug.commands.plan.trial import Trial
 from memhotplug.engine.boot.parameters import MEMMAP_ON_MEMORY
+from memhotplug.engine.memory_hotplug.block_devices import BLOCK_DEVICES
 from memhotplug.engine.views.document import memmap_totals
 from memhotplug.machine import Machine
 from memhotplug.model.blocks import BlockState

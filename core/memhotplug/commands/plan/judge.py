@@ -11,14 +11,16 @@ import numpy as np
 from memhotplug.commands.plan.question import Question
 from memhotplug.commands.plan.search import Largest, usable_pages
 from memhotplug.commands.plan.sizes import exact_size, typed_size
-from memhotplug.commands.plan.trial import NoPageLeftError, Trial, attempt, high_marks, largest_leaf, movable_ratio
+from memhotplug.commands.plan.trial import Trial, attempt, high_marks, largest_leaf, movable_ratio
+from memhotplug.engine.memory_hotplug.block_devices import NoPageLeftError
 from memhotplug.machine import Machine
 from memhotplug.model.allocator import allocatable_chunks
 from memhotplug.model.blocks import BlockState
+from memhotplug.model.extents import Array
 from memhotplug.model.zones import ZoneKind
 from memhotplug.units import format_size, round_up
 
-__all__ = ["RATIO", "Reason", "judge", "limit_of", "verdict_of"]
+__all__ = ["RATIO", "Reason", "judge", "limit_of", "misplaced_blocks", "verdict_of"]
 
 RATIO: Final = 301  # percent of Movable to kernel memory that Linux keeps under auto-movable
 
@@ -89,20 +91,26 @@ def _risks(trial: Trial) -> tuple[Reason, ...]:
     return tuple(risk for risk in found if risk is not None)
 
 
-def _misplaced(question: Question, trial: Trial) -> Reason | None:
-    """Return what is wrong with where the new blocks went, None if they went where they were asked to go."""
+def misplaced_blocks(question: Question, trial: Trial) -> Array:
+    """Return the ids of the new blocks that did not go where they were asked to go; int64, ascending."""
     blocks = trial.machine.kernel.state.blocks
     new = np.isin(blocks.id, trial.blocks)
-    online, movable = blocks.state[new] == BlockState.ONLINE, blocks.zone[new] == ZoneKind.MOVABLE
+    online, movable = blocks.state == BlockState.ONLINE, blocks.zone == ZoneKind.MOVABLE
     as_asked = {"movable": online & movable, "kernel": online & ~movable, "none": ~online}.get(question.online)
-    if as_asked is None or as_asked.all():
+    return blocks.id[:0] if as_asked is None else blocks.id[new & ~as_asked]
+
+
+def _misplaced(question: Question, trial: Trial) -> Reason | None:
+    """Return what is wrong with where the new blocks went, None if they went where they were asked to go."""
+    wrong = misplaced_blocks(question, trial)
+    if not len(wrong):
         return None
     label = trial.before.kernel.state.auto_online.label
     who = (
         f"{question.driver} onlines them itself" if question.traits.onlines else f"the kernel does so itself ({label})"
     )
     was = "are online" if question.online == "none" else f"are not online as {question.online} memory"
-    text = f"{int((~as_asked).sum())} of {len(as_asked)} new blocks {was}: {who}, before anybody else can"
+    text = f"{len(wrong)} of {len(trial.blocks)} new blocks {was}: {who}, before anybody else can"
     return Reason(rule="onlining", text=text)
 
 

@@ -8,7 +8,8 @@ from typing import Final
 
 from memhotplug.commands.plan.question import Question
 from memhotplug.commands.plan.sizes import MOST_STEPS
-from memhotplug.commands.plan.trial import BLOCK_OBJECTS, Trial, attempt
+from memhotplug.commands.plan.trial import Trial, attempt
+from memhotplug.engine.memory_hotplug.block_devices import BLOCK_OBJECTS
 from memhotplug.machine import Machine
 from memhotplug.model.allocator import allocatable_chunks
 from memhotplug.model.zones import ZoneKind

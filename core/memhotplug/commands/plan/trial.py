@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -21,36 +20,42 @@ from memhotplug.errors import MemoryHotplugError
 from memhotplug.machine import Machine
 from memhotplug.model.blocks import BlockState, OnlineType
 from memhotplug.model.extents import Array, ExtentSet, merge
-from memhotplug.model.state import Allocation, Owner, Use
 from memhotplug.model.vmemmap import Source
 from memhotplug.model.zones import Zone, ZoneKind
 
 __all__ = [
-    "BLOCK_DEVICES",
-    "BLOCK_OBJECTS",
-    "NoPageLeftError",
+    "ONLINE_TYPES",
+    "Played",
     "Trial",
     "attempt",
     "free_pages",
     "high_marks",
     "largest_leaf",
     "movable_ratio",
+    "onlined_along",
 ]
 
-BLOCK_OBJECTS: Final = 6 << 10
-"""Bytes that the device, the sysfs attributes and the section usage of one new memory block take: 5.6 to 6.2 KiB
-by the recordings of Linux 6.12 (137 pages for 96 blocks, 11524 kB for 2048)."""
-
-BLOCK_DEVICES: Final = Owner(Use.BLOCK_DEVICES)
-_ONLINE_TYPES: Final = {
+ONLINE_TYPES: Final[Mapping[str, OnlineType]] = {
     "auto": OnlineType.ONLINE,
     "kernel": OnlineType.ONLINE_KERNEL,
     "movable": OnlineType.ONLINE_MOVABLE,
 }
 
 
-class NoPageLeftError(MemoryHotplugError):
-    """An allocation that is too small to fail found nothing: the OOM killer runs instead."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Played:
+    """One add of an attempt, as a scenario would tell it.
+
+    Attributes:
+        name: the device's name. size: bytes.
+        refused: whether the add itself was refused.
+        offline: ids of its blocks that were still offline and were then asked to go online; int64.
+    """
+
+    name: str
+    size: int
+    refused: bool
+    offline: Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +67,7 @@ class Trial:
         problem: the first error that add_memory() or onlining returned, None if all went well.
         driver_result: what the driver made of it.
         fell_back: whether some memmap was mapped page by page because no larger chunk was free.
+        played: the adds, in order, up to the one that failed.
         lowest: free pages at the lowest point; kernel_lowest: those of them that are in kernel zones.
     """
 
@@ -70,6 +76,7 @@ class Trial:
     problem: MemoryHotplugError | None
     driver_result: str | None
     fell_back: bool
+    played: tuple[Played, ...]
     lowest: int
     kernel_lowest: int
 
@@ -176,6 +183,7 @@ def attempt(machine: Machine, question: Question, sizes: Sequence[int] | None = 
     _online_along(trial.kernel, question)
     problem: MemoryHotplugError | None = None
     verdict: str | None = None
+    played: list[Played] = []
     for number, size in enumerate(question.sizes if sizes is None else sizes):
         books = [_Books.of(trial, movable=movable) for movable in (True, False)]
         try:
@@ -185,12 +193,15 @@ def attempt(machine: Machine, question: Question, sizes: Sequence[int] | None = 
         steps = len(_ids_of(trial.kernel, f"plan{number}")) if question.traits.block_by_block else 1
         for found, old in zip((lowest, kernel_lowest), books, strict=True):
             found.append(old.lowest(trial, steps))
-        problem = problem or _online(trial.kernel, f"plan{number}", question.online)
+        offline = _offline_of(trial.kernel, f"plan{number}", question.online)
+        played.append(Played(name=f"plan{number}", size=size, refused=problem is not None, offline=offline))
+        problem = problem or _online(trial.kernel, offline, question.online)
         if problem is not None:
             break
     return Trial(
         before=machine, machine=trial, problem=problem, driver_result=verdict,
-        fell_back=_fell_back(machine.kernel, trial.kernel), lowest=min(lowest), kernel_lowest=min(kernel_lowest),
+        fell_back=_fell_back(machine.kernel, trial.kernel), played=tuple(played),
+        lowest=min(lowest), kernel_lowest=min(kernel_lowest),
     )  # fmt: skip
 
 
@@ -220,13 +231,22 @@ def _fell_back(before: Kernel, after: Kernel) -> bool:
 
 def _online_along(kernel: Kernel, question: Question) -> None:
     """Have chunks onlined as they appear where the driver waits for that, and nobody does it already."""
+    along = onlined_along(kernel, question)
+    if along is not None:
+        kernel.state.auto_online = along
+
+
+def onlined_along(kernel: Kernel, question: Question) -> OnlineType | None:
+    """Return how chunks are onlined as they appear, None where nobody has to see to it or this kernel knows no way."""
     waits = question.traits.waits and question.online != "none"
-    if waits and kernel.state.auto_online is OnlineType.OFFLINE:
-        kernel.state.auto_online = _ONLINE_TYPES[question.online]
+    if not waits or kernel.state.auto_online is not OnlineType.OFFLINE:
+        return None
+    asked = ONLINE_TYPES[question.online]
+    return asked if asked in kernel.profile.auto_online_types else None
 
 
 def _add(kernel: Kernel, question: Question, number: int, size: int) -> str | None:
-    """Add one device, and the kernel's own objects for its blocks."""
+    """Add one device."""
     request = AddRequest(
         driver=question.driver,
         name=f"plan{number}",
@@ -234,29 +254,7 @@ def _add(kernel: Kernel, question: Question, number: int, size: int) -> str | No
         address=question.address if number == 0 else None,
         nid=question.node,
     )
-    automatic = kernel.state.auto_online
-    if not question.traits.block_by_block:
-        kernel.state.auto_online = OnlineType.OFFLINE  # the kernel makes the objects first, then brings blocks online
-    try:
-        verdict = add_device(kernel, request)
-    finally:
-        kernel.state.auto_online = automatic
-    ids = _ids_of(kernel, request.name)
-    _block_devices(kernel, len(ids))
-    if not question.traits.block_by_block and automatic is not OnlineType.OFFLINE:
-        _online_by_itself(kernel, ids, automatic)
-    return verdict
-
-
-def _online_by_itself(kernel: Kernel, ids: Array, online_type: OnlineType) -> None:
-    """Bring new blocks online as the kernel does at the end of an add: the first that fails ends it, without an error.
-
-    Models: mm/memory_hotplug.c:add_memory_resource() (v5.2 to v6.12).
-    """
-    try:
-        online_runs(kernel, ids, online_type)
-    except MemoryHotplugError as problem:
-        kernel.warn(f"auto-onlining stopped: {problem}")
+    return add_device(kernel, request)
 
 
 def _ids_of(kernel: Kernel, name: str) -> Array:
@@ -265,36 +263,22 @@ def _ids_of(kernel: Kernel, name: str) -> Array:
     return blocks.id[:0] if index is None else blocks.id[blocks.device == index]
 
 
-def _block_devices(kernel: Kernel, count: int) -> None:
-    """Take the pages that the objects of ``count`` new memory blocks take.
-
-    Raises:
-        NoPageLeftError: ENOMEM.
-    """
-    pages = -(-count * BLOCK_OBJECTS // kernel.geometry.page_size)
-    runs = kernel.alloc(0, pages, min(kernel.state.nodes))
-    taken = ExtentSet(*merge(*runs))
-    missing = pages - taken.total
-    old = kernel.state.allocations.get(BLOCK_DEVICES)
-    if old is not None:
-        taken.add_many(old.pages.starts, old.pages.ends)
-    kernel.state.allocations[BLOCK_DEVICES] = Allocation(owner=BLOCK_DEVICES, pages=taken)
-    if missing:
-        raise NoPageLeftError(
-            errno.ENOMEM, f"{missing} of the {pages} pages for the sysfs objects of {count} memory blocks are missing"
-        )
-
-
-def _online(kernel: Kernel, name: str, way: OnlineWay) -> MemoryHotplugError | None:
-    """Online what is still offline of a device, or leave it to the kernel's own policy; return what refused."""
+def _offline_of(kernel: Kernel, name: str, way: OnlineWay) -> Array:
+    """Return the ids of a device's blocks that are still offline and are not to stay so."""
+    ids = _ids_of(kernel, name)
     if way == "none":
+        return ids[:0]
+    blocks = kernel.state.blocks
+    offline: Array = ids[blocks.state[np.isin(blocks.id, ids)] == BlockState.OFFLINE]
+    return offline
+
+
+def _online(kernel: Kernel, offline: Array, way: OnlineWay) -> MemoryHotplugError | None:
+    """Online blocks as asked; return what refused."""
+    if not len(offline):
         return None
-    blocks, index = kernel.state.blocks, kernel.state.device_index(name)
-    if index is None:
-        return None
-    offline = blocks.id[(blocks.device == index) & (blocks.state == BlockState.OFFLINE)]
     try:
-        online_runs(kernel, offline, _ONLINE_TYPES[way])
+        online_runs(kernel, offline, ONLINE_TYPES[way])
     except MemoryHotplugError as refused:
         return refused
     return None

@@ -16,6 +16,7 @@ from memhotplug.plugin import (
     arch_add_memory,
     auto_online,
     check_hotplug_memory_range,
+    create_memory_block_devices,
     try_online_node,
 )
 from memhotplug_profiles.mainline.flags import MEMMAP_ON_MEMORY, MERGE_RESOURCE, NID_IS_MGID
@@ -46,7 +47,13 @@ def add_memory_resource(kernel: Kernel, rules: Rules, device: int, start: int, s
         raise
     first, count = start // kernel.geometry.memory_block_size, size // kernel.geometry.memory_block_size
     reserved = altmap.free if altmap is not None else 0
-    kernel.state.blocks.insert(first, count, nid=nid, device=device, group=group, altmap_pages=reserved)
+    try:
+        create_memory_block_devices(kernel, first, count, nid=nid, device=device, group=group, altmap_pages=reserved)
+    except MemoryHotplugError:
+        kernel.arch_remove_memory(kernel.geometry.pfn(start), kernel.geometry.pfn(size))
+        if new_node:
+            del kernel.state.nodes[nid]
+        raise
     if flags & MERGE_RESOURCE:
         kernel.state.resources.merge(start)
     kernel.log("added", start=start, size=size, node=nid, flags=kernel.profile.describe_flags(flags))

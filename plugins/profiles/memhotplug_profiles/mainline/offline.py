@@ -20,6 +20,7 @@ from memhotplug.plugin import (
     Zone,
     isolate,
     migrate,
+    remove_memory_block_devices,
     setup_watermarks,
     try_offline_node,
     unisolate,
@@ -100,7 +101,7 @@ def remove(kernel: Kernel, rules: Rules, start: int, size: int) -> None:
     if hosting not in (0, size // block_size):
         raise MemoryHotplugError(errno.EINVAL, "some blocks of the range host their memmap and some do not")
     nid = int(kernel.state.blocks.nid[rows.stop - 1])
-    kernel.state.blocks.delete(rows)
+    remove_memory_block_devices(kernel, rows)
     kernel.arch_remove_memory(kernel.geometry.pfn(start), kernel.geometry.pfn(size))
     kernel.state.resources.release(start, size)
     try_offline_node(kernel, nid)

@@ -19,6 +19,7 @@ from memhotplug.plugin import (
     arch_add_memory,
     auto_online,
     check_hotplug_memory_range,
+    create_memory_block_devices,
     try_online_node,
 )
 from memhotplug_profiles.v2_2019.marks import DEVICE, MEMBLOCK, VMEMMAP_FLAGS, mark_vmemmap_pages, state_of
@@ -59,7 +60,13 @@ def add_memory_resource(kernel: Kernel, device: int, start: int, size: int, nid:
             del kernel.state.nodes[nid]
         raise
     first, count = kernel.state.block_of(start_pfn), nr_pages // kernel.geometry.pages_per_block
-    kernel.state.blocks.insert(first, count, nid=nid, device=device)
+    try:
+        create_memory_block_devices(kernel, first, count, nid=nid, device=device)
+    except MemoryHotplugError:
+        kernel.arch_remove_memory(start_pfn, nr_pages)
+        if new_node:
+            del kernel.state.nodes[nid]
+        raise
     heads = state_of(kernel).heads
     heads.device = np.where((heads.start >= start_pfn) & (heads.start < start_pfn + nr_pages), device, heads.device)
     kernel.log("added", start=start, size=size, node=nid, flags=kernel.profile.describe_flags(flags))

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from memhotplug.plugin import Array, ExtentSet, Kernel, MapRuns, shrink_zone_span, try_offline_node
+from memhotplug.plugin import (
+    Array,
+    ExtentSet,
+    Kernel,
+    MapRuns,
+    remove_memory_block_devices,
+    shrink_zone_span,
+    try_offline_node,
+)
 from memhotplug_profiles.v2_2019.marks import state_of
 
 __all__ = ["release_vmemmap", "remove", "remove_pages"]
@@ -19,7 +27,7 @@ def remove(kernel: Kernel, start: int, size: int) -> None:
     block_size = kernel.geometry.memory_block_size
     rows = kernel.state.blocks.rows(start // block_size, (start + size) // block_size - 1)
     nid = int(kernel.state.blocks.nid[rows.stop - 1])
-    kernel.state.blocks.delete(rows)
+    remove_memory_block_devices(kernel, rows)
     kernel.arch_remove_memory(kernel.geometry.pfn(start), kernel.geometry.pfn(size))
     kernel.state.resources.release(start, size)
     try_offline_node(kernel, nid)

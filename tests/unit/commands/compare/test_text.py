@@ -30,7 +30,7 @@ def test_the_table_has_one_column_a_variation(compared: Compare) -> None:
         "usable, node 0 DMA                 15M             15M             15M",
         "usable, node 0 DMA32             3936M           3968M           3968M",
         "usable, node 0 Movable              2G           2016M           2016M",
-        "largest free run                 3904M           3936M           3936M",
+        "largest free run               3903.9M         3935.9M         3935.9M",
         "1G pages formable                    4               3               2",
         "dimm0 removable by        block (128M)     device (2G)    block (128M)",
         "broken invariants                    0               0               0",

@@ -114,7 +114,7 @@ def test_a_run_that_fails_ends_at_the_very_chunk(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(MemoryHotplugError) as caught:
         chunks.add_device(runs.kernel, request)
 
-    assert caught.value.driver_result == "99 of 160 chunks added, then ENOMEM"
+    assert caught.value.driver_result == "98 of 160 chunks added, then ENOMEM"
     assert state(runs)["blocks"] == state(single)["blocks"]
 
 
