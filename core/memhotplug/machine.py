@@ -19,6 +19,7 @@ from memhotplug.catalog import Installed
 from memhotplug.contracts import AddRequest, MemoryEvent, PageFlag
 from memhotplug.engine import workload
 from memhotplug.engine.base_memory import read_attribute, write_attribute
+from memhotplug.engine.boot.guest import boot_guest
 from memhotplug.engine.boot.sizes import BootConfig, boot_kernel
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.add import device_blocks, eject, hot_add, resize
@@ -32,6 +33,7 @@ from memhotplug.keyspec import OWN_POLICY
 from memhotplug.model.blocks import BlockState, OnlineType
 from memhotplug.model.zones import ZoneKind
 from memhotplug.ranges import block_ids, byte_ranges, check_name, device_of
+from memhotplug.reserves import LEAN, Reserve
 from memhotplug.units import format_blocks, format_range, format_size
 
 if TYPE_CHECKING:
@@ -45,6 +47,14 @@ _ONLINE_TYPES = {
     "movable": OnlineType.ONLINE_MOVABLE,
 }
 _T = TypeVar("_T")
+
+
+def _reserve(spec: MachineSpec) -> Reserve:
+    """Return what a scenario's boot profile says that the kernel takes."""
+    own = spec.boot_profile
+    if own is None:
+        return LEAN
+    return Reserve(name=own.name, image=own.image, early=own.early, early_share=own.early_share)
 
 
 def _parsed(op: str, keywords: dict[str, object]) -> Any:
@@ -127,9 +137,12 @@ class Machine:
         if spec.snapshot is not None:
             from memhotplug.engine.boot.recorded import kernel_from_snapshot
 
-            return cls(kernel_from_snapshot(spec, base))
-        return cls(
-            boot_kernel(
+            recorded = cls(kernel_from_snapshot(spec, base))
+            recorded.kernel.slots = spec.slots
+            return recorded
+        guest = spec.boot_profile is not None
+        machine = cls(
+            (boot_guest if guest else boot_kernel)(
                 BootConfig(
                     arch=spec.arch,
                     profile=spec.kernel,
@@ -140,9 +153,12 @@ class Machine:
                     options=spec.options,
                     cmdline=spec.cmdline,
                     sparsemem_vmemmap=spec.sparsemem_vmemmap,
+                    reserve=_reserve(spec),
                 )
             )
         )
+        machine.kernel.slots = spec.slots
+        return machine
 
     def decide(self, driver: str, *, flags: tuple[str, ...] | None = None, policy: str | None = None) -> None:
         """Let MHP flags or a policy plugin decide for a driver from now on; ``default`` is its own policy.

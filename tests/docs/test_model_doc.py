@@ -7,9 +7,9 @@ import re
 from importlib import import_module
 from pathlib import Path
 
-from memhotplug.engine.boot import sizes as boot
 from memhotplug.engine.views import invariants, undone
 from memhotplug.manager import candidates
+from memhotplug.reserves import RESERVES
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "model.md").read_text(encoding="utf-8")
 
@@ -39,7 +39,7 @@ def test_every_profile_is_listed() -> None:
 
 def test_boot_figures_are_those_of_the_code() -> None:
     """Image, early allocations and shares of both boot profiles."""
-    reserves = [boot.RESERVES[name.strip("`")] for name in row("| `lean`")[1:]]
+    reserves = [RESERVES[name.strip("`")] for name in row("| `lean`")[1:]]
     assert row("kernel image")[1:] == [f"{reserve.image >> 20} MiB" for reserve in reserves]
     shares = row("allocated when boot is over")[1:]
     for reserve, text in zip(reserves, shares, strict=True):

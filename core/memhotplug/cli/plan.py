@@ -135,6 +135,7 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str | 
 @click.option("--memory-block-size", type=Size(), help="With --boot: the memory block size.")
 @click.option("--page-size", type=Size(), help="With --boot: the page size.")
 @plugin_option
+@click.option("--scenario", metavar="FILE", help="Write the question as a scenario, which mhp run plays.")
 @click.option("--brief", is_flag=True, help="Three lines at most: the verdict, why, and what would help.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(**options: Any) -> int:
@@ -146,7 +147,12 @@ def command(**options: Any) -> int:
     from memhotplug.commands.plan.answer import answer
     from memhotplug.commands.plan.document import to_document
 
-    document = to_document(answer(subject, question))
+    found = answer(subject, question)
+    if options["scenario"]:
+        from memhotplug.commands.plan.saved import write_scenario
+
+        write_scenario(options["scenario"], found)
+    document = to_document(found)
     if options["as_json"]:
         from memhotplug.output.jsontext import render
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal
 
 from memhotplug.contracts import DriverTraits
@@ -71,6 +72,8 @@ class Subject:
         other: the same question's machine under another assumption, by its name; for comparison only.
         possible_nodes: ids of the nodes that may come; empty if that is not known.
         failed: the request that failed on it, if a kernel log tells.
+        machine_keys: writes what a scenario in that file needs beside it, and returns the keys of its ``machine``;
+            None if no scenario can tell this machine.
         self_hosts: whether its kernel can place a memmap in the memory that it describes.
     """
 
@@ -84,4 +87,5 @@ class Subject:
     resized: Callable[[int], Machine] | None = None
     possible_nodes: tuple[int, ...] = ()
     self_hosts: bool = True
+    machine_keys: Callable[[Path], dict[str, object]] | None = None
     failed: FailedRequest | None = None

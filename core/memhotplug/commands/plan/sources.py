@@ -8,10 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from memhotplug.commands.plan.bootline import crash_kernel, not_counted
+from memhotplug.commands.plan.bootline import not_counted
 from memhotplug.commands.plan.question import FailedRequest, Subject
+from memhotplug.commands.plan.saved import recorded_keys
 from memhotplug.commands.plan.sizes import typed_size
-from memhotplug.engine.boot.sizes import RESERVES, BootConfig, Reserve, boot_kernel
+from memhotplug.engine.boot.guest import boot_guest, crash_kernel
+from memhotplug.engine.boot.sizes import BootConfig
 from memhotplug.errors import InputError
 from memhotplug.machine import Machine
 from memhotplug.manager import arch_traits
@@ -23,10 +25,10 @@ from memhotplug.naming import (
     oldest_profile,
     resolve,
 )
+from memhotplug.reserves import RESERVES, Reserve
 from memhotplug.units import format_size, parse_size
 
 if TYPE_CHECKING:
-    from memhotplug.engine.kernel import Kernel
     from memhotplug.formats.snapshot import RecordedMachine
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
 
 _QUIET: Final = "nothing else allocates or frees memory meanwhile, and nothing is reclaimed or compacted"
 PARTIAL: Final = "only a part of the machine"
+_OPTIONS: Final = {"machine.cmdline": "--cmdline", "machine.memory": "--boot"}
 _NOT_SELF_HOSTED: Final = "memory_hotplug.memmap_on_memory=N"
 
 
@@ -56,11 +59,11 @@ def from_boot(
     config = partial(BootConfig, arch=arch, profile=chosen, memory_block_size=block_size, page_size=page_size)
 
     def boot(reserve: Reserve, boot_size: int) -> Machine:
-        taken = replace(reserve, image=reserve.image + crash_kernel(cmdline, boot_size))
-        booted = boot_kernel(config(memory=((0, boot_size),), cmdline=cmdline, reserve=taken))
-        for hole in arch_traits(arch).boot_holes:
-            _without_hole(booted, *hole)
-        return Machine(booted)
+        try:
+            return Machine(boot_guest(config(memory=((0, boot_size),), cmdline=cmdline, reserve=reserve)))
+        except InputError as problem:
+            problem.path = _OPTIONS.get(problem.path or "", problem.path)
+            raise
 
     reserve = RESERVES[profile]
     other = next(one for one in RESERVES.values() if one is not reserve)
@@ -68,7 +71,10 @@ def from_boot(
         boot=partial(boot, reserve, size), arch=arch, kernel=chosen,
         assumptions=tuple(_boot_assumptions(reserve, arch, None if kernel else chosen, cmdline, size)),
         other=(other.name, partial(boot, other, size)), source=f"a fresh {typed_size(size)} guest ({profile})",
-        boot_bytes=size, resized=partial(boot, reserve),
+        boot_bytes=size, resized=partial(boot, reserve), machine_keys=lambda _: {name: value for name, value in (
+            ("arch", arch), ("kernel", chosen), ("memory", typed_size(size)), ("boot_profile", reserve.name),
+            ("page_size", page_size), ("memory_block_size", block_size), ("cmdline", cmdline),
+        ) if value},
     )  # fmt: skip
 
 
@@ -80,7 +86,7 @@ def _boot_assumptions(
         f"boot profile {reserve.name}: the kernel keeps {format_size(reserve.image)} and the memmap of boot memory "
         f"for itself, and has allocated {early}1/{reserve.early_share} of memory when boot is over"
     )
-    crash = crash_kernel(cmdline, size)
+    crash = crash_kernel(cmdline, size, path="--cmdline")
     kept = f"no SWIOTLB, {f'{format_size(crash)} for a crash kernel' if crash else 'no crashkernel'}"
     holes = " and ".join(
         f"from {format_size(low)} to {format_size(high)}" for low, high in arch_traits(arch).boot_holes
@@ -93,19 +99,6 @@ def _boot_assumptions(
     yield _QUIET
 
 
-def _without_hole(kernel: Kernel, start: int, end: int) -> None:
-    """Make a range of reserved boot memory a range without memory."""
-    low, high = kernel.geometry.pfn(start), kernel.geometry.pfn(end)
-    state = kernel.state
-    for zone in state.zones():
-        absent = zone.linked.covered(low, high)
-        zone.linked.remove(low, high)
-        zone.present -= absent
-        zone.present_early -= absent
-    state.reserved.remove(low, high)
-    state.holes.add(low, high)
-
-
 def from_snapshot(
     path: str | Path, *, step: int | None, arch: str | None, kernel: str | None, cmdline: str | None
 ) -> Subject:
@@ -113,9 +106,15 @@ def from_snapshot(
     from memhotplug.formats.snapshot import open_snapshot
     from memhotplug.naming import read_machine
 
-    machine = read_machine(open_snapshot(path, step))
+    opened = open_snapshot(path, step)
+    machine = read_machine(opened)
     source = "this machine" if str(path) == "/" else str(path)
-    return from_recorded(machine, arch=arch, kernel=kernel, cmdline=cmdline, source=source)
+    subject = from_recorded(machine, arch=arch, kernel=kernel, cmdline=cmdline, source=source)
+    line = _added_line(machine, cmdline, older=_older(machine) if kernel is None else None)
+    ref: dict[str, object] = {"path": str(path)} | ({} if step is None else {"step": step})
+    copied = opened.files if cmdline is not None or source != str(path) else None
+    keys = {"arch": subject.arch, "kernel": subject.kernel}
+    return replace(subject, machine_keys=partial(recorded_keys, keys, ref, line, copied))
 
 
 def from_recorded(
@@ -139,9 +138,8 @@ def from_recorded(
     which = resolve("arch", which)
     older = None if kernel else _older(machine)
     chosen = resolve("profiles", kernel) if kernel else older or _recorded_profile(machine)
-    line = _recorded_line(machine) if cmdline is None else cmdline
-    if older:
-        line += f" {_NOT_SELF_HOSTED}"
+    added = _added_line(machine, cmdline, older=older)
+    line = " ".join(part for part in (machine.cmdline if cmdline is None else None, added) if part)
 
     def boot() -> Machine:
         try:
@@ -187,10 +185,15 @@ def _recorded_profile(machine: RecordedMachine) -> str:
     return choose_profile(machine.kernel_release) if machine.kernel_release else assumed_kernel()
 
 
-def _recorded_line(machine: RecordedMachine) -> str:
-    """Return the recorded command line with what the module's parameters are by now behind it."""
-    now = (f"memory_hotplug.{name}={value.strip()}" for name, value in sorted(machine.parameters.items()))
-    return " ".join([machine.cmdline or "", *now]).strip()
+def _added_line(machine: RecordedMachine, cmdline: str | None, *, older: str | None) -> str:
+    """Return what goes behind the recorded command line: what the module's parameters are by now.
+
+    Args:
+        cmdline: what stands in for the recorded one and its parameters. older: as :func:`_older`.
+    """
+    now = [f"memory_hotplug.{name}={value.strip()}" for name, value in sorted(machine.parameters.items())]
+    words = now if cmdline is None else [cmdline]
+    return " ".join([*words, *([_NOT_SELF_HOSTED] if older else [])])
 
 
 def _recorded_assumptions(

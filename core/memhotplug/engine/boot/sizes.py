@@ -29,42 +29,16 @@ from memhotplug.model.state import Allocation, Owner, Use
 from memhotplug.model.vmemmap import Source
 from memhotplug.model.watermarks import setup_watermarks
 from memhotplug.model.zones import Node, ZoneKind
+from memhotplug.reserves import LEAN, Reserve
 from memhotplug.units import format_size, parse_size, round_down, round_up
 
-__all__ = ["DISTRO", "LEAN", "RESERVES", "BootConfig", "Reserve", "boot_kernel", "parse_cmdline"]
+__all__ = ["BootConfig", "boot_kernel", "parse_cmdline"]
 
 _FIRMWARE = 1 << 20  # bytes below the first MiB that firmware keeps
 _IMAGE_OFFSET = 16 << 20  # where the kernel is loaded, from the start of memory
 
 _EARLY_BOOT = Owner(Use.EARLY_BOOT)
 _SMALLEST = 128 << 20
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reserve:
-    """What a guest kernel takes while it boots, its memmap apart; an assumption, not a measurement.
-
-    Attributes:
-        name: what the assumption is called.
-        image: bytes that never reach the page allocator: text, data, initramfs, early reservations.
-        early: bytes that the kernel has allocated when boot has finished, on the first node.
-        early_share: the same, as one part in so many of each node: hash tables, per-cpu areas, slab.
-    """
-
-    name: str
-    image: int
-    early: int
-    early_share: int
-
-
-LEAN = Reserve(name="lean", image=48 << 20, early=0, early_share=128)
-"""A container or microVM class guest kernel."""
-
-DISTRO = Reserve(name="distro", image=104 << 20, early=14 << 20, early_share=69)
-"""A distribution kernel, fitted to Debian 6.12 guests of 256 MiB (MemTotal 151284 kB, MemFree 133056 kB)
-and 1 GiB (924276 kB, 894616 kB)."""
-
-RESERVES = {reserve.name: reserve for reserve in (LEAN, DISTRO)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

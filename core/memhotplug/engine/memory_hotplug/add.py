@@ -29,6 +29,7 @@ def hot_add(kernel: Kernel, request: AddRequest) -> str | None:
     absent = absence(kernel, request.driver)
     if absent is not None:
         raise absent
+    _check_slots(kernel)
     if request.size > 0:  # no driver gets to cut into pieces what can be nowhere
         kernel.check_reach(
             kernel.state.first_free_address() if request.address is None else request.address, request.size
@@ -37,6 +38,19 @@ def hot_add(kernel: Kernel, request: AddRequest) -> str | None:
         return _played(kernel, partial(_add, kernel, kernel.plugins.driver(request.driver), request))
     finally:
         _close(kernel, request)
+
+
+def _check_slots(kernel: Kernel) -> None:
+    """Refuse a device for which the machine has no slot left.
+
+    Raises:
+        MemoryHotplugError: ENOSPC.
+    """
+    if kernel.slots is None:
+        return
+    plugged = sum(bool(device.ranges or device.enabled or device.waiting) for device in kernel.state.devices)
+    if plugged >= kernel.slots:
+        raise MemoryHotplugError(errno.ENOSPC, f"no slot is left: {plugged} of {kernel.slots} are taken")
 
 
 def _add(kernel: Kernel, key: str, request: AddRequest) -> str | None:

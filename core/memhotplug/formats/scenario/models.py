@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -36,6 +36,7 @@ from memhotplug.formats.scenario.ranges import RangeSpec
 from memhotplug.formats.scenario.refusal import RefusedError, suggest
 from memhotplug.formats.scenario.values import EXPECTED_SIZE, read_text
 from memhotplug.formats.scenario.yamltree import ScalarNode
+from memhotplug.reserves import RESERVES
 
 __all__ = [
     "VETOABLE_EVENTS",
@@ -43,6 +44,7 @@ __all__ = [
     "AddStep",
     "AllocateStep",
     "BootMemory",
+    "BootProfile",
     "Conflict",
     "DriverPolicy",
     "EjectStep",
@@ -220,6 +222,15 @@ def _read_snapshot_path(value: object) -> str:
     return read_text(os.fspath(value) if isinstance(value, os.PathLike) else value, empty=False, expected=_SNAPSHOT)
 
 
+class BootProfile(Record, summary="What a guest kernel takes for itself while it boots, the boot memmap apart."):
+    name: Annotated[str, NAME.says("What it is called.")] = "own"
+    image: Annotated[int, SIZE.says("What never reaches the page allocator: text, data, initramfs.")]
+    early: Annotated[int, SIZE_OR_NOTHING.says("What is allocated when boot is over, on the first node.")] = 0
+    early_share: Annotated[
+        int, integer(1, None, "one part in so many").says("The same, as one part in so many of each node's memory.")
+    ]
+
+
 class SnapshotRef(Record, summary="A recorded machine, or one step of a recording."):
     path: Annotated[
         str,
@@ -240,6 +251,18 @@ def _memory_list(value: object) -> object:
         return ({"node": 0, "size": SIZE.read(value)},)
     except RefusedError as refusal:
         raise RefusedError(refusal.expected.replace(EXPECTED_SIZE, expected)) from None
+
+
+_EXPECTED_PROFILE: Final = f"{', '.join(RESERVES)}, or a mapping such as {{image: 60M, early: 8M, early_share: 100}}"
+
+
+def _boot_profile(value: object) -> object:
+    if not isinstance(value, (ScalarNode, str)):
+        return value
+    try:
+        return asdict(RESERVES[read_text(value)])
+    except KeyError:
+        raise RefusedError(_EXPECTED_PROFILE, nearest=suggest(read_text(value), list(RESERVES))) from None
 
 
 def _snapshot_mapping(value: object) -> object:
@@ -264,6 +287,14 @@ class MachineSpec(Record, summary="The machine before the first step."):
         BeforeValidator(_snapshot_mapping),
         Field(description="A recorded machine, instead of memory."),
     ] = None
+    boot_profile: Annotated[
+        BootProfile | None,
+        BeforeValidator(_boot_profile),
+        Field(description="With memory: boot as a guest does, with this much taken, crashkernel= and the PC's hole."),
+    ] = None
+    slots: Annotated[
+        int | None, integer(0, None, "a number of devices").says("How many devices can be plugged in; then ENOSPC.")
+    ] = None
     page_size: Annotated[int | None, POWER_SIZE.says("Base page size, where the architecture has a choice.")] = None
     memory_block_size: Annotated[
         int | None, POWER_SIZE.says("Memory block size; without it, the architecture's own rule.")
@@ -285,6 +316,8 @@ class MachineSpec(Record, summary="The machine before the first step."):
             yield Conflict("", _ONE_SOURCE, missing=True)
         if len(sources) > 1:
             yield Conflict(sources[-1], _ONE_SOURCE)
+        if "boot_profile" in keys and "snapshot" in keys:
+            yield Conflict("boot_profile", "no boot profile beside a snapshot, which has booted")
 
 
 _ONE_DECISION: Final = "mhp_flags or policy, and not both"

@@ -19,6 +19,7 @@ from memhotplug.formats.scenario.loader import SCHEMA_VERSION
 from memhotplug.formats.scenario.models import (
     Action,
     BootMemory,
+    BootProfile,
     DriverPolicy,
     MachineSpec,
     Record,
@@ -27,6 +28,7 @@ from memhotplug.formats.scenario.models import (
     keys_of,
 )
 from memhotplug.keyspec import OWN_POLICY, KeySpec
+from memhotplug.reserves import RESERVES
 from memhotplug.units import natural_key
 
 __all__ = ["scenario_schema"]
@@ -112,6 +114,7 @@ def _machine(catalog: Catalog) -> Schema:
     nodes = {"type": "array", "minItems": 1, "items": _record(BootMemory)}
     properties["memory"]["anyOf"] = [dict(SIZE.schema), nodes]
     properties["snapshot"]["anyOf"] = [{"type": "string", "minLength": 1}, _record(SnapshotRef)]
+    properties["boot_profile"]["anyOf"] = [{"enum": list(RESERVES)}, _record(BootProfile)]
     own = {name: catalog.machine_keys(name) for name in properties["arch"]["enum"]}
     for name, keys in own.items():
         for key in keys:

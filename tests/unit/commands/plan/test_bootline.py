@@ -7,7 +7,8 @@ import json
 import pytest
 from tests.unit.commands.plan.conftest import Plan
 
-from memhotplug.commands.plan.bootline import crash_kernel, not_counted
+from memhotplug.commands.plan.bootline import not_counted
+from memhotplug.engine.boot.guest import crash_kernel
 
 MIB = 1 << 20
 GIB = 1 << 30

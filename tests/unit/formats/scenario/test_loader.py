@@ -19,7 +19,8 @@ Load: TypeAlias = Callable[[str], Scenario]
 
 SIZE = "a size such as 128M, 1GiB or 0x8000000"
 MACHINE_KEYS = (
-    "arch, kernel, memory, snapshot, page_size, memory_block_size, physical_address_bits, cmdline, sparsemem_vmemmap"
+    "arch, kernel, memory, snapshot, boot_profile, slots, page_size, memory_block_size, physical_address_bits, "
+    "cmdline, sparsemem_vmemmap"
 )
 
 FULL = """\
@@ -48,6 +49,24 @@ steps:
 """
 
 
+@pytest.mark.parametrize(
+    ("words", "read"),
+    [
+        ("distro", ("distro", 104 << 20, 14 << 20, 69)),
+        ("{image: 60M, early_share: 100}", ("own", 60 << 20, 0, 100)),
+        ("{name: mine, image: 60M, early: 0, early_share: 7}", ("mine", 60 << 20, 0, 7)),
+    ],
+)
+def test_a_boot_profile_is_a_word_or_numbers(words: str, read: tuple[object, ...], load: Load) -> None:
+    """Both come out as what a kernel keeps, in bytes and parts."""
+    machine = f"machine: {{arch: x86_64, kernel: v2-2019, memory: 4G, slots: 3, boot_profile: {words}}}"
+    spec = load(f"schema: 1\n{machine}\n").machine
+
+    assert spec.boot_profile is not None
+    assert tuple(spec.boot_profile.model_dump().values()) == read
+    assert spec.slots == 3
+
+
 def test_a_full_scenario_is_read(load: Load) -> None:
     """Every section, every key of the machine."""
     scenario = load(FULL)
@@ -57,6 +76,8 @@ def test_a_full_scenario_is_read(load: Load) -> None:
         "kernel": "v2-2019",
         "memory": ({"node": 0, "size": 4 << 30},),
         "snapshot": None,
+        "boot_profile": None,
+        "slots": None,
         "page_size": 4096,
         "memory_block_size": 128 << 20,
         "physical_address_bits": 46,
@@ -173,6 +194,15 @@ BAD_MACHINES = {
     "snapshot a list": (
         "arch: x86_64, kernel: v2-2019, snapshot: [a]",
         "2:52: machine.snapshot: got a list, expected a mapping with the keys: path, step",
+    ),
+    "boot profile unknown": (
+        "arch: x86_64, kernel: v2-2019, memory: 4G, boot_profile: lea",
+        "2:68: machine.boot_profile: got lea, expected lean, distro, or a mapping such as "
+        "{image: 60M, early: 8M, early_share: 100}; did you mean 'lean'?",
+    ),
+    "boot profile of nothing": (
+        "arch: x86_64, kernel: v2-2019, memory: 4G, boot_profile: {image: 1M, early_share: 0}",
+        "2:93: machine.boot_profile.early_share: got 0, expected one part in so many, at least 1",
     ),
     "snapshot nothing": (
         "arch: x86_64, kernel: v2-2019, snapshot: ",

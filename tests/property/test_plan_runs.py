@@ -1,0 +1,86 @@
+"""``plan --scenario`` and ``run``: the question comes out as the verdict says, whatever was asked.
+
+A few random questions by default; MHP_EXAMPLES for more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memhotplug.cli import main
+
+EXAMPLES = int(os.environ.get("MHP_EXAMPLES", "24"))
+DRIVERS = {
+    "x86_64": ("acpi", "virtio_mem", "dax", "hv_balloon", "xen", "probe"),
+    "arm64": ("acpi", "virtio_mem", "dax"),
+    "powerpc": ("pseries", "dax"),
+    "s390": ("sclp", "virtio_mem"),
+}
+KERNELS = ("v2-2019", "5.15", "6.1", "6.6", "6.12", "7.2")
+WORDS = (
+    "memory_hotplug.memmap_on_memory=1",
+    "memory_hotplug.online_policy=auto-movable",
+    "memory_hotplug.auto_movable_ratio=150",
+    "memhp_default_state=online_movable",
+    "memhp_default_state=online_kernel",
+    "memhp_default_state=online",
+    "crashkernel=64M",
+)
+RECORDED = Path(__file__).parents[1] / "data" / "recordings"
+
+
+def question(seed: int) -> list[str]:
+    """Return the options of a random question; sizes around what the machine can take."""
+    dice = random.Random(seed)
+    recorded = [
+        ("x86_64", "x86_64-6.12-mom-0-a"),
+        ("powerpc", "ppc64el-6.12-mom-1-r"),
+        ("s390", "s390x-6.12-movablecore"),
+    ]
+    if dice.random() < 0.2:
+        arch, name = dice.choice(recorded)
+        options = ["--from", str(RECORDED / f"{name}.json.xz"), "--step", "0"]
+    else:
+        arch = dice.choice(sorted(DRIVERS))
+        options = ["--boot", dice.choice(["512M", "1G", "2G", "3G"]), "--arch", arch, "--kernel", dice.choice(KERNELS)]
+        options += ["--boot-profile", dice.choice(["lean", "distro"])]
+    words = dice.sample(WORDS, dice.choice([0, 0, 1, 2]))
+    options += ["--cmdline", " ".join(words)] if words else []
+    for _ in range(dice.choice([1, 1, 1, 2, 3])):
+        options += ["--add", f"{dice.choice([1, 2, 3, 6, 16, 40, 80]) << 8 << dice.randrange(3)}M"]
+    options += ["--driver", dice.choice(DRIVERS[arch]), "--online", dice.choice(["auto", "movable", "kernel", "none"])]
+    return options + (["--slots", "2"] if dice.random() < 0.2 else [])
+
+
+@pytest.mark.parametrize("seed", range(EXAMPLES))
+def test_run_comes_out_as_the_plan_says(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Fits and risky: exit status 0. Does not fit: 1, at the last step of the scenario."""
+    file = tmp_path / "question.yaml"
+    options = question(seed)
+    status = main(["plan", *options, "--scenario", str(file), "--json"])
+    planned: dict[str, Any] = json.loads(capsys.readouterr().out)
+    if status == 2:  # no such machine
+        assert not file.exists()
+        return
+
+    ran = main(["run", str(file), "--json"])
+
+    result = json.loads(capsys.readouterr().out)
+    assert (ran, result["ok"]) == ((1, False) if planned["verdict"] == "does-not-fit" else (0, True)), options
+    online = sum(block["state"] == "online" for block in result["blocks"])
+    if ran == 0:
+        page = result["machine"]["page_size"]
+        free = sum(zone["free"] for zone in result["zones"]) * page
+        assert (free, online) == (planned["free"]["after_bytes"], planned_online(planned, result)), options
+
+
+def planned_online(planned: dict[str, Any], result: dict[str, Any]) -> int:
+    """Return the blocks that are online after the plan's trial, those of boot included."""
+    before = len([b for b in result["blocks"] if b["state"] == "online" and b["device"] is None])
+    return before + int(planned["uevents"]["online"])

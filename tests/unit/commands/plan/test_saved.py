@@ -1,0 +1,96 @@
+"""``--scenario``: what is written, and what cannot be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.unit.commands.plan.conftest import Plan, capacity_table, write_snapshot
+
+from memhotplug.cli import main
+
+LOG = Path(__file__).parents[3] / "data" / "oomlogs"
+
+
+def test_a_fresh_guest_is_told_by_its_boot_profile(plan: Plan, tmp_path: Path) -> None:
+    """The reason is a comment, and every option a key."""
+    file = tmp_path / "q.yaml"
+    options = ["--boot", "1G", "--add", "2G", "--add", "1G", "--online", "movable", "--cmdline", "quiet"]
+
+    status, _, error = plan(*options, "--slots", 4, "--boot-profile", "distro", "--scenario", file, "--brief")
+
+    assert (status, error) == (0, "")
+    head, *body = file.read_text().splitlines()
+    assert head.startswith("# fits: every block appears; kernel zones keep ")
+    assert body == [
+        "schema: 1",
+        "machine: {arch: x86_64, kernel: linux-6.12, memory: 1G, boot_profile: distro, cmdline: quiet, slots: 4}",
+        "steps:",
+        "- add: {driver: acpi, name: plan0, size: 2G}",
+        "- online: {range: plan0, zone: movable}",
+        "- add: {driver: acpi, name: plan1, size: 1G}",
+        "- online: {range: plan1, zone: movable}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "last", "message"),
+    [
+        (["--boot", "256M", "--add", "64G"], "add", "ENOMEM: vmemmap alloc failure"),
+        (["--boot", "1G", "--add", "1G", "--add", "1G", "--slots", "1"], "add",
+         "ENOSPC: no slot is left: 1 of 1 are taken"),
+        (["--boot", "1G", "--add", "1G", "--online", "movable", "--cmdline", "memhp_default_state=online_kernel"],
+         "expect", "memory block 32: zone is Normal, expected Movable"),
+        (["--boot", "1G", "--add", "130M"], "add", "EINVAL: Block size [0x8000000] unaligned hotplug range"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_fails_at_the_last_step(
+    options: list[str], last: str, message: str, plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Refused by the kernel, by the machine, or not where it was asked to go."""
+    file = tmp_path / "q.yaml"
+    assert plan(*options, "--scenario", file)[0] == 4
+
+    assert main(["run", str(file), "--json"]) == 1
+
+    steps = json.loads(capsys.readouterr().out)["steps"]
+    assert [step["ok"] for step in steps] == [True] * (len(steps) - 1) + [False]
+    told = ": ".join(text for text in (steps[-1]["errno"], steps[-1]["message"]) if text)
+    assert (steps[-1]["op"], told[: len(message)]) == (last, message)
+
+
+def test_a_snapshot_is_named_from_where_the_scenario_is(plan: Plan, tmp_path: Path) -> None:
+    """Its own command line stays; with another one a copy is saved beside the scenario."""
+    snapshot = write_snapshot(tmp_path / "machine", capacity_table()[0])
+    folder = tmp_path / "questions"
+    folder.mkdir()
+
+    for name, extra in (("same", []), ("other", ["--cmdline", "memory_hotplug.memmap_on_memory=1"])):
+        asked = ["--from", snapshot, "--kernel", "6.12", "--add", "1G", *extra]
+        status, _, _ = plan(*asked, "--scenario", folder / f"{name}.yaml", "--json")
+        assert (status, main(["run", str(folder / f"{name}.yaml")])) == (0, 0)
+
+    assert "snapshot: ../machine" in (folder / "same.yaml").read_text()
+    assert "snapshot: other-snapshot, cmdline: memory_hotplug.memmap_on_memory=1" in (folder / "other.yaml").read_text()
+    assert not (folder / "other-snapshot" / "proc" / "cmdline").exists()
+    assert (folder / "other-snapshot" / "proc" / "zoneinfo").is_file()
+
+
+def test_a_log_has_no_scenario(plan: Plan, tmp_path: Path) -> None:
+    """One line says which machines have one."""
+    log = next(path for path in sorted(LOG.iterdir()) if path.suffix in (".txt", ".log"))
+
+    status, out, error = plan("--oom-log", log, "--add", "1G", "--scenario", tmp_path / "q.yaml")
+
+    assert (status, out) == (2, "")
+    expected = "a machine that a scenario can tell: --boot, --live, or --from with a snapshot"
+    assert error == f"mhp: --scenario: got {log}, expected {expected}\n"
+
+
+def test_a_file_that_cannot_be_written(plan: Plan, tmp_path: Path) -> None:
+    """Refused in one line, with the reason."""
+    status, _, error = plan("--boot", "1G", "--add", "1G", "--scenario", tmp_path / "none" / "q.yaml")
+
+    assert status == 2
+    assert error == f"mhp: {tmp_path}/none/q.yaml: got No such file or directory, expected a file that can be written\n"
