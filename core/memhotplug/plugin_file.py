@@ -20,10 +20,11 @@ from memhotplug.errors import InputError, Interruption, PluginError, nearest
 from memhotplug.hookspecs import PROJECT
 from memhotplug.manager import GROUPS, Candidate, hooks_of, place_of, running
 
-__all__ = ["digest_of", "load"]
+__all__ = ["digest_of", "is_from_file", "load"]
 
 _MOST_BYTES: Final = 4 << 20
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\Z")
+_PREFIX: Final = "memhotplug_file_"
 _MARK: Final = f"{PROJECT}_impl"
 
 
@@ -34,6 +35,11 @@ def digest_of(path: str) -> str:
         InputError: it cannot be read.
     """
     return hashlib.sha256(_read(path)).hexdigest()
+
+
+def is_from_file(module: str) -> bool:
+    """Return whether a module of that name was loaded from a plugin file."""
+    return module.startswith(_PREFIX)
 
 
 def load(path: str) -> Candidate:
@@ -63,7 +69,7 @@ def _read(path: str) -> bytes:
 def _load(whole_path: str, path: str, digest: str) -> Candidate:
     stem = Path(path).stem
     own = hashlib.sha256(f"{whole_path}\0{digest}".encode(errors="surrogateescape")).hexdigest()
-    module = _imported(path, f"memhotplug_file_{re.sub(r'[^A-Za-z0-9_]', '_', stem)}_{own[:16]}")
+    module = _imported(path, f"{_PREFIX}{re.sub(r'[^A-Za-z0-9_]', '_', stem)}_{own[:16]}")
     shown = f"{stem} ({path})"
     name = getattr(module, "PLUGIN_NAME", stem)
     if not isinstance(name, str) or not _NAME.match(name):

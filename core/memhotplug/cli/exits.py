@@ -80,7 +80,19 @@ def _of_ours(problem: BaseException, args: Sequence[str]) -> int:
     if isinstance(problem, MemoryError):
         say("out of memory: the machine of this scenario is too large to be modelled here")
         return ExitCode.FAILURE
-    return _bug(problem, args)
+    return _of_a_plugin(problem, args) or _bug(problem, args)
+
+
+def _of_a_plugin(problem: BaseException, args: Sequence[str]) -> int | None:
+    """Blame the plugin in whose code something was raised that nobody has blamed yet; None if it is nobody's."""
+    from memhotplug.commands.run.blame import plugin_at_fault
+
+    culprit = plugin_at_fault(problem)
+    if culprit is None:
+        return None
+    culprit.__cause__ = problem
+    _refuse(culprit, args)
+    return ExitCode.USAGE
 
 
 def _is_stdout(problem: OSError) -> bool:

@@ -38,3 +38,22 @@ def test_a_file_counts_for_its_command_alone(tmp_path: Path, capsys: pytest.Capt
     assert main([*question, "--policy", "mine"]) == 2
     error = "mhp: --policy: got mine, expected an installed policy, or one from a file (--plugin FILE)\n"
     assert capsys.readouterr().err == error
+
+
+@pytest.mark.parametrize("question", [["plan", "--boot", "1G", "--add", "1G"], ["explain", "--driver", "acpi"]])
+@pytest.mark.parametrize("step", ["new_state", "module_parameters", "add_memory_resource"])
+def test_a_profile_that_raises_is_blamed_by_every_command(
+    step: str, question: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its steps are called directly, so that nobody on the way has looked whose exception it is."""
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from memhotplug.plugin import hookimpl, profile_of\n"
+        "class Mine(profile_of('linux-6.12')):\n"
+        f"    def {step}(self, *arguments): return 1 // 0\n"
+        "@hookimpl\ndef kernel_profile(): return Mine()\n"
+    )
+    assert main([*question, "--kernel", "mine", "--plugin", str(path)]) == 2
+    assert capsys.readouterr().err == (
+        f"mhp: plugin mine ({path}): raised ZeroDivisionError: integer division or modulo by zero, at {path}:3\n"
+    )
