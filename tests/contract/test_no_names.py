@@ -22,6 +22,7 @@ EXAMPLES: Final = {
     "cli/compare.py": ("machine.kernel=v2-2019",),
     "cli/ctl.py": ("--driver virtio_mem",),
     "cli/explain.py": ("--driver acpi", "radix or hash on powerpc"),
+    "cli/group.py": ("--driver acpi",),
     "cli/livesource.py": ("else x86_64",),
     "cli/plan.py": ("--driver acpi", "Who adds: acpi, dax", "default x86_64"),
     "cli/run.py": ("driver: acpi",),
