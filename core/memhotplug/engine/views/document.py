@@ -125,13 +125,18 @@ def memmap_totals(kernel: Kernel) -> dict[str, object]:
     held_by_block = backing.covered_many(starts, ends)
     for nid in sorted(set(state.blocks.nid[held_by_block > 0].tolist())):
         by_node[nid] = int(held_by_block[state.blocks.nid == nid].sum())
+    left = backing.copy()
+    left.remove_many(starts, ends)
+    for low, high in left:  # where a kernel without arch_remove_memory() left it behind, with its memory gone
+        nid = kernel.node_of_address(low * kernel.geometry.page_size)
+        by_node[nid] = by_node.get(nid, 0) + high - low
     return {
         "self_hosted_pages": int(pages[runs.source == Source.ALTMAP].sum()),
         "allocated_pages": int(pages[runs.source == Source.ALLOCATOR].sum()),
         "page_table_pages": sum(
             held.pages.total for held in state.allocations.values() if held.is_for(Use.PAGE_TABLES)
         ),
-        "by_node": {str(nid): count for nid, count in by_node.items()},
+        "by_node": {str(nid): count for nid, count in sorted(by_node.items())},
     }
 
 
