@@ -109,8 +109,8 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str | 
 @click.command(cls=Once, help=_HELP, short_help="Say whether a hot-add fits and what it costs.")
 @click.option("--boot", type=Size(), help="A fresh guest with that much boot memory.")
 @click.option(
-    "--boot-profile", type=click.Choice(["lean", "distro"]), default="lean", show_default=True,
-    help="What its kernel takes at boot: a microVM's, or a distribution's.",
+    "--boot-profile", metavar="NAME|FILE", default="lean", show_default=True,
+    help="What its kernel takes at boot: lean, a microVM's; distro, a distribution's; or a YAML file's numbers.",
 )  # fmt: skip
 @click.option("--from", "source", metavar="PATH", help="A snapshot, sos report, or recording (directory or archive).")
 @click.option("--step", type=click.IntRange(min=0), help="Which step of a recording.")

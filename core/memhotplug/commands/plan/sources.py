@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,7 +14,7 @@ from memhotplug.commands.plan.saved import recorded_keys
 from memhotplug.commands.plan.sizes import typed_size
 from memhotplug.engine.boot.guest import boot_guest, crash_kernel
 from memhotplug.engine.boot.sizes import BootConfig
-from memhotplug.errors import InputError
+from memhotplug.errors import InputError, nearest
 from memhotplug.machine import Machine
 from memhotplug.manager import arch_traits
 from memhotplug.naming import (
@@ -52,7 +52,7 @@ def from_boot(
     """Return a modelled fresh guest.
 
     Args:
-        profile: name of the boot reserve that is assumed, ``lean`` or ``distro``.
+        profile: the boot reserve that is assumed: ``lean``, ``distro``, or a YAML file with another.
     """
     arch = resolve("arch", arch)
     chosen = resolve("profiles", kernel) if kernel else assumed_kernel()
@@ -65,17 +65,39 @@ def from_boot(
             problem.path = _OPTIONS.get(problem.path or "", problem.path)
             raise
 
-    reserve = RESERVES[profile]
+    reserve = RESERVES.get(profile) or _read_reserve(profile)
     other = next(one for one in RESERVES.values() if one is not reserve)
+    told = reserve.name if profile in RESERVES else asdict(reserve)
     return Subject(
         boot=partial(boot, reserve, size), arch=arch, kernel=chosen,
         assumptions=tuple(_boot_assumptions(reserve, arch, None if kernel else chosen, cmdline, size)),
-        other=(other.name, partial(boot, other, size)), source=f"a fresh {typed_size(size)} guest ({profile})",
+        other=(other.name, partial(boot, other, size)), source=f"a fresh {typed_size(size)} guest ({reserve.name})",
         boot_bytes=size, resized=partial(boot, reserve), machine_keys=lambda _: {name: value for name, value in (
-            ("arch", arch), ("kernel", chosen), ("memory", typed_size(size)), ("boot_profile", reserve.name),
+            ("arch", arch), ("kernel", chosen), ("memory", typed_size(size)), ("boot_profile", told),
             ("page_size", page_size), ("memory_block_size", block_size), ("cmdline", cmdline),
         ) if value},
     )  # fmt: skip
+
+
+def _read_reserve(path: str) -> Reserve:
+    """Return the boot reserve in a file with the keys of a scenario's ``boot_profile``.
+
+    Raises:
+        InputError: it cannot be read, or is none.
+    """
+    from memhotplug.formats.scenario.check import check_record
+    from memhotplug.formats.scenario.models import BootProfile
+    from memhotplug.formats.scenario.problems import Problem, first_error
+    from memhotplug.formats.scenario.yamltree import read_tree
+
+    if not Path(path).is_file():
+        expected = f"{', '.join(RESERVES)}, or a file with what a kernel keeps at boot"
+        raise InputError(expected, got=path, path="--boot-profile", nearest=nearest(path, list(RESERVES)))
+    tree, problems = read_tree(path), list[Problem]()
+    own = check_record(BootProfile, tree, problems)
+    first_error(tree, problems, file=path)
+    assert own is not None
+    return Reserve(name=own.name, image=own.image, early=own.early, early_share=own.early_share)
 
 
 def _boot_assumptions(

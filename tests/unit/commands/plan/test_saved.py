@@ -94,3 +94,42 @@ def test_a_file_that_cannot_be_written(plan: Plan, tmp_path: Path) -> None:
 
     assert status == 2
     assert error == f"mhp: {tmp_path}/none/q.yaml: got No such file or directory, expected a file that can be written\n"
+
+
+def test_a_boot_profile_of_ones_own(plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From a file: it is assumed, named, and told by the scenario; 16 MiB more in the image are 16 MiB less free."""
+    free = []
+    for image in ("48M", "64M"):
+        profile, file = tmp_path / "own.yaml", tmp_path / "q.yaml"
+        profile.write_text(f"name: mine\nimage: {image}\nearly_share: 128\n")
+        asked = ("--boot", "1G", "--boot-profile", profile, "--add", "1G", "--scenario", file, "--json")
+        document = json.loads(plan(*asked)[1])
+        free.append(document["free"]["before_bytes"])
+        assert document["assumptions"][0].startswith(f"boot profile mine: the kernel keeps {image} ")
+        assert "boot_profile: {name: mine, image: " in file.read_text()
+        assert main(["run", str(file)]) == 0
+        capsys.readouterr()
+
+    assert free[0] - free[1] == 16 << 20
+    assert free[0] == json.loads(plan("--boot", "1G", "--add", "1G", "--json")[1])["free"]["before_bytes"]
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("image: 60M\n", "own.yaml:1:1: early_share: expected one part in so many, at least 1; the key is missing"),
+        ("image: 60M\nearly_share: 9\nimg: 1\n",
+         "own.yaml:3:1: img: got img, expected one of the keys: name, image, early, early_share; "
+         "did you mean 'image'?"),
+    ],
+)  # fmt: skip
+def test_a_boot_profile_that_is_none(text: str, error: str, plan: Plan, tmp_path: Path) -> None:
+    """One line with the place, or the names that there are."""
+    file = tmp_path / "own.yaml"
+    file.write_text(text)
+
+    assert plan("--boot", "1G", "--boot-profile", file) == (2, "", f"mhp: {tmp_path}/{error}\n")
+    assert plan("--boot", "1G", "--boot-profile", "lea") == (
+        2, "", "mhp: --boot-profile: got lea, expected lean, distro, or a file with what a kernel keeps at boot; "
+        "did you mean 'lean'?\n"
+    )  # fmt: skip
