@@ -107,9 +107,23 @@ def _altmaps(kernel: Kernel) -> Iterator[str]:
     if stray:
         yield f"I9: {stray} pages of memmap from altmaps are in pages that no block reserves"
     needed = kernel.geometry.memmap_pages(per_block)
-    short = (state.blocks.altmap_pages > 0) & (reserved != needed) & kernel.altmap_serves(per_block)
+    held = reserved + _shared(kernel)
+    short = (state.blocks.altmap_pages > 0) & (held != needed) & kernel.altmap_serves(per_block)
     if short.any():
         yield f"I9: blocks {_ids(kernel, short)}: the altmap does not hold the {needed} pages of their memmap"
+
+
+def _shared(kernel: Kernel) -> Array:
+    """Return how many pages of each block's memmap lie in a leaf that describes more than one block (ppc64, 64K).
+
+    Whoever is added first brings the whole leaf, be it with an altmap or without.
+    """
+    state, described = kernel.state, kernel.geometry.described_per_page
+    starts, ends = state.block_bounds(slice(None))
+    runs = state.vmemmap.runs
+    runs = runs[(runs.source != Source.ALTMAP) & (runs.leaf * described > kernel.geometry.pages_per_block)]
+    pages: Array = ExtentSet(runs.start, runs.end).covered_many(starts, ends) // described
+    return pages
 
 
 def _states(kernel: Kernel) -> Iterator[str]:
