@@ -201,9 +201,9 @@ def test_a_refusal_after_the_fact_is_not_heard(machine: Machine, monkeypatch: py
         if arguments["notify"].event in (MemoryEvent.MEM_ONLINE, MemoryEvent.MEM_OFFLINE):
             raise MemoryHotplugError(1, "too late")
 
-    monkeypatch.setattr(type(kernel.plugins), "listeners", property(lambda self: ["a", "b"]))
+    monkeypatch.setattr(type(kernel.plugins), "listeners", property(lambda self: [self.arch, self.profile]))
     monkeypatch.setattr(kernel.plugins, "call", call)
-    machine.online("block 32")
+    machine.online("block 32", zone="movable")
     machine.offline("block 32")
 
     assert heard == [
@@ -226,7 +226,7 @@ def test_listeners_hear_a_cancel_after_a_veto(
             raise MemoryHotplugError(12, "no")
 
     machine.online("block 33", zone="movable")
-    monkeypatch.setattr(type(kernel.plugins), "listeners", property(lambda self: ["a"]))
+    monkeypatch.setattr(type(kernel.plugins), "listeners", property(lambda self: [self.arch]))
     monkeypatch.setattr(kernel.plugins, "call", call)
     refused(machine.online, "block 32")
     refused(machine.offline, "block 33")
