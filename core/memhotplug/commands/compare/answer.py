@@ -37,10 +37,11 @@ class Compared:
         arch, kernel: what it ran under.
         refused: why it could not be run at all: this kernel or machine lacks what the scenario asks
             for. Then nothing else is there.
-        failures: the step that ended the run, if one did.
+        failures: the steps that did not do what the scenario says; those behind them ran all the same.
         violations: invariants that do not hold at the end.
-        measured_after: the step after which the machine had most hot-added memory online, the last such
-            one, so that a scenario that takes its memory out again has something to show; None if none ran.
+        measured_after: the step after which the machine of the first variation had most hot-added memory online,
+            the last such one, so that all are measured at the same moment and a scenario that takes its memory out
+            again has something to show; None if none ran.
         measures: of the machine at that moment.
         removable: one entry for each device that there was then.
     """
@@ -79,11 +80,12 @@ def compare(found: Sequence[Variant], *, plugin_timeout: float = DEFAULT_TIMEOUT
         InputError: not a single one can be run; the error of the first.
         PluginError: a plugin is missing, broken, or takes too long.
     """
-    done = []
+    done: list[Compared] = []
     first: InputError | None = None
     for variant in found:
+        moment = next((entry.measured_after for entry in done if entry.measured_after is not None), None)
         try:
-            done.append(_run(variant, plugin_timeout))
+            done.append(_run(variant, plugin_timeout, moment))
         except PluginError:
             raise
         except InputError as problem:
@@ -99,10 +101,14 @@ def _without_expectations(scenario: Scenario) -> Scenario:
 
 
 class Fullest:
-    """Keeps the machine as it was when it had most hot-added memory: most of it online, then most of it there."""
+    """Keeps the machine as it was when it had most hot-added memory: most of it online, then most of it there.
 
-    def __init__(self, machine: Machine) -> None:
-        self._running = machine
+    Args:
+        moment: index and operation of the step after which it is kept instead.
+    """
+
+    def __init__(self, machine: Machine, moment: tuple[int, str] | None = None) -> None:
+        self._running, self._moment = machine, moment
         self._most = self._memory()
         self.machine = machine.copy()
         self.step: tuple[int, str] | None = None
@@ -110,7 +116,7 @@ class Fullest:
     def look(self, step: Step, record: StepRecord) -> None:
         """Look at the machine after a step."""
         now = self._memory()
-        if now >= self._most:
+        if now >= self._most if self._moment is None else (step.index, step.op) == self._moment:
             self._most, self.machine, self.step = now, self._running.copy(), (step.index, step.op)
 
     def _memory(self) -> tuple[int, int]:
@@ -118,11 +124,12 @@ class Fullest:
         return int(((blocks.state == BlockState.ONLINE) & ~blocks.early).sum()), int((~blocks.early).sum())
 
 
-def _run(variant: Variant, plugin_timeout: float) -> Compared:
+def _run(variant: Variant, plugin_timeout: float, moment: tuple[int, str] | None) -> Compared:
+    """Run a variant to its end: what is refused on the way is an outcome, and the next step follows."""
     scenario = _without_expectations(variant.scenario)
     machine = boot_scenario(scenario, plugin_timeout=plugin_timeout)
-    fullest = Fullest(machine)
-    result = run_scenario(scenario, machine=machine, plugin_timeout=plugin_timeout, on_step=fullest.look)
+    fullest = Fullest(machine, moment)
+    result = run_scenario(scenario, machine=machine, plugin_timeout=plugin_timeout, on_step=fullest.look, go_on=True)
     return Compared(
         values=variant.values,
         label=variant.label,

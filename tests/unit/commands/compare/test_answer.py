@@ -125,11 +125,12 @@ def test_if_nothing_can_be_run_that_is_an_error(compared: Compare) -> None:
     assert "an MHP flag of linux-6.1:" in str(caught.value)
 
 
-def test_a_step_that_fails_ends_its_run_and_is_told(compared: Compare) -> None:
-    """What was measured then is the machine as it was left."""
+def test_a_step_that_is_refused_is_an_outcome_and_the_next_follows(compared: Compare) -> None:
+    """All are measured at the same moment, whatever became of the steps before."""
     good, bad = compared("steps.0.add.address=0x100000000,0x100200000")
 
     assert (good.outcome, good.failures) == ("ok", ())
+    online = Failure(step=1, op="online", errno="ENOENT", message="there is no memory block of 'dimm0'")
     assert bad.failures == (
         Failure(
             step=0,
@@ -137,7 +138,9 @@ def test_a_step_that_fails_ends_its_run_and_is_told(compared: Compare) -> None:
             errno="EINVAL",
             message="Block size [0x8000000] unaligned hotplug range: start 0x100200000, size 0x80000000",
         ),
+        online,
     )
+    assert good.measured_after == bad.measured_after == (1, "online")
     assert bad.outcome == "add (step 0): EINVAL"
     assert (_measures(bad).self_hosted, bad.removable) == (0, ())
 
