@@ -33,6 +33,7 @@ from memhotplug.engine.memory_hotplug.sections import (
     arch_add_memory,
     auto_online,
     check_hotplug_memory_range,
+    take_down_sections,
     try_online_node,
 )
 from memhotplug.engine.memory_hotplug.spans import shrink_zone_span
@@ -131,6 +132,7 @@ __all__ = [
     "round_up",
     "setup_watermarks",
     "shrink_zone_span",
+    "take_down_sections",
     "try_offline_node",
     "try_online_node",
     "unisolate",

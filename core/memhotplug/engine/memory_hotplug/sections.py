@@ -17,7 +17,14 @@ from memhotplug.model.blocks import OnlineType
 from memhotplug.model.zones import Node
 from memhotplug.units import format_size
 
-__all__ = ["add_sections", "arch_add_memory", "auto_online", "check_hotplug_memory_range", "try_online_node"]
+__all__ = [
+    "add_sections",
+    "arch_add_memory",
+    "auto_online",
+    "check_hotplug_memory_range",
+    "take_down_sections",
+    "try_online_node",
+]
 
 
 def check_hotplug_memory_range(kernel: Kernel, start: int, size: int) -> None:
@@ -90,6 +97,20 @@ def add_sections(
     if problem is not None and added > start_pfn:
         problem.leaks = (*problem.leaks, _leak(kernel, start_pfn, added))
     return added, problem
+
+
+def take_down_sections(kernel: Kernel, start_pfn: int, nr_pages: int, problem: MemoryHotplugError) -> None:
+    """Remove a range that was added a moment ago because its block devices cannot be created.
+
+    What the architecture leaves behind goes into the error's ``leaks``: arm64 frees no memmap before v5.7.
+
+    Models: mm/memory_hotplug.c:add_memory_resource() (v5.3), where create_memory_block_devices() fails.
+    """
+    kernel.arch_remove_memory(start_pfn, nr_pages)
+    stuck = kernel.state.vmemmap.mapped.covered(start_pfn, start_pfn + nr_pages)
+    if stuck and not kernel.state.sections.covered(start_pfn, start_pfn + nr_pages):
+        memmap = kernel.geometry.memmap_pages(stuck) * kernel.geometry.page_size
+        problem.leaks = (*problem.leaks, f"{format_size(memmap)} of memmap of sections that are gone")
 
 
 def _populate(

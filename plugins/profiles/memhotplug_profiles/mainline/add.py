@@ -17,6 +17,7 @@ from memhotplug.plugin import (
     auto_online,
     check_hotplug_memory_range,
     create_memory_block_devices,
+    take_down_sections,
     try_online_node,
 )
 from memhotplug_profiles.mainline.flags import MEMMAP_ON_MEMORY, MERGE_RESOURCE, NID_IS_MGID
@@ -49,8 +50,8 @@ def add_memory_resource(kernel: Kernel, rules: Rules, device: int, start: int, s
     reserved = altmap.free if altmap is not None else 0
     try:
         create_memory_block_devices(kernel, first, count, nid=nid, device=device, group=group, altmap_pages=reserved)
-    except MemoryHotplugError:
-        kernel.arch_remove_memory(kernel.geometry.pfn(start), kernel.geometry.pfn(size))
+    except MemoryHotplugError as problem:
+        take_down_sections(kernel, kernel.geometry.pfn(start), kernel.geometry.pfn(size), problem)
         if new_node:
             del kernel.state.nodes[nid]
         raise

@@ -20,6 +20,7 @@ from memhotplug.plugin import (
     auto_online,
     check_hotplug_memory_range,
     create_memory_block_devices,
+    take_down_sections,
     try_online_node,
 )
 from memhotplug_profiles.v2_2019.marks import DEVICE, MEMBLOCK, VMEMMAP_FLAGS, mark_vmemmap_pages, state_of
@@ -62,8 +63,8 @@ def add_memory_resource(kernel: Kernel, device: int, start: int, size: int, nid:
     first, count = kernel.state.block_of(start_pfn), nr_pages // kernel.geometry.pages_per_block
     try:
         create_memory_block_devices(kernel, first, count, nid=nid, device=device)
-    except MemoryHotplugError:
-        kernel.arch_remove_memory(start_pfn, nr_pages)
+    except MemoryHotplugError as problem:
+        take_down_sections(kernel, start_pfn, nr_pages, problem)
         if new_node:
             del kernel.state.nodes[nid]
         raise
