@@ -42,10 +42,16 @@ class Bad:
 
 
 def example(folder: str, module: str) -> ModuleType:
-    """Import a package of examples/ without installing it."""
-    if str(EXAMPLES / folder) not in sys.path:
-        sys.path.append(str(EXAMPLES / folder))
-    return importlib.import_module(module)
+    """Import a package of examples/ without installing it.
+
+    Its folder does not stay on the path: there is a folder "tests" in it, which would take the place of this one.
+    """
+    path = str(EXAMPLES / folder)
+    sys.path.append(path)
+    try:
+        return importlib.import_module(module)
+    finally:
+        sys.path.remove(path)
 
 
 def changed(good: object, changes: Mapping[str, Any]) -> ModuleType:

@@ -301,7 +301,7 @@ def _lacks(hook_name: str) -> dict[str, object]:
     ("changes", "text"),
     [
         (_lacks("mhp_flags"), "has no hook mhp_flags"),
-        ({"mph_flags": answer(0)}, "unknown hook 'mph_flags'"),
+        ({"mph_flags": answer(0)}, "there is no hook 'mph_flags'; did you mean 'mhp_flags'?"),
         (hook(mhp_flags=lambda nid: 0), "Argument(s) {'nid'} are declared in the hookimpl"),
     ],
     ids=["a hook left out", "a hook misspelt", "an argument that does not exist"],
