@@ -54,6 +54,7 @@ from memhotplug.model.vmemmap import MapRuns, Source
 from memhotplug.model.watermarks import setup_watermarks
 from memhotplug.model.zones import Node, Zone, ZoneKind
 from memhotplug.units import (
+    div_round_up,
     format_blocks,
     format_range,
     format_size,
@@ -109,6 +110,7 @@ __all__ = [
     "auto_online",
     "check_hotplug_memory_range",
     "create_memory_block_devices",
+    "div_round_up",
     "format_blocks",
     "format_range",
     "format_size",

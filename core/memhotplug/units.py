@@ -9,8 +9,16 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, overload
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    _Array = npt.NDArray[np.int64]
 
 __all__ = [
+    "div_round_up",
     "format_blocks",
     "format_range",
     "format_size",
@@ -132,13 +140,36 @@ def format_blocks(ids: Iterable[int]) -> str:
     return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
 
 
-def round_up(value: int, multiple: int) -> int:
-    """Return the smallest multiple of ``multiple`` that is not below ``value``."""
+@overload
+def div_round_up(value: int, divisor: int) -> int: ...
+@overload
+def div_round_up(value: _Array, divisor: int) -> _Array: ...
+def div_round_up(value: Any, divisor: int) -> Any:
+    """Return how many times ``divisor`` it takes to reach ``value``; of an array, for each of its values.
+
+    Models: include/linux/math.h:DIV_ROUND_UP().
+
+    >>> div_round_up(9, 4), div_round_up(8, 4), div_round_up(0, 4)
+    (3, 2, 0)
+    """
+    return -(-value // divisor)
+
+
+@overload
+def round_up(value: int, multiple: int) -> int: ...
+@overload
+def round_up(value: _Array, multiple: int) -> _Array: ...
+def round_up(value: Any, multiple: int) -> Any:
+    """Return the smallest multiple of ``multiple`` that is not below ``value``; of an array, for each value."""
     return -(-value // multiple) * multiple
 
 
-def round_down(value: int, multiple: int) -> int:
-    """Return the largest multiple of ``multiple`` that is not above ``value``."""
+@overload
+def round_down(value: int, multiple: int) -> int: ...
+@overload
+def round_down(value: _Array, multiple: int) -> _Array: ...
+def round_down(value: Any, multiple: int) -> Any:
+    """Return the largest multiple of ``multiple`` that is not above ``value``; of an array, for each value."""
     return value // multiple * multiple
 
 

@@ -21,6 +21,7 @@ from memhotplug.plugin import (
     ExtentSet,
     Kernel,
     ZoneKind,
+    div_round_up,
     is_power_of_two,
     round_down,
     round_up,
@@ -232,7 +233,7 @@ def own_blocks(kernel: Kernel, region: Region) -> Array:
     index = device_index(kernel, region)
     size = kernel.geometry.memory_block_size
     blocks = kernel.state.blocks
-    rows = blocks.rows(region.start // size, -(-region.end // size) - 1)
+    rows = blocks.rows(region.start // size, div_round_up(region.end, size) - 1)
     found: Array = blocks.id[rows][blocks.device[rows] == (-2 if index is None else index)]
     return found
 

@@ -23,6 +23,7 @@ from memhotplug.plugin import (
     KeySpec,
     MemoryHotplugError,
     PhysRange,
+    div_round_up,
     format_size,
     hookimpl,
     models,
@@ -83,7 +84,7 @@ def mhp_flags(kernel: Kernel) -> int:
 @hookimpl
 def driver_add(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange]) -> str | None:
     """Populate what the balloon has, then hot-add the rest; a failure cancels the balloon operation."""
-    wanted = -(-request.size // kernel.geometry.page_size)
+    wanted = div_round_up(request.size, kernel.geometry.page_size)
     populated = _populate(kernel, request.driver, wanted)
     notes = []
     if populated:

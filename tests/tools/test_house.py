@@ -39,3 +39,15 @@ def test_towncrier_knows_the_kinds() -> None:
     assert (settings["directory"], settings["filename"]) == ("changelog.d", "CHANGELOG.md")
     assert tuple(kind["directory"] for kind in settings["type"]) == KINDS
     assert settings["start_string"].strip() in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_division_is_rounded_up_in_one_place() -> None:
+    """``-(-a // b)`` is a riddle; div_round_up() and round_up() say it."""
+    folders = ("core", "drivers", "plugins", "examples")
+    riddles = [
+        str(path.relative_to(ROOT))
+        for folder in folders
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if re.search(r"-\(-|// ([\w.]+) \* \1\b", path.read_text(encoding="utf-8"))
+    ]
+    assert riddles == ["core/memhotplug/units.py"]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from memhotplug.units import (
+    div_round_up,
     format_blocks,
     format_range,
     format_size,
@@ -157,6 +159,27 @@ def test_rounding_encloses_the_value(value: int, multiple: int) -> None:
     assert is_aligned(down, multiple)
     assert is_aligned(up, multiple)
     assert up - down == (0 if is_aligned(value, multiple) else multiple)
+
+
+@given(st.integers(0, 1 << 62), st.integers(1, 1 << 30))
+def test_div_round_up_is_the_fewest_that_reach(value: int, divisor: int) -> None:
+    """One less falls short."""
+    times = div_round_up(value, divisor)
+
+    assert times * divisor >= value
+    assert times == 0 or (times - 1) * divisor < value
+    assert times * divisor == round_up(value, divisor)
+
+
+def test_arrays_are_rounded_value_by_value() -> None:
+    """As each value alone; what goes in stays as it was."""
+    values = np.array([0, 1, 7, 8, 9, (1 << 52) - 1], dtype=np.int64)
+    before = values.copy()
+
+    assert div_round_up(values, 8).tolist() == [div_round_up(int(value), 8) for value in values]
+    assert round_up(values, 8).tolist() == [0, 8, 8, 8, 16, 1 << 52]
+    assert round_down(values, 8).tolist() == [0, 0, 0, 8, 8, (1 << 52) - 8]
+    assert values.tolist() == before.tolist()
 
 
 def test_is_power_of_two() -> None:

@@ -18,6 +18,7 @@ from memhotplug.model.allocator import alloc_pages
 from memhotplug.model.extents import Array, ExtentSet, merge
 from memhotplug.model.state import Allocation
 from memhotplug.model.zones import Zone, ZoneKind
+from memhotplug.units import div_round_up
 
 __all__ = ["isolate", "migrate", "unisolate", "unmovable_pages"]
 
@@ -96,7 +97,7 @@ def _migrate_one(kernel: Kernel, zone: Zone, pages: ExtentSet, held: Allocation)
             errno.EINTR, f"{inside.total} pages of {held.name!r} are pinned; would retry until interrupted"
         )
     others = any(node.nid != zone.nid and node.present for node in kernel.state.nodes.values())
-    count = -(-inside.total >> held.order)
+    count = div_round_up(inside.total, 1 << held.order)
     starts, ends = alloc_pages(
         kernel.state, held.order, count, nid=zone.nid, movable=zone.kind is ZoneKind.MOVABLE,
         avoid=zone.nid if others else None,

@@ -15,6 +15,7 @@ from memhotplug.model.altmap import Altmap
 from memhotplug.model.extents import Array, ExtentSet
 from memhotplug.model.geometry import Geometry
 from memhotplug.model.state import Allocation, MachineState, Owner, Use
+from memhotplug.units import div_round_up
 
 __all__ = ["PageTables"]
 
@@ -67,7 +68,7 @@ class PageTables:
         Models: mm/sparse.c:sparse_index_init(). Raises: MemoryHotplugError: ENOMEM.
         """
         per_root = self.geometry.page_size // _MEM_SECTION_SIZE * self.geometry.pages_per_section
-        self.ensure_tables(_SECTION_ROOTS, start_pfn // per_root, -(-(start_pfn + nr_pages) // per_root), nid=nid)
+        self.ensure_tables(_SECTION_ROOTS, start_pfn // per_root, div_round_up(start_pfn + nr_pages, per_root), nid=nid)
 
     def drop_tables(self, kind: str, first: int, end: int, *, order: int = 0) -> None:
         """Free the page tables of one kind in windows [first, end)."""
@@ -95,7 +96,7 @@ class PageTables:
             window: pfns that one table of this kind serves.
             used: the pfns that still need their table.
         """
-        low, high = start_pfn // window, -(-end_pfn // window)
+        low, high = start_pfn // window, div_round_up(end_pfn, window)
         low += used.intersects(low * window, (low + 1) * window)
         high -= high > low and used.intersects((high - 1) * window, high * window)
         self.drop_tables(kind, low, high, order=order)

@@ -16,6 +16,7 @@ from memhotplug.model.altmap import Altmap
 from memhotplug.model.extents import Array, ExtentSet, distinct
 from memhotplug.model.state import Owner, Use
 from memhotplug.model.vmemmap import MapRuns, Source
+from memhotplug.units import div_round_up, round_down, round_up
 
 __all__ = ["SparseVmemmap", "pair_runs"]
 
@@ -51,7 +52,8 @@ class SparseVmemmap(PageTables):
         if not len(runs):
             return pfn, pfn + 1
         span = int(runs.leaf[0]) * self.geometry.described_per_page
-        return pfn // span * span, (pfn // span + 1) * span
+        first = round_down(pfn, span)
+        return first, first + span
 
     def populate(self, start_pfn: int, nr_pages: int, *, leaf_pages: int, nid: int, altmap: Altmap | None) -> None:
         """Back the memmap of a range with leaves of ``leaf_pages`` pages, ascending, as far as memory goes.
@@ -62,9 +64,9 @@ class SparseVmemmap(PageTables):
         """
         vmemmap = self.state.vmemmap
         span = leaf_pages * vmemmap.described_per_page
-        low, high = start_pfn // span * span, -(-(start_pfn + nr_pages) // span) * span
+        low, high = round_down(start_pfn, span), round_up(start_pfn + nr_pages, span)
         starts, ends = vmemmap.mapped.gaps(low, high)
-        starts, ends = -(-starts // span) * span, ends // span * span
+        starts, ends = round_up(starts, span), round_down(ends, span)
         kept = ends > starts
         starts, ends = starts[kept], ends[kept]
         if not len(starts):
@@ -92,10 +94,10 @@ class SparseVmemmap(PageTables):
         """
         if altmap is None and self.boot_altmap is None:
             step = max(_LEAVES * self.state.vmemmap.described_per_page // window, 1) * window
-            for low in range(start_pfn // window * window, end_pfn, step):
+            for low in range(round_down(start_pfn, window), end_pfn, step):
                 self._basepages_at_once(max(low, start_pfn), min(low + step, end_pfn), window, nid)
             return
-        for table in range(start_pfn // window, -(-end_pfn // window)):
+        for table in range(start_pfn // window, div_round_up(end_pfn, window)):
             first = max(table * window, start_pfn)
             count = min((table + 1) * window, end_pfn) - first
             self.ensure_tables(_PTE, table, table + 1, nid=nid)
@@ -108,9 +110,9 @@ class SparseVmemmap(PageTables):
         """Do what one page table after the other does, each before its pages, with a single request for all of them."""
         vmemmap, per_page = self.state.vmemmap, self.state.vmemmap.described_per_page
         have = self.state.page_tables.setdefault(_PTE, ExtentSet())
-        tables = np.arange(start_pfn // window, -(-end_pfn // window))
-        starts, ends = vmemmap.mapped.gaps(start_pfn // per_page * per_page, -(-end_pfn // per_page) * per_page)
-        gaps = ExtentSet(-(-starts // per_page) * per_page, ends // per_page * per_page)
+        tables = np.arange(start_pfn // window, div_round_up(end_pfn, window))
+        starts, ends = vmemmap.mapped.gaps(round_down(start_pfn, per_page), round_up(end_pfn, per_page))
+        gaps = ExtentSet(round_up(starts, per_page), round_down(ends, per_page))
         lacking = have.covered_many(tables, tables + 1) == 0
         sizes = gaps.covered_many(tables * window, (tables + 1) * window) // per_page + lacking
         total, places = int(sizes.sum()), (np.cumsum(sizes) - sizes)[lacking]

@@ -13,7 +13,7 @@ from memhotplug.model.buddy import largest_order
 from memhotplug.model.extents import Array, ExtentSet, merge
 from memhotplug.model.state import Allocation
 from memhotplug.model.zones import Zone, ZoneKind
-from memhotplug.units import format_size
+from memhotplug.units import div_round_up, format_size
 
 __all__ = ["allocate", "release"]
 
@@ -41,7 +41,7 @@ def allocate(
     if order > kernel.geometry.max_order:
         raise MemoryHotplugError(errno.EINVAL, f"order {order} is above the highest, {kernel.geometry.max_order}")
     chunk = kernel.geometry.page_size << order
-    count = -(-size // chunk)
+    count = div_round_up(size, chunk)
     if scatter:
         starts, ends = _every_second(kernel, order, count, nid, movable=movable)
     else:
@@ -76,7 +76,7 @@ def _every_second(kernel: Kernel, order: int, count: int, nid: int, *, movable: 
 def _even_chunks(zone: Zone, order: int) -> Array:
     """Return the first pfns of the free, aligned chunks with an even index; int64, ascending."""
     pair = 2 << order
-    first, last = -(-zone.free.starts // pair), (zone.free.ends - (1 << order)) // pair + 1
+    first, last = div_round_up(zone.free.starts, pair), (zone.free.ends - (1 << order)) // pair + 1
     counts = np.maximum(last - first, 0)
     before = np.cumsum(counts) - counts
     index = np.repeat(np.arange(len(counts)), counts)

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from memhotplug.model.extents import EMPTY, Array, ExtentSet
+from memhotplug.units import div_round_up
 
 __all__ = ["chunk_runs", "first_pages", "free_by_order", "largest_order"]
 
@@ -101,13 +102,13 @@ def _few_chunks(free: ExtentSet, order: int, max_order: int) -> Iterator[tuple[i
     """Yield what :func:`chunk_runs` returns, run by run."""
     size = 1 << order
     for start, end in free:
-        low, high = -(-start >> order), end >> order
+        low, high = div_round_up(start, 1 << order), end >> order
         if high <= low:
             continue
         if order == max_order:
             yield low << order, high << order
             continue
-        parent_low, parent_high = -(-start >> order + 1), end >> order + 1
+        parent_low, parent_high = div_round_up(start, 1 << order + 1), end >> order + 1
         whole = parent_high > parent_low
         if low < 2 * parent_low or not whole:
             yield low << order, (low << order) + size

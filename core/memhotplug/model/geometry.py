@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from memhotplug.units import is_power_of_two
+from memhotplug.units import div_round_up, is_power_of_two
 
 __all__ = ["SUBSECTION_SIZE", "Geometry"]
 
@@ -104,7 +104,7 @@ class Geometry:
 
     def memmap_pages(self, nr_pages: int) -> int:
         """Return the pages of memmap that describe ``nr_pages`` pages, rounded up."""
-        return -(-nr_pages * self.struct_page_size // self.page_size)
+        return div_round_up(nr_pages * self.struct_page_size, self.page_size)
 
     def pfn(self, address: int) -> int:
         """Return the page frame number of a physical address in bytes."""

@@ -19,6 +19,7 @@ from memhotplug.naming import assumed_kernel
 from memhotplug.testing.fingerprint import fingerprint
 from memhotplug.testing.lives import Lives
 from memhotplug.testing.support import balance, failure_points
+from memhotplug.units import div_round_up
 
 __all__ = ["DriverContract"]
 
@@ -93,7 +94,7 @@ class DriverContract(Lives):
         assert blocks
         assert balance(machine).blocks[: len(before.blocks)] == before.blocks
         for item in promised:
-            assert set(range(item.start // block, -(-(item.start + item.size) // block))) & set(blocks)
+            assert set(range(item.start // block, div_round_up(item.start + item.size, block))) & set(blocks)
         assert all(
             any(item.start // block <= one <= (item.start + item.size - 1) // block for item in promised)
             for one in blocks

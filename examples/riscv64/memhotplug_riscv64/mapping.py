@@ -16,7 +16,7 @@ from typing import Final
 
 import numpy as np
 
-from memhotplug.plugin import Altmap, Kernel, MemoryHotplugError, Restrictions, format_size, hookimpl
+from memhotplug.plugin import Altmap, Kernel, MemoryHotplugError, Restrictions, div_round_up, format_size, hookimpl
 from memhotplug_riscv64.sizes import layout
 
 __all__ = ["arch_add_memory", "arch_remove_memory", "create_mapping", "vmemmap_free", "vmemmap_populate"]
@@ -43,7 +43,7 @@ def vmemmap_populate(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, al
     """
     end_pfn = start_pfn + nr_pages
     for kind, window in _windows(kernel, _VMEMMAP):
-        kernel.ensure_tables(kind, start_pfn // window, -(-end_pfn // window), nid=nid)
+        kernel.ensure_tables(kind, start_pfn // window, div_round_up(end_pfn, window), nid=nid)
     kernel.populate(start_pfn, nr_pages, leaf_pages=_LEAF, nid=nid, altmap=altmap)
     missing = kernel.first_unmapped(start_pfn, nr_pages)
     if missing is None:
@@ -97,7 +97,7 @@ def _map(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, step: int) -> 
 
 def _ragged(start_pfn: int, end_pfn: int, window: int, step: int) -> list[tuple[int, int]]:
     """Return the windows of a table that no single leaf maps. Models: best_map_size()."""
-    low, high = start_pfn // window, -(-end_pfn // window)
+    low, high = start_pfn // window, div_round_up(end_pfn, window)
     if step % window:
         return [(low, high)]
     ragged = [(low, low + 1)] if start_pfn % window else []

@@ -14,7 +14,7 @@ import errno
 
 import numpy as np
 
-from memhotplug.plugin import Altmap, Geometry, Kernel, MemoryHotplugError, Restrictions, hookimpl
+from memhotplug.plugin import Altmap, Geometry, Kernel, MemoryHotplugError, Restrictions, div_round_up, hookimpl
 
 __all__ = ["arch_add_memory", "arch_remove_memory", "create_mapping", "vmemmap_free", "vmemmap_populate"]
 
@@ -65,7 +65,7 @@ def _vmemmap_upper_tables(kernel: Kernel, start_pfn: int, end_pfn: int, nid: int
     entries, described = _entries(kernel.geometry), kernel.geometry.described_per_page
     for kind, pages in (("vmemmap-pud", entries**3), ("vmemmap-pmd", entries**2)):
         window = pages * described
-        kernel.ensure_tables(kind, start_pfn // window, -(-end_pfn // window), nid=nid)
+        kernel.ensure_tables(kind, start_pfn // window, div_round_up(end_pfn, window), nid=nid)
 
 
 @hookimpl
@@ -101,17 +101,17 @@ def _map(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, step: int) -> 
     """Map a range at once, or in steps of ``step`` pages."""
     end_pfn = start_pfn + nr_pages
     entries = _entries(kernel.geometry)
-    kernel.ensure_tables("direct-pud", start_pfn // entries**3, -(-end_pfn // entries**3), nid=nid)
+    kernel.ensure_tables("direct-pud", start_pfn // entries**3, div_round_up(end_pfn, entries**3), nid=nid)
     for low, high in _needs_pmd_table(kernel, start_pfn, end_pfn, step):
         kernel.ensure_tables("direct-pmd", low, high, nid=nid)
     if kernel.params.get("rodata") == "full":
-        kernel.ensure_tables("direct-pte", start_pfn // entries, -(-end_pfn // entries), nid=nid)
+        kernel.ensure_tables("direct-pte", start_pfn // entries, div_round_up(end_pfn, entries), nid=nid)
 
 
 def _needs_pmd_table(kernel: Kernel, start_pfn: int, end_pfn: int, step: int) -> list[tuple[int, int]]:
     """Return the windows of PMD tables that a range needs: with 4K pages a GiB mapped at once is one leaf."""
     window = _entries(kernel.geometry) ** 2
-    low, high = start_pfn // window, -(-end_pfn // window)
+    low, high = start_pfn // window, div_round_up(end_pfn, window)
     if kernel.geometry.page_size != 4 << 10 or step % window or kernel.params.get("rodata") == "full":
         return [(low, high)]
     ragged = [(low, low + 1)] if start_pfn % window else []

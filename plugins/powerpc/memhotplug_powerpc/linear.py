@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import errno
 
-from memhotplug.plugin import Kernel, MemoryHotplugError, Restrictions, hookimpl
+from memhotplug.plugin import Kernel, MemoryHotplugError, Restrictions, div_round_up, hookimpl, round_down, round_up
 from memhotplug_powerpc.mapping import layout
 
 __all__ = ["arch_add_memory", "arch_remove_memory", "create_mapping"]
@@ -50,15 +50,17 @@ def create_mapping(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int) -> N
     if not layout(kernel).radix:
         return
     end_pfn = start_pfn + nr_pages
-    kernel.ensure_tables("direct-pud", start_pfn // _PFNS_PER_PUD_TABLE, -(-end_pfn // _PFNS_PER_PUD_TABLE), nid=nid)
+    kernel.ensure_tables(
+        "direct-pud", start_pfn // _PFNS_PER_PUD_TABLE, div_round_up(end_pfn, _PFNS_PER_PUD_TABLE), nid=nid
+    )
     for low, high in _without_gib_leaf(kernel, start_pfn, end_pfn):
-        kernel.ensure_tables("direct-pmd", low // _PFNS_PER_PMD_TABLE, -(-high // _PFNS_PER_PMD_TABLE), nid=nid)
+        kernel.ensure_tables("direct-pmd", low // _PFNS_PER_PMD_TABLE, div_round_up(high, _PFNS_PER_PMD_TABLE), nid=nid)
 
 
 def _without_gib_leaf(kernel: Kernel, start_pfn: int, end_pfn: int) -> list[tuple[int, int]]:
     """Return the pfn runs of a range that leaves of 1 GiB cannot map."""
     gib = _GIB // kernel.geometry.page_size
-    low, high = -(-start_pfn // gib) * gib, end_pfn // gib * gib
+    low, high = round_up(start_pfn, gib), round_down(end_pfn, gib)
     small = kernel.has("block_sized_leaves") and kernel.geometry.memory_block_size < _GIB
     if small or low >= high:
         return [(start_pfn, end_pfn)]

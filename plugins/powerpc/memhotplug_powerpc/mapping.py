@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import errno
 
-from memhotplug.plugin import Altmap, Kernel, MemoryHotplugError, format_size, hookimpl, round_up
+from memhotplug.plugin import Altmap, Kernel, MemoryHotplugError, div_round_up, format_size, hookimpl, round_up
 from memhotplug_powerpc.sizes import PowerpcGeometry
 
 __all__ = ["layout", "vmemmap_free", "vmemmap_populate"]
@@ -114,7 +114,7 @@ def _windows(kernel: Kernel) -> dict[str, int]:
 def _upper_tables(kernel: Kernel, start_pfn: int, end_pfn: int, nid: int) -> None:
     windows = _windows(kernel)
     for kind in ("vmemmap-pud", "vmemmap-pmd"):
-        kernel.ensure_tables(kind, start_pfn // windows[kind], -(-end_pfn // windows[kind]), nid=nid)
+        kernel.ensure_tables(kind, start_pfn // windows[kind], div_round_up(end_pfn, windows[kind]), nid=nid)
 
 
 @hookimpl

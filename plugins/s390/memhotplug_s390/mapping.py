@@ -12,7 +12,16 @@ import errno
 
 import numpy as np
 
-from memhotplug.plugin import Altmap, Kernel, MemoryHotplugError, Restrictions, hookimpl
+from memhotplug.plugin import (
+    Altmap,
+    Kernel,
+    MemoryHotplugError,
+    Restrictions,
+    div_round_up,
+    hookimpl,
+    round_down,
+    round_up,
+)
 from memhotplug_s390.sizes import SEGMENT_SIZE
 
 __all__ = [
@@ -53,7 +62,7 @@ def vmemmap_populate(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, al
 
 
 def _tables(kernel: Kernel, kind: str, window: int, start_pfn: int, end_pfn: int, nid: int) -> None:
-    kernel.ensure_tables(kind, start_pfn // window, -(-end_pfn // window), nid=nid, order=_TABLE_ORDER)
+    kernel.ensure_tables(kind, start_pfn // window, div_round_up(end_pfn, window), nid=nid, order=_TABLE_ORDER)
 
 
 @hookimpl
@@ -100,7 +109,7 @@ def _map(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, step: int) -> 
     end_pfn = start_pfn + nr_pages
     _tables(kernel, "direct-region3", _DIRECT_PFNS_PER_REGION3_TABLE, start_pfn, end_pfn, nid)
     window = _DIRECT_PFNS_PER_SEGMENT_TABLE
-    low, high = -(-start_pfn // window) * window, end_pfn // window * window
+    low, high = round_up(start_pfn, window), round_down(end_pfn, window)
     whole = low < high and not step % window
     runs = ((start_pfn, low), (high, end_pfn)) if whole else ((start_pfn, end_pfn),)
     for first, end in runs:

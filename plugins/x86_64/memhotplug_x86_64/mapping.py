@@ -11,7 +11,7 @@ import errno
 
 import numpy as np
 
-from memhotplug.plugin import Altmap, Kernel, MemoryHotplugError, Restrictions, hookimpl
+from memhotplug.plugin import Altmap, Kernel, MemoryHotplugError, Restrictions, div_round_up, hookimpl
 
 __all__ = ["arch_add_memory", "arch_remove_memory", "create_mapping", "vmemmap_free", "vmemmap_populate"]
 
@@ -44,7 +44,7 @@ def vmemmap_populate(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, al
 def _vmemmap_tables(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int) -> None:
     end_pfn = start_pfn + nr_pages
     for kind, window in (("vmemmap-pud", _PFNS_PER_PUD_TABLE), ("vmemmap-pmd", _PFNS_PER_PMD_TABLE)):
-        kernel.ensure_tables(kind, start_pfn // window, -(-end_pfn // window), nid=nid)
+        kernel.ensure_tables(kind, start_pfn // window, div_round_up(end_pfn, window), nid=nid)
 
 
 @hookimpl
@@ -86,16 +86,16 @@ def _map(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, step: int) -> 
     """Map a range at once, or in steps of ``step`` pages, which are no leaf of 1 GiB if they are smaller."""
     end_pfn = start_pfn + nr_pages
     window = _DIRECT_PFNS_PER_PUD_TABLE
-    kernel.ensure_tables("direct-pud", start_pfn // window, -(-end_pfn // window), nid=nid)
+    kernel.ensure_tables("direct-pud", start_pfn // window, div_round_up(end_pfn, window), nid=nid)
     whole = not step % _PFNS_PER_GIB
-    every = (start_pfn // _PFNS_PER_GIB, -(-end_pfn // _PFNS_PER_GIB))
+    every = (start_pfn // _PFNS_PER_GIB, div_round_up(end_pfn, _PFNS_PER_GIB))
     for low, high in _ragged_gib(start_pfn, end_pfn) if whole else [every]:
         kernel.ensure_tables("direct-pmd", low, high, nid=nid)
 
 
 def _ragged_gib(start_pfn: int, end_pfn: int) -> list[tuple[int, int]]:
     """Return the GiB windows that a range covers only in part, as half-open runs."""
-    low, high = start_pfn // _PFNS_PER_GIB, -(-end_pfn // _PFNS_PER_GIB)
+    low, high = start_pfn // _PFNS_PER_GIB, div_round_up(end_pfn, _PFNS_PER_GIB)
     ragged = []
     if start_pfn % _PFNS_PER_GIB:
         ragged.append((low, low + 1))

@@ -15,7 +15,7 @@ from memhotplug.formats.scenario.explore import EXPLORED, ExploreSpec
 from memhotplug.formats.scenario.models import VETOABLE_EVENTS, Action
 from memhotplug.model.blocks import BlockState
 from memhotplug.model.state import Device
-from memhotplug.units import format_size
+from memhotplug.units import div_round_up, format_size
 
 __all__ = ["Move", "Moves"]
 
@@ -117,7 +117,7 @@ class Moves:
         nodes = [None, *kernel.state.nodes] if len(kernel.state.nodes) > 1 else [None]
         for driver in self.drivers:
             for size in self.sizes:
-                if here + -(-size // geometry.memory_block_size) > self.blocks:
+                if here + div_round_up(size, geometry.memory_block_size) > self.blocks:
                     continue
                 for address in (None, *_gaps(kernel, size)):
                     place = None if address is None else f"{address:#x}"
@@ -158,7 +158,7 @@ class Moves:
                 continue
             own = len(device_blocks(kernel, device.name))
             for size in (0, block // 2, block, 2 * block):
-                if others - own + -(-size // block) <= self.blocks:
+                if others - own + div_round_up(size, block) <= self.blocks:
                     yield _move("resize", range=device.name, size=format_size(size) if size else 0)
 
     def _write(self, kernel: Kernel) -> Iterator[Move]:
@@ -207,8 +207,8 @@ def _gaps(kernel: Kernel, size: int) -> Iterator[int]:
     """Yield the addresses between hot-added blocks where a range of ``size`` bytes would fit."""
     geometry, blocks = kernel.geometry, kernel.state.blocks
     ids = blocks.id.tolist()
-    needed = -(-size // geometry.memory_block_size)
-    base = -(-geometry.hotplug_base // geometry.memory_block_size)
+    needed = div_round_up(size, geometry.memory_block_size)
+    base = div_round_up(geometry.hotplug_base, geometry.memory_block_size)
     boot = max((block for block, early in zip(ids, blocks.early.tolist(), strict=True) if early), default=-1)
     last = max(boot, base - 1)
     for block in ids:

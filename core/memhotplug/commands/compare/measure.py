@@ -12,6 +12,7 @@ from memhotplug.model.extents import ExtentSet, intersect
 from memhotplug.model.state import MachineState, Use
 from memhotplug.model.vmemmap import Source
 from memhotplug.model.zones import Zone
+from memhotplug.units import div_round_up
 
 __all__ = ["HUGE", "Measures", "ZoneMeasure", "measure"]
 
@@ -102,7 +103,7 @@ def _taken(state: MachineState) -> ExtentSet:
 def _zone(state: MachineState, zone: Zone, taken: ExtentSet, huge: int) -> ZoneMeasure:
     runs = zone.free.ends - zone.free.starts
     movable = _movable(state, zone)
-    first, end = -(-movable.starts // huge), movable.ends // huge
+    first, end = div_round_up(movable.starts, huge), movable.ends // huge
     return ZoneMeasure(
         node=zone.nid,
         zone=zone.kind.label,

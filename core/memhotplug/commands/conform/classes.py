@@ -16,6 +16,7 @@ from memhotplug.machine import Machine
 from memhotplug.model.blocks import BlockState
 from memhotplug.model.extents import Array, ExtentSet
 from memhotplug.model.zones import ZoneKind
+from memhotplug.units import div_round_up
 
 __all__ = [
     "BUDDY",
@@ -127,7 +128,7 @@ def _named(runs: tuple[Array, Array], kind: str) -> Runs:
 def _pieces(covered: ExtentSet, per_block: int) -> Iterator[tuple[int, int, int]]:
     """Yield the parts of some pfns in each block: block id, start_pfn, end_pfn."""
     for low, high in covered:
-        for block in range(low // per_block, -(-high // per_block)):
+        for block in range(low // per_block, div_round_up(high, per_block)):
             yield block, max(low, block * per_block), min(high, (block + 1) * per_block)
 
 

@@ -17,6 +17,7 @@ from memhotplug.model.buddy import first_pages
 from memhotplug.model.extents import Array, ExtentSet, intersect, merge
 from memhotplug.model.vmemmap import MapRuns, Source
 from memhotplug.model.zones import Zone
+from memhotplug.units import div_round_up
 
 __all__ = ["vacate"]
 
@@ -76,7 +77,7 @@ def _overlaps(runs: MapRuns, low: int, high: int, described: int) -> tuple[Array
 
 def _take(kernel: Kernel, zone: Zone, room: ExtentSet, order: int, pages: int) -> tuple[Array, Array] | None:
     """Take pages of a zone from those that are free in ``room``; None, and nothing taken, if there are too few."""
-    starts, ends = first_pages(room, order, -(-pages >> order), kernel.geometry.max_order)
+    starts, ends = first_pages(room, order, div_round_up(pages, 1 << order), kernel.geometry.max_order)
     if int((ends - starts).sum()) != pages:
         return None
     ascending = merge(starts, ends)

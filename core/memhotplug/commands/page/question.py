@@ -16,6 +16,7 @@ from memhotplug.formats.scenario.refusal import RefusedError
 from memhotplug.machine import Machine
 from memhotplug.output.watchdog import DEFAULT_TIMEOUT
 from memhotplug.ranges import byte_ranges, check_name
+from memhotplug.units import div_round_up
 
 __all__ = ["MAX_PAGES", "Moments", "moments", "pages_of"]
 
@@ -118,7 +119,7 @@ def _pages(text: str, machines: Sequence[Machine]) -> list[tuple[int, int]]:
             raise InputError("0xFIRST-0xLAST, ascending", got=text, path="RANGE", nearest=f"{hull[2]}-{hull[1]}")
         return [(geometry.pfn(first), geometry.pfn(last) + 1)]
     size = geometry.page_size
-    return [(start // size, -(-(start + length) // size)) for start, length in _ranges(text, machines)]
+    return [(start // size, div_round_up(start + length, size)) for start, length in _ranges(text, machines)]
 
 
 def _ranges(text: str, machines: Sequence[Machine]) -> list[tuple[int, int]]:

@@ -17,6 +17,7 @@ from memhotplug.model.extents import ExtentSet
 from memhotplug.model.state import Owner, Use
 from memhotplug.model.vmemmap import MapRuns, Source
 from memhotplug.model.zones import ZoneKind
+from memhotplug.units import div_round_up
 
 __all__ = ["gigantic_pages", "memmap_cost", "removable_blocks", "uevents", "waste"]
 
@@ -39,7 +40,7 @@ def memmap_cost(question: Question, trial: Trial) -> dict[str, object]:
         "pages": pages,
         "source": " and ".join(sources) or None,
         "order": order,
-        "blocks": -(-pages >> order),
+        "blocks": div_round_up(pages, 1 << order),
         "by_order": [{"order": one, "chunks": count, "pages": count << one} for one, count in sorted(by_order.items())],
         "fallback_pages": by_order.get(0, 0) if trial.fell_back else 0,
         "page_table_pages": sum(tables.values()),
@@ -139,7 +140,7 @@ def gigantic_pages(machine: Machine) -> int:
 
 
 def _whole(free: ExtentSet, span: int) -> int:
-    low, high = -(-free.starts // span), free.ends // span
+    low, high = div_round_up(free.starts, span), free.ends // span
     return int((high - low).clip(min=0).sum())
 
 

@@ -22,7 +22,7 @@ from memhotplug.manager import Plugins
 from memhotplug.model.geometry import Geometry
 from memhotplug.model.zones import ZoneKind
 from memhotplug.naming import choose_profile, first_mainline
-from memhotplug.units import format_size, round_up
+from memhotplug.units import div_round_up, format_size, round_up
 
 __all__ = ["Layout", "LoggedZone", "place", "refused"]
 
@@ -226,7 +226,7 @@ def _blocks(zones: Sequence[RecordedZone], pages: int) -> list[RecordedBlock]:
     owners: dict[int, list[RecordedZone]] = {}
     for zone in zones:
         for start, end in zone.extents:
-            for block in range(start // pages, -(-end // pages)):
+            for block in range(start // pages, div_round_up(end, pages)):
                 if zone not in owners.setdefault(block, []):
                     owners[block].append(zone)
     return [_block(block, owners[block]) for block in sorted(owners)]

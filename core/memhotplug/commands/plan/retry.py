@@ -7,6 +7,7 @@ from memhotplug.machine import Machine
 from memhotplug.model.allocator import allocatable_chunks
 from memhotplug.model.buddy import first_pages
 from memhotplug.model.zones import ZoneKind
+from memhotplug.units import div_round_up
 
 __all__ = ["ratio_for_all_movable", "zone_that_gives"]
 
@@ -41,4 +42,4 @@ def ratio_for_all_movable(before: Machine, added: int) -> int | None:
     kernel = sum(zone.present_early for zone in zones if zone.kind is not ZoneKind.MOVABLE)
     movable = sum(zone.present for zone in zones if zone.kind is ZoneKind.MOVABLE)
     wanted = movable + before.kernel.geometry.pfn(added)
-    return -(-100 * wanted // kernel) if kernel else None
+    return div_round_up(100 * wanted, kernel) if kernel else None

@@ -22,6 +22,7 @@ from memhotplug.model.blocks import BlockState, OnlineType
 from memhotplug.model.extents import Array, ExtentSet, merge
 from memhotplug.model.vmemmap import Source
 from memhotplug.model.zones import Zone, ZoneKind
+from memhotplug.units import round_up
 
 __all__ = [
     "ONLINE_TYPES",
@@ -226,7 +227,7 @@ def _fell_back(before: Kernel, after: Kernel) -> bool:
     fresh.remove_many(starts[hosting], ends[hosting])
     fresh.remove_many(before.state.vmemmap.mapped.starts, before.state.vmemmap.mapped.ends)
     window = largest * vmemmap.described_per_page
-    return bool((-(-fresh.starts // window) * window < fresh.ends).any())
+    return bool((round_up(fresh.starts, window) < fresh.ends).any())
 
 
 def _online_along(kernel: Kernel, question: Question) -> None:

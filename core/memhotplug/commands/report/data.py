@@ -19,6 +19,7 @@ from memhotplug.machine import Machine
 from memhotplug.model.blocks import NO_ZONE, BlockState
 from memhotplug.model.zones import ZoneKind
 from memhotplug.output.watchdog import DEFAULT_TIMEOUT
+from memhotplug.units import div_round_up
 
 __all__ = ["MAX_FRAMES", "Film", "Frame", "MapRun", "ZoneValue", "film_of", "look"]
 
@@ -236,7 +237,7 @@ def _bounds(
     """Return the rows where runs begin, and the end; too many unlike neighbours are folded by their number."""
     cuts = np.flatnonzero(finer) + 1
     if len(cuts) > limit:
-        stride = -(-count // limit)
+        stride = div_round_up(count, limit)
         # Where even the pieces are too many, only nodes are kept apart.
         kept = apart if np.count_nonzero(apart) <= limit else nodes
         cuts = np.flatnonzero((np.arange(1, count) % stride == 0) | kept) + 1

@@ -23,7 +23,7 @@ from memhotplug.model.resources import SYSTEM_RAM, Resource
 from memhotplug.model.state import Device
 from memhotplug.model.vmemmap import MapRuns, Source
 from memhotplug.model.zones import ZoneKind
-from memhotplug.units import format_blocks
+from memhotplug.units import format_blocks, round_up
 
 __all__ = ["adopt", "recognise"]
 
@@ -201,7 +201,7 @@ def _told(kernel: Kernel, hosted: ExtentSet | None) -> Array:
 def _hosted_pages(kernel: Kernel) -> int:
     """Return how many pages of a block hold its memmap, whole pageblocks."""
     geometry = kernel.geometry
-    return -(-geometry.memmap_pages(geometry.pages_per_block) // geometry.pageblock_pages) * geometry.pageblock_pages
+    return round_up(geometry.memmap_pages(geometry.pages_per_block), geometry.pageblock_pages)
 
 
 def _host(kernel: Kernel, rows: Array) -> None:

@@ -39,6 +39,7 @@ from memhotplug.model.vmemmap import MapRuns, Source
 from memhotplug.model.watermarks import small_marks
 from memhotplug.model.zones import Node, Zone, ZoneKind
 from memhotplug.naming import read_machine
+from memhotplug.units import round_down, round_up
 
 if TYPE_CHECKING:
     from memhotplug.formats.scenario.models import MachineSpec
@@ -448,7 +449,7 @@ def _memmap(kernel: Kernel, mappings: MapRuns, zones: list[Zone], known: KnownPa
 
 def _aligned(pages: ExtentSet, unit: int) -> ExtentSet:
     """Return the whole aligned pieces of ``unit`` pages in a set."""
-    starts, ends = -(-pages.starts // unit) * unit, pages.ends // unit * unit
+    starts, ends = round_up(pages.starts, unit), round_down(pages.ends, unit)
     kept = ends > starts
     return ExtentSet(starts[kept], ends[kept])
 

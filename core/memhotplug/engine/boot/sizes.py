@@ -30,7 +30,7 @@ from memhotplug.model.vmemmap import Source
 from memhotplug.model.watermarks import setup_watermarks
 from memhotplug.model.zones import Node, ZoneKind
 from memhotplug.reserves import LEAN, Reserve
-from memhotplug.units import format_size, parse_size, round_down, round_up
+from memhotplug.units import div_round_up, format_size, parse_size, round_down, round_up
 
 __all__ = ["BootConfig", "boot_kernel", "parse_cmdline"]
 
@@ -261,7 +261,7 @@ def _create_blocks(kernel: Kernel) -> None:
     """Create the block devices of boot memory: online, in their one zone or in none."""
     state = kernel.state
     per_block = kernel.geometry.pages_per_block
-    ids = ExtentSet(state.sections.starts // per_block, -(-state.sections.ends // per_block))
+    ids = ExtentSet(state.sections.starts // per_block, div_round_up(state.sections.ends, per_block))
     for first, end in ids:
         state.blocks.insert(first, end - first, early=1, state=BlockState.ONLINE)
     starts, ends = state.block_bounds(slice(None))

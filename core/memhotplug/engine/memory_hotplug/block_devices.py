@@ -17,6 +17,7 @@ from memhotplug.errors import MemoryHotplugError
 from memhotplug.model.allocator import free_pages
 from memhotplug.model.extents import merge
 from memhotplug.model.state import Owner, Use
+from memhotplug.units import div_round_up
 
 __all__ = [
     "BLOCK_DEVICES",
@@ -73,7 +74,7 @@ def remove_memory_block_devices(kernel: Kernel, rows: slice) -> None:
 
 
 def _pages(kernel: Kernel, blocks: int) -> int:
-    return -(-blocks * BLOCK_OBJECTS // kernel.geometry.page_size)
+    return div_round_up(blocks * BLOCK_OBJECTS, kernel.geometry.page_size)
 
 
 def _asking_node(kernel: Kernel) -> int:

@@ -15,7 +15,7 @@ from memhotplug.errors import MemoryHotplugError
 from memhotplug.model.altmap import Altmap
 from memhotplug.model.blocks import OnlineType
 from memhotplug.model.zones import Node
-from memhotplug.units import format_size
+from memhotplug.units import format_size, round_down
 
 __all__ = [
     "add_sections",
@@ -130,7 +130,7 @@ def _populate(
         if missing is None:
             raise
         section = kernel.geometry.pages_per_section
-        done = missing // section * section
+        done = round_down(missing, section)
         kernel.vmemmap_free(done, section)
         stuck = kernel.state.vmemmap.mapped.covered(done, done + section)
         if stuck:

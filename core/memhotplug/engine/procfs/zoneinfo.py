@@ -13,6 +13,7 @@ from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.procfs import counters
 from memhotplug.engine.procfs.items import NODE_ITEMS, NUMA_ITEMS, ZONE_ITEMS, has_config, names
 from memhotplug.model.zones import Node, Zone
+from memhotplug.units import div_round_up
 
 __all__ = ["buddyinfo", "pagetypeinfo", "zoneinfo"]
 
@@ -132,6 +133,6 @@ def _types_of_node(kernel: Kernel, node: Node) -> Iterator[str]:
     yield ""
     yield f"{'Number of blocks type ':<23}{''.join(f'{name:>12} ' for name in types)}"
     for zone in _populated(kernel, node):
-        blocks = -(-zone.present // geometry.pageblock_pages)
+        blocks = div_round_up(zone.present, geometry.pageblock_pages)
         counts = [blocks if name == "Movable" else 0 for name in types]
         yield f"Node {node.nid}, zone {zone.kind.label:>8} {_row(counts, 12)}"

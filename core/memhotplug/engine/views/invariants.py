@@ -13,7 +13,7 @@ from memhotplug.engine.kernel import Kernel
 from memhotplug.model.blocks import BlockState
 from memhotplug.model.extents import ExtentSet
 from memhotplug.model.vmemmap import Source
-from memhotplug.units import format_blocks
+from memhotplug.units import div_round_up, format_blocks
 
 __all__ = ["violations"]
 
@@ -125,7 +125,7 @@ def _described_by(kernel: Kernel, start: int, backing: int, pages: ExtentSet) ->
 def _block_runs(kernel: Kernel, pages: ExtentSet) -> Iterator[tuple[int, int]]:
     per_block = kernel.geometry.pages_per_block
     for low, high in pages:
-        yield low // per_block, -(-high // per_block)
+        yield low // per_block, div_round_up(high, per_block)
 
 
 def _blocks(kernel: Kernel) -> Iterator[str]:

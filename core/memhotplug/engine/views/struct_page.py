@@ -18,6 +18,7 @@ from memhotplug.model.extents import ExtentSet
 from memhotplug.model.state import Use
 from memhotplug.model.vmemmap import Source
 from memhotplug.model.zones import Zone
+from memhotplug.units import round_up
 
 if TYPE_CHECKING:
     from memhotplug.engine.kernel import Kernel
@@ -129,7 +130,7 @@ def _zone(kernel: Kernel, pages: PageArray, start_pfn: int, zone: Zone) -> None:
         starts, ends = chunk_runs(zone.free, order, top)
         near = (ends > start_pfn) & (starts < end_pfn)
         for low, high in zip(starts[near].tolist(), ends[near].tolist(), strict=True):
-            first = max(low, -(-start_pfn // (1 << order)) << order)
+            first = max(low, round_up(start_pfn, 1 << order))
             pages["private"][first - start_pfn : min(high, end_pfn) - start_pfn : 1 << order] = order
 
 

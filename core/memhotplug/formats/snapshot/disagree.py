@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from memhotplug.formats.snapshot.extents import Extents, intersect, merge, size
 from memhotplug.formats.snapshot.records import RecordedMachine, RecordedZone
 from memhotplug.formats.snapshot.source import Note
-from memhotplug.units import format_blocks
+from memhotplug.units import div_round_up, format_blocks
 
 __all__ = ["contradictions", "disagreements"]
 
@@ -122,7 +122,7 @@ def _online_outside(machine: RecordedMachine, extents: Extents, pages: int) -> l
     inside = intersect(merge((block * pages, (block + 1) * pages) for block in online), extents)
     touched: set[int] = set()
     for start, end in inside:
-        touched.update(range(start // pages, -(-end // pages)))
+        touched.update(range(start // pages, div_round_up(end, pages)))
     return [block for block in online if block not in touched]
 
 

@@ -13,7 +13,7 @@ from memhotplug.formats.snapshot.extents import Extents, intersect, merge, size
 from memhotplug.formats.snapshot.records import RecordedBlock, RecordedZone
 from memhotplug.formats.snapshot.source import Note, Source
 from memhotplug.formats.snapshot.zoneinfo import ZoneInfo
-from memhotplug.units import format_size
+from memhotplug.units import div_round_up, format_size
 
 __all__ = [
     "DEFAULT_MAX_ORDER",
@@ -113,7 +113,7 @@ def _touched(memory: Extents, pages: int, at_most: int) -> list[int]:
     ids: list[int] = []
     for start, end in memory:
         first = max(start // pages, ids[-1] + 1 if ids else 0)
-        last = -(-end // pages)
+        last = div_round_up(end, pages)
         ids.extend(range(first, min(last, first + at_most + 1)))
         if len(ids) > at_most:
             break

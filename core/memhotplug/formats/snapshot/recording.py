@@ -12,7 +12,7 @@ from memhotplug.errors import nearest
 from memhotplug.formats.snapshot.jsondoc import JsonObject, as_array, as_count, load_json
 from memhotplug.formats.snapshot.layout import MEMORY
 from memhotplug.formats.snapshot.source import LIMITS, Limits, SnapshotFiles, SnapshotMeta, Source
-from memhotplug.units import is_power_of_two
+from memhotplug.units import div_round_up, is_power_of_two
 
 __all__ = ["KPageFlags", "RecordedOp", "RecordedStep", "Recording", "read_recording", "read_step"]
 
@@ -265,7 +265,7 @@ def _device_op(op: JsonObject, kind: str, meta: SnapshotMeta) -> RecordedOp:
         raise op.source.key("size").error("a size above zero, in bytes", got=size)
     blocks = op.counts("blocks") if op.has("blocks") else ()
     if blocks and meta.block_size:
-        covered = range(address // meta.block_size, -(-(address + size) // meta.block_size))
+        covered = range(address // meta.block_size, div_round_up(address + size, meta.block_size))
         wrong = sorted(block for block in set(blocks) if block not in covered)
         if wrong:
             raise op.source.key("blocks").error(f"blocks {covered.start}-{covered.stop - 1} of the device", got=wrong)

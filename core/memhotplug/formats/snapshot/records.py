@@ -10,6 +10,7 @@ from memhotplug.formats.snapshot.freetypes import KeptChunks
 from memhotplug.formats.snapshot.iomem import IomemEntry, system_ram
 from memhotplug.formats.snapshot.source import Note
 from memhotplug.formats.snapshot.zoneinfo import Pageset
+from memhotplug.units import div_round_up
 
 __all__ = ["RecordedBlock", "RecordedMachine", "RecordedNode", "RecordedZone"]
 
@@ -169,4 +170,4 @@ def ram_pfns(iomem: tuple[IomemEntry, ...], page_size: int) -> Extents:
 
     Models: kernel/resource.c:walk_system_ram_range() (v5.2)
     """
-    return merge((-(-start // page_size), end // page_size) for start, end in system_ram(iomem))
+    return merge((div_round_up(start, page_size), end // page_size) for start, end in system_ram(iomem))

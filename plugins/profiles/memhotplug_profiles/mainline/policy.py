@@ -6,7 +6,7 @@ auto_movable_stats_account_zone() (v5.15 to v6.12).
 
 from __future__ import annotations
 
-from memhotplug.plugin import BlockState, Kernel, OnlineType, Zone, ZoneKind, zone_for_run
+from memhotplug.plugin import BlockState, Kernel, OnlineType, Zone, ZoneKind, round_down, zone_for_run
 from memhotplug_profiles.mainline.params import Group, MainlineState, Policy, state_of
 
 __all__ = ["zone_for_rows"]
@@ -56,7 +56,7 @@ def _needed(kernel: Kernel, row: int, group: Group | None) -> int | None:
 def _unit_needed(kernel: Kernel, row: int, unit_pages: int) -> int | None:
     blocks = kernel.state.blocks
     per_unit = unit_pages // kernel.geometry.pages_per_block
-    first = int(blocks.id[row]) // per_unit * per_unit
+    first = round_down(int(blocks.id[row]), per_unit)
     rows = blocks.rows(first, first + per_unit - 1)
     online = blocks.state[rows] == BlockState.ONLINE
     if (blocks.zone[rows][online] != ZoneKind.MOVABLE).any():

@@ -6,7 +6,7 @@ find_smallest_section_pfn(), find_biggest_section_pfn() (v5.6 to v6.12).
 
 from __future__ import annotations
 
-from memhotplug.plugin import ExtentSet, Kernel, Zone
+from memhotplug.plugin import ExtentSet, Kernel, Zone, round_up
 
 __all__ = ["remove_pfn_range_from_zone"]
 
@@ -33,7 +33,7 @@ def remove_pfn_range_from_zone(kernel: Kernel, zone: Zone, start_pfn: int, end_p
 def _upward(online: ExtentSet, begin: int, end: int, step: int) -> int | None:
     """Return the first of begin, begin + step … below ``end`` that is online."""
     for low, high in zip(*online.clip(begin, end), strict=True):
-        candidate = begin + -(-(int(low) - begin) // step) * step
+        candidate = begin + round_up(int(low) - begin, step)
         if candidate < high:
             return candidate
     return None
@@ -43,7 +43,7 @@ def _downward(online: ExtentSet, begin: int, end: int, step: int) -> int | None:
     """Return the first of end - 1, end - 1 - step … not below ``begin`` that is online."""
     lows, highs = online.clip(begin, end)
     for low, high in zip(lows[::-1].tolist(), highs[::-1].tolist(), strict=True):
-        candidate = end - 1 - -(-(end - high) // step) * step
+        candidate = end - 1 - round_up(end - high, step)
         if low <= candidate:
             return int(candidate)
     return None

@@ -13,6 +13,7 @@ from memhotplug.plugin import (
     ExtentSet,
     Kernel,
     MapRuns,
+    div_round_up,
     remove_memory_block_devices,
     shrink_zone_span,
     try_offline_node,
@@ -104,7 +105,7 @@ def _freed_now(kernel: Kernel, start_pfn: int, end_pfn: int) -> list[tuple[int, 
 def _marked_section_starts(marked: ExtentSet, start_pfn: int, end_pfn: int, section: int) -> Array:
     """Return the pfns in a range that begin a section and are PageVmemmap; int64, ascending."""
     lows, highs = marked.clip(start_pfn, end_pfn)
-    first, last = -(-lows // section), -(-highs // section)
+    first, last = div_round_up(lows, section), div_round_up(highs, section)
     counts = np.maximum(last - first, 0)
     before = np.cumsum(counts) - counts
     index = np.repeat(np.arange(len(lows)), counts)
