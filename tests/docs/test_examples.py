@@ -26,7 +26,7 @@ from memhotplug.catalog import Installed
 from memhotplug.cli.group import COMMANDS
 from memhotplug.formats.scenario import OPERATIONS, loads_scenario
 from memhotplug.formats.scenario.explore import ExploreSpec
-from memhotplug.formats.scenario.models import Action, BootMemory, DriverPolicy, MachineSpec, SnapshotRef, keys_of
+from memhotplug.formats.scenario.models import Action, BootMemory, DriverPolicy, MachineSpec, SnapshotRef
 
 SCENARIOS_DOC = (ROOT / "docs" / "scenarios.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -133,18 +133,18 @@ def table_keys(heading: str) -> list[str]:
 @pytest.mark.parametrize("op", OPERATIONS)
 def test_every_key_of_a_step_is_documented(op: str) -> None:
     """The table of each operation has exactly its keys, those that all steps have apart."""
-    common = set(Action.model_fields)
-    assert sorted(table_keys(f"### `{op}`")) == sorted(set(keys_of(OPERATIONS[op])) - common)
+    common = set(Action.fields)
+    assert sorted(table_keys(f"### `{op}`")) == sorted(set(OPERATIONS[op].key_names()) - common)
 
 
 def test_every_other_key_is_documented() -> None:
     """The machine, the policies of drivers, and the keys of every step."""
-    assert sorted(table_keys("### `machine`")) == sorted(keys_of(MachineSpec))
-    assert table_keys("### `drivers`") == keys_of(DriverPolicy)
-    assert table_keys("### Keys of every step") == list(Action.model_fields)
-    assert table_keys("### `explore`") == keys_of(ExploreSpec)
-    assert keys_of(BootMemory) == ["node", "size"]
-    assert keys_of(SnapshotRef) == ["path", "step"]
+    assert sorted(table_keys("### `machine`")) == sorted(MachineSpec.key_names())
+    assert table_keys("### `drivers`") == DriverPolicy.key_names()
+    assert table_keys("### Keys of every step") == list(Action.fields)
+    assert table_keys("### `explore`") == ExploreSpec.key_names()
+    assert BootMemory.key_names() == ["node", "size"]
+    assert SnapshotRef.key_names() == ["path", "step"]
 
 
 def test_keys_of_architectures_are_documented() -> None:

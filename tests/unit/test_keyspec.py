@@ -6,5 +6,5 @@ from memhotplug.keyspec import COMMON_KEYS
 
 def test_common_keys_are_those_of_the_format() -> None:
     """Every key of an add step and of a machine, and of the step around them."""
-    assert COMMON_KEYS["drivers"] == {*AddStep.model_fields, "fails", "veto"}
-    assert set(MachineSpec.model_fields) - {"rzm"} <= COMMON_KEYS["arch"]
+    assert COMMON_KEYS["drivers"] == {*AddStep.fields, "fails", "veto"}
+    assert set(MachineSpec.fields) - {"rzm"} <= COMMON_KEYS["arch"]

@@ -22,7 +22,6 @@ from memhotplug.formats.scenario import (
     Step,
     WriteStep,
 )
-from memhotplug.formats.scenario.models import keys_of
 from memhotplug.formats.scenario.refusal import cut
 from memhotplug.machine import Machine
 from memhotplug.output.tables import HEAD, Paint, plain, table
@@ -93,7 +92,7 @@ def _where(record: StepRecord) -> str:
 
 
 def _assertions(args: ExpectStep) -> Iterator[str]:
-    for key, value in args.given([key for key in keys_of(ExpectStep) if key not in Action.model_fields]).items():
+    for key, value in args.given([key for key in ExpectStep.key_names() if key not in Action.fields]).items():
         shown = "/".join(map(str, value)) if isinstance(value, tuple) else str(value)
         yield f"{key} {cut(shown) or '(nothing)'}"
 

@@ -78,7 +78,7 @@ class Player:
 
     def _booted(self, scenario: Scenario) -> Machine:
         """Return a fresh machine for a scenario, copied from one that is kept."""
-        key = scenario.machine.model_dump_json()
+        key = repr(scenario.machine)
         known = self._boots.get(key)
         if known is None:
             known = self._boots[key] = boot_scenario(replace(scenario, drivers={}, steps=()))

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from pydantic import ValidationError
-
 from memhotplug.formats.scenario.catalog import Catalog, CatalogCache
 from memhotplug.formats.scenario.expectation import ExpectStep
 from memhotplug.formats.scenario.explore import ExploreSpec
@@ -20,14 +18,13 @@ from memhotplug.formats.scenario.models import (
     MachineSpec,
     OfflineStep,
     OnlineStep,
-    Record,
     ReleaseStep,
     RemoveStep,
     ResizeStep,
     WriteStep,
-    keys_of,
 )
-from memhotplug.formats.scenario.problems import At, Problem, Where, first_error, from_pydantic, mapping_of, unknown_key
+from memhotplug.formats.scenario.problems import At, Problem, Where, first_error, unknown_key
+from memhotplug.formats.scenario.record import Record, mapping_of, read_record
 from memhotplug.formats.scenario.refusal import RefusedError, suggest
 from memhotplug.formats.scenario.values import (
     EXPECTED_SIZE,
@@ -120,11 +117,7 @@ def check_record(model: type[R], data: object, problems: list[Problem]) -> R | N
     for conflict in model.conflicts(keys):
         at: At = "missing" if conflict.missing else "key"
         problems.append(Problem((conflict.key,), conflict.expected, at))
-    try:
-        return model.model_validate(data if isinstance(data, dict) else dict(data))
-    except ValidationError as error:
-        problems.extend(from_pydantic(error, model))
-        return None
+    return read_record(model, data, problems)
 
 
 def check_machine(data: object, catalog: Catalog, problems: list[Problem]) -> MachineSpec | None:
@@ -136,7 +129,7 @@ def check_machine(data: object, catalog: Catalog, problems: list[Problem]) -> Ma
     for key, kind in (("arch", "arch"), ("kernel", "profiles")):
         named |= _meant(data, key, kind, catalog, unknown)
     own = catalog.machine_keys(named["arch"]) if "arch" in named else None
-    machine = check_record(MachineSpec, {**_split(data, keys_of(MachineSpec), own, problems), **named}, problems)
+    machine = check_record(MachineSpec, {**_split(data, MachineSpec.key_names(), own, problems), **named}, problems)
     problems.extend(unknown)
     return machine
 
@@ -175,7 +168,7 @@ def check_explore(data: object, catalog: Catalog, problems: list[Problem]) -> Ex
         if name is None:
             expected = _installed("drivers", catalog.names("drivers"))
             problems.append(Problem(("drivers",), expected, nearest=catalog.suggestion("drivers", word)))
-    return explore.model_copy(update={"drivers": tuple(name for name in named.values() if name is not None)})
+    return explore.replaced(drivers=tuple(name for name in named.values() if name is not None))
 
 
 def _no_policy(name: str | None, installed: list[str]) -> Iterator[Problem]:
@@ -214,7 +207,7 @@ def _split_add(data: Mapping[str, Any], catalog: Catalog, problems: list[Problem
     """Return what is common to all drivers, with the driver's own keys read into ``options``."""
     named = _meant(data, "driver", "drivers", catalog, problems)
     own = catalog.driver_keys(named["driver"]) if named else None
-    rest = _split(data, keys_of(AddStep), own, problems)
+    rest = _split(data, AddStep.key_names(), own, problems)
     options = rest["options"]
     assert isinstance(options, dict)
     _sum_up_size(data, own or {}, options, rest, problems)

@@ -12,8 +12,6 @@ One step may assert several things at once. What it is about is chosen by *selec
   invariants and of warnings, as their number or as the entries themselves.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Final
 
@@ -30,8 +28,9 @@ from memhotplug.formats.scenario.fields import (
     choice,
     integer,
 )
-from memhotplug.formats.scenario.models import Action, Conflict
+from memhotplug.formats.scenario.models import Action
 from memhotplug.formats.scenario.ranges import RangeSpec
+from memhotplug.formats.scenario.record import Conflict
 from memhotplug.formats.scenario.values import one_of
 
 __all__ = ["BLOCK_ATTRIBUTES", "HEAD_ATTRIBUTES", "MEMMAP_TOTALS", "ZONE_COUNTERS", "ExpectStep"]

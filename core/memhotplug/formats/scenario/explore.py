@@ -1,13 +1,11 @@
 """``explore``: what ``mhp check`` may try from the end of a scenario on."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Final
 
 from memhotplug.formats.scenario.fields import Leaf, integer, size_schema
-from memhotplug.formats.scenario.models import Record
+from memhotplug.formats.scenario.record import Record
 from memhotplug.formats.scenario.refusal import RefusedError
 from memhotplug.formats.scenario.values import EXPECTED_SIZE, read_list, read_size, read_text, read_word
 from memhotplug.formats.scenario.yamltree import SequenceNode

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
-from pydantic_core import CoreSchema, core_schema
-
 from memhotplug.formats.scenario.ranges import EXPECTED_NAME, EXPECTED_RANGE, NAME_PATTERN, RANGE_PATTERN
 from memhotplug.formats.scenario.refusal import RefusedError, suggest
 from memhotplug.formats.scenario.values import (
@@ -80,7 +78,7 @@ _EXPECTED_FLAGS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """One kind of value; as an annotation it makes pydantic read the field with ``read`` and nothing else.
+    """One kind of value; an annotation of a record's key.
 
     Attributes:
         read: returns the checked value or raises ``RefusedError``.
@@ -97,9 +95,6 @@ class Leaf:
     def says(self, text: str) -> Leaf:
         """Return this kind with a description of the one key that uses it."""
         return replace(self, help=text)
-
-    def __get_pydantic_core_schema__(self, _source: object, _handler: object) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(self.read)
 
 
 def size_schema(minimum: int = 1) -> dict[str, Any]:

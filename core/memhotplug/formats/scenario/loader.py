@@ -93,7 +93,7 @@ class _Names:
         if isinstance(args, AddStep):
             name = args.name or self._fresh(args.driver)
             self.added[name] = None
-            return args if args.name else args.model_copy(update={"name": name})
+            return args if args.name else args.replaced(name=name)
         if isinstance(args, AllocateStep):
             self.allocated[args.name] = None
         return args

@@ -5,14 +5,10 @@ nodes of the YAML tree or as plain Python values and leave as bytes, numbers, wo
 What depends on the machine (does the profile know the flag, is the size aligned) is not judged here.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Annotated, Any, ClassVar, Final, Literal
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from dataclasses import asdict
+from typing import Annotated, Final, Literal
 
 from memhotplug.formats.scenario.fields import (
     ADDRESS,
@@ -33,6 +29,7 @@ from memhotplug.formats.scenario.fields import (
     integer,
 )
 from memhotplug.formats.scenario.ranges import RangeSpec
+from memhotplug.formats.scenario.record import NO_OPTIONS, Conflict, Inner, Record
 from memhotplug.formats.scenario.refusal import RefusedError, suggest
 from memhotplug.formats.scenario.values import EXPECTED_SIZE, read_text
 from memhotplug.formats.scenario.yamltree import ScalarNode
@@ -45,77 +42,20 @@ __all__ = [
     "AllocateStep",
     "BootMemory",
     "BootProfile",
-    "Conflict",
     "DriverPolicy",
     "EjectStep",
     "MachineSpec",
     "OfflineStep",
     "OnlineStep",
-    "Record",
     "ReleaseStep",
     "RemoveStep",
     "ResizeStep",
     "SnapshotRef",
     "Veto",
     "WriteStep",
-    "keys_of",
 ]
 
 VETOABLE_EVENTS: Final = ("MEM_PREPARE_ONLINE", "MEM_GOING_ONLINE", "MEM_GOING_OFFLINE")
-
-
-@dataclass(frozen=True, slots=True)
-class Conflict:
-    """Keys that are each fine but do not go together.
-
-    Attributes:
-        key: the key at fault, or the one that is missing; empty where it could be one of several.
-        expected: what would be accepted.
-        missing: whether ``key`` is missing.
-    """
-
-    key: str
-    expected: str
-    missing: bool = False
-
-
-_NO_PLUGINS: Final = "PYDANTIC_DISABLE_PLUGINS"
-
-
-class Record(BaseModel):
-    """What all records have in common: frozen, and no unknown keys.
-
-    Attributes:
-        summary: the record in one sentence, for people and the JSON Schema; it is the docstring, too.
-    """
-
-    summary: ClassVar[str] = ""
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-    @classmethod
-    def model_rebuild(cls, **keywords: Any) -> bool | None:
-        """Build the validator, without plugins of pydantic: to find those it parses what every distribution says.
-
-        One distribution whose entry points cannot be read would keep all scenarios from being read.
-        """
-        before = os.environ.get(_NO_PLUGINS)
-        os.environ[_NO_PLUGINS] = "__all__"
-        try:
-            return super().model_rebuild(**keywords)
-        finally:
-            if before is None:
-                del os.environ[_NO_PLUGINS]
-            else:
-                os.environ[_NO_PLUGINS] = before
-
-    def __init_subclass__(cls, *, summary: str = "", **keywords: Any) -> None:
-        super().__init_subclass__(**keywords)
-        cls.summary = cls.__doc__ = summary
-
-    @classmethod
-    def conflicts(cls, keys: Sequence[str]) -> Iterator[Conflict]:
-        """Yield what is wrong with giving exactly these keys, in the order in which they were given."""
-        yield from ()
 
 
 def _read_event(value: object) -> str:
@@ -138,7 +78,7 @@ class Veto(Record, summary="A notifier that refuses one event."):
 
 class Action(Record, summary="What every operation may carry."):
     fails: Annotated[str | None, ERRNO.says("The errno with which this step must fail.")] = None
-    veto: Annotated[Veto | None, Field(description="A notifier refuses an event during this step.")] = None
+    veto: Annotated[Veto | None, Inner(Veto, "A notifier refuses an event during this step.")] = None
     fail_allocation: Annotated[
         int | None,
         integer(0, None, "a number of allocations").says(
@@ -156,9 +96,7 @@ class AddStep(Action, summary="A driver hot-adds memory."):
     ] = None
     node: Annotated[int | None, NODE.says("The node it belongs to.")] = None
     mhp_flags: Annotated[tuple[str, ...] | None, FLAGS.says("MHP flags for this add, instead of the driver's.")] = None
-    options: dict[str, object] = Field(default_factory=dict)
-
-    INTERNAL: ClassVar[frozenset[str]] = frozenset(("options",))
+    options: Mapping[str, object] = NO_OPTIONS
 
 
 class OnlineStep(Action, summary="Memory blocks go online."):
@@ -279,18 +217,21 @@ class MachineSpec(Record, summary="The machine before the first step."):
     kernel: Annotated[str, PLUGIN.says("The kernel whose rules apply: a profile.")]
     memory: Annotated[
         tuple[BootMemory, ...],
-        BeforeValidator(_memory_list),
-        Field(description="Boot memory: a size, or a list with the size of each node."),
+        Inner(
+            BootMemory, "Boot memory: a size, or a list with the size of each node.", prepare=_memory_list, many=True
+        ),
     ] = ()
     snapshot: Annotated[
         SnapshotRef | None,
-        BeforeValidator(_snapshot_mapping),
-        Field(description="A recorded machine, instead of memory."),
+        Inner(SnapshotRef, "A recorded machine, instead of memory.", prepare=_snapshot_mapping),
     ] = None
     boot_profile: Annotated[
         BootProfile | None,
-        BeforeValidator(_boot_profile),
-        Field(description="With memory: boot as a guest does, with this much taken, crashkernel= and the PC's hole."),
+        Inner(
+            BootProfile,
+            "With memory: boot as a guest does, with this much taken, crashkernel= and the PC's hole.",
+            prepare=_boot_profile,
+        ),
     ] = None
     slots: Annotated[
         int | None, integer(0, None, "a number of devices").says("How many devices can be plugged in; then ENOSPC.")
@@ -304,9 +245,7 @@ class MachineSpec(Record, summary="The machine before the first step."):
     ] = None
     cmdline: Annotated[str, TEXT.says("The kernel command line.")] = ""
     sparsemem_vmemmap: Annotated[bool, BOOL.says("CONFIG_SPARSEMEM_VMEMMAP; default true.")] = True
-    options: dict[str, object] = Field(default_factory=dict)
-
-    INTERNAL: ClassVar[frozenset[str]] = frozenset(("options",))
+    options: Mapping[str, object] = NO_OPTIONS
 
     @classmethod
     def conflicts(cls, keys: Sequence[str]) -> Iterator[Conflict]:
@@ -337,11 +276,3 @@ class DriverPolicy(Record, summary="What a scenario decides about a driver, what
             yield Conflict("", _ONE_DECISION, missing=True)
         if len(given) > 1:
             yield Conflict(given[-1], _ONE_DECISION)
-
-
-def keys_of(model: type[Record]) -> list[str]:
-    """Return the keys that ``model`` accepts, those that every step has last."""
-    internal: frozenset[str] = getattr(model, "INTERNAL", frozenset())
-    fields: Mapping[str, Any] = model.model_fields
-    own = [key for key in fields if key not in Action.model_fields and key not in internal]
-    return own + [key for key in Action.model_fields if key in fields]

@@ -8,15 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
-
-from pydantic import ValidationError
+from typing import Literal, TypeAlias
 
 from memhotplug.errors import InputError
-from memhotplug.formats.scenario.fields import Leaf
-from memhotplug.formats.scenario.models import Record, keys_of
-from memhotplug.formats.scenario.refusal import RefusedError, cut, suggest
-from memhotplug.formats.scenario.values import one_of, show
+from memhotplug.formats.scenario.refusal import cut, suggest
+from memhotplug.formats.scenario.values import show
 from memhotplug.formats.scenario.yamltree import MappingNode, ScalarNode, SequenceNode
 
 __all__ = [
@@ -25,9 +21,6 @@ __all__ = [
     "Where",
     "error_at",
     "first_error",
-    "from_pydantic",
-    "mapping_of",
-    "model_at",
     "path_text",
     "unknown_key",
 ]
@@ -140,56 +133,3 @@ def first_error(root: object, problems: Iterable[Problem], *, file: str | None =
     ordered = sorted(problems, key=lambda problem: (_place(root, problem)[2], problem.at == "missing"))
     if ordered:
         raise error_at(root, ordered[0], file=file, prefix=prefix)
-
-
-def model_at(model: type[Record], way: Iterable[str | int]) -> type[Record]:
-    """Return the model of the record that the way leads to, or of the last one that it passes."""
-    for part in way:
-        field = model.model_fields.get(part) if isinstance(part, str) else None
-        inner = _record_in(field.annotation) if field is not None else None
-        model = inner or model
-    return model
-
-
-def _record_in(annotation: Any) -> type[Record] | None:
-    if isinstance(annotation, type) and issubclass(annotation, Record):
-        return annotation
-    for argument in getattr(annotation, "__args__", ()):
-        found = _record_in(argument)
-        if found is not None:
-            return found
-    return None
-
-
-def _expected_of(model: type[Record], key: str) -> str:
-    field = model.model_fields[key]
-    leaf = next((item for item in field.metadata if isinstance(item, Leaf)), None)
-    inner = _record_in(field.annotation)
-    if leaf is None and inner is not None:
-        return mapping_of(inner)
-    return leaf.expected if leaf is not None else "a value"
-
-
-def mapping_of(model: type[Record]) -> str:
-    """Return how messages ask for a mapping with the keys of ``model``."""
-    return f"a mapping with the keys: {', '.join(keys_of(model))}"
-
-
-def from_pydantic(error: ValidationError, model: type[Record]) -> list[Problem]:
-    """Return what pydantic found wrong with the data of one ``model``."""
-    return [_from_detail(detail, model) for detail in error.errors(include_url=False)]
-
-
-def _from_detail(detail: Any, model: type[Record]) -> Problem:
-    where: Where = tuple(detail["loc"])
-    cause = detail.get("ctx", {}).get("error")
-    if isinstance(cause, RefusedError):
-        return Problem(where + cause.where, cause.expected, nearest=cause.nearest)
-    owner = model_at(model, where[:-1])
-    if detail["type"] == "missing":
-        return Problem(where, _expected_of(owner, str(where[-1])), "missing")
-    if detail["type"] in ("extra_forbidden", "invalid_key"):
-        return unknown_key(where, keys_of(owner))
-    if detail["type"] in ("model_type", "dict_type", "model_attributes_type"):
-        return Problem(where, mapping_of(model_at(model, where)))
-    return Problem(where, one_of([str(detail["msg"])]))

@@ -22,11 +22,10 @@ from memhotplug.formats.scenario.models import (
     BootProfile,
     DriverPolicy,
     MachineSpec,
-    Record,
     SnapshotRef,
     Veto,
-    keys_of,
 )
+from memhotplug.formats.scenario.record import Key, Record
 from memhotplug.keyspec import OWN_POLICY, KeySpec
 from memhotplug.reserves import RESERVES
 from memhotplug.units import natural_key
@@ -80,21 +79,20 @@ def scenario_schema(catalog: Catalog) -> Schema:
     }
 
 
-def _property(field: Any) -> Schema:
-    leaf = next((item for item in field.metadata if isinstance(item, Leaf)), None)
-    if leaf is not None:
-        return {"description": leaf.help or leaf.expected, **leaf.schema}
-    return {"description": field.description or ""}
+def _property(key: Key) -> Schema:
+    kind = key.kind
+    if isinstance(kind, Leaf):
+        return {"description": kind.help or kind.expected, **kind.schema}
+    return {"description": kind.help if kind is not None else ""}
 
 
 def _record(model: type[Record]) -> Schema:
-    fields = model.model_fields
-    keys = keys_of(model)
+    fields, keys = model.fields, model.key_names()
     schema: Schema = {
         "description": model.summary,
         "type": "object",
         "properties": {key: _property(fields[key]) for key in keys},
-        "required": [key for key in keys if fields[key].is_required()],
+        "required": [key for key in keys if fields[key].is_required],
         "additionalProperties": False,
     }
     if issubclass(model, Action):

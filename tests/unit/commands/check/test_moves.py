@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from memhotplug import InputError, Machine
@@ -20,7 +22,7 @@ def machine() -> Machine:
     return booted
 
 
-def texts(machine: Machine, **explore: object) -> list[str]:
+def texts(machine: Machine, **explore: Any) -> list[str]:
     """Return what can happen to a machine, one line each."""
     moves = Moves(machine.kernel, ExploreSpec(**explore), ("acpi",), Installed())
     return [move.text for move in moves.all(machine.kernel)]

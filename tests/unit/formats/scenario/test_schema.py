@@ -15,7 +15,6 @@ from jsonschema.protocols import Validator
 
 from memhotplug.errors import InputError
 from memhotplug.formats.scenario import OPERATIONS, Scenario
-from memhotplug.formats.scenario.models import keys_of
 from memhotplug.formats.scenario.schema import scenario_schema
 from memhotplug.formats.scenario.yamltree import Node, ScalarNode, SequenceNode, parse_tree
 
@@ -243,8 +242,8 @@ KEYS = ["resources", "proximity_domain", "backed", "agent", "pressure", "label",
 def steps(draw: st.DrawFn) -> str:
     """One step with keys and values that may or may not fit."""
     op = draw(st.sampled_from(sorted(OPERATIONS)))
-    needed = [key for key, field in OPERATIONS[op].model_fields.items() if field.is_required()]
-    keys = needed + draw(st.lists(st.sampled_from([*keys_of(OPERATIONS[op]), *KEYS]), unique=True, max_size=5))
+    needed = [key for key, field in OPERATIONS[op].fields.items() if field.is_required]
+    keys = needed + draw(st.lists(st.sampled_from([*OPERATIONS[op].key_names(), *KEYS]), unique=True, max_size=5))
     inside = ", ".join(f"{key}: {draw(RIGHT.get(key, VALUES) | VALUES)}" for key in dict.fromkeys(keys))
     return f"{{{op}: {{{inside}}}}}"
 
@@ -269,7 +268,7 @@ def test_schema_and_loader_agree_on_any_step(validator: Validator, load: Load, s
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.sampled_from(keys_of(OPERATIONS["expect"])), unique=True, max_size=4))
+@given(st.lists(st.sampled_from(OPERATIONS["expect"].key_names()), unique=True, max_size=4))
 def test_schema_and_loader_agree_on_which_assertions_go_together(
     validator: Validator, load: Load, keys: list[str]
 ) -> None:

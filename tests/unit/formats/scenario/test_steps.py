@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import pytest
-from pydantic import ValidationError
 
 from memhotplug.errors import InputError
 from memhotplug.formats.scenario import (
@@ -149,7 +148,7 @@ def test_events_that_only_report_cannot_be_vetoed(step_error: ErrorOf, event: st
 def test_records_are_frozen(load_step: Load) -> None:
     """Thousands of what-if machines share them."""
     args = load_step("online: {range: dimm0}").steps[-1].args
-    with pytest.raises(ValidationError, match="frozen"):
+    with pytest.raises(AttributeError, match="OnlineStep is frozen"):
         args.fails = "EBUSY"  # type: ignore[misc]
 
 
