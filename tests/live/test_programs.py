@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -197,6 +199,18 @@ def test_what_a_program_did_is_a_scenario(machine: Make) -> None:
     assert again.failure is None
     assert [record["errno"] for record in again.steps] == [None, None, "EINVAL", "EBUSY"]
     assert again.to_dict()["blocks"] == done.result["blocks"]
+
+
+def test_a_folder_for_what_is_left_may_be_relative(
+    modelled_machine: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To where the command was typed; serving a file system changes the working directory."""
+    modelled_machine("--boot", "1G").run("true")  # skips where there is none
+    monkeypatch.chdir(tmp_path)
+    words = [sys.executable, "-m", "memhotplug", "exec", "--boot", "1G", "-o", "left", "--", "true"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(path.name for path in (tmp_path / "left").iterdir()) == ["result.json", "steps.yaml"]
 
 
 def test_the_host_is_not_touched(machine: Make) -> None:

@@ -51,7 +51,7 @@ def command(words: tuple[str, ...], output: str | None, **options: Any) -> int:
         return 125
     from memhotplug.commands.run.files import make_folder
 
-    left = make_folder(output) if output is not None else None
+    left = make_folder(output).absolute() if output is not None else None  # FUSE changes the working directory
     source = source_of(options, scenario)
     live = live_machine(source, options)
     from memhotplug.live.control import Control

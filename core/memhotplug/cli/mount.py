@@ -46,7 +46,7 @@ def command(words: tuple[str, ...], output: str | None, **options: Any) -> int:
     _check_place(words[-1])
     from memhotplug.commands.run.files import make_folder
 
-    left = make_folder(output) if output is not None else None
+    left = make_folder(output).absolute() if output is not None else None  # FUSE changes the working directory
     source = source_of(options, words[0] if len(words) == 2 else None)
     live = live_machine(source, options)
     from memhotplug.live.control import Control
