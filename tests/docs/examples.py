@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
-import shlex
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
+ALONE = ("tutorial.md", "howto")
+"""Pages whose reader has the installed program and an empty folder, and nothing of the project's own."""
+INSTALLERS = frozenset(("pip", "pipx", "uv", "apt-get", "venv"))
+"""What a command with one of these words does is tested with the packages, not here."""
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_FILE = re.compile(r"# ([\w.-]+\.(?:yaml|py|toml))\n")
+_FILE = re.compile(r"# ([\w.-]+\.(?:yaml|py|toml|csv|log))\n")
+_PLAIN = (".csv", ".log")
 _ELISION = "…"
+_MARK = "\x1e"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +70,13 @@ def all_blocks(*languages: str) -> list[Block]:
 
 def write_files(document: Path, folder: Path) -> None:
     """Write the files that a document shows, and make the project's own reachable beside them."""
-    for name in ("scenarios", "examples", "tests", "docs", "bench"):
-        (folder / name).symlink_to(ROOT / name)
+    if not set(document.relative_to(ROOT).parts) & set(ALONE):
+        for name in ("scenarios", "examples", "tests", "docs", "bench"):
+            (folder / name).symlink_to(ROOT / name)
     for block in blocks_of(document):
         if block.file is not None:
-            (folder / block.file).write_text(block.text, encoding="utf-8")
+            text = block.text.split("\n", 1)[1] if Path(block.file).suffix in _PLAIN else block.text
+            (folder / block.file).write_text(text, encoding="utf-8")
 
 
 def sessions(block: Block) -> list[tuple[str, list[str]]]:
@@ -80,23 +90,52 @@ def sessions(block: Block) -> list[tuple[str, list[str]]]:
     return found
 
 
-def own_command(command: str) -> list[str] | None:
-    """Return the arguments of ``mhp`` in a command; of several, those of the last. None if it is another's."""
-    words = shlex.split(command.split("&&")[-1])
-    if not words or Path(words[0]).name != "mhp" or {"|", ">", "<"} & set(words):
-        return None
-    return words[1:]
+def own_part(command: str) -> str | None:
+    """Return a command without the parts that install something; None if nothing is left."""
+    parts = [part for part in command.split(" && ") if not INSTALLERS & set(re.findall(r"[\w-]+", part))]
+    return " && ".join(parts).replace(".venv/bin/", "") or None
 
 
-def output_of(arguments: list[str], folder: Path) -> list[str]:
-    """Run ``mhp`` as a shell would, a pattern last, and return the lines of both streams."""
-    files = [sorted(str(path.relative_to(folder)) for path in folder.glob(word)) for word in arguments if "*" in word]
-    words = [word for word in arguments if "*" not in word] + [path for found in files for path in found]
-    command = [sys.executable, "-m", "memhotplug", *words]
-    done = subprocess.run(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False
-    )
-    return [line.rstrip() for line in done.stdout.splitlines()]
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """One command of a block, and what came of it.
+
+    Attributes:
+        command: as it is shown.
+        shown: the lines below it.
+        printed: what it really printed, to both streams.
+        status: its exit status.
+    """
+
+    command: str
+    shown: list[str]
+    printed: list[str]
+    status: int
+
+
+def run_session(block: Block, folder: Path) -> list[Ran]:
+    """Type the commands of a console block into one shell and return what came of each."""
+    typed = [(command, shown) for command, shown in sessions(block) if own_part(command) is not None]
+    lines = ["exec 2>&1", "status=0"]
+    for command, _ in typed:
+        lines += ["(exit $status)", str(own_part(command)), "status=$?", f"printf '\\n{_MARK}%d{_MARK}' $status"]
+    quiet = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "FORCE_COLOR")}
+    environment = {**quiet, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    with subprocess.Popen(
+        ["bash", "-c", "\n".join(lines)], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, text=True, start_new_session=True,
+    ) as shell:  # fmt: skip
+        try:
+            out, _ = shell.communicate(timeout=240)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGKILL)  # what it left in the background
+    parts = out.split(_MARK)
+    assert len(parts) == 2 * len(typed) + 1, out
+    return [
+        Ran(command, shown, [line.rstrip() for line in parts[2 * index].splitlines()], int(parts[2 * index + 1]))
+        for index, (command, shown) in enumerate(typed)
+    ]
 
 
 def missing_line(shown: list[str], real: list[str]) -> str | None:

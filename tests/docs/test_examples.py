@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import doctest
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,13 @@ import pytest
 import yaml
 from tests.docs.examples import (
     DOCUMENTS,
+    INSTALLERS,
     ROOT,
     Block,
     all_blocks,
+    blocks_of,
     missing_line,
-    output_of,
-    own_command,
-    sessions,
+    run_session,
     write_files,
 )
 
@@ -27,8 +26,10 @@ from memhotplug.cli.group import COMMANDS
 from memhotplug.formats.scenario import OPERATIONS, loads_scenario
 from memhotplug.formats.scenario.explore import ExploreSpec
 from memhotplug.formats.scenario.models import Action, BootMemory, DriverPolicy, MachineSpec, SnapshotRef
+from memhotplug.live.requirements import missing
 
 SCENARIOS_DOC = (ROOT / "docs" / "scenarios.md").read_text(encoding="utf-8")
+_LIVE = re.compile(r"^\$ mhp (exec|mount)\b", re.MULTILINE)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -38,22 +39,21 @@ def each(*languages: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("block", blocks, ids=[block.label for block in blocks])
 
 
-@each("console")
-def test_console_block_shows_real_output(block: Block, tmp_path: Path) -> None:
-    """What stands below a command of ours is what it prints, in that order; … stands for what is left out."""
-    write_files(block.document, tmp_path)
-    for command, shown in sessions(block):
-        arguments = own_command(command)
-        if arguments is not None and arguments[0] in COMMANDS:
-            real = output_of(arguments, tmp_path)
-            assert missing_line(shown, real) is None, "\n".join(real)
+def shows_real_output(block: Block, folder: Path) -> None:
+    """Compare what stands below each command with what it prints, in that order, and its exit status.
+
+    … stands for what is left out. A command that fails is followed by ``echo $?``.
+    """
+    ran = run_session(block, folder)
+    for number, one in enumerate(ran):
+        real = "\n".join(one.printed)
+        assert missing_line(one.shown, one.printed) is None, f"{block.label}: {one.command}\n{real}"
+        told = number + 1 < len(ran) and ran[number + 1].command == "echo $?"
+        assert one.status == 0 or told, f"{block.label}: {one.command} ends in {one.status}\n{real}"
 
 
-@each("python")
-def test_python_block_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A session prints what it shows; a program runs."""
-    write_files(block.document, tmp_path)
-    monkeypatch.chdir(tmp_path)
+def runs(block: Block) -> None:
+    """Run a block of Python: a session prints what it shows, a program runs."""
     names: dict[str, Any] = {"__name__": "example"}
     if ">>>" not in block.text:
         exec(compile(block.text, block.label, "exec"), names)
@@ -62,6 +62,18 @@ def test_python_block_runs(block: Block, tmp_path: Path, monkeypatch: pytest.Mon
     out: list[str] = []
     results = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=out.append)
     assert results.failed == 0, "".join(out)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_page_does_what_it_shows(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All blocks of a page, from its top to its end, in one folder, as a reader would type them."""
+    write_files(document, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for block in blocks_of(document, "console", "python"):
+        if block.language == "python":
+            runs(block)
+        elif not (_LIVE.search(block.text) and missing()):
+            shows_real_output(block, tmp_path)
 
 
 @each("yaml")
@@ -79,6 +91,12 @@ def test_yaml_block_can_be_read(block: Block, tmp_path: Path) -> None:
     assert yaml.safe_load(text)
 
 
+@each("sh")
+def test_only_installing_is_not_run(block: Block) -> None:
+    """What can be run is in a console block, and is run; installing is tested with the packages."""
+    assert INSTALLERS & set(re.findall(r"[\w-]+", block.text)) or "_MHP_COMPLETE" in block.text
+
+
 def test_there_are_examples_of_each_kind() -> None:
     """The README and the pages about scenarios and plugins show commands, Python and YAML."""
     kinds = {(block.document.name, block.language) for block in all_blocks()}
@@ -91,14 +109,6 @@ def test_only_commands_that_exist_are_named(document: Path) -> None:
     """Every ``mhp WORD`` in a document is a command."""
     for word in re.findall(r"(?:`|^\$ |&& |bin/)mhp ([a-z]+)\b", document.read_text(encoding="utf-8"), re.MULTILINE):
         assert word in COMMANDS, word
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_links_lead_somewhere(document: Path) -> None:
-    """A relative link is a file of the project."""
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
-        if "://" not in target:
-            assert Path(os.path.normpath(document.parent / target)).exists(), target
 
 
 def test_readme_lists_every_command() -> None:
