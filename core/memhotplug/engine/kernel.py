@@ -83,11 +83,10 @@ class Kernel(SparseVmemmap):
         """Return an independent kernel that shares plugins and arrays."""
         twin = Kernel.__new__(Kernel)
         twin.__dict__.update(self.__dict__)
-        twin.warnings, twin.events = list(self.warnings), self.events.copy()
-        twin.add_errors = list(self.add_errors)
-        twin.vetoes, twin.flag_override = dict(self.vetoes), dict(self.flag_override)
-        twin.policies = dict(self.policies)
-        twin.injected = dict(self.injected)
+        twin.warnings, twin.events = self.warnings.copy(), self.events.copy()
+        twin.add_errors = self.add_errors.copy()
+        twin.vetoes, twin.flag_override = self.vetoes.copy(), self.flag_override.copy()
+        twin.policies, twin.injected = self.policies.copy(), self.injected.copy()
         twin.state = self.state.copy()
         return twin
 

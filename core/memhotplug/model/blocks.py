@@ -93,8 +93,9 @@ class BlockTable:
     def copy(self) -> BlockTable:
         """Return an independent table that shares the columns."""
         twin = BlockTable.__new__(BlockTable)
-        for name in BlockTable.__slots__:
-            setattr(twin, name, getattr(self, name))
+        twin.id, twin.state, twin.nid, twin.zone = self.id, self.state, self.nid, self.zone
+        twin.device, twin.early, twin.group = self.device, self.early, self.group
+        twin.altmap_pages, twin.online_type = self.altmap_pages, self.online_type
         return twin
 
     def rows(self, first: int, last: int) -> slice:

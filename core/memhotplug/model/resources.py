@@ -63,7 +63,7 @@ class ResourceTable:
     def copy(self) -> ResourceTable:
         """Return an independent table of the same (immutable) entries."""
         twin = ResourceTable.__new__(ResourceTable)
-        twin._entries, twin._starts = list(self._entries), list(self._starts)
+        twin._entries, twin._starts = self._entries.copy(), self._starts.copy()
         return twin
 
     def overlapping(self, start: int, size: int) -> list[Resource]:

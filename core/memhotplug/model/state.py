@@ -157,12 +157,6 @@ class DriverState(MutableMapping[str, Mapping[str, object]]):
         return DriverState(self._values)
 
 
-_COPIED = (
-    "blocks", "sections", "early", "vmemmap", "resources", "reserved", "holes", "withheld", "unbacked", "poisoned",
-    "profile",
-)  # fmt: skip
-
-
 def _common(a: ExtentSet, b: ExtentSet, start_pfn: int, end_pfn: int) -> int:
     return a.within(start_pfn, end_pfn).covered_by(b)
 
@@ -235,17 +229,23 @@ class MachineState:
 
     def copy(self) -> MachineState:
         """Return an independent state; the arrays are shared, so the cost does not grow with memory."""
+        # Spelled out: every operation begins with a copy.
         twin = MachineState.__new__(MachineState)
-        for name in MachineState.__slots__:
-            setattr(twin, name, getattr(self, name))
+        twin.geometry, twin.auto_online = self.geometry, self.auto_online
+        twin.block_objects, twin.boot_pages = self.block_objects, self.boot_pages
+        twin.fail_allocation, twin.failed_devices_stay = self.fail_allocation, self.failed_devices_stay
+        twin.huge_pages, twin.movable_shares_marks = self.huge_pages, self.movable_shares_marks
         twin.nodes = {nid: node.copy() for nid, node in self.nodes.items()}
-        twin.allocations = dict(self.allocations)
+        twin.allocations = self.allocations.copy()
         twin.page_tables = {kind: windows.copy() for kind, windows in self.page_tables.items()}
         twin.boot_tables = {kind: windows.copy() for kind, windows in self.boot_tables.items()}
-        twin.devices = list(self.devices)
+        twin.devices = self.devices.copy()
         twin.driver_state = self.driver_state.copy()
-        for name in _COPIED:
-            setattr(twin, name, getattr(self, name).copy())
+        twin.blocks, twin.resources = self.blocks.copy(), self.resources.copy()
+        twin.vmemmap, twin.sections, twin.early = self.vmemmap.copy(), self.sections.copy(), self.early.copy()
+        twin.reserved, twin.holes = self.reserved.copy(), self.holes.copy()
+        twin.withheld, twin.unbacked = self.withheld.copy(), self.unbacked.copy()
+        twin.poisoned, twin.profile = self.poisoned.copy(), self.profile.copy()
         return twin
 
     def zones(self) -> Iterator[Zone]:

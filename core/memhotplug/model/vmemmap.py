@@ -91,8 +91,8 @@ class VmemmapTable:
 
     def copy(self) -> VmemmapTable:
         """Return an independent table that shares the arrays."""
-        twin = VmemmapTable(self.described_per_page)
-        twin.runs, twin.mapped = self.runs, self.mapped.copy()
+        twin = VmemmapTable.__new__(VmemmapTable)
+        twin.described_per_page, twin.runs, twin.mapped = self.described_per_page, self.runs, self.mapped.copy()
         return twin
 
     def insert(self, runs: MapRuns) -> None:

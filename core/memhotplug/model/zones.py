@@ -139,11 +139,15 @@ class Zone:
 
     def copy(self) -> Zone:
         """Return an independent zone that shares the extents' arrays."""
+        # Spelled out: this is most of what a copy of a machine costs.
         twin = Zone.__new__(Zone)
-        for name in Zone.__slots__:
-            setattr(twin, name, getattr(self, name))
+        twin.nid, twin.kind = self.nid, self.kind
+        twin.start_pfn, twin.spanned = self.start_pfn, self.spanned
+        twin.present, twin.present_early, twin.managed = self.present, self.present_early, self.managed
         twin.free, twin.pcp, twin.linked = self.free.copy(), self.pcp.copy(), self.linked.copy()
-        twin.cma_pages, twin.barred = self.cma_pages.copy(), self.barred.copy()
+        twin.cma, twin.cma_pages = self.cma, self.cma_pages.copy()
+        twin.barred, twin.highatomic = self.barred.copy(), self.highatomic
+        twin.wmark, twin.protection = self.wmark, self.protection
         return twin
 
 

@@ -76,6 +76,26 @@ def _read(state: MachineState) -> list[object]:
     ]
 
 
+def test_a_copy_has_every_attribute_and_shares_nothing_that_changes(make_state: Make) -> None:
+    """Copies are spelled out attribute by attribute; none may be forgotten."""
+    state = full(make_state)
+    state.block_objects, state.boot_pages, state.fail_allocation, state.failed_devices_stay = 3, 5, 7, True
+    state.huge_pages, state.movable_shares_marks, state.auto_online = True, True, OnlineType.ONLINE_KERNEL
+    zone = state.zone((0, NORMAL))
+    for number, name in enumerate(("present", "present_early", "cma", "highatomic"), 11):
+        setattr(zone, name, number)
+    zone.wmark, zone.protection = (1, 2, 3), (4, 5, 6, 7)
+    twin = state.copy()
+
+    for one, other in ((state, twin), (zone, twin.zone(zone.key)), (state.blocks, twin.blocks)):
+        for name in type(one).__slots__:
+            mine, copied = getattr(one, name), getattr(other, name)
+            if isinstance(mine, (ExtentSet, list, dict)):
+                assert copied is not mine, name
+            if isinstance(mine, (ExtentSet, list, int, tuple, OnlineType)) or name in ("geometry", "allocations"):
+                assert copied == mine, name
+
+
 def test_zone_of_names_the_zone_of_a_struct_page(make_state: Make) -> None:
     """None before the page was ever onlined."""
     state = full(make_state)

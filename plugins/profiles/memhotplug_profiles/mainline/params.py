@@ -71,9 +71,9 @@ class MainlineState:
 
     def copy(self) -> MainlineState:
         """Return an independent copy."""
-        twin = MainlineState()
-        for name in MainlineState.__slots__:
-            setattr(twin, name, getattr(self, name))
+        twin = MainlineState.__new__(MainlineState)
+        twin.mode, twin.policy, twin.ratio = self.mode, self.policy, self.ratio
+        twin.numa_aware, twin.groups = self.numa_aware, self.groups
         return twin
 
     def deciding(self, groups: Sequence[int]) -> object:
