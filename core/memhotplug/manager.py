@@ -413,7 +413,7 @@ class Plugins:
     def __init__(self, arch: str, profile: str) -> None:
         self._candidates: dict[str, Candidate] = {}
         self._hooks: dict[str, pluggy.HookRelay] = {}
-        self._callers: dict[tuple[str, str], pluggy.HookCaller | None] = {}
+        self._callers: dict[tuple[str, str], Callable[..., Any] | None] = {}
         self._listeners: list[str] | None = None
         self._files = files_in_use()
         self._tracer = _tracing.get()
@@ -475,12 +475,12 @@ class Plugins:
         """Return whether a registered plugin implements a hook."""
         return self._caller(key, hook) is not None
 
-    def _caller(self, key: str, hook: str) -> pluggy.HookCaller | None:
+    def _caller(self, key: str, hook: str) -> Callable[..., Any] | None:
         known = self._callers.get((key, hook), self)
         if known is not self:
             return known  # type: ignore[return-value]  # narrowed by the sentinel
         found = getattr(self._hooks[key], hook, None)
-        caller = found if found is not None and found.get_hookimpls() else None
+        caller = _bound(found) if found is not None and found.get_hookimpls() else None
         self._callers[key, hook] = caller
         return caller
 
@@ -556,6 +556,22 @@ class Plugins:
     def blame(self, key: str, problem: str) -> PluginError:
         """Return the error that says what is wrong with a registered plugin."""
         return PluginError(str(self._candidates[key]), problem)
+
+
+def _bound(caller: pluggy.HookCaller) -> Callable[..., Any]:
+    """Return what calls a hook: the function itself, where it is the only one and nothing is wrapped around it.
+
+    It gets the arguments that it names, as pluggy would hand them to it.
+    """
+    only, *others = caller.get_hookimpls()
+    if others or only.wrapper or only.hookwrapper or caller.spec is None or not caller.spec.opts["firstresult"]:
+        return caller
+    function, names = only.function, only.argnames
+
+    def call(**arguments: object) -> Any:
+        return function(*[arguments[name] for name in names])
+
+    return call
 
 
 def ask_alone(candidate: Candidate, hook: str) -> object:

@@ -179,6 +179,20 @@ def test_an_answer_of_the_wrong_type_is_the_plugin_s_fault(install: Install, ans
     assert str(caught.value).endswith(f": hook mhp_flags answered {answer}, which is no int")
 
 
+def test_a_hook_that_wraps_is_called_as_pluggy_calls_it(install: Install) -> None:
+    """A plain hook is called directly, with the arguments that it names; one that pluggy has more to do for is not."""
+    flags = "def mhp_flags():\n    return 0"
+    install("plain", GOOD.replace(flags, "def mhp_flags(phys_range, kernel):\n    return [kernel, phys_range]"))
+    install(
+        "wraps", GOOD.replace("hookimpl\n" + flags, "hookimpl(wrapper=True)\ndef mhp_flags():\n    yield\n    return 7")
+    )
+    plugins = Plugins("x86_64", "v2-2019")
+    arguments = {"kernel": 1, "request": 2, "phys_range": 3}
+
+    assert plugins.call(plugins.driver("plain"), "mhp_flags", **arguments) == [1, 3]
+    assert plugins.call(plugins.driver("wraps"), "mhp_flags", **arguments) == 7
+
+
 def test_driver_keys_must_be_a_mapping_of_key_specs(install: Install) -> None:
     """Anything else is named."""
     install("keys", GOOD.replace("return {}", "return {'a': 1}"))
