@@ -14,13 +14,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from contextvars import ContextVar
 from dataclasses import dataclass
-from importlib.metadata import Distribution, EntryPoint, distributions
 from types import TracebackType
 from typing import Any, Final, TypeAlias, cast
 
 import pluggy
 
-from memhotplug import hookspecs
+from memhotplug import distributions, hookspecs
 from memhotplug.contracts import ArchTraits, DriverTraits
 from memhotplug.errors import InputError, Interruption, MemoryHotplugError, PluginError, nearest
 from memhotplug.keyspec import COMMON_KEYS, KeySpec
@@ -57,6 +56,7 @@ GROUPS: Final[Mapping[str, str]] = {
     "policies": "memhotplug.policies",
 }
 """Entry point group of each kind of plugin."""
+_GROUP_PREFIX: Final = "memhotplug."
 
 _REQUIRED: Final[Mapping[str, tuple[str, ...]]] = {
     "arch": (
@@ -167,10 +167,9 @@ class Candidate:
 
 @functools.cache
 def _load(candidate: Candidate) -> object:
-    entry = EntryPoint(candidate.name, candidate.target, GROUPS[candidate.kind])
     try:
         with running.importing(candidate):
-            plugin = entry.load()
+            plugin = distributions.load(candidate.target)
     except (KeyboardInterrupt, Interruption):
         raise
     except BaseException as problem:
@@ -232,33 +231,17 @@ def hooks_of(kind: str) -> list[str]:
     return [name for name, value in vars(_SPECS[kind]).items() if callable(value) and not name.startswith("_")]
 
 
+@functools.cache
 def _discovered() -> tuple[tuple[Candidate, ...], tuple[str, ...]]:
     """Return the plugins of all distributions, and the distributions whose entry points cannot be read."""
-    found: set[Candidate] = set()
-    unreadable: set[str] = set()
-    for distribution in distributions():
-        try:
-            found |= set(_plugins_of(distribution))
-        except Exception as problem:  # whatever a broken distribution makes the standard library raise
-            where = getattr(distribution, "_path", None)  # its name may be as unreadable
-            unreadable.add(f"{where or 'a distribution'}: {' '.join(str(problem).split())}")
-    return tuple(sorted(found, key=_order)), tuple(sorted(unreadable))
-
-
-def _plugins_of(distribution: Distribution) -> Iterator[Candidate]:
     kinds = {group: kind for kind, group in GROUPS.items()}
-    entries = [entry for entry in _entries(distribution) if entry.group in kinds]
-    if not entries:
-        return
-    metadata = distribution.metadata  # parsed anew each time that it is asked for
-    name, version = metadata["Name"] or "unknown", metadata["Version"] or "?"
-    for entry in entries:
-        yield Candidate(kinds[entry.group], entry.name, name, version, entry.value)
-
-
-@functools.cache
-def _entry_points() -> tuple[Candidate, ...]:
-    return _discovered()[0]
+    entries, unreadable = distributions.entries(_GROUP_PREFIX)
+    found = {
+        Candidate(kinds[entry.group], entry.name, entry.distribution, entry.version, entry.value)
+        for entry in entries
+        if entry.group in kinds
+    }
+    return tuple(sorted(found, key=_order)), tuple(sorted(set(unreadable)))
 
 
 def left_out() -> tuple[str, ...]:
@@ -268,12 +251,6 @@ def left_out() -> tuple[str, ...]:
 
 def _order(candidate: Candidate) -> tuple[object, ...]:
     return candidate.kind, natural_key(candidate.name), candidate.distribution, candidate.version, candidate.target
-
-
-def _entries(distribution: Distribution) -> Sequence[EntryPoint]:
-    # A distribution without the file is by far the most common, and parsing is slow.
-    text = distribution.read_text("entry_points.txt")
-    return tuple(distribution.entry_points) if text and "memhotplug." in text else ()
 
 
 Tracer: TypeAlias = Callable[[str, str, Mapping[str, object], object], None]
@@ -338,7 +315,7 @@ def using(files: Iterable[Candidate]) -> AbstractContextManager[None]:
         if candidate.target in {found.target for found in known}:
             continue  # the same content at the same place, by whatever path
         same = (candidate.kind, candidate.name)
-        taken = [found for found in (*_entry_points(), *known) if (found.kind, found.name) == same]
+        taken = [found for found in (*_discovered()[0], *known) if (found.kind, found.name) == same]
         if taken:
             raise PluginError(str(candidate), f"the name is taken by {taken[0]}; set PLUGIN_NAME in the file")
         known = (*known, candidate)
@@ -361,7 +338,7 @@ def files_in_use() -> tuple[Candidate, ...]:
 
 def candidates(kind: str | None = None) -> list[Candidate]:
     """Return the plugins of one kind or of all, ascending by kind and name."""
-    found: Sequence[Candidate] = _entry_points()
+    found: Sequence[Candidate] = _discovered()[0]
     if _in_use.get():
         found = sorted((*found, *_in_use.get()), key=_order)
     return [candidate for candidate in found if kind in (None, candidate.kind)]

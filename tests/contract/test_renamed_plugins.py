@@ -104,9 +104,9 @@ def _installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     (info / "entry_points.txt").write_text(f"[memhotplug.drivers]\n{entries}", encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
-        manager._entry_points.cache_clear()
+        manager._discovered.cache_clear()
         yield
-    manager._entry_points.cache_clear()
+    manager._discovered.cache_clear()
 
 
 def both(driver: str, words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:

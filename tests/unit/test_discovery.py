@@ -19,9 +19,9 @@ from memhotplug.output.hooktrace import trace_line
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder of distributions."""
     monkeypatch.syspath_prepend(str(tmp_path))
-    manager._entry_points.cache_clear()
+    manager._discovered.cache_clear()
     yield tmp_path
-    manager._entry_points.cache_clear()
+    manager._discovered.cache_clear()
 
 
 @pytest.mark.parametrize(
