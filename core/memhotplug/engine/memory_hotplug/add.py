@@ -6,8 +6,6 @@ import errno
 from collections.abc import Callable, Sequence
 from functools import partial
 
-import numpy as np
-
 from memhotplug.contracts import AddRequest, LazyRanges, PhysRange
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.online import device_online, offline_blocks
@@ -41,7 +39,7 @@ def hot_add(kernel: Kernel, request: AddRequest) -> str | None:
         return _played(kernel, partial(_add, kernel, kernel.plugins.driver(request.driver), request))
     except MemoryHotplugError as problem:
         if not problem.blocks_done:  # what a driver of several ranges had added before one failed stays
-            problem.blocks_done = tuple(np.setxor1d(before, kernel.state.blocks.id).tolist())
+            problem.blocks_done = tuple(sorted({*before.tolist()} ^ {*kernel.state.blocks.id.tolist()}))
         raise
     finally:
         _close(kernel, request)

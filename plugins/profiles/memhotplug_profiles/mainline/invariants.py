@@ -19,7 +19,6 @@ from memhotplug.plugin import (
     Source,
     ZoneKind,
     format_blocks,
-    is_aligned,
     round_up,
 )
 from memhotplug_profiles.mainline.params import state_of
@@ -75,7 +74,7 @@ def _self_hosted(kernel: Kernel) -> Iterator[str]:
     hosting = (state.blocks.altmap_pages > 0) & (state.blocks.state == BlockState.ONLINE)
     starts = state.block_bounds(slice(None))[0][hosting]
     ends = starts + state.blocks.altmap_pages[hosting]
-    if not all(is_aligned(int(pages), geometry.pageblock_pages) for pages in np.unique(ends - starts)):
+    if ((ends - starts) % geometry.pageblock_pages).any():
         yield f"I8: blocks {_ids(kernel, hosting)}: the reserved pages are not whole pageblocks"
     nids, kinds = state.blocks.nid[hosting], state.blocks.zone[hosting]
     for zone in state.zones():
@@ -156,7 +155,7 @@ def _ratio(kernel: Kernel) -> Iterator[str]:
 
 def _nodes(kernel: Kernel) -> Iterator[str]:
     """I21: a node with a block device, a spanned page or a CPU is online."""
-    nids = set(np.unique(kernel.state.blocks.nid).tolist())
+    nids = set(kernel.state.blocks.nid.tolist())
     for nid in sorted(nids - set(kernel.state.nodes)):
         yield f"I21: node {nid} has memory blocks and does not exist"
     for node in kernel.state.nodes.values():
