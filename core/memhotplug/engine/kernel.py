@@ -332,8 +332,8 @@ class Kernel(SparseVmemmap):
     def check_reach(self, start: int, size: int) -> None:
         """Refuse what ends beyond the address space.
 
-        Raises:
-            MemoryHotplugError: E2BIG.
+        Models: mm/memory_hotplug.c:mhp_range_allowed() (v5.12 to v6.12).
+        Raises: MemoryHotplugError: E2BIG.
         """
         end = start + size
         limit = 1 << self.geometry.physical_address_bits

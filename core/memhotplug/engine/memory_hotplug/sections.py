@@ -150,7 +150,10 @@ def _leak(kernel: Kernel, start_pfn: int, added: int) -> str:
 
 
 def auto_online(kernel: Kernel, first: int, count: int) -> None:
-    """Online new blocks if the policy says so; the walk stops at the first that fails, which is no error."""
+    """Online new blocks if the policy says so; the walk stops at the first that fails, which is no error.
+
+    Models: mm/memory_hotplug.c:add_memory_resource(), walk_memory_blocks(online_memory_block) (v5.8 to v6.12).
+    """
     if kernel.state.auto_online is OnlineType.OFFLINE:
         return
     try:
