@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Union
 
 import pytest
 from hypothesis import HealthCheck, settings
+from pydantic import TypeAdapter
 
 from memhotplug import Machine, MemoryHotplugError
 
@@ -19,6 +20,31 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("memhotplug")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _outputs_keep_their_schemas() -> Iterator[None]:
+    """Hold every document that any test has written in this process to the types that its schema is made of."""
+    from memhotplug.documents.schema import TYPES
+    from memhotplug.output import jsontext
+
+    anything: Any = Union[tuple(TYPES.values())]  # noqa: UP007  # made at run time
+    documents = TypeAdapter[object](anything)
+
+    def held(write: Callable[[Mapping[str, object]], str]) -> Callable[[Mapping[str, object]], str]:
+        def checked(document: Mapping[str, object]) -> str:
+            text = write(document)
+            if "schema" in document:
+                documents.validate_json(text, strict=True)
+            return text
+
+        return checked
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jsontext, "render", held(jsontext.render))
+        patch.setattr(jsontext, "render_line", held(jsontext.render_line))
+        yield
+
 
 Boot: TypeAlias = Callable[..., Machine]
 Refused: TypeAlias = Callable[..., MemoryHotplugError]
@@ -60,14 +86,13 @@ def refused() -> Refused:
 def zone_of(machine: Machine, name: str, node: int = 0) -> dict[str, Any]:
     """Return the entry of the JSON key ``zones`` for one zone; an empty one if nothing is spanned."""
     empty = {"node": node, "zone": name, "start_pfn": 0, "spanned": 0, "present": 0, "managed": 0, "free": 0}
-    found: list[dict[str, Any]] = machine.to_dict()["zones"]  # type: ignore[assignment]  # plain JSON
-    return next((zone for zone in found if (zone["zone"], zone["node"]) == (name, node)), empty)
+    found = machine.to_dict()["zones"]
+    return next((dict(zone) for zone in found if (zone["zone"], zone["node"]) == (name, node)), empty)
 
 
 def block_of(machine: Machine, block: int) -> dict[str, Any]:
     """Return the entry of the JSON key ``blocks`` for one block."""
-    found: list[dict[str, Any]] = machine.to_dict()["blocks"]  # type: ignore[assignment]  # plain JSON
-    return next(entry for entry in found if entry["id"] == block)
+    return next(dict(entry) for entry in machine.to_dict()["blocks"] if entry["id"] == block)
 
 
 @pytest.fixture(scope="session", name="zone_of")

@@ -17,7 +17,10 @@ import difflib
 import errno as _errno
 import os
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from memhotplug.documents.small import ErrorFields
 
 __all__ = [
     "EHWPOISON",
@@ -136,10 +139,17 @@ class InputError(ValueError):
             text += f"; did you mean {self.nearest!r}?"
         return f"{where}: {text}" if where else text
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self) -> ErrorFields:
         """Return the ``error`` object of the JSON output."""
-        keys = ("file", "line", "column", "path", "got", "expected", "nearest")
-        return {key: getattr(self, key) for key in keys}
+        return {
+            "file": self.file,
+            "line": self.line,
+            "column": self.column,
+            "path": self.path,
+            "got": self.got,
+            "expected": self.expected,
+            "nearest": self.nearest,
+        }
 
 
 class Interruption(BaseException):  # no error: somebody ends what is going on

@@ -37,6 +37,7 @@ from memhotplug.reserves import LEAN, Reserve
 from memhotplug.units import format_blocks, format_range, format_size
 
 if TYPE_CHECKING:
+    from memhotplug.documents.machine import RunDocument
     from memhotplug.formats.scenario.models import AddStep, AllocateStep, MachineSpec, OnlineStep, Veto
 
 __all__ = ["Machine", "Memory"]
@@ -432,7 +433,7 @@ class Machine:
         """Return the invariants that do not hold, one sentence each."""
         return violations(self.kernel)
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self) -> RunDocument:
         """Return the machine as the JSON output shows it, with no steps."""
         return {
             "schema": 1,

@@ -47,7 +47,7 @@ def test_a_policy_decides_for_every_driver(driver: str, tmp_path: Path) -> None:
     path = policy(tmp_path, body)
     machine = Machine.boot(**MAINLINE, plugins=[path], drivers={driver: {"policy": "mine"}})
     machine.add_memory(driver=driver, name="new", **DRIVERS[driver])
-    hosted = [block["vmemmap_pages"] for block in machine.to_dict()["blocks"] if block["device"] == "new"]  # type: ignore[attr-defined]
+    hosted = [block["vmemmap_pages"] for block in machine.to_dict()["blocks"] if block["device"] == "new"]
     assert set(hosted) == {512}
     log = Path(path + ".log").read_text(encoding="utf-8").splitlines()
     assert [line.split()[0] for line in log] == [driver] * len(log)
@@ -67,7 +67,7 @@ def test_default_is_the_drivers_own_everywhere(tmp_path: Path) -> None:
     decided.add_memory(driver="acpi", name="a", size="256M", mhp_flags="default")
     assert decided.to_dict() == plain.to_dict()
     decided.add_memory(driver="acpi", name="b", size="256M")
-    assert decided.to_dict()["memmap"]["self_hosted_pages"] > plain.to_dict()["memmap"]["self_hosted_pages"]  # type: ignore[index]
+    assert decided.to_dict()["memmap"]["self_hosted_pages"] > plain.to_dict()["memmap"]["self_hosted_pages"]
 
 
 @pytest.mark.parametrize(

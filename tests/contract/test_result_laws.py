@@ -7,7 +7,7 @@ and the pages that it stands for, the memmap by place and by source.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +23,7 @@ SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 FILES = sorted(SCENARIOS.glob("*.yaml"))
 ZONES = ("DMA", "DMA32", "Normal", "Movable")
 
-State: TypeAlias = dict[str, Any]
+State: TypeAlias = Mapping[str, Any]
 
 each_scenario = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 

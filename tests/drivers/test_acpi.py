@@ -181,7 +181,7 @@ def test_device_that_failed_is_tried_again_when_there_is_room(boot: Boot, refuse
     blocks: Any = machine.to_dict()["blocks"]
     assert [(block["id"], block["device"]) for block in blocks[2:]] == [(256, "next"), (512, "late")]
     machine.eject("late")
-    assert len(machine.to_dict()["blocks"]) == 3  # type: ignore[arg-type]
+    assert len(machine.to_dict()["blocks"]) == 3
 
 
 def test_step_that_fails_takes_its_device_back(boot: Boot, refused: Refused) -> None:

@@ -5,6 +5,7 @@ One class, run once for each platform: another architecture joins by a line in P
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -134,7 +135,7 @@ def op(operation: str, /, **keywords: Any) -> Op:
     return operation, tuple((key, value) for key, value in keywords.items() if value is not None)
 
 
-def books(state: dict[str, Any]) -> list[Any]:
+def books(state: Mapping[str, Any]) -> list[Any]:
     """Return what no refused online or offline may touch: counts of zones, blocks, devices, resources."""
     zones = [(zone["node"], zone["zone"], zone["present"], zone["managed"]) for zone in state["zones"]]
     blocks = [(block["id"], block["state"], block["zone"], block["device"]) for block in state["blocks"]]

@@ -11,6 +11,7 @@ import pytest
 import memhotplug
 from memhotplug import InputError, Machine, Memory, MemoryHotplugError, PluginError
 from memhotplug.contracts import MemoryEvent, PageFlag
+from memhotplug.documents.machine import RunDocument
 from memhotplug.model.extents import ExtentSet
 
 Boot = Callable[..., Machine]
@@ -71,7 +72,7 @@ def test_to_dict_has_every_key(machine: Machine) -> None:
 def test_the_same_operations_give_the_same_object(boot: Boot) -> None:
     """Nothing depends on time, chance or earlier machines."""
 
-    def play() -> tuple[dict[str, object], list[dict[str, object]]]:
+    def play() -> tuple[RunDocument, list[dict[str, object]]]:
         machine = boot()
         machine.add_memory(driver="acpi", size="1G", mhp_flags="memblock")
         machine.online("block 32-37", zone="movable")

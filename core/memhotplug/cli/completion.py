@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final
 import click
 from click.shell_completion import CompletionItem
 
+from memhotplug.documents import OUTPUTS
+
 __all__ = ["prepare"]
 
 # Generic since click 8.4; the class itself is all that older ones have.
@@ -51,6 +53,8 @@ def prepare(command: click.Command) -> click.Command:
             parameter.type = _Keys()
         elif name in _FILES:
             parameter.type = click.Path()
+        elif name == "of_output":
+            parameter.type = click.Choice(list(OUTPUTS))
     return command
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from memhotplug.cli.exits import ExitCode
+
+if TYPE_CHECKING:
+    from memhotplug.documents.small import CopiedDocument, ExampleDocument, ListedDocument
 
 __all__ = ["command"]
 
@@ -45,14 +48,18 @@ def command(name: str | None, output: str | None, as_json: bool) -> int:
             raise InputError("a folder that can be written", got="an empty path")
         written = examples.write(Path(output), chosen)
         if as_json:
-            sys.stdout.write(render({"schema": 1, "ok": True, "folder": output, "files": written}))
+            copied: CopiedDocument = {"schema": 1, "ok": True, "folder": output, "files": written}
+            sys.stdout.write(render(copied))
         else:
             print(*(str(Path(output, file)) for file in written), sep="\n")
         return ExitCode.OK
     listed = examples.examples() if chosen is None else chosen
     if as_json:
-        entries = [{"name": entry.name, "question": entry.question, "file": str(entry.path)} for entry in listed]
-        sys.stdout.write(render({"schema": 1, "ok": True, "examples": entries}))
+        entries: list[ExampleDocument] = [
+            {"name": entry.name, "question": entry.question, "file": str(entry.path)} for entry in listed
+        ]
+        document: ListedDocument = {"schema": 1, "ok": True, "examples": entries}
+        sys.stdout.write(render(document))
     elif chosen is None:
         from memhotplug.cli.terminal import width_of
         from memhotplug.output.tables import table

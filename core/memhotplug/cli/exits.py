@@ -13,6 +13,7 @@ import click
 from memhotplug.cli.terminal import Nowhere
 
 if TYPE_CHECKING:
+    from memhotplug.documents.small import ErrorDocument
     from memhotplug.errors import InputError
 
 __all__ = ["INTERRUPTED", "ExitCode", "explain", "say"]
@@ -126,7 +127,8 @@ def _refuse(error: InputError, args: Sequence[str]) -> None:
     if _wants(args, "--json"):
         from memhotplug.output.jsontext import render_line
 
-        sys.stdout.write(render_line({"schema": 1, "ok": False, "error": error.to_dict()}))
+        document: ErrorDocument = {"schema": 1, "ok": False, "error": error.to_dict()}
+        sys.stdout.write(render_line(document))
     text = str(error)
     if isinstance(error, PluginError):
         place = ":".join(str(part) for part in (error.file, error.line, error.column) if part is not None)
@@ -158,10 +160,21 @@ def _usage(problem: click.ClickException, args: Sequence[str]) -> int:
     if _wants(args, "--json"):
         from memhotplug.output.jsontext import render_line
 
-        error = dict.fromkeys(("file", "line", "column", "path", "got", "expected", "nearest"))
-        nearest = _nearest(problem)
-        error |= {"got": _got(problem), "expected": _expected(problem), "nearest": nearest, **_of_value(problem)}
-        sys.stdout.write(render_line({"schema": 1, "ok": False, "error": error}))
+        own = _of_value(problem)
+        document: ErrorDocument = {
+            "schema": 1,
+            "ok": False,
+            "error": {
+                "file": None,
+                "line": None,
+                "column": None,
+                "path": own.get("path"),
+                "got": own.get("got", _got(problem)),
+                "expected": own.get("expected", _expected(problem)),
+                "nearest": _nearest(problem),
+            },
+        }
+        sys.stdout.write(render_line(document))
     say(_usage_text(problem))
     return ExitCode.USAGE
 

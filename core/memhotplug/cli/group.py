@@ -30,7 +30,7 @@ COMMANDS: Final = {
     "ctl": "Talk to a machine that runs in exec or mount.",
     "examples": "List, print or copy the scenarios that come with mhp.",
     "plugins": "List the installed architectures, kernels, drivers and policies.",
-    "schema": "Print the JSON Schema of the scenario format.",
+    "schema": "Print the JSON Schema of scenarios, or of what commands print.",
 }
 """Every command with its summary; the module of the same name has it as ``command``."""
 

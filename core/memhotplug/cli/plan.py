@@ -13,6 +13,7 @@ from memhotplug.cli.terminal import paint_for
 
 if TYPE_CHECKING:
     from memhotplug.commands.plan.question import Question, Subject
+    from memhotplug.documents.plan import PlanDocument
 
 __all__ = ["command"]
 
@@ -159,10 +160,10 @@ def command(**options: Any) -> int:
         sys.stdout.write(render(document))
     else:
         _print(document, brief=options["brief"])
-    return _EXITS[document["verdict"]]  # type: ignore[index]  # str or None
+    return _EXITS[document["verdict"]]
 
 
-def _print(document: dict[str, object], *, brief: bool) -> None:
+def _print(document: PlanDocument, *, brief: bool) -> None:
     from memhotplug.commands.plan.text import answer_lines, brief_lines
 
     lines = brief_lines if brief else answer_lines

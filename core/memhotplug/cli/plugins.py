@@ -13,6 +13,7 @@ from memhotplug.cli.pluginfiles import plugin_option, timeout_option
 from memhotplug.cli.terminal import paint_for
 
 if TYPE_CHECKING:
+    from memhotplug.documents.plugins import PluginDocument, PluginListDocument, PluginNewDocument, PluginRowDocument
     from memhotplug.manager import Candidate
 
 __all__ = ["command"]
@@ -63,12 +64,14 @@ def command(name: str | None, as_json: bool, no_load: bool, plugin_timeout: floa
     if as_json:
         from memhotplug.output.jsontext import render
 
-        sys.stdout.write(render({"schema": 1, "plugins": entries, "left_out": list(left_out())}))
+        document: PluginListDocument = {"schema": 1, "plugins": entries, "left_out": list(left_out())}
+        sys.stdout.write(render(document))
         return ExitCode.OK
     from memhotplug.output.tables import table
 
     rows = [
-        [str(entry[key]) for key in ("kind", "name", "distribution", "version")] + [_state(entry)] for entry in entries
+        [entry["kind"], entry["name"], str(entry["distribution"]), str(entry["version"]), _state(entry)]
+        for entry in entries
     ]
     for line in table(_COLUMNS, rows, _COLUMNS, paint_for(sys.stdout)):
         print(line)
@@ -84,7 +87,8 @@ def _show_one(name: str, *, as_json: bool) -> int:
     if as_json:
         from memhotplug.output.jsontext import render
 
-        sys.stdout.write(render({"schema": 1, "plugins": found}))
+        document: PluginDocument = {"schema": 1, "plugins": found}
+        sys.stdout.write(render(document))
         return ExitCode.OK
     for line in about_lines(found, paint_for(sys.stdout)):
         print(line)
@@ -102,7 +106,8 @@ def _begin(kind: str, folder: Path, *, as_json: bool) -> int:
     if as_json:
         from memhotplug.output.jsontext import render
 
-        sys.stdout.write(render({"schema": 1, "folder": str(folder), "files": written}))
+        document: PluginNewDocument = {"schema": 1, "folder": str(folder), "files": written}
+        sys.stdout.write(render(document))
         return ExitCode.OK
     for name in written:
         print(folder / name)
@@ -110,7 +115,7 @@ def _begin(kind: str, folder: Path, *, as_json: bool) -> int:
     return ExitCode.OK
 
 
-def _state(entry: dict[str, str | None]) -> str:
+def _state(entry: PluginRowDocument) -> str:
     if entry["problem"] is None:
         return str(entry["state"])
     from memhotplug.formats.scenario.refusal import cut
@@ -118,7 +123,7 @@ def _state(entry: dict[str, str | None]) -> str:
     return f"failed: {cut(entry['problem'], 400)}"
 
 
-def _describe(candidate: Candidate, timeout: float | None) -> dict[str, str | None]:
+def _describe(candidate: Candidate, timeout: float | None) -> PluginRowDocument:
     problem = None if timeout is None else _problem(candidate, timeout)
     state = "failed" if problem is not None else "available" if timeout is None else "ok"
     return {

@@ -12,6 +12,7 @@ from memhotplug.cli.pluginfiles import plugin_option
 
 if TYPE_CHECKING:
     from memhotplug.commands.report.grid import Grid
+    from memhotplug.documents.small import ReportDocument
 
 __all__ = ["command"]
 
@@ -69,7 +70,8 @@ def command(
         text = page(f"Memory of {source}", film, _variants(source, axes))
     write_text(output, text)
     if as_json:
-        document = {"schema": 1, "ok": failure is None, "file": output, "bytes": len(text.encode("utf-8"))}
+        size = len(text.encode("utf-8"))
+        document: ReportDocument = {"schema": 1, "ok": failure is None, "file": output, "bytes": size}
         sys.stdout.write(render_line(document))
     else:
         print(f"{output}: {len(text.encode('utf-8')) // 1024 + 1} KiB")

@@ -15,7 +15,7 @@ from memhotplug.cli.terminal import DEFAULT_WIDTH, paint_for, width_of
 
 if TYPE_CHECKING:
     from memhotplug.commands.run.runner import RunResult
-    from memhotplug.commands.run.step_record import StepRecord
+    from memhotplug.documents.machine import StepRecord
     from memhotplug.formats.scenario import Scenario, Step
     from memhotplug.machine import Machine
 

@@ -1,50 +1,86 @@
-"""``mhp schema``: prints the JSON Schema of the scenario format."""
+"""``mhp schema``: prints the JSON Schema of the scenario format, and those of what commands print."""
 
 from __future__ import annotations
 
+import json
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from memhotplug.cli.exits import ExitCode, say
 from memhotplug.cli.pluginfiles import plugin_option
+from memhotplug.documents import OUTPUTS
 
 if TYPE_CHECKING:
     from memhotplug.formats.scenario import Catalog
 
 __all__ = ["command"]
 
-_HELP: Final = """Print the JSON Schema (2020-12) of a file format; scenario is the only one so far.
+_HELP: Final = """Print a JSON Schema (2020-12): of the scenario format, or with --output of what a command prints.
 
-It knows the installed plugins and their keys. Editors with a YAML language server complete and check scenarios
-with it:
+That of scenarios knows the installed plugins and their keys. Editors with a YAML language server complete and check
+scenarios with it:
 
 \b
   mhp schema > scenario.schema.json
   # yaml-language-server: $schema=scenario.schema.json     (first line of a scenario)
+  mhp schema --output plan > plan.schema.json
+  mhp schema --list
+
+An output has every key of its schema and no other; the schema says what each key means. What ends with exit status
+2 prints error instead.
 
 \b
 Exit status:
   0  printed
   2  wrong usage
 
-A driver that cannot be loaded is left out of it, with a line on stderr.
+A driver that cannot be loaded is left out of the schema of scenarios, with a line on stderr.
 """
 
 
-@click.command(help=_HELP, short_help="Print the JSON Schema of scenarios.")
+@click.command(help=_HELP, short_help="Print the JSON Schema of scenarios, or of what commands print.")
 @click.argument("kind", type=click.Choice(["scenario"]), default="scenario")
+@click.option("--output", "of_output", metavar="NAME", help="The schema of an output instead.")
+@click.option("--list", "listed", is_flag=True, help="List the outputs that have a schema.")
 @plugin_option
 @click.option("--json", "as_json", is_flag=True, help="Accepted everywhere; a schema is JSON anyway.")
-def command(kind: str, as_json: bool) -> int:
+def command(kind: str, of_output: str | None, listed: bool, as_json: bool) -> int:
     """Print a schema and return the exit status."""
-    del kind, as_json
-    import json
+    del kind
+    if listed:
+        return _list(as_json=as_json)
+    if of_output is not None:
+        schema = _schema_of(of_output)
+    else:
+        from memhotplug.formats.scenario.schema import scenario_schema
 
-    from memhotplug.formats.scenario.schema import scenario_schema
+        schema = scenario_schema(_catalog())
+    sys.stdout.write(json.dumps(schema, indent=2) + "\n")
+    return ExitCode.OK
 
-    sys.stdout.write(json.dumps(scenario_schema(_catalog()), indent=2) + "\n")
+
+def _schema_of(output: str) -> dict[str, Any]:
+    from memhotplug.documents.schema import output_schema
+    from memhotplug.errors import InputError, nearest
+
+    if output not in OUTPUTS:
+        expected = "an output that has a schema, see 'mhp schema --list'"
+        raise InputError(expected, got=output, path="--output", nearest=nearest(output, OUTPUTS))
+    return output_schema(output)
+
+
+def _list(*, as_json: bool) -> int:
+    if as_json:
+        sys.stdout.write(json.dumps(OUTPUTS, indent=2) + "\n")
+        return ExitCode.OK
+    from memhotplug.cli.terminal import paint_for, width_of
+    from memhotplug.output.tables import table
+
+    header = ("NAME", "WHAT PRINTS IT")
+    rows = [[name, printed] for name, printed in OUTPUTS.items()]
+    print(*table(header, rows, header, paint_for(sys.stdout), width=width_of(sys.stdout)), sep="\n")
     return ExitCode.OK
 
 

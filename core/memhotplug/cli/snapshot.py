@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from memhotplug.cli.exits import ExitCode, say
 
 if TYPE_CHECKING:
+    from memhotplug.documents.small import SnapshotDocument, SnapshotMachineDocument
     from memhotplug.formats.snapshot.capture import Collected, Skipped
 
 __all__ = ["command"]
@@ -51,7 +52,7 @@ def command(output: str, root: str, force: bool, as_json: bool) -> int:
     if as_json:
         from memhotplug.output.jsontext import render
 
-        document: dict[str, Any] = {
+        document: SnapshotDocument = {
             "schema": 1,
             "ok": problem is None,
             "output": output,
@@ -72,7 +73,7 @@ def command(output: str, root: str, force: bool, as_json: bool) -> int:
     return ExitCode.OK
 
 
-def _read_back(output: str) -> tuple[str | None, list[str], dict[str, object] | None]:
+def _read_back(output: str) -> tuple[str | None, list[str], SnapshotMachineDocument | None]:
     """Return what is wrong with the snapshot, what a reader notes of it, and what machine it shows."""
     from memhotplug.errors import InputError
     from memhotplug.formats.snapshot import open_snapshot
@@ -82,7 +83,7 @@ def _read_back(output: str) -> tuple[str | None, list[str], dict[str, object] | 
         machine = read_machine(open_snapshot(output))
     except InputError as problem:
         return str(problem), [], None
-    shown: dict[str, object] = {
+    shown: SnapshotMachineDocument = {
         "arch": machine.arch,
         "kernel_release": machine.kernel_release,
         "page_size": machine.page_size,
@@ -95,14 +96,16 @@ def _read_back(output: str) -> tuple[str | None, list[str], dict[str, object] | 
     return None, [f"{note.kind}: {note.text}" for note in machine.notes], shown
 
 
-def _lines(output: str, collected: Collected, notes: Sequence[str], machine: dict[str, object] | None) -> list[str]:
+def _lines(
+    output: str, collected: Collected, notes: Sequence[str], machine: SnapshotMachineDocument | None
+) -> list[str]:
     lines = [f"{output}: {len(collected.files)} files"]
     if machine is not None:
         from memhotplug.units import format_size
 
         size = machine["memory_block_size"]
-        blocks = f"{machine['blocks']} blocks of {format_size(size)}" if isinstance(size, int) else "no blocks"
-        total, free = (format_size(int(str(machine[key]))) for key in ("managed_bytes", "free_bytes"))
+        blocks = f"{machine['blocks']} blocks of {format_size(size)}" if size is not None else "no blocks"
+        total, free = format_size(machine["managed_bytes"]), format_size(machine["free_bytes"])
         lines.append(
             f"{machine['arch'] or 'unknown architecture'}, kernel {machine['kernel_release'] or 'unknown'}, "
             f"{blocks}, {total} managed, {free} free"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from memhotplug.commands.sweep.answer import Progress
     from memhotplug.commands.sweep.question import Question
     from memhotplug.commands.sweep.workers import Pool
+    from memhotplug.documents.sweep import ExportDocument, ProgressDocument
 
 __all__ = ["command"]
 
@@ -143,19 +144,16 @@ def _report(progress: Progress, options: dict[str, Any]) -> None:
     if options["as_json"]:
         from memhotplug.output.jsontext import render
 
-        sys.stdout.write(
-            render(
-                {
-                    "schema": 1,
-                    "ok": progress.done == progress.cases,
-                    "cases": progress.cases,
-                    "done": progress.done,
-                    "skipped": progress.skipped,
-                    "failed": progress.failed,
-                    "per_second": round(progress.per_second, 1),
-                }
-            )
-        )
+        document: ProgressDocument = {
+            "schema": 1,
+            "ok": progress.done == progress.cases,
+            "cases": progress.cases,
+            "done": progress.done,
+            "skipped": progress.skipped,
+            "failed": progress.failed,
+            "per_second": round(progress.per_second, 1),
+        }
+        sys.stdout.write(render(document))
         return
     print(
         f"{progress.done} of {progress.cases} cases, {progress.skipped} of them there already; "
@@ -191,7 +189,8 @@ def _export(results: str | None, options: dict[str, Any]) -> int:
     if options["as_json"]:
         from memhotplug.output.jsontext import render
 
-        sys.stdout.write(render({"schema": 1, "ok": True, "rows": count, "file": options["table"]}))
+        document: ExportDocument = {"schema": 1, "ok": True, "rows": count, "file": options["table"]}
+        sys.stdout.write(render(document))
     return ExitCode.OK
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from memhotplug.contracts import DriverTraits
 from memhotplug.engine.memory_hotplug.presence import drivers_of, usual_driver
@@ -13,6 +13,9 @@ from memhotplug.errors import MemoryHotplugError
 from memhotplug.live.machine import Change, LiveMachine
 from memhotplug.manager import driver_traits
 from memhotplug.model.blocks import BlockState
+
+if TYPE_CHECKING:
+    from memhotplug.documents.small import LiveBlockDocument
 
 __all__ = ["Commands", "QmpError"]
 
@@ -254,7 +257,7 @@ class Commands:
         name = getattr(outcome, "name", None)
         return {} if name is None else {"name": str(name), "blocks": list(outcome.blocks)}
 
-    def _blocks(self, _arguments: _Arguments) -> list[dict[str, object]]:
+    def _blocks(self, _arguments: _Arguments) -> list[LiveBlockDocument]:
         kernel = self._live.kernel
         names = [device.name for device in kernel.state.devices]
         blocks, size = kernel.state.blocks, kernel.geometry.memory_block_size

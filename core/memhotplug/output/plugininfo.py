@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from memhotplug.errors import InputError, nearest
 from memhotplug.keyspec import KeySpec
 from memhotplug.manager import GROUPS, Candidate, arch_traits, candidates, driver_traits, hooks_of, own_keys
 from memhotplug.output.tables import HEAD, Paint, plain, table
+
+if TYPE_CHECKING:
+    from memhotplug.documents.plugins import KeyDocument, PluginAboutDocument
 
 __all__ = ["about", "about_lines"]
 
@@ -17,7 +20,7 @@ _EVER = "every modelled kernel"
 _WITH_KEYS = {"drivers": "add", "arch": "machine"}
 
 
-def about(name: str) -> list[dict[str, Any]]:
+def about(name: str) -> list[PluginAboutDocument]:
     """Return what there is to say of each plugin of a name, as plain data; one entry for each kind.
 
     Raises:
@@ -31,7 +34,7 @@ def about(name: str) -> list[dict[str, Any]]:
     return [_one(candidate) for candidate in found]
 
 
-def _one(candidate: Candidate) -> dict[str, Any]:
+def _one(candidate: Candidate) -> PluginAboutDocument:
     plugin = candidate.load()
     return {
         "kind": candidate.kind,
@@ -57,7 +60,7 @@ def _file(plugin: object) -> str | None:
         return None
 
 
-def _keys(candidate: Candidate) -> list[dict[str, Any]]:
+def _keys(candidate: Candidate) -> list[KeyDocument]:
     if candidate.kind not in _WITH_KEYS:
         return []
     keys: Mapping[str, KeySpec] = own_keys(candidate.kind, candidate.name)
@@ -80,7 +83,7 @@ def _exists_on(candidate: Candidate) -> dict[str, str] | None:
     return {arch: _EVER if since == (0, 0) else f"{since[0]}.{since[1]}" for arch, since in arches.items()}
 
 
-def about_lines(found: Sequence[Mapping[str, Any]], paint: Paint = plain) -> Iterator[str]:
+def about_lines(found: Sequence[PluginAboutDocument], paint: Paint = plain) -> Iterator[str]:
     """Yield what :func:`about` returned as people read it."""
     for entry in found:
         yield paint(f"{entry['name']}: {entry['group']}", HEAD)

@@ -24,15 +24,13 @@ def free_pages(machine: Machine) -> int:
 
 def memmap_pages(machine: Machine) -> tuple[int, int]:
     """Return the pages of hot-added memmap that are self-hosted, and those from the page allocator."""
-    totals: dict[str, Any] = memmap_totals(machine.kernel)
+    totals = memmap_totals(machine.kernel)
     return totals["self_hosted_pages"], totals["allocated_pages"]
 
 
 def page_table_pages(machine: Machine) -> int:
     """Return the pages that page tables of hot-added memory take."""
-    totals: dict[str, Any] = memmap_totals(machine.kernel)
-    count: int = totals["page_table_pages"]
-    return count
+    return memmap_totals(machine.kernel)["page_table_pages"]
 
 
 def heads(machine: Machine) -> list[tuple[int, int, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -52,8 +53,10 @@ def test_what_programs_did_is_repeated_without_them(tmp_path: Path) -> None:
     assert again.failure is None
     left = json.loads((tmp_path / "result.json").read_text())
     state = ("blocks", "zones", "vmemmap", "memmap", "iomem", "violations")
-    for other in (again.to_dict(), left):
-        assert {key: other[key] for key in state} == {key: live.end().to_dict()[key] for key in state}
+    end: Mapping[str, object] = live.end().to_dict()
+    others: tuple[Mapping[str, object], ...] = (again.to_dict(), left)
+    for other in others:
+        assert {key: other[key] for key in state} == {key: end[key] for key in state}
     assert len(left["steps"]) == 9
 
 

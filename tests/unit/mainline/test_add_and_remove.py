@@ -154,7 +154,7 @@ def test_ranges_of_powerpc_share_leaves_by_the_order_in_which_they_come(boot: Bo
         found = []
         for address in addresses:
             machine.add_memory(driver="pseries", size="256M", address=address << 20)
-            found.append(machine.to_dict()["memmap"]["allocated_pages"])  # type: ignore[index]  # plain JSON
+            found.append(machine.to_dict()["memmap"]["allocated_pages"])
         return found
 
     assert allocated(8192, 8448) == [32, 32]

@@ -20,7 +20,7 @@ RATIO = "memory_hotplug.auto_movable_ratio"
 
 def letters(machine: Machine, name: str) -> str:
     """Return M or N for the zone of each block of a device, o for one that is offline."""
-    zones = {block["id"]: block["zone"] or "o" for block in machine.to_dict()["blocks"]}  # type: ignore[attr-defined]
+    zones = {block["id"]: block["zone"] or "o" for block in machine.to_dict()["blocks"]}
     return "".join(zones[block][0] for block in machine.memory(name).blocks)
 
 

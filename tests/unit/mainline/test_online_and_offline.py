@@ -35,7 +35,7 @@ def counters(zone: dict[str, Any]) -> tuple[int, int, int, int, int]:
 def test_golden_numbers_of_a_dimm(boot: Boot, zone_of: ZoneOf) -> None:
     """1 GiB: managed/present is 63/64 online, nothing is left offline, nothing was ever allocated."""
     machine = dimm(boot)
-    assert machine.to_dict()["memmap"]["allocated_pages"] == 0  # type: ignore[index]  # plain JSON
+    assert machine.to_dict()["memmap"]["allocated_pages"] == 0
     machine.online("dimm0", zone="movable")
     zone = zone_of(machine, "Movable")
 
@@ -44,7 +44,7 @@ def test_golden_numbers_of_a_dimm(boot: Boot, zone_of: ZoneOf) -> None:
     machine.offline("dimm0")
     assert counters(zone_of(machine, "Movable")) == (0, 0, 0, 0, 0)
     machine.remove("dimm0")
-    assert machine.to_dict()["memmap"]["self_hosted_pages"] == 0  # type: ignore[index]  # plain JSON
+    assert machine.to_dict()["memmap"]["self_hosted_pages"] == 0
 
 
 @pytest.mark.parametrize("cmdline", ["", ON])

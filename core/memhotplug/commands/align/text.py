@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from memhotplug.commands.align.answer import BlockMemmap, BySize, Fit, best
 from memhotplug.output.tables import Paint, plain, table
 from memhotplug.units import format_range, format_size, parse_size
+
+if TYPE_CHECKING:
+    from memhotplug.documents.align import AlignDocument, BlockSizeDocument, FitDocument, SelfHostingDocument
 
 __all__ = ["align_lines", "to_document"]
 
@@ -15,7 +18,7 @@ _MANY: Final = 24
 """More windows than that, and a table shows only the totals for block sizes that were not asked about."""
 
 
-def to_document(entries: Sequence[BySize], *, arch: str, kernel: str, driver: str) -> dict[str, object]:
+def to_document(entries: Sequence[BySize], *, arch: str, kernel: str, driver: str) -> AlignDocument:
     """Return the JSON object; sizes in bytes.
 
     Args:
@@ -42,7 +45,7 @@ def _ascending(entries: Sequence[BySize]) -> list[BySize]:
     return sorted(entries, key=lambda entry: entry.block_size)
 
 
-def _by_size(entry: BySize) -> dict[str, object]:
+def _by_size(entry: BySize) -> BlockSizeDocument:
     return {
         "block_size": entry.block_size,
         "kernel": entry.kernel,
@@ -53,7 +56,7 @@ def _by_size(entry: BySize) -> dict[str, object]:
     }
 
 
-def _fit(fit: Fit) -> dict[str, object]:
+def _fit(fit: Fit) -> FitDocument:
     return {
         "name": fit.window.name,
         "start": fit.window.start,
@@ -74,7 +77,7 @@ def _fit(fit: Fit) -> dict[str, object]:
     }
 
 
-def _memmap(memmap: BlockMemmap | None) -> dict[str, object] | None:
+def _memmap(memmap: BlockMemmap | None) -> SelfHostingDocument | None:
     if memmap is None:
         return None
     reserved = memmap.reserved

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from memhotplug.commands.compare.granularity import Removable, removable
 from memhotplug.commands.compare.measure import Measures, measure
 from memhotplug.commands.compare.question import Variant
 from memhotplug.commands.run.runner import RunResult, boot_scenario, run_scenario
-from memhotplug.commands.run.step_record import StepRecord
 from memhotplug.errors import InputError, PluginError
 from memhotplug.formats.scenario import ExpectStep, Scenario, Step
 from memhotplug.machine import Machine
 from memhotplug.model.blocks import BlockState
 from memhotplug.output.watchdog import DEFAULT_TIMEOUT
+
+if TYPE_CHECKING:
+    from memhotplug.documents.machine import StepRecord
 
 __all__ = ["Compared", "Failure", "Fullest", "compare"]
 

@@ -68,27 +68,20 @@ def measure(machine: Machine) -> Measures:
     """Return what a comparison shows of a machine."""
     kernel = machine.kernel
     totals = memmap_totals(kernel)
-    by_node = totals["by_node"]
-    assert isinstance(by_node, dict)
     taken = _taken(kernel.state)
     return Measures(
         page_size=kernel.geometry.page_size,
         memory_block_size=kernel.geometry.memory_block_size,
-        self_hosted=_int(totals["self_hosted_pages"]),
-        allocated=_int(totals["allocated_pages"]),
-        page_tables=_int(totals["page_table_pages"]),
-        by_node=by_node,
+        self_hosted=totals["self_hosted_pages"],
+        allocated=totals["allocated_pages"],
+        page_tables=totals["page_table_pages"],
+        by_node=totals["by_node"],
         zones=tuple(
             _zone(kernel.state, zone, taken, max(1, HUGE // kernel.geometry.page_size))
             for zone in kernel.state.zones()
             if zone.spanned
         ),
     )
-
-
-def _int(value: object) -> int:
-    assert isinstance(value, int)
-    return value
 
 
 def _taken(state: MachineState) -> ExtentSet:

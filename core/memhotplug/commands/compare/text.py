@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from memhotplug.commands.compare.answer import Compared
 from memhotplug.commands.compare.granularity import Removable
@@ -14,12 +14,21 @@ from memhotplug.formats.scenario.refusal import cut
 from memhotplug.output.tables import Paint, plain, table
 from memhotplug.units import format_size, parse_size
 
+if TYPE_CHECKING:
+    from memhotplug.documents.compare import (
+        ComparedMemmapDocument,
+        CompareDocument,
+        ComparedZoneDocument,
+        RemovableDocument,
+        VariantDocument,
+    )
+
 __all__ = ["compare_lines", "to_csv", "to_document"]
 
 _LONGEST: Final = 400
 
 
-def to_document(done: Sequence[Compared], *, scenario: str | None) -> dict[str, object]:
+def to_document(done: Sequence[Compared], *, scenario: str | None) -> CompareDocument:
     """Return the JSON object; counts are in pages where the key says so, else in bytes."""
     return {
         "schema": 1,
@@ -30,7 +39,7 @@ def to_document(done: Sequence[Compared], *, scenario: str | None) -> dict[str, 
     }
 
 
-def _variant(entry: Compared) -> dict[str, object]:
+def _variant(entry: Compared) -> VariantDocument:
     measures = entry.measures
     return {
         "values": dict(entry.values),
@@ -54,7 +63,7 @@ def _variant(entry: Compared) -> dict[str, object]:
     }
 
 
-def _memmap(measures: Measures) -> dict[str, object]:
+def _memmap(measures: Measures) -> ComparedMemmapDocument:
     return {
         "self_hosted_pages": measures.self_hosted,
         "allocated_pages": measures.allocated,
@@ -64,7 +73,7 @@ def _memmap(measures: Measures) -> dict[str, object]:
     }
 
 
-def _zone(zone: ZoneMeasure, page_size: int) -> dict[str, object]:
+def _zone(zone: ZoneMeasure, page_size: int) -> ComparedZoneDocument:
     return {
         "node": zone.node,
         "zone": zone.zone,
@@ -77,7 +86,7 @@ def _zone(zone: ZoneMeasure, page_size: int) -> dict[str, object]:
     }
 
 
-def _removable(found: Removable) -> dict[str, object]:
+def _removable(found: Removable) -> RemovableDocument:
     return {
         "device": found.device,
         "unit": found.unit,

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 from memhotplug.commands.conform.classes import model_classes, split_blocks
 from memhotplug.commands.conform.facts import KINDS
 from memhotplug.commands.conform.guest import Baseline
-from memhotplug.commands.conform.observe import COUNTERS, block_attributes, mem_total_change, ram_lines, show_line
+from memhotplug.commands.conform.observe import block_attributes, mem_total_change, ram_lines, show_line
 from memhotplug.commands.conform.outcome import Outcome
 from memhotplug.formats.snapshot import RecordedOp
 from memhotplug.machine import Machine
 from memhotplug.model.buddy import free_by_order
 from memhotplug.model.zones import Zone
 
-__all__ = ["UNDETERMINED", "Prediction", "predict_step"]
+if TYPE_CHECKING:
+    from memhotplug.documents.conform import PredictedBlockDocument, PredictedZoneDocument, PredictionDocument
+
+__all__ = ["UNDETERMINED", "predict_step"]
 
 UNDETERMINED = "undetermined"
 """The result of a step of which nobody can know how it ends."""
 
-Prediction = dict[str, object]
-"""One entry of the JSON key ``predicted``."""
 
-
-def predict_step(machine: Machine, baseline: Baseline, step: int, op: RecordedOp, outcome: Outcome) -> Prediction:
+def predict_step(
+    machine: Machine, baseline: Baseline, step: int, op: RecordedOp, outcome: Outcome
+) -> PredictionDocument:
     """Return what a recording of this step would show; sizes in pages unless they say otherwise.
 
     Only what stood in the recording before the step has gone into it. Where that cannot decide, the result is
@@ -40,20 +45,33 @@ def predict_step(machine: Machine, baseline: Baseline, step: int, op: RecordedOp
         },
         "blocks_present": list(outcome.blocks),
         "zones": [_zone(machine, baseline, zone) for zone in machine.kernel.state.zones() if zone.present],
-        "blocks": [{"id": block, **files} for block, files in block_attributes(machine).items()],
+        "blocks": [_block(block, files) for block, files in block_attributes(machine).items()],
         "iomem": [show_line(line) for line in ram_lines(machine.kernel.state.resources)],
         "memtotal_kb": total,
         "page_classes": [list(run) for run in classes],
     }
 
 
-def _zone(machine: Machine, baseline: Baseline, zone: Zone) -> Prediction:
+def _zone(machine: Machine, baseline: Baseline, zone: Zone) -> PredictedZoneDocument:
     """Return a zone; its free pages are only predictable where nobody but hotplug touches them."""
     exact = zone.kind is KINDS["Movable"] and zone.key not in baseline.populated
     return {
         "node": zone.nid,
         "zone": zone.kind.label,
-        **{counter: getattr(zone, counter) for counter in COUNTERS},
+        "start_pfn": zone.start_pfn,
+        "spanned": zone.spanned,
+        "present": zone.present,
+        "managed": zone.managed,
         "free": zone.nr_free if exact else None,
         "free_by_order": free_by_order(zone.free, machine.kernel.geometry.max_order) if exact else None,
+    }
+
+
+def _block(block: int, files: Mapping[str, str]) -> PredictedBlockDocument:
+    return {
+        "id": block,
+        "state": files["state"],
+        "valid_zones": files["valid_zones"],
+        "removable": files["removable"],
+        "node": files["node"],
     }

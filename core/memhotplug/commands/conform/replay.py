@@ -7,6 +7,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from memhotplug.commands.conform.facts import StepFacts
 from memhotplug.commands.conform.firmware import Firmware
@@ -14,7 +15,7 @@ from memhotplug.commands.conform.guest import Baseline, Guest, known_pages
 from memhotplug.commands.conform.observation import Observation, Reason
 from memhotplug.commands.conform.observe import compare_step
 from memhotplug.commands.conform.outcome import FAILED, Outcome
-from memhotplug.commands.conform.predict import Prediction, predict_step
+from memhotplug.commands.conform.predict import predict_step
 from memhotplug.contracts import AddRequest
 from memhotplug.engine.boot.midlife import adopt
 from memhotplug.engine.boot.recorded import kernel_from_machine
@@ -27,6 +28,9 @@ from memhotplug.formats.snapshot import RecordedMachine, RecordedOp, Recording, 
 from memhotplug.machine import Machine
 from memhotplug.model.blocks import OnlineType
 from memhotplug.naming import choose_profile, read_machine
+
+if TYPE_CHECKING:
+    from memhotplug.documents.conform import PredictionDocument
 
 __all__ = ["FileResult", "Replay", "replay_file", "replay_recording"]
 
@@ -56,7 +60,7 @@ class FileResult:
     steps: int
     ops: tuple[RecordedOp, ...]
     observations: tuple[Observation, ...]
-    predicted: tuple[Prediction, ...]
+    predicted: tuple[PredictionDocument, ...]
     told: int = 0
 
     @property
@@ -133,7 +137,7 @@ class Worlds:
         self._recording = recording
         self._predict = len(recording.steps) if predict is None else predict
         self._worlds: list[list[list[Observation]]] = []
-        self.predicted: list[Prediction] = []
+        self.predicted: list[PredictionDocument] = []
         self.told = 0
 
     def explore(self) -> Replay:

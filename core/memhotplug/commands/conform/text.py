@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from memhotplug.commands.conform.observation import Observation, Reason
 from memhotplug.commands.conform.observe import SLACK
-from memhotplug.commands.conform.predict import Prediction
 from memhotplug.commands.conform.replay import FileResult
 from memhotplug.errors import InputError
 from memhotplug.formats.snapshot import RecordedOp
 from memhotplug.units import format_blocks, format_size
 
+if TYPE_CHECKING:
+    from memhotplug.documents.conform import ConformDocument, FileDocument, PredictionDocument, RefusedDocument
+
 __all__ = ["describe_op", "file_lines", "total_line", "totals_to_dict"]
 
 
-def totals_to_dict(files: Sequence[FileResult], refused: Sequence[InputError] = ()) -> dict[str, object]:
+def totals_to_dict(files: Sequence[FileResult], refused: Sequence[InputError] = ()) -> ConformDocument:
     """Return the JSON object of ``mhp conform --json``.
 
     Args:
         refused: recordings that cannot be used; the first is the ``error`` of every command, ``errors`` has all.
     """
     errors = [problem.to_dict() for problem in refused]
-    head: dict[str, object] = {"ok": False, "error": errors[0], "errors": errors} if errors else {}
+    head: RefusedDocument = {"ok": False, "error": errors[0], "errors": errors} if errors else {}
     return {
         "schema": 1,
         **head,
@@ -37,7 +40,7 @@ def totals_to_dict(files: Sequence[FileResult], refused: Sequence[InputError] = 
     }
 
 
-def _file(result: FileResult) -> dict[str, object]:
+def _file(result: FileResult) -> FileDocument:
     return {
         "file": result.file,
         "kernel": result.kernel,
@@ -125,7 +128,7 @@ def _named(key: str, value: object) -> str:
     return f"{key} {_plain(value)}"
 
 
-def _prediction(prediction: Prediction, ops: Sequence[RecordedOp]) -> str:
+def _prediction(prediction: PredictionDocument, ops: Sequence[RecordedOp]) -> str:
     step, errno = prediction["step"], prediction["errno"]
     assert isinstance(step, int)
     result = f"{prediction['result']}"

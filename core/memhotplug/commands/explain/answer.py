@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import TypeAlias
+from typing import TYPE_CHECKING
 
 from memhotplug.commands.explain.leftout import LeftOut
 from memhotplug.commands.explain.passing import passing
@@ -31,12 +31,21 @@ from memhotplug.keyspec import OWN_POLICY
 from memhotplug.manager import choose, names, own_keys
 from memhotplug.naming import kernels, newest_kernel, resolve
 
-__all__ = ["Row", "explain"]
+if TYPE_CHECKING:
+    from memhotplug.documents.explain import (
+        DriverRow,
+        ExplainDocument,
+        IdentityDocument,
+        ModeRow,
+        PlatformRow,
+        ReasonedDocument,
+        SettingRow,
+    )
 
-Row: TypeAlias = dict[str, object]
+__all__ = ["explain"]
 
 
-def explain(question: Question) -> Row:
+def explain(question: Question) -> ExplainDocument:
     """Return the answer as the JSON object of ``mhp explain --json``.
 
     With a driver: its policy under every kernel (or the one asked for). Without: what every kind of
@@ -56,12 +65,12 @@ def explain(question: Question) -> Row:
     left_out = LeftOut(_asked(question))
     drivers = [driver for driver in drivers if left_out.attempt(partial(_load, driver)) is not None]
     machines = _machines(question, chosen, left_out)
-    rows: list[Row] = []
+    rows: list[PlatformRow] = []
     if question.driver is None:
         for platform in platforms(question, chosen[0], left_out):
             row = left_out.attempt(partial(_platform, platform))
             rows += [] if row is None else [row]
-    found: list[Row] = []
+    found: list[DriverRow] = []
     for driver in drivers:
         for platform in machines:
             found += left_out.attempt(partial(_driver, question, driver, platform)) or []
@@ -102,7 +111,7 @@ def _machines(question: Question, chosen: Sequence[str], left_out: LeftOut) -> l
     return found
 
 
-def _identity(platform: Platform) -> Row:
+def _identity(platform: Platform) -> IdentityDocument:
     return {
         "arch": platform.arch,
         "kernel": platform.kernel,
@@ -122,7 +131,7 @@ def _booted(platform: Platform) -> Iterator[tuple[str, Kernel]]:
         yield setting, platform.boot(f"memory_hotplug.{MEMMAP_ON_MEMORY}={setting}")
 
 
-def _platform(platform: Platform) -> Row:
+def _platform(platform: Platform) -> PlatformRow:
     """Return what a kind of machine supports, whoever asks, for one memory block."""
     geometry = platform.boot().geometry
     modes = [
@@ -148,7 +157,7 @@ def _modes(setting: str, kernel: Kernel) -> list[tuple[str, int]]:
     return list(flags.items())
 
 
-def _mode(mode: str, trial: Trial, kernel: Kernel, size: int) -> Row:
+def _mode(mode: str, trial: Trial, kernel: Kernel, size: int) -> ModeRow:
     memmap = kernel.geometry.memmap_pages(kernel.geometry.pages_per_block)
     verdict = None if trial.hosts else why_not(kernel, trial, size)
     return {
@@ -160,13 +169,13 @@ def _mode(mode: str, trial: Trial, kernel: Kernel, size: int) -> Row:
     }
 
 
-def _reason(verdict: Verdict | None) -> Row:
+def _reason(verdict: Verdict | None) -> ReasonedDocument:
     if verdict is None:
         return {"rule": None, "source": None}
     return {"rule": verdict.rule, "source": verdict.source}
 
 
-def _driver(question: Question, driver: str, platform: Platform) -> list[Row]:
+def _driver(question: Question, driver: str, platform: Platform) -> list[DriverRow]:
     """Return a driver's policy on one kind of machine; nothing if the driver does not exist there."""
     machines = [(word, _decided(question, driver, kernel)) for word, kernel in _booted(platform)]
     # Whoever names both a driver and an architecture is told why the one does not exist on the other.
@@ -206,7 +215,7 @@ def _is_absent(driver: str, kernel: Kernel) -> bool:
 
 def _policy(
     platform: Platform, driver: str, options: Mapping[str, object], machines: Sequence[tuple[str, Kernel]]
-) -> Row:
+) -> DriverRow:
     settings = [_setting(setting, kernel, driver, options, platform.block_size) for setting, kernel in machines]
     flags = 0
     for _, passed in settings:
@@ -223,7 +232,9 @@ def _policy(
     }
 
 
-def _setting(setting: str, kernel: Kernel, driver: str, options: Mapping[str, object], block: int) -> tuple[Row, int]:
+def _setting(
+    setting: str, kernel: Kernel, driver: str, options: Mapping[str, object], block: int
+) -> tuple[SettingRow, int]:
     """Return what becomes of a driver's adds under one setting, and the flags that it passes for any of them."""
     one = add_by_driver(kernel, driver, block, options)
     several = add_by_driver(kernel, driver, 2 * block, options)
@@ -233,5 +244,5 @@ def _setting(setting: str, kernel: Kernel, driver: str, options: Mapping[str, ob
     unsaid = verdict is None or verdict == not_passed(kernel, driver)
     if unsaid and tried.exceptions is not None:
         verdict = not_passed(kernel, driver, tried.exceptions)
-    row = {"setting": setting, "one_block": one.hosts, "several_blocks": several.hosts, **_reason(verdict)}
+    row: SettingRow = {"setting": setting, "one_block": one.hosts, "several_blocks": several.hosts, **_reason(verdict)}
     return row, one.flags | several.flags | tried.flags

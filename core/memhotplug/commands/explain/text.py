@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from memhotplug.output.tables import HEAD, Paint, plain, table
@@ -38,7 +38,7 @@ class _Sources:
             self.texts.append(source)
         return f" [{self.texts.index(source) + 1}]"
 
-    def reasons(self, failing: Sequence[dict[str, Any]], key: str, ways: int) -> str:
+    def reasons(self, failing: Sequence[Mapping[str, Any]], key: str, ways: int) -> str:
         """Return why some of so many ways do not work, once if all fail for the same reason."""
         texts = [f"{entry['rule']}{self.mark(entry['source'])}" for entry in failing]
         if not texts:
@@ -48,7 +48,7 @@ class _Sources:
         return "; ".join(f"{entry[key]}: {text}" for entry, text in zip(failing, texts, strict=True))
 
 
-def explain_lines(document: dict[str, Any], paint: Paint = plain, *, width: int | None = None) -> Iterator[str]:
+def explain_lines(document: Mapping[str, Any], paint: Paint = plain, *, width: int | None = None) -> Iterator[str]:
     """Yield the answer of :func:`memhotplug.commands.explain.answer.explain` as text, folded into ``width`` columns."""
     sources = _Sources()
     many = len(document["kernels"]) > 1
@@ -70,7 +70,7 @@ def explain_lines(document: dict[str, Any], paint: Paint = plain, *, width: int 
     yield from _footer(document)
 
 
-def _footer(document: dict[str, Any]) -> Iterator[str]:
+def _footer(document: Mapping[str, Any]) -> Iterator[str]:
     words = {setting["setting"] for row in document["drivers"] for setting in row["settings"]}
     words |= {mode["mode"] for row in document["platforms"] for mode in row["modes"]}
     if words - _SERIES_WORDS:
@@ -79,7 +79,7 @@ def _footer(document: dict[str, Any]) -> Iterator[str]:
         yield from _SERIES
 
 
-def _platforms(rows: Sequence[dict[str, Any]], sources: _Sources, paint: Paint, width: int | None) -> list[str]:
+def _platforms(rows: Sequence[Mapping[str, Any]], sources: _Sources, paint: Paint, width: int | None) -> list[str]:
     modes = [mode["mode"] for mode in rows[0]["modes"] if mode["mode"] != "N"]
     yes_no = (mode.upper() for mode in modes)
     header = ("ARCH", "PAGE", "MMU", "BLOCK", "MEMMAP", *yes_no, "RESERVED", "WASTED", "WHY-NOT")
@@ -87,7 +87,7 @@ def _platforms(rows: Sequence[dict[str, Any]], sources: _Sources, paint: Paint, 
     return table(header, lines, ("ARCH", "MMU", "WHY-NOT"), paint, width=width)
 
 
-def _platform(row: dict[str, Any], modes: Sequence[str], sources: _Sources) -> list[str]:
+def _platform(row: Mapping[str, Any], modes: Sequence[str], sources: _Sources) -> list[str]:
     found = {mode["mode"]: mode for mode in row["modes"]}
     working = [found[mode] for mode in modes if found[mode]["supported"]]
     failing = [found[mode] for mode in modes if not found[mode]["supported"]]
@@ -109,7 +109,7 @@ def _number(value: int | None) -> str:
     return "-" if value is None else str(value)
 
 
-def _drivers(rows: Sequence[dict[str, Any]], sources: _Sources, paint: Paint, width: int | None) -> list[str]:
+def _drivers(rows: Sequence[Mapping[str, Any]], sources: _Sources, paint: Paint, width: int | None) -> list[str]:
     found = {setting["setting"] for row in rows for setting in row["settings"]}
     words = [*sorted(found - set(_SETTINGS)), *(word for word in _SETTINGS if word in found)]
     header = ("DRIVER", "KERNEL", "ARCH", "PAGE", "BLOCK", "FLAGS", *(word.upper() for word in words), "WHY-NOT")
@@ -132,7 +132,7 @@ def _runs(lines: Sequence[list[str]]) -> list[list[str]]:
     return runs
 
 
-def _driver(row: dict[str, Any], words: Sequence[str], sources: _Sources) -> list[str]:
+def _driver(row: Mapping[str, Any], words: Sequence[str], sources: _Sources) -> list[str]:
     settings = {setting["setting"]: setting for setting in row["settings"]}
     options = "".join(f" {name}={int(value)}" for name, value in row["options"].items())
     asked = [setting for word, setting in settings.items() if word != "N"]
@@ -150,7 +150,7 @@ def _driver(row: dict[str, Any], words: Sequence[str], sources: _Sources) -> lis
     ]
 
 
-def _answer(setting: dict[str, Any] | None) -> str:
+def _answer(setting: Mapping[str, Any] | None) -> str:
     if setting is None:
         return "-"
     if setting["one_block"]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from memhotplug.commands.run.runner import boot_scenario, run_scenario
-from memhotplug.commands.run.step_record import StepRecord
 from memhotplug.errors import InputError, MemoryHotplugError
 from memhotplug.formats.scenario import Scenario, Step
 from memhotplug.formats.scenario.ranges import RangeSpec, parse_range
@@ -17,6 +16,9 @@ from memhotplug.machine import Machine
 from memhotplug.output.watchdog import DEFAULT_TIMEOUT
 from memhotplug.ranges import byte_ranges, check_name
 from memhotplug.units import div_round_up
+
+if TYPE_CHECKING:
+    from memhotplug.documents.machine import StepRecord
 
 __all__ = ["MAX_PAGES", "Moments", "moments", "pages_of"]
 

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from memhotplug.commands.page.question import Moments
 from memhotplug.commands.page.runs import Change, Run
 from memhotplug.output.tables import HEAD, Paint, plain, table
+
+if TYPE_CHECKING:
+    from memhotplug.documents.small import (
+        AskedMomentDocument,
+        ChangeDocument,
+        ChangesDocument,
+        PageRunDocument,
+        RunsDocument,
+    )
 
 __all__ = ["change_lines", "changes_document", "run_lines", "runs_document"]
 
@@ -65,14 +73,15 @@ def _backing(run: Run) -> str:
     return f"{run.backing:#x}" if last == run.backing else f"{run.backing:#x}-{last:#x}"
 
 
-def runs_document(moments: Moments, found: Iterable[Run]) -> dict[str, object]:
+def runs_document(moments: Moments, found: Iterable[Run]) -> RunsDocument:
     """Return runs as the JSON output shows them."""
     return {**_head(moments), "runs": [_record(run) for run in found]}
 
 
-def changes_document(moments: Moments, found: Iterable[Change]) -> dict[str, object]:
+def changes_document(moments: Moments, found: Iterable[Change]) -> ChangesDocument:
     """Return what changed as the JSON output shows it; ``unchanged_pages`` counts the rest."""
-    changed, same = [], 0
+    changed: list[ChangeDocument] = []
+    same = 0
     for change in found:
         if change.is_one:
             changed.append({"before": _record(change.before), "after": _record(change.after)})
@@ -81,7 +90,7 @@ def changes_document(moments: Moments, found: Iterable[Change]) -> dict[str, obj
     return {**_head(moments), "changes": changed, "unchanged_pages": same}
 
 
-def _head(moments: Moments) -> dict[str, object]:
+def _head(moments: Moments) -> AskedMomentDocument:
     geometry = moments.after.kernel.geometry
     return {
         "schema": 1,
@@ -92,5 +101,17 @@ def _head(moments: Moments) -> dict[str, object]:
     }
 
 
-def _record(run: Run) -> dict[str, object]:
-    return {**asdict(run), "flags": list(run.flags)}
+def _record(run: Run) -> PageRunDocument:
+    return {
+        "pfn": run.pfn,
+        "pages": run.pages,
+        "flags": list(run.flags),
+        "refcount": run.refcount,
+        "private": run.private,
+        "head": run.head,
+        "mapping": run.mapping,
+        "zone": run.zone,
+        "node": run.node,
+        "backing": run.backing,
+        "backing_end": run.backing_end,
+    }

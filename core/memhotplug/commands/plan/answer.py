@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from memhotplug.commands.plan.judge import Reason, judge, limit_of, verdict_of
 from memhotplug.commands.plan.policies import left_out, policies
@@ -18,6 +17,9 @@ from memhotplug.errors import InputError
 from memhotplug.machine import Machine
 from memhotplug.model.blocks import OnlineType
 from memhotplug.units import format_size
+
+if TYPE_CHECKING:
+    from memhotplug.documents.plan import PolicyDocument
 
 __all__ = ["Answer", "answer", "check_question"]
 
@@ -54,7 +56,7 @@ class Answer:
     with_fallback: Largest
     limit: Reason
     steps: tuple[int, ...]
-    policies: tuple[Mapping[str, object], ...]
+    policies: tuple[PolicyDocument, ...]
     rules: tuple[RuleOfThumb, ...]
     flips_under: str | None
     flips_to: str | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -19,13 +19,21 @@ from memhotplug.model.vmemmap import MapRuns, Source
 from memhotplug.model.zones import ZoneKind
 from memhotplug.units import div_round_up
 
+if TYPE_CHECKING:
+    from memhotplug.documents.plan import (
+        MemmapCostDocument,
+        PageTablesDocument,
+        RemovableBlocksDocument,
+        UeventsDocument,
+    )
+
 __all__ = ["gigantic_pages", "memmap_cost", "removable_blocks", "uevents", "waste"]
 
 _GIGANTIC: Final = 1 << 30
 _LISTENER: Final = 256  # events that a listener with a small queue keeps
 
 
-def memmap_cost(question: Question, trial: Trial) -> dict[str, object]:
+def memmap_cost(question: Question, trial: Trial) -> MemmapCostDocument:
     """Describe the memmap of what was asked for: how much, from where, in chunks of which order."""
     geometry = trial.before.kernel.geometry
     pages = geometry.memmap_pages(question.total // geometry.page_size)
@@ -43,7 +51,7 @@ def memmap_cost(question: Question, trial: Trial) -> dict[str, object]:
         "blocks": div_round_up(pages, 1 << order),
         "by_order": [{"order": one, "chunks": count, "pages": count << one} for one, count in sorted(by_order.items())],
         "fallback_pages": by_order.get(0, 0) if trial.fell_back else 0,
-        "page_table_pages": sum(tables.values()),
+        "page_table_pages": tables["vmemmap_pages"] + tables["direct_map_pages"],
         "page_tables": tables,
         "block_object_pages": _held(trial, BLOCK_DEVICES),
         "self_hosted_bytes": hosted * geometry.page_size,
@@ -106,13 +114,15 @@ def _by_zone(trial: Trial, runs: MapRuns) -> dict[str, int]:
     return found
 
 
-def _tables(trial: Trial) -> dict[str, int]:
+def _tables(trial: Trial) -> PageTablesDocument:
     """Return the pages of new page tables: for the memmap's own mapping, for the direct map, and section roots."""
-    found = {"vmemmap_pages": 0, "direct_map_pages": 0}
+    found: PageTablesDocument = {"vmemmap_pages": 0, "direct_map_pages": 0}
     for owner in trial.machine.kernel.state.allocations:
         if isinstance(owner, Owner) and owner.use is Use.PAGE_TABLES:
-            key = "vmemmap_pages" if owner.name.startswith("vmemmap") else "direct_map_pages"
-            found[key] += _held(trial, owner)
+            if owner.name.startswith("vmemmap"):
+                found["vmemmap_pages"] += _held(trial, owner)
+            else:
+                found["direct_map_pages"] += _held(trial, owner)
     return found
 
 
@@ -125,7 +135,7 @@ def _held(trial: Trial, owner: Owner) -> int:
     return counts[1] - counts[0]
 
 
-def removable_blocks(trial: Trial) -> dict[str, int]:
+def removable_blocks(trial: Trial) -> RemovableBlocksDocument:
     """Count the new blocks that nothing unmovable keeps: those that are offline or in a Movable zone."""
     blocks = trial.machine.kernel.state.blocks
     new = np.isin(blocks.id, trial.blocks)
@@ -144,7 +154,7 @@ def _whole(free: ExtentSet, span: int) -> int:
     return int((high - low).clip(min=0).sum())
 
 
-def uevents(trial: Trial) -> dict[str, int]:
+def uevents(trial: Trial) -> UeventsDocument:
     """Count the events: one ``add`` a block, one ``online`` a block, one ``add`` for a new node.
 
     ``kept_online_bytes``: what a listener that loses all but the first 256 ``add`` events would bring online.

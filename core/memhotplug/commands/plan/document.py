@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from memhotplug.commands.plan.answer import Answer
 from memhotplug.commands.plan.cost import gigantic_pages, memmap_cost, removable_blocks, uevents, waste
 from memhotplug.commands.plan.policies import zones_gained
@@ -11,10 +13,20 @@ from memhotplug.commands.plan.trial import free_pages, movable_ratio
 from memhotplug.machine import Machine
 from memhotplug.model.zones import ZoneKind
 
+if TYPE_CHECKING:
+    from memhotplug.documents.plan import (
+        FailedRequestDocument,
+        FreeDocument,
+        PlanDocument,
+        PlannedMachineDocument,
+        PlannedZoneDocument,
+        QuestionDocument,
+    )
+
 __all__ = ["to_document"]
 
 
-def to_document(found: Answer) -> dict[str, object]:
+def to_document(found: Answer) -> PlanDocument:
     """Return the JSON object; sizes in bytes, keys in the documented order."""
     trial = found.trial
     return {
@@ -45,7 +57,7 @@ def to_document(found: Answer) -> dict[str, object]:
         "removable_blocks": removable_blocks(trial),
         "gigantic_pages": gigantic_pages(trial.machine),
         "uevents": uevents(trial),
-        "policies": [dict(policy) for policy in found.policies],
+        "policies": list(found.policies),
         "rules_of_thumb": [rule.to_dict() for rule in found.rules],
         "flips_under": found.flips_under,
         "flips_to": found.flips_to,
@@ -60,7 +72,7 @@ def to_document(found: Answer) -> dict[str, object]:
     }
 
 
-def _machine(found: Answer) -> dict[str, object]:
+def _machine(found: Answer) -> PlannedMachineDocument:
     kernel = found.trial.before.kernel
     return {
         "source": found.subject.source,
@@ -73,7 +85,7 @@ def _machine(found: Answer) -> dict[str, object]:
     }
 
 
-def _question(found: Answer) -> dict[str, object]:
+def _question(found: Answer) -> QuestionDocument:
     asked = found.question
     return {
         "sizes": [] if found.verdict is None else list(asked.sizes),
@@ -86,7 +98,7 @@ def _question(found: Answer) -> dict[str, object]:
     }
 
 
-def _free(found: Answer) -> dict[str, object]:
+def _free(found: Answer) -> FreeDocument:
     """Free memory of all zones, then of the kernel zones alone, where the memmap comes from."""
     trial, page = found.trial, found.trial.before.kernel.geometry.page_size
     return {
@@ -99,7 +111,7 @@ def _free(found: Answer) -> dict[str, object]:
     }
 
 
-def _zones(found: Answer) -> list[dict[str, object]]:
+def _zones(found: Answer) -> list[PlannedZoneDocument]:
     page = found.trial.before.kernel.geometry.page_size
     gained = zones_gained(found.trial)
     return [
@@ -119,7 +131,7 @@ def _zones(found: Answer) -> list[dict[str, object]]:
     ]
 
 
-def _failed(found: Answer) -> dict[str, object] | None:
+def _failed(found: Answer) -> FailedRequestDocument | None:
     """Return what would become of the request that a kernel log reports, before and after the add."""
     failed = found.subject.failed
     if failed is None:

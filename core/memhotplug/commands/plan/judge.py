@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from memhotplug.model.blocks import BlockState
 from memhotplug.model.extents import Array
 from memhotplug.model.zones import ZoneKind
 from memhotplug.units import format_size, round_up
+
+if TYPE_CHECKING:
+    from memhotplug.documents.plan import ReasonDocument
 
 __all__ = ["RATIO", "Reason", "judge", "limit_of", "misplaced_blocks", "verdict_of"]
 
@@ -46,9 +49,15 @@ class Reason:
     zone: str | None = None
     short_bytes: int | None = None
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self) -> ReasonDocument:
         """Return the JSON object ``reason``."""
-        return {name: getattr(self, name) for name in ("rule", "node", "zone", "short_bytes", "text")}
+        return {
+            "rule": self.rule,
+            "node": self.node,
+            "zone": self.zone,
+            "short_bytes": self.short_bytes,
+            "text": self.text,
+        }
 
 
 def verdict_of(machine: Machine, question: Question) -> str:

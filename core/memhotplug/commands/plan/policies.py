@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from memhotplug.commands.plan.judge import judge
 from memhotplug.commands.plan.question import ONLINE_WAYS, Question, Subject
@@ -17,6 +17,9 @@ from memhotplug.errors import InputError
 from memhotplug.keyspec import OWN_POLICY
 from memhotplug.machine import Machine
 
+if TYPE_CHECKING:
+    from memhotplug.documents.plan import PolicyDocument
+
 __all__ = ["left_out", "policies", "zones_gained"]
 
 _MOST_BLOCKS: Final = 1 << 20  # that are played under other policies than the machine's own
@@ -25,7 +28,7 @@ _MOST_ALONE: Final = 1 << 14  # for which auto-movable chooses block by block
 
 def policies(
     subject: Subject, question: Question, trial: Trial, clean: Largest, steps: tuple[int, ...]
-) -> Iterator[Mapping[str, object]]:
+) -> Iterator[PolicyDocument]:
     """Yield one entry for each memmap policy, for policies of the driver, and for each way to bring the blocks online.
 
     Args:
@@ -68,7 +71,7 @@ def _blocks(machine: Machine, question: Question) -> int:
 
 def _by_memmap(
     subject: Subject, question: Question, trial: Trial, clean: Largest, *, own_only: bool
-) -> Iterator[Mapping[str, object]]:
+) -> Iterator[PolicyDocument]:
     """Yield an entry for each memmap policy; where one makes no difference the search is not repeated."""
     current = _current_mode(trial.before)
     known = [(memmap_totals(trial.machine.kernel), trial.problem is None, clean)]
@@ -86,7 +89,7 @@ def _by_memmap(
         yield _entry("memmap", name, question, tried, largest, current=own)
 
 
-def _by_policy(question: Question, trial: Trial, clean: Largest, *, own_only: bool) -> Iterator[Mapping[str, object]]:
+def _by_policy(question: Question, trial: Trial, clean: Largest, *, own_only: bool) -> Iterator[PolicyDocument]:
     """Yield an entry for the policy that was named, and one for the driver's own; nothing if none was named."""
     if question.policy is None:
         return
@@ -99,7 +102,7 @@ def _by_policy(question: Question, trial: Trial, clean: Largest, *, own_only: bo
     yield _entry("policy", OWN_POLICY, asked, tried, largest, current=False)
 
 
-def _by_ratio(machine: Machine, question: Question, clean: Largest) -> Mapping[str, object]:
+def _by_ratio(machine: Machine, question: Question, clean: Largest) -> PolicyDocument:
     """Return the entry for auto-movable; drivers that wait choose block by block there: no search is made for them."""
     tried = attempt(machine, question)
     waits = question.traits.waits
@@ -108,7 +111,7 @@ def _by_ratio(machine: Machine, question: Question, clean: Largest) -> Mapping[s
     return {**entry, "safe_steps": found if waits else list(safe_steps(machine, question, tried))}
 
 
-def _parameters(machine: Machine) -> Mapping[str, object]:
+def _parameters(machine: Machine) -> Mapping[str, str]:
     return machine.kernel.profile.module_parameters(machine.kernel)
 
 
@@ -145,7 +148,7 @@ def _memmap_policies(subject: Subject, question: Question, plain: Machine) -> It
 
 def _entry(
     kind: str, name: str, question: Question, trial: Trial, largest: Largest | None, *, current: bool
-) -> dict[str, object]:
+) -> PolicyDocument:
     page = trial.before.kernel.geometry.page_size
     verdict, reason, _ = judge(question, trial)
     return {

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from memhotplug.commands.plan.judge import verdict_of
 from memhotplug.commands.plan.question import Question, Subject
 from memhotplug.commands.plan.sizes import typed_size
 from memhotplug.engine.memory_hotplug.presence import drivers_of
 from memhotplug.machine import Machine
+
+if TYPE_CHECKING:
+    from memhotplug.documents.plan import PolicyDocument, RemedyDocument
 
 __all__ = ["Remedy", "remedies"]
 
@@ -34,14 +37,14 @@ class Remedy:
     verdict: str
     text: str
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self) -> RemedyDocument:
         """Return the JSON entry."""
         return {"kind": self.kind, "value": self.value, "verdict": self.verdict, "text": self.text}
 
 
 def remedies(
     subject: Subject, machine: Machine, question: Question, *,
-    policies: Sequence[Mapping[str, object]], steps: Sequence[int], boot: int | None,
+    policies: Sequence[PolicyDocument], steps: Sequence[int], boot: int | None,
 ) -> list[Remedy]:  # fmt: skip
     """Return what would make it fit, what fits without a risk first, then the smaller change first.
 
@@ -57,7 +60,7 @@ def remedies(
     return sorted((one for one in found if one.verdict != _FAILS), key=lambda one: one.verdict != "fits")
 
 
-def _parameters(policies: Sequence[Mapping[str, object]]) -> Iterator[Remedy]:
+def _parameters(policies: Sequence[PolicyDocument]) -> Iterator[Remedy]:
     helped = False
     for policy in policies:
         if policy["kind"] != "memmap" or policy["current"] or "mhp_flags" in str(policy["name"]):

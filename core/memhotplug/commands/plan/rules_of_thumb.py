@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from memhotplug.documents.plan import RuleOfThumbDocument
 
 __all__ = ["RuleOfThumb", "rules_of_thumb"]
 
@@ -23,7 +27,7 @@ class RuleOfThumb:
     kind: str
     allows_bytes: int
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self) -> RuleOfThumbDocument:
         """Return the JSON entry."""
         return {"name": self.name, "source": self.source, "kind": self.kind, "allows_bytes": self.allows_bytes}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from memhotplug.commands.plan.sizes import MOST_STEPS, exact_size, typed_size
@@ -22,12 +22,12 @@ _VERDICTS: Final = {
 _BRIEF: Final = 3
 
 
-def answer_lines(document: dict[str, Any], paint: Paint = plain) -> list[str]:
+def answer_lines(document: Mapping[str, Any], paint: Paint = plain) -> list[str]:
     """Return the lines for what ``to_document()`` returned; prose wraps at 80 columns."""
     return list(_lines(document, paint))
 
 
-def brief_lines(document: dict[str, Any], paint: Paint = plain) -> list[str]:
+def brief_lines(document: Mapping[str, Any], paint: Paint = plain) -> list[str]:
     """Return three lines at most, however long: the verdict, why, and the best remedy that was tried."""
     largest = document["largest_single_add"]
     if document["verdict"] is None:
@@ -36,7 +36,7 @@ def brief_lines(document: dict[str, Any], paint: Paint = plain) -> list[str]:
     return [_headline(document, paint), document["reason"]["text"], *remedy][:_BRIEF]
 
 
-def _lines(document: dict[str, Any], paint: Paint) -> Iterator[str]:
+def _lines(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
     yield from _ticket(document, paint)
     yield ""
     yield from _costs(document)
@@ -54,7 +54,7 @@ def _lines(document: dict[str, Any], paint: Paint) -> Iterator[str]:
     yield from _prose(_headline(document, plain) if document["verdict"] else _how_much(document))
 
 
-def _headline(document: dict[str, Any], paint: Paint) -> str:
+def _headline(document: Mapping[str, Any], paint: Paint) -> str:
     """Return question, machine and verdict in one sentence."""
     question, machine = document["question"], document["machine"]
     word, style = _VERDICTS[document["verdict"]]
@@ -63,12 +63,12 @@ def _headline(document: dict[str, Any], paint: Paint) -> str:
     return f"{_sizes(question['sizes'])} by {_by(question)} on {where}: {paint(word, style)}{rule}"
 
 
-def _by(question: dict[str, Any]) -> str:
+def _by(question: Mapping[str, Any]) -> str:
     """Return who adds, and who decides for it."""
     return str(question["driver"]) + (f" under policy {question['policy']}" if question["policy"] else "")
 
 
-def _how_much(document: dict[str, Any]) -> str:
+def _how_much(document: Mapping[str, Any]) -> str:
     """Return how much could be added, in one sentence."""
     question, machine, largest = document["question"], document["machine"], document["largest_single_add"]
     least = "at least " if largest["capped"] else "up to "
@@ -76,7 +76,7 @@ def _how_much(document: dict[str, Any]) -> str:
     return f"{machine['source']}, {machine['arch']}, {machine['kernel']}: {much} by {_by(question)} at once"
 
 
-def _ticket(document: dict[str, Any], paint: Paint) -> Iterator[str]:
+def _ticket(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
     """Yield what belongs into a ticket: the question, the verdict and why, on as few lines as it takes."""
     if document["verdict"] is None:
         yield from _prose(_how_much(document))
@@ -121,7 +121,7 @@ def _prose(text: str, indent: str = "") -> list[str]:
     return lines or [indent.rstrip()]
 
 
-def _costs(document: dict[str, Any]) -> Iterator[str]:
+def _costs(document: Mapping[str, Any]) -> Iterator[str]:
     memmap, free, sizes = document["memmap"], document["free"], document["sizes"]
     chunks = _counted(memmap["blocks"], f"chunk of order {memmap['order']}", f"chunks of order {memmap['order']}")
     yield from _row("memmap", f"{exact_size(memmap['bytes'])} in {chunks}, {_origin(memmap)}")
@@ -161,7 +161,7 @@ def _pages(count: int) -> str:
     return _counted(count, "page", "pages")
 
 
-def _origin(memmap: dict[str, Any]) -> str:
+def _origin(memmap: Mapping[str, Any]) -> str:
     if memmap["source"] is None:
         return "none of it allocated"
     zones = ", ".join(f"{exact_size(size)} from {_place(name)}" for name, size in memmap["by_zone"].items())
@@ -175,7 +175,7 @@ def _place(name: str) -> str:
     return f"{zone} of node {node}"
 
 
-def _landed(document: dict[str, Any]) -> str:
+def _landed(document: Mapping[str, Any]) -> str:
     gained = [
         f"{exact_size(zone['gained_bytes'])} in {zone['zone']} of node {zone['node']}"
         for zone in document["zones"]
@@ -186,7 +186,7 @@ def _landed(document: dict[str, Any]) -> str:
     return f"{', '.join(gained) or 'nothing online'}; {balance}"
 
 
-def _retried(failed: dict[str, Any]) -> str:
+def _retried(failed: Mapping[str, Any]) -> str:
     words = [
         f"served from {_place(zone)}" if zone else "fails" for zone in (failed["zone_before"], failed["zone_after"])
     ]
@@ -202,7 +202,7 @@ def _way_back(back: dict[str, int]) -> str:
     return f"{back['removable']} of {back['of']} new blocks could be removed again for sure"
 
 
-def _also(document: dict[str, Any]) -> str:
+def _also(document: Mapping[str, Any]) -> str:
     events = document["uevents"]
     text = (
         f"{_counted(document['gigantic_pages'], 'page', 'pages')} of 1G can be formed; "
@@ -214,7 +214,7 @@ def _also(document: dict[str, Any]) -> str:
     return text
 
 
-def _advice(document: dict[str, Any]) -> Iterator[str]:
+def _advice(document: Mapping[str, Any]) -> Iterator[str]:
     largest, steps = document["largest_single_add"], document["safe_steps"]
     clean, more = typed_size(largest["clean_bytes"]), typed_size(largest["with_fallback_bytes"])
     if largest["capped"]:
@@ -269,7 +269,7 @@ def _zone_name(name: str, nodes: int) -> str:
     return zone if nodes == 1 else f"{zone}/{node}"
 
 
-def _largest(policy: dict[str, Any]) -> str:
+def _largest(policy: Mapping[str, Any]) -> str:
     if policy["largest_clean_bytes"] is None:
         return "-"
     return typed_size(policy["largest_clean_bytes"]) + ("+" if policy["largest_clean_is_capped"] else "")

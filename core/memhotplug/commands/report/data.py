@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from memhotplug.commands.run.runner import boot_scenario, run_scenario
-from memhotplug.commands.run.step_record import StepRecord
 from memhotplug.commands.run.text import step_lines
 from memhotplug.engine.views.document import memmap_totals
 from memhotplug.errors import InputError
@@ -20,6 +19,9 @@ from memhotplug.model.blocks import NO_ZONE, BlockState
 from memhotplug.model.zones import ZoneKind
 from memhotplug.output.watchdog import DEFAULT_TIMEOUT
 from memhotplug.units import div_round_up
+
+if TYPE_CHECKING:
+    from memhotplug.documents.machine import StepRecord
 
 __all__ = ["MAX_FRAMES", "Film", "Frame", "MapRun", "ZoneValue", "film_of", "look"]
 

@@ -82,10 +82,8 @@ def _state(kernel: Kernel, step: ExpectStep) -> Iterator[str]:
     totals = step.given((*MEMMAP_TOTALS, "memmap_pages"))
     if totals:
         got = memmap_totals(kernel)
-        by_node = got["by_node"]
-        assert isinstance(by_node, Mapping)
-        got["memmap_pages"] = by_node.get(str(step.node or 0), 0)
-        yield from _differences("", got, totals)
+        here = got["by_node"].get(str(step.node or 0), 0)
+        yield from _differences("", {**got, "memmap_pages": here}, totals)
 
 
 def _differences(of: str, got: Mapping[str, object], wanted: Mapping[str, object]) -> Iterator[str]:

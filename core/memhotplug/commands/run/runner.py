@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from memhotplug.catalog import Installed
 from memhotplug.commands.run.blame import plugin_at_fault, raise_located
 from memhotplug.commands.run.expect import judge
-from memhotplug.commands.run.step_record import StepRecord, existing_blocks, new_record
+from memhotplug.commands.run.step_record import existing_blocks, new_record
 from memhotplug.engine.kernel import Event, Kernel
 from memhotplug.engine.memory_hotplug.add import device_blocks
 from memhotplug.engine.views.undone import left_behind
@@ -27,9 +27,12 @@ from memhotplug.machine import Machine, Memory
 from memhotplug.manager import choose
 from memhotplug.output.watchdog import DEFAULT_TIMEOUT, watchdog
 
+if TYPE_CHECKING:
+    from memhotplug.documents.machine import RunDocument, StepRecord
+
 __all__ = ["EventObserver", "RunResult", "StepObserver", "apply_policies", "boot_scenario", "run_scenario"]
 
-StepObserver: TypeAlias = Callable[[Step, StepRecord], None]
+StepObserver: TypeAlias = Callable[[Step, "StepRecord"], None]
 """Is told of each step when it is over: the step, and what became of it."""
 EventObserver: TypeAlias = Callable[[Event], None]
 """Is told of each event, before the step that it belongs to is reported."""
@@ -63,13 +66,13 @@ class RunResult:
         """Whether every step did what the scenario says."""
         return self.failure is None
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self) -> RunDocument:
         """Return the whole result as the JSON output shows it."""
         return {
             **self.machine.to_dict(),
             "scenario": self.scenario,
             "ok": self.ok,
-            "steps": [dict(record) for record in self.steps],
+            "steps": list(self.steps),
         }
 
 

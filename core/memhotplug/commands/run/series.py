@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from memhotplug.commands.run.step_record import StepRecord
 from memhotplug.machine import Machine
 from memhotplug.model.zones import ZoneKind
+
+if TYPE_CHECKING:
+    from memhotplug.documents.machine import StepRecord
 
 __all__ = ["COLUMNS", "to_csv", "zone_rows"]
 

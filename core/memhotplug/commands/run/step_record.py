@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,51 +22,30 @@ from memhotplug.formats.scenario import (
     Step,
 )
 
-__all__ = ["StepRecord", "existing_blocks", "new_record"]
+if TYPE_CHECKING:
+    from memhotplug.documents.machine import StepRecord
 
-
-class StepRecord(TypedDict):
-    """One entry of ``steps``; every key is always there.
-
-    ``ok``: the step did what the scenario says, which may be to fail. ``errno``, ``message``: how it
-    failed. ``start``, ``size``: bytes. ``blocks``: the memory blocks that the step is about and that
-    exist; ``blocks_done`` those that it really changed. ``leaks``: what the kernel left behind.
-    ``policy``: the policy plugin that decides the MHP flags of an add, None for the driver's own or fixed flags.
-    """
-
-    index: int
-    op: str
-    name: str | None
-    ok: bool
-    errno: str | None
-    message: str | None
-    start: int | None
-    size: int | None
-    blocks: list[int]
-    blocks_done: list[int]
-    leaks: list[str]
-    driver_result: str | None
-    policy: str | None
+__all__ = ["existing_blocks", "new_record"]
 
 
 def new_record(step: Step, kernel: Kernel) -> StepRecord:
     """Return the record of a step that has yet to run: what it is about, as far as that is known."""
     start, size, blocks = _subject(step.args, kernel)
-    return StepRecord(
-        index=step.index,
-        op=step.op,
-        name=_name(step.args),
-        ok=True,
-        errno=None,
-        message=None,
-        start=start,
-        size=size,
-        blocks=blocks,
-        blocks_done=[],
-        leaks=[],
-        driver_result=None,
-        policy=_policy(step.args, kernel),
-    )
+    return {
+        "index": step.index,
+        "op": step.op,
+        "name": _name(step.args),
+        "ok": True,
+        "errno": None,
+        "message": None,
+        "start": start,
+        "size": size,
+        "blocks": blocks,
+        "blocks_done": [],
+        "leaks": [],
+        "driver_result": None,
+        "policy": _policy(step.args, kernel),
+    }
 
 
 def _policy(args: Action, kernel: Kernel) -> str | None:

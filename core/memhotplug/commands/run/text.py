@@ -7,10 +7,9 @@ as long as it is, so that a table survives a pipe.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
-from memhotplug.commands.run.step_record import StepRecord
 from memhotplug.formats.scenario import (
     Action,
     AddStep,
@@ -26,6 +25,9 @@ from memhotplug.formats.scenario.refusal import cut
 from memhotplug.machine import Machine
 from memhotplug.output.tables import HEAD, Paint, plain, table
 from memhotplug.units import format_blocks, format_range, format_size
+
+if TYPE_CHECKING:
+    from memhotplug.documents.machine import StepRecord
 
 __all__ = ["state_lines", "step_lines"]
 
@@ -100,7 +102,7 @@ def _assertions(args: ExpectStep) -> Iterator[str]:
 # ---- the state ----
 
 
-def state_lines(machine: Machine, state: dict[str, Any], paint: Paint = plain) -> list[str]:
+def state_lines(machine: Machine, state: Mapping[str, Any], paint: Paint = plain) -> list[str]:
     """Return the tables.
 
     Args:
@@ -121,7 +123,7 @@ def state_lines(machine: Machine, state: dict[str, Any], paint: Paint = plain) -
 _MEMORY_COLUMNS: Final = ("RANGE", "SIZE", "STATE", "REMOVABLE", "BLOCK", "ZONES", "NODE", "VMEMMAP", "DEVICE")
 
 
-def _memory(machine: Machine, state: dict[str, Any], paint: Paint) -> Iterator[str]:
+def _memory(machine: Machine, state: Mapping[str, Any], paint: Paint) -> Iterator[str]:
     """Yield the blocks, neighbours that are alike in one row. Models: util-linux sys-utils/lsmem.c."""
     rows = [_memory_row(run, removable) for run, removable in _runs(machine, state["blocks"])]
     yield from table(_MEMORY_COLUMNS, rows, ("RANGE", "DEVICE"), paint)
@@ -172,14 +174,14 @@ def _memory_row(run: list[dict[str, Any]], removable: str) -> list[str]:
     ]
 
 
-def _zones(state: dict[str, Any], paint: Paint) -> Iterator[str]:
+def _zones(state: Mapping[str, Any], paint: Paint) -> Iterator[str]:
     header = ("NODE", "ZONE", "START_PFN", "SPANNED", "PRESENT", "MANAGED", "FREE")
     keys = ("node", "zone", "start_pfn", "spanned", "present", "managed", "free")
     yield paint("Zones, in pages:", HEAD)
     yield from table(header, [[str(zone[key]) for key in keys] for zone in state["zones"]], ("ZONE",), paint)
 
 
-def _memmap(machine: Machine, memmap: dict[str, Any], paint: Paint) -> Iterator[str]:
+def _memmap(machine: Machine, memmap: Mapping[str, Any], paint: Paint) -> Iterator[str]:
     page_size = machine.kernel.geometry.page_size
     counts = [
         ("self-hosted", memmap["self_hosted_pages"]),

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from memhotplug.catalog import Installed
 from memhotplug.commands.compare.answer import Fullest
 from memhotplug.commands.compare.measure import Measures, measure
 from memhotplug.commands.run.runner import StepObserver, apply_policies, boot_scenario, run_scenario
 from memhotplug.commands.run.series import zone_rows
-from memhotplug.commands.run.step_record import StepRecord
 from memhotplug.commands.sweep.question import Question
 from memhotplug.commands.sweep.trace import trace_steps
 from memhotplug.errors import InputError
@@ -21,6 +20,9 @@ from memhotplug.formats.scenario.catalog import CatalogCache
 from memhotplug.formats.scenario.check import parse_args
 from memhotplug.formats.scenario.loader import scenario_from_tree
 from memhotplug.machine import Machine
+
+if TYPE_CHECKING:
+    from memhotplug.documents.machine import StepRecord
 
 __all__ = ["Player", "Row"]
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from memhotplug.commands.sweep.store import Store
 from memhotplug.errors import InputError, nearest
 from memhotplug.output.tables import HEAD, Paint, plain, table
 from memhotplug.units import format_size
+
+if TYPE_CHECKING:
+    from memhotplug.documents.sweep import CaseDocument, FlipDocument, GroupDocument, SummaryDocument
 
 __all__ = ["DEFAULT_MEASURE", "summary", "summary_lines"]
 
@@ -18,7 +21,7 @@ _SHOWN: Final = 5
 _FLIPS: Final = 12
 
 
-def summary(store: Store, *, measure: str | None = None, group_by: Sequence[str] = ()) -> dict[str, Any]:
+def summary(store: Store, *, measure: str | None = None, group_by: Sequence[str] = ()) -> SummaryDocument:
     """Return the summary of a store as plain data.
 
     Args:
@@ -59,16 +62,16 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _short(row: dict[str, Any], keys: Sequence[str], measure: str) -> dict[str, Any]:
+def _short(row: dict[str, Any], keys: Sequence[str], measure: str) -> CaseDocument:
     return {
         "case": row["case"],
         "values": {key: row[key] for key in keys},
         "outcome": row["outcome"],
-        measure: row.get(measure),
+        "value": row[measure],
     }
 
 
-def _groups(rows: Sequence[dict[str, Any]], keys: Sequence[str], measure: str) -> Iterator[dict[str, Any]]:
+def _groups(rows: Sequence[dict[str, Any]], keys: Sequence[str], measure: str) -> Iterator[GroupDocument]:
     found: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in rows:
         found.setdefault(tuple(row[key] for key in keys), []).append(row)
@@ -85,7 +88,7 @@ def _groups(rows: Sequence[dict[str, Any]], keys: Sequence[str], measure: str) -
         }
 
 
-def _flips(rows: Sequence[dict[str, Any]], keys: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _flips(rows: Sequence[dict[str, Any]], keys: Sequence[str]) -> Iterator[FlipDocument]:
     """Yield where the outcome changes from one value of a key to the next, all others being equal."""
     for key in keys:
         others = [other for other in keys if other != key]
@@ -111,14 +114,14 @@ def _word(row: dict[str, Any]) -> str:
 # ---- people ----
 
 
-def summary_lines(document: dict[str, Any], paint: Paint = plain) -> Iterator[str]:
+def summary_lines(document: SummaryDocument, paint: Paint = plain) -> Iterator[str]:
     """Yield the summary as people read it, the share of what failed at the end."""
     measure, keys = document["measure"], document["keys"]
     for title in ("best", "worst"):
         yield paint(f"{title} by {measure}", HEAD)
         rows = [
             [str(entry["case"]), *(entry["values"][key] or "-" for key in keys), entry["outcome"],
-             _shown(measure, entry[measure])]
+             _shown(measure, entry["value"])]
             for entry in document[title]
         ]  # fmt: skip
         yield from table(["CASE", *keys, "OUTCOME", measure], rows, [*keys, "OUTCOME"], paint)
@@ -140,7 +143,7 @@ def summary_lines(document: dict[str, Any], paint: Paint = plain) -> Iterator[st
     yield f"{document['cases']} cases: {', '.join(parts)}"
 
 
-def _group_lines(document: dict[str, Any], paint: Paint) -> Iterator[str]:
+def _group_lines(document: SummaryDocument, paint: Paint) -> Iterator[str]:
     keys, measure = document["group_by"], document["measure"]
     rows = [
         [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 import numpy as np
 
 from memhotplug.engine.base_memory import valid_zones
@@ -14,10 +16,21 @@ from memhotplug.model.state import Use
 from memhotplug.model.vmemmap import Source
 from memhotplug.model.zones import ZoneKind
 
+if TYPE_CHECKING:
+    from memhotplug.documents.machine import (
+        BlockDocument,
+        IomemDocument,
+        MachineDocument,
+        MemmapTotals,
+        StateDocument,
+        VmemmapHead,
+        ZoneDocument,
+    )
+
 __all__ = ["describe_machine", "describe_state", "memmap_totals"]
 
 
-def describe_machine(kernel: Kernel) -> dict[str, object]:
+def describe_machine(kernel: Kernel) -> MachineDocument:
     """Return the JSON object ``machine``; sizes in bytes, ``max_order`` inclusive."""
     geometry = kernel.geometry
     return {
@@ -32,12 +45,12 @@ def describe_machine(kernel: Kernel) -> dict[str, object]:
     }
 
 
-def describe_state(kernel: Kernel) -> dict[str, object]:
+def describe_state(kernel: Kernel) -> StateDocument:
     """Return the rest of the JSON object, ``steps`` apart."""
     return {
         "blocks": _blocks(kernel),
         "zones": _zones(kernel),
-        "vmemmap": list(kernel.profile.heads(kernel)),
+        "vmemmap": cast("list[VmemmapHead]", list(kernel.profile.heads(kernel))),
         "memmap": memmap_totals(kernel),
         "iomem": [_resource(entry) for entry in kernel.state.resources],
         "warnings": list(kernel.warnings),
@@ -45,7 +58,7 @@ def describe_state(kernel: Kernel) -> dict[str, object]:
     }
 
 
-def _blocks(kernel: Kernel) -> list[dict[str, object]]:
+def _blocks(kernel: Kernel) -> list[BlockDocument]:
     state, blocks = kernel.state, kernel.state.blocks
     size, pages = kernel.geometry.memory_block_size, kernel.geometry.pages_per_block
     memmap = state.vmemmap_pages_by_block().tolist()
@@ -96,7 +109,7 @@ def _valid_zones_by_row(kernel: Kernel) -> list[list[str]]:
     return [answers[which] for which in index.reshape(-1).tolist()]
 
 
-def _zones(kernel: Kernel) -> list[dict[str, object]]:
+def _zones(kernel: Kernel) -> list[ZoneDocument]:
     return [
         {
             "node": zone.nid,
@@ -113,7 +126,7 @@ def _zones(kernel: Kernel) -> list[dict[str, object]]:
     ]
 
 
-def memmap_totals(kernel: Kernel) -> dict[str, object]:
+def memmap_totals(kernel: Kernel) -> MemmapTotals:
     """Return what the memmap of hot-added memory costs, in pages, and on which nodes it lies."""
     state = kernel.state
     runs = state.vmemmap.runs
@@ -140,5 +153,5 @@ def memmap_totals(kernel: Kernel) -> dict[str, object]:
     }
 
 
-def _resource(entry: Resource) -> dict[str, object]:
+def _resource(entry: Resource) -> IomemDocument:
     return {"start": entry.start, "end": entry.end, "name": entry.name}

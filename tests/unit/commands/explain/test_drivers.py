@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from memhotplug.manager import names
 
 def policy(driver: str, **question: Any) -> list[dict[str, Any]]:
     """Return the rows of a driver."""
-    document: dict[str, Any] = explain(Question(driver=driver, **question))
+    document: Mapping[str, Any] = explain(Question(driver=driver, **question))
     assert document["platforms"] == []
     return list(document["drivers"])
 
@@ -153,7 +154,7 @@ def test_a_broken_driver_that_nobody_asked_for_is_left_out(monkeypatch: pytest.M
         return Broken() if name == "acpi" else manager.choose(kind, name)
 
     monkeypatch.setattr("memhotplug.commands.explain.answer.choose", choose)
-    document: dict[str, Any] = explain(Question(arch="x86_64", block_size=128 << 20))
+    document: Mapping[str, Any] = explain(Question(arch="x86_64", block_size=128 << 20))
 
     assert document["left_out"] == ["plugin acpi: cannot be loaded: ImportError: no"]
     assert "acpi" not in {row["driver"] for row in document["drivers"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ PROFILE = (
 )
 
 
-def ask(folder: Path, text: str, **question: Any) -> dict[str, Any]:
+def ask(folder: Path, text: str, **question: Any) -> Mapping[str, Any]:
     """Return an answer with one more plugin, called ``mine``."""
     path = folder / "mine.py"
     path.write_text(text, encoding="utf-8")
@@ -50,7 +51,7 @@ def ask(folder: Path, text: str, **question: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("question", [{"driver": "acpi"}, {"kernel": "linux-6.1", "block_size": 128 << 20}])
 def test_an_architecture_that_refuses_old_kernels_harms_nobody(question: dict[str, Any], tmp_path: Path) -> None:
     """It is said for each kernel that it refuses, and every other row is there."""
-    plain: dict[str, Any] = explain(Question(**question))
+    plain: Mapping[str, Any] = explain(Question(**question))
     found = ask(tmp_path, OLD, **question)
     others = [row for row in found["platforms"] if row["arch"] != "mine"]
     assert others == plain["platforms"]
@@ -87,7 +88,7 @@ def test_what_raises_is_left_out_unless_it_was_asked_for(
     """By its name; a kernel that nobody names is asked only where all kernels are."""
     question: dict[str, Any] = {"block_size": 128 << 20}
     question |= {"driver": "acpi", "arch": "x86_64"} if "kernel" in named else {"kernel": "linux-6.12"}
-    plain: dict[str, Any] = explain(Question(**question))
+    plain: Mapping[str, Any] = explain(Question(**question))
     found = ask(tmp_path, text, **question)
     expected = f"plugin mine ({tmp_path}/mine.py): {problem}"
     assert [unplaced(line) for line in found["left_out"]] == [expected]

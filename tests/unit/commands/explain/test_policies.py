@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def write(folder: Path, text: str, name: str = "mine") -> str:
 def rows(path: str, **question: Any) -> list[dict[str, Any]]:
     """Return the drivers' rows of an answer with one plugin file."""
     with using([load(path)]):
-        document: dict[str, Any] = explain(Question(**{"arch": "x86_64", "kernel": "linux-6.12", **question}))
+        document: Mapping[str, Any] = explain(Question(**{"arch": "x86_64", "kernel": "linux-6.12", **question}))
     return list(document["drivers"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -49,7 +50,7 @@ def modes(row: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def one_row(**question: Any) -> dict[str, Any]:
     """Return the only machine that a question is about."""
-    document: dict[str, Any] = explain(Question(**question))
+    document: Mapping[str, Any] = explain(Question(**question))
     (row,) = document["platforms"]
     return dict(row)
 
@@ -141,7 +142,7 @@ def test_sources_name_the_function_and_a_version() -> None:
 
 def test_without_a_question_every_architecture_answers() -> None:
     """The newest kernel; each architecture's usual block size is among the rows."""
-    document: dict[str, Any] = explain(Question())
+    document: Mapping[str, Any] = explain(Question())
     usual = {(row["arch"], row["page_size"]) for row in document["platforms"] if row["is_default"]}
 
     assert document["kernels"] == [newest_kernel()] == ["linux-7.2"]

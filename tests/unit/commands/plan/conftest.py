@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import lzma
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,7 +19,7 @@ from memhotplug.commands.plan.sources import from_boot
 
 CAPACITY = Path(__file__).parents[3] / "data" / "capacity" / "capacity.json.xz"
 
-Document: TypeAlias = dict[str, Any]
+Document: TypeAlias = Mapping[str, Any]
 Ask: TypeAlias = Callable[..., Document]
 Plan: TypeAlias = Callable[..., tuple[int, str, str]]
 

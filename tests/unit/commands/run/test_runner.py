@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from memhotplug.commands.run.runner import RunResult, boot_scenario
-from memhotplug.commands.run.step_record import StepRecord
+from memhotplug.documents.machine import StepRecord
 from memhotplug.formats.scenario import Step
 from memhotplug.machine import Machine
 

@@ -92,7 +92,7 @@ def test_what_hosts_its_memmap_needs_them_too() -> None:
     """A guest without a free page takes nothing, however its memmap is hosted."""
     machine = Machine.boot(arch="x86_64", kernel="linux-6.12", memory="4G", cmdline="memory_hotplug.memmap_on_memory=1")
     add(machine, "dimm0")
-    assert machine.to_dict()["memmap"]["self_hosted_pages"] == 4096  # type: ignore[index]  # a mapping
+    assert machine.to_dict()["memmap"]["self_hosted_pages"] == 4096
     assert held(machine) == 12
 
     with pytest.raises(MemoryHotplugError, match="ENOMEM"):
