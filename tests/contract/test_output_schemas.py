@@ -70,7 +70,8 @@ def test_a_schema_is_one_and_explains_every_key(name: str) -> None:
     assert schema["description"]
     for where, found in objects(schema):
         for key, value in found.get("properties", {}).items():
-            assert value.get("description"), f"{where}: {key} is not explained"
+            explained = value.get("description") or schema["$defs"][value["$ref"].rpartition("/")[2]]["description"]
+            assert explained, f"{where}: {key} is not explained"
 
 
 @each_output
