@@ -18,6 +18,7 @@ MAINLINE = (
     "linux-6.11",
     "linux-6.12",
     "linux-6.14",
+    "linux-6.15",
     "linux-6.19",
     "linux-7.2",
 )

@@ -50,6 +50,7 @@ class ArchTraits:
         zones: the zones that lie at fixed addresses on every machine: name, first byte, first byte behind.
         boot_holes: bytes, half-open, that are memory on no machine.
         firmware_holes: the same for a machine whose firmware keeps what firmware usually keeps.
+        hole_end: where the hole for devices ends that a machine may have in its memory; 0 where none has.
         log_signs: regular expressions for lines that no other architecture's kernel logs.
         config: the parts of the configuration that its distribution kernels are built with, each with the first
             version: NUMA, ZONE_DEVICE, CMA, HUGETLB_PAGE, MEMORY_FAILURE, NUMA_BALANCING, UNACCEPTED_MEMORY. They
@@ -65,6 +66,7 @@ class ArchTraits:
     zones: tuple[tuple[str, int, int], ...] = ()
     boot_holes: tuple[tuple[int, int], ...] = ()
     firmware_holes: tuple[tuple[int, int], ...] = ()
+    hole_end: int = 0
     log_signs: tuple[str, ...] = ()
     config: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     is_assumed: bool = False
@@ -89,6 +91,7 @@ class DriverTraits:
             played piece by piece. None if it has no such key.
         windows: regular expressions for the beginning of names in /proc/iomem that are ranges of which it could make
             memory; one inside another counts.
+        advising_windows: those of them whose alignment firmware's tables advise as the memory block size.
         devices: the same for names that are devices of which it makes memory; the outermost counts, and the window
             that it lies in does not.
         qemu_devices: the device models of QEMU that it drives, each with the keys of ``add`` for the model's
@@ -111,6 +114,7 @@ class DriverTraits:
     own_unit: bool = False
     room_key: str | None = None
     windows: tuple[str, ...] = ()
+    advising_windows: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     qemu_devices: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     attribute: str | None = None
@@ -142,6 +146,8 @@ class SizingRequest:
         options: the architecture's own keys of ``machine``, checked against ``machine_keys``.
         cmdline: kernel parameters, by name; a flag without a value maps to the empty string.
         hypervisor: whether the machine is a guest.
+        hole: bytes below the architecture's ``hole_end`` that are no memory; what would lie there lies behind it.
+        advised_block_size: the largest memory block size that firmware's tables advise, None if they advise none.
         asks: the profile's answer to what :meth:`has` is asked.
     """
 
@@ -153,6 +159,8 @@ class SizingRequest:
     options: Mapping[str, object] = field(default_factory=dict)
     cmdline: Mapping[str, str] = field(default_factory=dict)
     hypervisor: bool = True
+    hole: int = 0
+    advised_block_size: int | None = None
     asks: Callable[[str], bool] | None = field(default=None, compare=False)
 
     def has(self, feature: str) -> bool:

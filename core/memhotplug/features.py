@@ -69,7 +69,11 @@ FEATURES: Final[Mapping[str, Feature]] = {
     "linear_map_rolls_back": Feature((5, 11), "arch_add_memory() takes the linear map down again"),
     "inaccessible_altmap": Feature((6, 8), "an altmap in memory that is accessible only while it is online"),
     # sizes
+    "mem_limits_hotplug": Feature((0, 0), "mem= limits hotplug too: max_mem_size (357b4da50a62, f3cd4c865137)",
+                                  until=(5, 6)),
     "bare_metal_blocks": Feature((5, 10), "probe_memory_block_size(): 2 GiB without a hypervisor"),
+    "advised_blocks": Feature((6, 15), "probe_memory_block_size() heeds memory_block_advise_max_size(), which "
+                              "acpi_parse_cfmws() calls for CXL windows"),
     "sections_by_granule": Feature((5, 12), "SECTION_SIZE_BITS by page size, 30 before"),
     "smaller_sections": Feature((6, 14), "SECTION_SIZE_BITS 27, 28 before"),
     "dma_zone_of_30_bits": Feature((5, 5), "ZONE_DMA of 30 bits besides ZONE_DMA32"),

@@ -242,6 +242,15 @@ class DriverSpec:
         back by a plain online if one stays online (EBUSY).
         """
 
+    @hookspec(firstresult=True)
+    def driver_eject_blocks(self, kernel: Kernel, name: str, blocks: Sequence[int]) -> str | None:
+        """Take some memory blocks out of a device that stays: ids, ascending, all of this device.
+
+        Optional; without it a device goes as a whole (EOPNOTSUPP).
+        Returns: a word or sentence for ``driver_result``, None for success.
+        Raises: MemoryHotplugError: a block stays.
+        """
+
 
 class PolicySpec:
     """What a policy plugin answers (entry point group ``memhotplug.policies``)."""

@@ -22,7 +22,7 @@ from memhotplug.engine.base_memory import read_attribute, write_attribute
 from memhotplug.engine.boot.guest import boot_guest
 from memhotplug.engine.boot.sizes import BootConfig, boot_kernel
 from memhotplug.engine.kernel import Kernel
-from memhotplug.engine.memory_hotplug.add import device_blocks, eject, hot_add, resize
+from memhotplug.engine.memory_hotplug.add import device_blocks, eject, eject_blocks, hot_add, resize
 from memhotplug.engine.memory_hotplug.online import offline_blocks, online_blocks
 from memhotplug.engine.memory_hotplug.remove import check_removable, remove_memory
 from memhotplug.engine.views.document import describe_machine, describe_state
@@ -153,6 +153,8 @@ class Machine:
                     physical_address_bits=spec.physical_address_bits,
                     options=spec.options,
                     cmdline=spec.cmdline,
+                    hole=spec.hole or 0,
+                    advised_block_size=spec.advised_block_size,
                     sparsemem_vmemmap=spec.sparsemem_vmemmap,
                     reserve=_reserve(spec),
                 )
@@ -361,7 +363,7 @@ class Machine:
 
     def _eject(self, step: Any) -> str | None:
         if step.range.kind != "name":
-            raise MemoryHotplugError(errno.ENODEV, f"eject takes a device's name, not {step.range}")
+            return eject_blocks(self.kernel, block_ids(self.kernel, step.range))
         return eject(self.kernel, step.range.name)
 
     def _resize(self, step: Any) -> str | None:

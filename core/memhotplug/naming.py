@@ -27,6 +27,7 @@ __all__ = [
     "first_mainline",
     "is_mainline",
     "kernels",
+    "mainline_since",
     "newest_kernel",
     "oldest_profile",
     "read_machine",
@@ -165,6 +166,13 @@ def oldest_profile(release: str) -> str | None:
     wanted, profiles = _version(release), _mainline()
     oldest = min((version for version in profiles if version), default=None)
     return profiles[oldest] if wanted and oldest and wanted < oldest else None
+
+
+def mainline_since(profile: str) -> list[tuple[str, tuple[int, int]]]:
+    """Return a mainline profile and all newer ones, each with its version, oldest first; none for another profile."""
+    found = sorted((version, name) for version, name in _mainline().items() if version)
+    first = _version(profile.removeprefix(_MAINLINE)) if is_mainline(profile) else None
+    return [(name, version) for version, name in found if first and version >= first]
 
 
 def _mainline() -> dict[tuple[int, int] | None, str]:

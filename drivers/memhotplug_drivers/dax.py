@@ -45,6 +45,7 @@ def driver_traits() -> DriverTraits:
     return DriverTraits(
         aliases=("kmem", "device_dax", "dax_kmem", "cxl"),
         windows=("CXL Window", "Persistent Memory"),
+        advising_windows=("CXL Window",),
         devices=(r"dax\d+\.\d+$",),
     )
 

@@ -31,7 +31,15 @@ from memhotplug.plugin import (
 )
 from memhotplug_drivers._groups import numa_off
 
-__all__ = ["driver_add", "driver_eject", "driver_keys", "driver_ranges", "driver_traits", "mhp_flags"]
+__all__ = [
+    "driver_add",
+    "driver_eject",
+    "driver_eject_blocks",
+    "driver_keys",
+    "driver_ranges",
+    "driver_traits",
+    "mhp_flags",
+]
 
 
 @models("arch/powerpc/platforms/pseries/hotplug-memory.c:dlpar_add_lmb() (v5.2 to v6.12)")
@@ -184,8 +192,30 @@ def driver_eject(kernel: Kernel, name: str) -> None:
         raise MemoryHotplugError(errno.EINVAL, f"there is no LMB of {name!r}")
     device = kernel.state.devices[index]
     size = kernel.geometry.memory_block_size
-    starts = [at for low, length in device.ranges for at in range(low, low + length, size)]
-    request = AddRequest(driver=device.driver, name=name, size=device.size, nid=device.nid, options=device.options)
+    _remove_lmbs(kernel, index, [at for low, length in device.ranges for at in range(low, low + length, size)])
+
+
+@models("arch/powerpc/platforms/pseries/hotplug-memory.c:dlpar_memory_remove_by_index() (v5.2 to v6.12)")
+@hookimpl
+def driver_eject_blocks(kernel: Kernel, name: str, blocks: Sequence[int]) -> None:
+    """Remove single LMBs of a device, as ``drmgr -c mem -r -s`` does.
+
+    Raises:
+        MemoryHotplugError: as :func:`driver_eject`.
+    """
+    index = kernel.state.device_index(name)
+    if index is None:
+        raise MemoryHotplugError(errno.EINVAL, f"there is no LMB of {name!r}")
+    size = kernel.geometry.memory_block_size
+    _remove_lmbs(kernel, index, [block * size for block in blocks])
+
+
+def _remove_lmbs(kernel: Kernel, index: int, starts: Sequence[int]) -> None:
+    """Remove LMBs in this order; at the first that stays, add the earlier ones back."""
+    device, size = kernel.state.devices[index], kernel.geometry.memory_block_size
+    request = AddRequest(
+        driver=device.driver, name=device.name, size=device.size, nid=device.nid, options=device.options
+    )
     nid = _node(kernel, device.nid)
 
     def add_back(start: int) -> None:

@@ -272,3 +272,47 @@ def test_without_numa_associativity_counts_for_nothing(word: str, node: int) -> 
     machine.add_memory(driver="pseries", name="lmb", size="256M", node=1)
     blocks: Any = machine.to_dict()["blocks"]
     assert {block["node"] for block in blocks if block["device"]} == {node}
+
+
+def test_single_lmbs_leave_a_device_that_stays(lpar: Machine) -> None:
+    """drmgr -c mem -r -s: the blocks go, the others stay online, and the place is free again."""
+    memory = lpar.add_memory(driver="pseries", name="d0", size="1G")
+    assert memory.blocks == (16, 17, 18, 19)
+    lpar.eject("block 17-18")
+    left = [(b["id"], b["state"], b["device"]) for b in lpar.to_dict()["blocks"] if b["device"]]
+    assert left == [(16, "online", "d0"), (19, "online", "d0")]
+    assert lpar.violations() == []
+    again = lpar.add_memory(driver="pseries", name="d1", size="512M", address=17 << 28)
+    assert again.blocks == (17, 18)
+    lpar.eject("d0")
+    assert [b["id"] for b in lpar.to_dict()["blocks"] if b["device"]] == [17, 18]
+    assert lpar.violations() == []
+
+
+def test_lmbs_that_left_come_back_if_a_later_one_stays(lpar: Machine, refused: Refused) -> None:
+    """EINVAL for several, the LMB's own error for one."""
+    lpar.add_memory(driver="pseries", name="d0", size="1G")
+    _pin(lpar, 18)
+    assert refused(lpar.eject, "block 17-18").name == "EINVAL"
+    assert refused(lpar.eject, "memory18").name == "EBUSY"
+    assert [b["state"] for b in lpar.to_dict()["blocks"] if b["device"]] == ["online"] * 4
+    assert lpar.violations() == []
+
+
+@pytest.mark.parametrize("blocks", ["15-16", "19-20", "3", "40"])
+def test_blocks_of_nobody_or_of_two_are_refused(blocks: str, lpar: Machine, refused: Refused, state_of: View) -> None:
+    """Boot memory, another device, or nothing."""
+    lpar.add_memory(driver="pseries", name="d0", size="1G")
+    lpar.add_memory(driver="pseries", name="d1", size="512M")
+    before = state_of(lpar)
+    problem = refused(lpar.eject, f"block {blocks}")
+    assert str(problem) == f"ENODEV: blocks {blocks} are not blocks of one device"
+    assert state_of(lpar) == before
+
+
+def test_a_dimm_goes_as_a_whole(boot: Boot, refused: Refused) -> None:
+    """ACPI ejects devices."""
+    machine = boot(kernel="linux-6.12", memory="4G")
+    machine.add_memory(driver="acpi", name="d0", size="1G")
+    problem = refused(machine.eject, "block 33")
+    assert str(problem) == "EOPNOTSUPP: acpi takes a device out as a whole (d0), and no block of it alone"

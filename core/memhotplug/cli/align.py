@@ -20,7 +20,8 @@ _HELP: Final = """Say what alignment to memory blocks strands of a range, and wh
 
 A DIMM (acpi) is taken whole or not at all; a dax device (dax) is trimmed to the whole blocks inside it, and so
 is a CXL window once it is a dax device. The answer is for the first --block-size, or for the one that the
-architecture would choose with --memory; a table compares others.
+architecture would choose with --memory; a table compares others. Since Linux 6.15, a PC
+that chooses heeds the alignment of CXL windows: those of an --iomem, and each --window.
 
 \b
   mhp align --range 0x100200000+1G
@@ -40,6 +41,7 @@ _OPTIONS: Final = {
     "arch": "--arch",
     "kernel": "--kernel",
     "memory": "--memory",
+    "hole": "--hole",
     "page_size": "--page-size",
     "memory_block_size": "--block-size",
 }
@@ -47,7 +49,15 @@ _EXPECTED: Final = "a range such as 0x100200000+1G"
 
 
 @click.command(help=_HELP, short_help="Say what alignment strands, and the next legal address.")
-@click.option("--range", "ranges", metavar="0xSTART+SIZE", multiple=True, help="A range; may be given several times.")
+@click.option("--range", "ranges", metavar="RANGE", multiple=True, help="A range, 0xSTART+SIZE or "
+              "0xFIRST-0xLAST; may be given several times.")  # fmt: skip
+@click.option(
+    "--window",
+    "firmware",
+    metavar="RANGE",
+    multiple=True,
+    help="A range that firmware tells the kernel, as it does of CXL windows.",
+)
 @click.option("--iomem", metavar="FILE", help="Take CXL windows, persistent memory and dax devices from an iomem.")
 @click.option("--driver", metavar="DRIVER", help="Who adds the ranges, such as acpi or dax; default the architecture's "
               "usual driver, with --iomem the one that takes such ranges.")  # fmt: skip
@@ -56,21 +66,25 @@ _EXPECTED: Final = "a range such as 0x100200000+1G"
 @click.option("--arch", metavar="ARCH", help="The architecture; default x86_64.")
 @click.option("--kernel", metavar="KERNEL", help="The kernel whose rules apply: a release or a profile; default 6.12.")
 @click.option("--memory", metavar="SIZE", default="4G", show_default=True, help="Boot memory of the machine.")
+@click.option("--hole", metavar="SIZE", help="How much below 4G is no memory: 1G on QEMU's pc from 3.5G on, 2G on its "
+              "q35 from 2.75G on; default nothing.")  # fmt: skip
 @click.option("--page-size", metavar="SIZE", help="Base page size, where the architecture has a choice.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
     ranges: tuple[str, ...],
+    firmware: tuple[str, ...],
     iomem: str | None,
     driver: str | None,
     sizes: tuple[str, ...],
     arch: str | None,
     kernel: str | None,
     memory: str,
+    hole: str | None,
     page_size: str | None,
     as_json: bool,
 ) -> int:
     """Answer and return the exit status."""
-    from memhotplug.commands.align.answer import MachineChoice, survey
+    from memhotplug.commands.align.answer import MachineChoice, advised_block_size, assumptions, survey
     from memhotplug.engine.memory_hotplug.presence import usual_driver, window_driver
     from memhotplug.errors import InputError
     from memhotplug.naming import assumed_arch, assumed_kernel, resolve
@@ -78,26 +92,34 @@ def command(
     arch = resolve("arch", arch) if arch else assumed_arch()
     kernel = resolve("profiles", kernel) if kernel else assumed_kernel()
     taker = window_driver(arch)
-    windows = [*(_window(text) for text in ranges), *(_from_iomem(iomem, taker) if iomem is not None else [])]
+    found, advising = _from_iomem(iomem, taker) if iomem is not None else ([], [])
+    own = [_window(text, "--window") for text in firmware]
+    windows = [*(_window(text, "--range") for text in ranges), *own, *found]
     if not windows:
         raise click.UsageError("give a range with --range, or a file with --iomem")
-    page = None if page_size is None else _size(page_size, "--page-size")
-    choice = MachineChoice(arch=arch, kernel=kernel, memory=str(_size(memory, "--memory")), page_size=page)
-    chosen = resolve("drivers", driver) if driver else taker if iomem is not None else usual_driver(arch)
+    choice = MachineChoice(
+        arch=arch, kernel=kernel, memory=str(_size(memory, "--memory")),
+        page_size=None if page_size is None else _size(page_size, "--page-size"),
+        hole=None if hole is None else _size(hole, "--hole"),
+        advised=advised_block_size([*((one.start, one.size) for one in own), *advising]),
+    )  # fmt: skip
+    named = iomem is not None or bool(firmware)
+    chosen = resolve("drivers", driver) if driver else taker if named else usual_driver(arch)
     wanted = [_size(text, "--block-size") for text in sizes]
     try:
         entries = survey(choice, windows, chosen, wanted)
+        assumed = [] if wanted else assumptions(choice, windows, chosen)
     except InputError as problem:
         raise _by_option(problem) from None
     if as_json:
         from memhotplug.commands.align.text import to_document
         from memhotplug.output.jsontext import render
 
-        sys.stdout.write(render(to_document(entries, arch=arch, kernel=kernel, driver=chosen)))
+        sys.stdout.write(render(to_document(entries, arch=arch, kernel=kernel, driver=chosen, assumed=assumed)))
         return _status(entries[0])
     from memhotplug.commands.align.text import align_lines
 
-    for line in align_lines(entries, chosen, kernel, paint_for(sys.stdout)):
+    for line in align_lines(entries, chosen, kernel, assumed, paint_for(sys.stdout)):
         print(line)
     return _status(entries[0])
 
@@ -134,29 +156,30 @@ def _size(text: str, option: str) -> int:
     return size
 
 
-def _window(text: str) -> Window:
+def _window(text: str, option: str) -> Window:
     """Return the range that somebody typed; a size without a unit must be hexadecimal."""
     from memhotplug.commands.align.answer import Window
     from memhotplug.errors import InputError
-    from memhotplug.formats.scenario.ranges import parse_range
+    from memhotplug.formats.scenario.ranges import EXPECTED_RANGE, parse_range
     from memhotplug.formats.scenario.refusal import RefusedError, cut
 
     size_text = text.partition("+")[2]
     if size_text.isdecimal() and int(size_text):
         hint = f"{_EXPECTED}; a bare number may be anything, write {size_text}M or {size_text}G"
-        raise InputError(hint, got=cut(text), path="--range")
+        raise InputError(hint, got=cut(text), path=option)
     try:
         spec = parse_range(text)
     except RefusedError as refusal:
-        raise InputError(refusal.expected.replace("a range: a step's name, 'block N', 'block N-M' or ", "a range "),
-                         got=cut(text), path="--range") from None  # fmt: skip
+        expected = refusal.expected.replace(EXPECTED_RANGE, "a range 0xSTART+SIZE or 0xFIRST-0xLAST")
+        raise InputError(expected, got=cut(text), path=option, nearest=refusal.nearest) from None
     if spec.kind != "bytes" or spec.start is None or spec.size is None:
-        raise InputError(_EXPECTED, got=cut(text), path="--range")
+        raise InputError(_EXPECTED, got=cut(text), path=option)
     return Window(start=spec.start, size=spec.size)
 
 
-def _from_iomem(path: str, driver: str) -> list[Window]:
-    from memhotplug.commands.align.answer import windows_of
+def _from_iomem(path: str, driver: str) -> tuple[list[Window], list[tuple[int, int]]]:
+    """Return the ranges in a file that could become memory, and those whose alignment firmware advises."""
+    from memhotplug.commands.align.answer import advising_windows, windows_of
     from memhotplug.commands.plan.textfile import read_text
     from memhotplug.formats.snapshot.iomem import is_hidden, parse_iomem
     from memhotplug.formats.snapshot.source import Source
@@ -165,4 +188,5 @@ def _from_iomem(path: str, driver: str) -> list[Window]:
     entries = parse_iomem(read_text(source), source)
     if is_hidden(entries):
         raise source.error("addresses, as root sees them", got="only zeros")
-    return windows_of(entries, driver, lambda expected, got: source.error(expected, got=got))
+    windows = windows_of(entries, driver, lambda expected, got: source.error(expected, got=got))
+    return windows, advising_windows(entries, driver)

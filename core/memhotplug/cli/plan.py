@@ -135,6 +135,10 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str | 
 @click.option("--cmdline", multiple=True, help="Its command line, joined if repeated; default as recorded.")
 @click.option("--memory-block-size", type=Size(), help="With --boot: the memory block size.")
 @click.option("--page-size", type=Size(), help="With --boot: the page size.")
+@click.option(
+    "--hole", type=Size(),
+    help="With --boot: so much below 4G is no memory; 1G on QEMU's pc from 3.5G on, 2G on its q35 from 2.75G on.",
+)  # fmt: skip
 @plugin_option
 @click.option("--scenario", metavar="FILE", help="Write the question as a scenario, which mhp run plays.")
 @click.option("--brief", is_flag=True, help="Three lines at most: the verdict, why, and what would help.")
@@ -184,6 +188,7 @@ def _subject(options: dict[str, Any]) -> Subject:
         return sources.from_boot(
             options["boot"], arch=options["arch"] or assumed_arch(), kernel=kernel, profile=options["boot_profile"],
             cmdline=cmdline or "", block_size=options["memory_block_size"], page_size=options["page_size"],
+            hole=options["hole"] or 0,
         )  # fmt: skip
     if options["oom_log"]:
         return sources.from_oom_log(options["oom_log"], arch=options["arch"], kernel=kernel, cmdline=cmdline)
@@ -193,7 +198,7 @@ def _subject(options: dict[str, Any]) -> Subject:
 
 def _check_company(options: dict[str, Any]) -> None:
     """Refuse options that the chosen machine would ignore."""
-    for name, owner in (("step", "source"), ("memory_block_size", "boot"), ("page_size", "boot")):
+    for name, owner in (("step", "source"), ("memory_block_size", "boot"), ("page_size", "boot"), ("hole", "boot")):
         if options[name] is not None and not options[owner]:
             flags = {"source": "--from", "boot": "--boot"}
             raise click.UsageError(f"--{name.replace('_', '-')} belongs to {flags[owner]}")

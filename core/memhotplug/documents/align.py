@@ -108,3 +108,5 @@ class AlignDocument(Document):
     """One entry for each range."""
     block_sizes: list[BlockSizeDocument]
     """The same for other block sizes, ascending."""
+    assumptions: list[str]
+    """What is taken for granted where the block size hangs on it, one sentence each."""

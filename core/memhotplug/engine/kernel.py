@@ -330,9 +330,10 @@ class Kernel(SparseVmemmap):
         return len(self.state.devices) - 1
 
     def check_reach(self, start: int, size: int) -> None:
-        """Refuse what ends beyond the address space.
+        """Refuse what ends beyond the address space, or where this kernel ends memory for good.
 
-        Models: mm/memory_hotplug.c:mhp_range_allowed() (v5.12 to v6.12).
+        Models: mm/memory_hotplug.c:register_memory_resource() (v5.2: max_mem_size), mhp_range_allowed() (v5.12 to
+        v6.12).
         Raises: MemoryHotplugError: E2BIG.
         """
         end = start + size
@@ -342,6 +343,12 @@ class Kernel(SparseVmemmap):
                 errno.E2BIG,
                 f"{format_size(size)} at {start:#x} ends beyond {self.geometry.physical_address_bits} "
                 f"physical address bits ({format_size(limit)})",
+            )
+        most = self.geometry.hotplug_limit
+        if most is not None and end > most:
+            raise MemoryHotplugError(
+                errno.E2BIG,
+                f"{format_size(size)} at {start:#x} ends beyond {format_size(most)}, where mem= ends memory",
             )
 
     # ---- notifiers ----

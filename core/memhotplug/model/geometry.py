@@ -26,6 +26,7 @@ class Geometry:
         pmd_size: bytes that one PMD-level leaf maps.
         physical_address_bits: no memory can lie at or beyond 2 to this power.
         hotplug_base: lowest address that the machine ever hot-adds memory at.
+        hotplug_limit: no memory is hot-added that ends beyond this address, None if only the address bits limit it.
         max_nodes: node ids are below this.
         increment_size: bytes in a storage increment (s390), by which ``phys_device`` counts; 0 without.
     """
@@ -39,6 +40,7 @@ class Geometry:
     pmd_size: int
     physical_address_bits: int
     hotplug_base: int = 0
+    hotplug_limit: int | None = None
     max_nodes: int = 1024
     increment_size: int = 0
 

@@ -27,6 +27,7 @@ __all__ = [
     "linux_6_11",
     "linux_6_12",
     "linux_6_14",
+    "linux_6_15",
     "linux_6_19",
     "linux_7_2",
 ]
@@ -63,5 +64,6 @@ linux_6_10 = _after(linux_6_9, 6, 10)  # drivers: chunks of hv_balloon are memor
 linux_6_11 = _after(linux_6_10, 6, 11, offline_pages=True)
 linux_6_12 = _after(linux_6_11, 6, 12)  # changes nothing: the long-term release
 linux_6_14 = _after(linux_6_12, 6, 14)  # s390: sections of 128 MiB, virtio-mem
-linux_6_19 = _after(linux_6_14, 6, 19, prepare_online=False)  # drivers: sclp configures memory before it is added
+linux_6_15 = _after(linux_6_14, 6, 15)  # x86_64: the block size that CXL windows advise
+linux_6_19 = _after(linux_6_15, 6, 19, prepare_online=False)  # drivers: sclp configures memory before it is added
 linux_7_2 = _after(linux_6_19, 7, 2, nopage_flag=False)

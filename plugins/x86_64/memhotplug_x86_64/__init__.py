@@ -12,7 +12,7 @@ from memhotplug_x86_64.mapping import (
     vmemmap_free,
     vmemmap_populate,
 )
-from memhotplug_x86_64.sizes import geometry_for
+from memhotplug_x86_64.sizes import HOLE_END, geometry_for
 
 __all__ = [
     "arch_add_memory",
@@ -42,6 +42,7 @@ def arch_traits() -> ArchTraits:
         zones=(("DMA", 0, 16 << 20), ("DMA32", 16 << 20, 4 << 30), ("Normal", 4 << 30, 1 << 64)),
         boot_holes=((0xA0000, 0x100000),),
         firmware_holes=((0, 0x1000), (0x9F000, 0x100000)),
+        hole_end=HOLE_END,
         config={
             "NUMA": (0, 0),
             "ZONE_DEVICE": (0, 0),

@@ -54,7 +54,7 @@ def test_an_aligned_range_ends_with_status_0(mhp: Mhp) -> None:
 
     assert done.status == 0
     assert "  0x0000000100000000-0x000000013fffffff (1G): aligned, blocks 32-39" in done.out.splitlines()
-    assert "Best block size: 128M, 0B stranded" in done.out.splitlines()
+    assert "Best block size" not in done.out  # of one there is no best
 
 
 def test_several_ranges_have_a_total(mhp: Mhp) -> None:
@@ -76,7 +76,7 @@ def test_json_has_the_verdict_and_every_block_size(mhp: Mhp) -> None:
     assert done.status == 3
     assert list(document) == [
         "schema", "ok", "arch", "kernel", "driver", "block_size", "usable_bytes", "stranded_bytes", "best_block_size",
-        "ranges", "block_sizes",
+        "ranges", "block_sizes", "assumptions",
     ]  # fmt: skip
     assert (document["ok"], document["block_size"], document["best_block_size"]) == (False, 128 * MIB, 128 * MIB)
     assert document["ranges"] == [

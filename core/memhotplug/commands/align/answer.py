@@ -19,9 +19,9 @@ from memhotplug.engine.memory_hotplug.sections import check_hotplug_memory_range
 from memhotplug.errors import InputError, MemoryHotplugError
 from memhotplug.formats.snapshot.iomem import IomemEntry
 from memhotplug.machine import Machine
-from memhotplug.manager import driver_traits
+from memhotplug.manager import arch_traits, driver_traits
 from memhotplug.naming import assumed_arch, assumed_kernel, kernels
-from memhotplug.units import round_up
+from memhotplug.units import parse_size, round_up, typed_size
 
 __all__ = [
     "BLOCK_SIZES",
@@ -30,6 +30,9 @@ __all__ = [
     "Fit",
     "MachineChoice",
     "Window",
+    "advised_block_size",
+    "advising_windows",
+    "assumptions",
     "best",
     "fit",
     "survey",
@@ -39,6 +42,7 @@ __all__ = [
 BLOCK_SIZES: Final = tuple(128 << (20 + shift) for shift in range(5))
 """The memory block sizes that are compared unless others are asked for, in bytes."""
 
+_LEAST_ADVICE: Final = 256 << 20  # a CXL window is aligned at least so
 _FORCE: Final = "memory_hotplug.memmap_on_memory=force"
 
 
@@ -133,13 +137,18 @@ class BySize:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MachineChoice:
-    """The machine whose rules count; its boot memory decides the default memory block size."""
+    """The machine whose rules count; its boot memory decides the default memory block size.
+
+    ``hole`` and ``advised`` are the ``hole`` and ``advised_block_size`` of a scenario's machine.
+    """
 
     arch: str = field(default_factory=assumed_arch)
     kernel: str = field(default_factory=assumed_kernel)
     memory: str = "4G"
     page_size: int | None = None
     cmdline: str = ""
+    hole: int | None = None
+    advised: int | None = None
 
     def boot(self, block_size: int | None = None, extra: str = "") -> Machine:
         """Boot it.
@@ -150,6 +159,7 @@ class MachineChoice:
         return Machine.boot(
             arch=self.arch, kernel=self.kernel, memory=self.memory, page_size=self.page_size,
             memory_block_size=block_size, cmdline=f"{self.cmdline} {extra}".strip(),
+            hole=self.hole, advised_block_size=self.advised,
         )  # fmt: skip
 
 
@@ -280,6 +290,69 @@ def _reserved(machine: Machine) -> int | None:
     size = kernel.geometry.memory_block_size
     address = round_up(kernel.state.first_free_address(), size)
     return add_with_flags(kernel, kernel.flag("on_memory"), size, address).reserved or None
+
+
+def advised_block_size(windows: Iterable[tuple[int, int]]) -> int | None:
+    """Return the memory block size that firmware's tables advise for windows (start and size), None if they do not.
+
+    Models: drivers/acpi/numa/srat.c:acpi_parse_cfmws(), drivers/base/memory.c:memory_block_advise_max_size() (v6.15).
+    """
+    aligned = [(bits := start | (start + size)) & -bits for start, size in windows]
+    return min((align for align in aligned if align >= _LEAST_ADVICE), default=None)
+
+
+def advising_windows(entries: Iterable[IomemEntry], driver: str) -> list[tuple[int, int]]:
+    """Return start and size of the ranges in /proc/iomem whose alignment firmware's tables advise."""
+    patterns = driver_traits(driver).advising_windows
+    return [
+        (entry.start, entry.end + 1 - entry.start)
+        for entry in entries
+        if any(re.match(pattern, entry.name) for pattern in patterns)
+    ]
+
+
+def assumptions(choice: MachineChoice, windows: Sequence[Window], driver: str) -> list[str]:
+    """Return what is taken for granted about the machine, where its own memory block size hangs on it."""
+    kernel = choice.boot().kernel
+    own = kernel.geometry.memory_block_size
+    found = _about_the_hole(choice, own)
+    if choice.advised is not None:
+        heeds = kernel.has("advised_blocks")
+        does = "takes it where boot memory is large" if heeds else "takes no advice, as Linux does since 6.15"
+        advice = f"firmware advises memory blocks of {typed_size(choice.advised)} for its windows"
+        found.append(f"{advice}; {choice.kernel} {does}")
+    elif driver_traits(driver).advising_windows:
+        advised = advised_block_size((window.start, window.size) for window in windows)
+        other = _own_size(replace(choice, advised=advised))
+        if other != own:
+            found.append(
+                f"the ranges are no windows of which firmware tells the kernel; as such (--window) they would have "
+                f"memory blocks of {typed_size(other)}"
+            )
+    return found
+
+
+def _about_the_hole(choice: MachineChoice, own: int) -> list[str]:
+    """Return where boot memory ends, and which memory blocks it would have with another hole."""
+    end, size = arch_traits(choice.arch).hole_end, parse_size(choice.memory)
+    if not end:
+        return []
+    others = []
+    for hole in (0, end // 4, end // 2):
+        if hole != (choice.hole or 0) and (found := _own_size(replace(choice, hole=hole or None))) != own:
+            others.append(f"{typed_size(found)} with {f'one of {typed_size(hole)}' if hole else 'none'}")
+    if not others:
+        return []
+    has = f"a hole of {typed_size(choice.hole)}" if choice.hole else "no hole"
+    last = typed_size(size + (choice.hole or 0))
+    return [
+        f"boot memory of {typed_size(size)} has {has} below {typed_size(end)} and ends at {last}; memory blocks "
+        f"would be {' and '.join(others)} (--hole)"
+    ]
+
+
+def _own_size(choice: MachineChoice) -> int:
+    return choice.boot().kernel.geometry.memory_block_size
 
 
 def windows_of(entries: Iterable[IomemEntry], driver: str, error: Callable[[str, str], Exception]) -> list[Window]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from memhotplug.commands.align.answer import BlockMemmap, BySize, Fit, best
-from memhotplug.output.tables import Paint, plain, table
+from memhotplug.output.tables import HEAD, Paint, plain, table
 from memhotplug.units import format_range, format_size, parse_size
 
 if TYPE_CHECKING:
@@ -14,16 +15,20 @@ if TYPE_CHECKING:
 
 __all__ = ["align_lines", "to_document"]
 
+_WIDTH: Final = 80
 _MANY: Final = 24
 """More windows than that, and a table shows only the totals for block sizes that were not asked about."""
 
 
-def to_document(entries: Sequence[BySize], *, arch: str, kernel: str, driver: str) -> AlignDocument:
+def to_document(
+    entries: Sequence[BySize], *, arch: str, kernel: str, driver: str, assumed: Sequence[str]
+) -> AlignDocument:
     """Return the JSON object; sizes in bytes.
 
     Args:
         entries: what ``survey`` returned; the verdict is about the first.
         kernel: the profile that was asked for.
+        assumed: what is taken for granted, one sentence each.
     """
     verdict, choice = entries[0], best(entries)
     return {
@@ -38,6 +43,7 @@ def to_document(entries: Sequence[BySize], *, arch: str, kernel: str, driver: st
         "best_block_size": choice.block_size if choice is not None else None,
         "ranges": [_fit(entry) for entry in verdict.fits],
         "block_sizes": [_by_size(entry) for entry in _ascending(entries)],
+        "assumptions": list(assumed),
     }
 
 
@@ -90,12 +96,15 @@ def _memmap(memmap: BlockMemmap | None) -> SelfHostingDocument | None:
     }
 
 
-def align_lines(entries: Sequence[BySize], driver: str, kernel: str, paint: Paint = plain) -> Iterator[str]:
+def align_lines(
+    entries: Sequence[BySize], driver: str, kernel: str, assumed: Sequence[str] = (), paint: Paint = plain
+) -> Iterator[str]:
     """Yield the answer for people.
 
     Args:
         entries: what ``survey`` returned; the verdict is about the first.
         kernel: the profile that was asked for.
+        assumed: what is taken for granted, one sentence each.
     """
     verdict = entries[0]
     older = "" if verdict.kernel == kernel else f" (as under {verdict.kernel}, not under {kernel})"
@@ -106,13 +115,21 @@ def align_lines(entries: Sequence[BySize], driver: str, kernel: str, paint: Pain
         yield f"in all {_exact(verdict.usable_bytes)} usable, {_exact(verdict.stranded_bytes)} stranded"
     yield ""
     yield from _table(entries, paint)
-    choice = best(entries)
-    yield ""
-    if choice is None:
-        yield "Best block size: none of them can take anything"
-    else:
-        yield f"Best block size: {_exact(choice.block_size)}, {_exact(choice.stranded_bytes)} stranded"
+    if len(entries) > 1:
+        yield ""
+        yield _best_line(best(entries))
     yield from _memmap_lines(entries)
+    if assumed:
+        yield ""
+        yield paint("Assumed", HEAD)
+        for sentence in assumed:
+            yield from textwrap.wrap(sentence, _WIDTH, initial_indent="- ", subsequent_indent="  ")
+
+
+def _best_line(choice: BySize | None) -> str:
+    if choice is None:
+        return "Best block size: none of them can take anything"
+    return f"Best block size: {_exact(choice.block_size)}, {_exact(choice.stranded_bytes)} stranded"
 
 
 def _exact(size: int) -> str:

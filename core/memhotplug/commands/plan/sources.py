@@ -13,16 +13,14 @@ from memhotplug.commands.plan.question import FailedRequest, Subject
 from memhotplug.commands.plan.saved import recorded_keys
 from memhotplug.commands.plan.sizes import typed_size
 from memhotplug.engine.boot.guest import boot_guest, crash_kernel
+from memhotplug.engine.boot.recognise import Recognised, recognise_arch, recognise_kernel
 from memhotplug.engine.boot.sizes import BootConfig
 from memhotplug.errors import InputError, nearest
 from memhotplug.machine import Machine
 from memhotplug.manager import arch_traits
 from memhotplug.naming import (
-    architectures,
     assumed_kernel,
-    choose_profile,
     is_mainline,
-    oldest_profile,
     resolve,
 )
 from memhotplug.reserves import RESERVES, Reserve
@@ -41,22 +39,25 @@ __all__ = [
 
 _QUIET: Final = "nothing else allocates or frees memory meanwhile, and nothing is reclaimed or compacted"
 PARTIAL: Final = "only a part of the machine"
-_OPTIONS: Final = {"machine.cmdline": "--cmdline", "machine.memory": "--boot"}
+_OPTIONS: Final = {"machine.cmdline": "--cmdline", "machine.memory": "--boot", "machine.hole": "--hole"}
 _NOT_SELF_HOSTED: Final = "memory_hotplug.memmap_on_memory=N"
 
 
 def from_boot(
     size: int, *, arch: str, kernel: str | None, profile: str, cmdline: str, block_size: int | None = None,
-    page_size: int | None = None,
+    page_size: int | None = None, hole: int = 0,
 ) -> Subject:  # fmt: skip
     """Return a modelled fresh guest.
 
     Args:
+        hole: bytes below 4 GiB that are no memory.
         profile: the boot reserve that is assumed: ``lean``, ``distro``, or a YAML file with another.
     """
     arch = resolve("arch", arch)
     chosen = resolve("profiles", kernel) if kernel else assumed_kernel()
-    config = partial(BootConfig, arch=arch, profile=chosen, memory_block_size=block_size, page_size=page_size)
+    config = partial(
+        BootConfig, arch=arch, profile=chosen, memory_block_size=block_size, page_size=page_size, hole=hole
+    )
 
     def boot(reserve: Reserve, boot_size: int) -> Machine:
         try:
@@ -70,11 +71,12 @@ def from_boot(
     told = reserve.name if profile in RESERVES else asdict(reserve)
     return Subject(
         boot=partial(boot, reserve, size), arch=arch, kernel=chosen,
-        assumptions=tuple(_boot_assumptions(reserve, arch, None if kernel else chosen, cmdline, size)),
+        assumptions=tuple(_boot_assumptions(reserve, arch, None if kernel else chosen, cmdline, size, hole)),
         other=(other.name, partial(boot, other, size)), source=f"a fresh {typed_size(size)} guest ({reserve.name})",
         boot_bytes=size, resized=partial(boot, reserve), machine_keys=lambda _: {name: value for name, value in (
             ("arch", arch), ("kernel", chosen), ("memory", typed_size(size)), ("boot_profile", told),
-            ("page_size", page_size), ("memory_block_size", block_size), ("cmdline", cmdline),
+            ("page_size", page_size), ("memory_block_size", block_size), ("hole", hole),
+            ("cmdline", cmdline),
         ) if value},
     )  # fmt: skip
 
@@ -101,7 +103,7 @@ def _read_reserve(path: str) -> Reserve:
 
 
 def _boot_assumptions(
-    reserve: Reserve, arch: str, assumed_kernel: str | None, cmdline: str, size: int
+    reserve: Reserve, arch: str, assumed_kernel: str | None, cmdline: str, size: int, hole: int
 ) -> Iterator[str]:
     early = f"{format_size(reserve.early)} and " if reserve.early else ""
     yield (
@@ -113,7 +115,8 @@ def _boot_assumptions(
     holes = " and ".join(
         f"from {format_size(low)} to {format_size(high)}" for low, high in arch_traits(arch).boot_holes
     )
-    yield f"boot memory has no holes{f' but the one of every {arch} machine, {holes}' if holes else ''}; {kept}"
+    own = f", and {format_size(hole)} below 4G" if hole else ""
+    yield f"boot memory has no holes{f' but the one of every {arch} machine, {holes}' if holes else ''}{own}; {kept}"
     for parameter in not_counted(cmdline):
         yield f"what {parameter} takes of boot memory is not counted"
     if assumed_kernel:
@@ -132,7 +135,7 @@ def from_snapshot(
     machine = read_machine(opened)
     source = "this machine" if str(path) == "/" else str(path)
     subject = from_recorded(machine, arch=arch, kernel=kernel, cmdline=cmdline, source=source)
-    line = _added_line(machine, cmdline, older=_older(machine) if kernel is None else None)
+    line = _added_line(machine, cmdline, older=kernel is None and recognise_kernel(machine).older)
     ref: dict[str, object] = {"path": str(path)} | ({} if step is None else {"step": step})
     copied = opened.files if cmdline is not None or source != str(path) else None
     keys = {"arch": subject.arch, "kernel": subject.kernel}
@@ -154,12 +157,13 @@ def from_recorded(
     wrong = "; ".join(contradictions(machine))
     if wrong:
         raise InputError(f"zones whose numbers agree ({wrong})", got="a contradiction", file=machine.file)
-    which = arch or machine.arch or _arch_by_zones(machine)
+    which = arch or recognise_arch(machine)
     if which is None:
         raise InputError("--arch, since nothing recorded tells the architecture", file=machine.file)
     which = resolve("arch", which)
-    older = None if kernel else _older(machine)
-    chosen = resolve("profiles", kernel) if kernel else older or _recorded_profile(machine)
+    found = None if kernel else recognise_kernel(machine)
+    older = found is not None and found.older
+    chosen = resolve("profiles", kernel) if kernel else recognise_kernel(machine).profile
     added = _added_line(machine, cmdline, older=older)
     line = " ".join(part for part in (machine.cmdline if cmdline is None else None, added) if part)
 
@@ -172,10 +176,10 @@ def from_recorded(
     return Subject(
         boot=boot, arch=which, kernel=chosen,
         assumptions=(
-            *_recorded_assumptions(machine, kernel, chosen, None if arch or machine.arch else which),
+            *_recorded_assumptions(machine, found, None if arch or machine.arch else which),
             *_default_parameters(machine, chosen, line),
         ),
-        source=source, possible_nodes=machine.possible_nodes, self_hosts=older is None,
+        source=source, possible_nodes=machine.possible_nodes, self_hosts=not older,
         boot_bytes=machine.boot_memory or 0,
     )  # fmt: skip
 
@@ -189,29 +193,11 @@ def _impossible(machine: RecordedMachine, problem: InputError) -> InputError:
     return InputError(expected, got=problem.got, file=machine.file)
 
 
-def _arch_by_zones(machine: RecordedMachine) -> str | None:
-    """Return the architecture whose DMA zone always ends where the recorded one does, and no other's does."""
-    dma = next((zone for zone in machine.zones if zone.name == "DMA" and zone.start_pfn is not None), None)
-    if dma is None or dma.start_pfn is None:
-        return None
-    end = (dma.start_pfn + dma.spanned) * machine.page_size
-    return architectures().by_zone_end(dma.name, end)
-
-
-def _older(machine: RecordedMachine) -> str | None:
-    """Return the profile that stands for a kernel that is older than all of them, None if it is not."""
-    return oldest_profile(machine.kernel_release) if machine.kernel_release else None
-
-
-def _recorded_profile(machine: RecordedMachine) -> str:
-    return choose_profile(machine.kernel_release) if machine.kernel_release else assumed_kernel()
-
-
-def _added_line(machine: RecordedMachine, cmdline: str | None, *, older: str | None) -> str:
+def _added_line(machine: RecordedMachine, cmdline: str | None, *, older: bool) -> str:
     """Return what goes behind the recorded command line: what the module's parameters are by now.
 
     Args:
-        cmdline: what stands in for the recorded one and its parameters. older: as :func:`_older`.
+        cmdline: what stands in for the recorded one and its parameters. older: whether its kernel hosts no memmap.
     """
     now = [f"memory_hotplug.{name}={value.strip()}" for name, value in sorted(machine.parameters.items())]
     words = now if cmdline is None else [cmdline]
@@ -219,7 +205,7 @@ def _added_line(machine: RecordedMachine, cmdline: str | None, *, older: str | N
 
 
 def _recorded_assumptions(
-    machine: RecordedMachine, kernel: str | None, chosen: str, guessed_arch: str | None
+    machine: RecordedMachine, kernel: Recognised | None, guessed_arch: str | None
 ) -> Iterator[str]:
     partial = [note for note in machine.notes if note.text.startswith(PARTIAL)]
     for note in partial:
@@ -228,11 +214,8 @@ def _recorded_assumptions(
     if guessed_arch:
         end = next(high for zone, _, high in arch_traits(guessed_arch).zones if zone == "DMA")
         yield f"architecture {guessed_arch}, since the DMA zone ends at {format_size(end)}; nothing else tells"
-    if kernel is None:
-        release = machine.kernel_release
-        older = ", which is older than that and never hosts a memmap in the memory it describes"
-        told = f"the recorded kernel is {release}{older if _older(machine) else ''}" if release else "none was recorded"
-        yield f"kernel {chosen}: {told}"
+    if kernel is not None:
+        yield kernel.text
     yield "which pages are free or hold the memmap is inferred; how many is as recorded"
     for note in machine.notes:
         if note in partial:

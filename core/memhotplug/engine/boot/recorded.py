@@ -18,6 +18,7 @@ import numpy as np
 from memhotplug.contracts import SizingRequest
 from memhotplug.engine.boot.answers import page_sizing
 from memhotplug.engine.boot.midlife import recognise
+from memhotplug.engine.boot.recognise import recognise_arch, recognise_kernel
 from memhotplug.engine.boot.sizes import parse_cmdline
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.presence import left_out
@@ -62,16 +63,24 @@ def kernel_from_snapshot(spec: MachineSpec, base: str) -> Kernel:
         base: the folder that the snapshot's path is relative to.
 
     Raises:
-        InputError: it cannot be read, is contradictory, or is of another architecture.
+        InputError: it cannot be read, is contradictory, is of another architecture, or tells none and the scenario
+            does not either.
     """
     assert spec.snapshot is not None
     path = Path(base, spec.snapshot.path)
     files = open_snapshot(path, spec.snapshot.step)
     machine = read_machine(files)
-    if machine.arch not in (None, spec.arch):
-        raise InputError(f"a machine of architecture {spec.arch}", got=machine.arch, file=machine.file)
+    arch = spec.arch or recognise_arch(machine)
+    if arch is None:
+        expected = "machine.arch in the scenario, since nothing recorded tells the architecture"
+        raise InputError(expected, file=machine.file)
+    if machine.arch not in (None, arch):
+        raise InputError(f"a machine of architecture {arch}", got=machine.arch, file=machine.file)
     cmdline = " ".join(part for part in (machine.cmdline, spec.cmdline) if part)
-    kernel = kernel_from_machine(machine, spec.arch, spec.kernel, cmdline)
+    profile = spec.kernel or recognise_kernel(machine).profile
+    kernel = kernel_from_machine(machine, arch, profile, cmdline)
+    if not spec.kernel:
+        kernel.warn(f"inferred: {recognise_kernel(machine).text}")
     kernel.recorded = files.files
     return kernel
 

@@ -30,7 +30,7 @@ from memhotplug.model.vmemmap import Source
 from memhotplug.model.watermarks import setup_watermarks
 from memhotplug.model.zones import Node, ZoneKind
 from memhotplug.reserves import LEAN, Reserve
-from memhotplug.units import div_round_up, format_size, parse_size, round_down, round_up
+from memhotplug.units import div_round_up, format_size, parse_size, round_down, round_up, typed_size
 
 __all__ = ["BootConfig", "boot_kernel", "parse_cmdline"]
 
@@ -43,7 +43,10 @@ _SMALLEST = 128 << 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BootConfig:
-    """How to boot a machine; sizes in bytes, None for the architecture's own choice; ``options`` are its own keys."""
+    """How to boot a machine; sizes in bytes, None for the architecture's own choice; ``options`` are its own keys.
+
+    ``hole`` and ``advised_block_size`` are those of :class:`~memhotplug.contracts.SizingRequest`.
+    """
 
     arch: str
     profile: str
@@ -54,6 +57,8 @@ class BootConfig:
     options: Mapping[str, object] = field(default_factory=dict)
     cmdline: str = ""
     sparsemem_vmemmap: bool = True
+    hole: int = 0
+    advised_block_size: int | None = None
     reserve: Reserve = LEAN
 
 
@@ -105,6 +110,8 @@ def new_kernel(plugins: Plugins, config: BootConfig) -> Kernel:
         physical_address_bits=config.physical_address_bits,
         options=config.options,
         cmdline=params,
+        hole=config.hole,
+        advised_block_size=config.advised_block_size,
     )
     geometry = page_sizing(plugins, request)
     kernel = Kernel(plugins, geometry, params)
@@ -126,14 +133,15 @@ def _default_state(kernel: Kernel, params: Mapping[str, str]) -> OnlineType:
 
 def _boot_ranges(kernel: Kernel, config: BootConfig) -> list[BootRange]:
     base = boot_base(kernel.plugins, kernel.geometry)
-    limit = _mem_limit(kernel)
+    limit, hole = _mem_limit(kernel), _hole(kernel, config)
     ranges = []
     for index, (nid, size) in enumerate(config.memory):
         _check_node(kernel.geometry, config, index, nid, size)
-        end = min(base + size, limit)
-        if end > base:
-            ranges.append(BootRange(start=base, end=end, nid=nid))
-        base += size
+        for start, stop in _around(hole, base, base + size):
+            end = min(stop, limit)
+            if end > start:
+                ranges.append(BootRange(start=start, end=end, nid=nid))
+            base = stop
     total = sum(found.end - found.start for found in ranges)
     if total < _SMALLEST:
         raise InputError(f"at least {format_size(_SMALLEST)} of boot memory", got=format_size(total))
@@ -142,6 +150,34 @@ def _boot_ranges(kernel: Kernel, config: BootConfig) -> list[BootRange]:
             f"boot memory within {kernel.geometry.physical_address_bits} physical address bits", got=format_size(total)
         )
     return ranges
+
+
+def _hole(kernel: Kernel, config: BootConfig) -> tuple[int, int]:
+    """Return first byte of the hole for devices and first byte behind it, the same twice without one.
+
+    Raises:
+        InputError: this architecture's machines have none, or it is too large.
+    """
+    end = kernel.plugins.arch_traits.hole_end
+    if not config.hole:
+        return end, end
+    if not end:
+        raise InputError("no hole, since machines of this architecture have none", got=format_size(config.hole),
+                         path="machine.hole")  # fmt: skip
+    if config.hole % _SMALLEST or config.hole > end - _SMALLEST:
+        expected = f"a multiple of {format_size(_SMALLEST)}, at most {typed_size(end - _SMALLEST)}"
+        raise InputError(expected, got=format_size(config.hole), path="machine.hole")
+    return end - config.hole, end
+
+
+def _around(hole: tuple[int, int], start: int, end: int) -> Sequence[tuple[int, int]]:
+    """Return where a range of bytes lies that a hole may push up, whole or in part."""
+    low, high = hole
+    if high == low or end <= low:
+        return ((start, end),)
+    if start >= low:
+        return ((max(start, high), max(start, high) + end - start),)
+    return ((start, low), (high, high + end - low))
 
 
 def _mem_limit(kernel: Kernel) -> int:
@@ -204,7 +240,8 @@ def _set_up_memmap(kernel: Kernel, ranges: Sequence[BootRange], reserve: Reserve
         needed = _populate_boot(trial, low, high, boot_range.nid, Altmap(0, end_pfn))
         largest = int(trial.state.vmemmap.runs.leaf.max(initial=1))
         base = round_down(end_pfn - needed, largest)
-        if base < start_pfn + kernel.geometry.pfn(_IMAGE_OFFSET + reserve.image):
+        kept = kernel.geometry.pfn(_IMAGE_OFFSET + reserve.image) if boot_range is ranges[0] else 0
+        if base < start_pfn + kept:
             raise InputError(
                 "boot memory that holds the kernel and its memmap", got=format_size(boot_range.end - boot_range.start)
             )

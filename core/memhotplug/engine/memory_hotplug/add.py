@@ -15,7 +15,7 @@ from memhotplug.errors import MemoryHotplugError
 from memhotplug.model.blocks import BlockState
 from memhotplug.units import format_blocks
 
-__all__ = ["device_blocks", "eject", "hot_add", "resize"]
+__all__ = ["device_blocks", "eject", "eject_blocks", "hot_add", "resize"]
 
 
 def hot_add(kernel: Kernel, request: AddRequest) -> str | None:
@@ -196,6 +196,30 @@ def eject(kernel: Kernel, name: str) -> str | None:
         remove_leftovers(kernel, start, size)
     kernel.state.put_device(index, enabled=(), waiting=())
     return None
+
+
+def eject_blocks(kernel: Kernel, blocks: Sequence[int]) -> str | None:
+    """Have a driver take some memory blocks out of its device; return what it made of it.
+
+    Args:
+        blocks: ids, ascending.
+
+    Raises:
+        MemoryHotplugError: ENODEV they are not blocks of one device, EOPNOTSUPP its driver gives none away alone, or
+            what the driver refused with.
+    """
+    table = kernel.state.blocks
+    rows = [table.row(block) for block in blocks]
+    owners = {-1 if row is None else int(table.device[row]) for row in rows}
+    if len(owners) != 1 or -1 in owners:
+        raise MemoryHotplugError(errno.ENODEV, f"blocks {format_blocks(blocks)} are not blocks of one device")
+    device = kernel.state.devices[owners.pop()]
+    key = kernel.plugins.driver(device.driver)
+    if not kernel.plugins.has(key, "driver_eject_blocks"):
+        raise MemoryHotplugError(
+            errno.EOPNOTSUPP, f"{device.driver} takes a device out as a whole ({device.name}), and no block of it alone"
+        )
+    return _verdict(kernel, key, "driver_eject_blocks", name=device.name, blocks=tuple(blocks))
 
 
 def _offline_in_two_passes(kernel: Kernel, name: str) -> None:

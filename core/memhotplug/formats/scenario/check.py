@@ -129,6 +129,8 @@ def check_machine(data: object, catalog: Catalog, problems: list[Problem]) -> Ma
     for key, kind in (("arch", "arch"), ("kernel", "profiles")):
         named |= _meant(data, key, kind, catalog, unknown)
     own = catalog.machine_keys(named["arch"]) if "arch" in named else None
+    if "snapshot" in data and "arch" not in data:
+        own = {}  # whose keys they are, only the snapshot tells
     machine = check_record(MachineSpec, {**_split(data, MachineSpec.key_names(), own, problems), **named}, problems)
     problems.extend(unknown)
     return machine

@@ -114,8 +114,10 @@ class RemoveStep(Action, summary="remove_memory(): EBUSY if any block is online.
     range: Annotated[RangeSpec, RANGE.says("What to remove.")]
 
 
-class EjectStep(Action, summary="The driver takes its device out."):
-    range: Annotated[RangeSpec, RANGE.says("The device, by the name of the step that added it.")]
+class EjectStep(Action, summary="The driver takes its device out, or some blocks of it."):
+    range: Annotated[
+        RangeSpec, RANGE.says("The device, by the name of the step that added it; or memory blocks of it.")
+    ]
 
 
 class ResizeStep(Action, summary="A device is asked for another size."):
@@ -210,11 +212,12 @@ def _snapshot_mapping(value: object) -> object:
 
 
 _ONE_SOURCE: Final = "memory or snapshot, and not both"
+_AT_BOOT: Final = {"boot_profile": "boot profile", "hole": "hole", "advised_block_size": "advised block size"}
 
 
 class MachineSpec(Record, summary="The machine before the first step."):
-    arch: Annotated[str, PLUGIN.says("The architecture.")]
-    kernel: Annotated[str, PLUGIN.says("The kernel whose rules apply: a profile.")]
+    arch: Annotated[str, PLUGIN.says("The architecture; a snapshot tells its own.")] = ""
+    kernel: Annotated[str, PLUGIN.says("The kernel whose rules apply: a profile; a snapshot tells its own.")] = ""
     memory: Annotated[
         tuple[BootMemory, ...],
         Inner(
@@ -243,6 +246,13 @@ class MachineSpec(Record, summary="The machine before the first step."):
     physical_address_bits: Annotated[
         int | None, integer(32, 64, "a number of bits").says("Physical address width; memory beyond it is E2BIG.")
     ] = None
+    hole: Annotated[
+        int | None,
+        SIZE.says("With memory: bytes below 4 GiB that are no memory; QEMU's pc has 1G there, its q35 2G."),
+    ] = None
+    advised_block_size: Annotated[
+        int | None, POWER_SIZE.says("The memory block size that firmware's tables advise, as for CXL windows.")
+    ] = None
     cmdline: Annotated[str, TEXT.says("The kernel command line.")] = ""
     sparsemem_vmemmap: Annotated[bool, BOOL.says("CONFIG_SPARSEMEM_VMEMMAP; default true.")] = True
     options: Mapping[str, object] = NO_OPTIONS
@@ -250,13 +260,16 @@ class MachineSpec(Record, summary="The machine before the first step."):
     @classmethod
     def conflicts(cls, keys: Sequence[str]) -> Iterator[Conflict]:
         """Boot memory and a snapshot exclude each other, and one of them is needed."""
+        if "snapshot" not in keys:
+            yield from (Conflict(key, "a name", missing=True) for key in ("arch", "kernel") if key not in keys)
         sources = [key for key in keys if key in ("memory", "snapshot")]
         if not sources:
             yield Conflict("", _ONE_SOURCE, missing=True)
         if len(sources) > 1:
             yield Conflict(sources[-1], _ONE_SOURCE)
-        if "boot_profile" in keys and "snapshot" in keys:
-            yield Conflict("boot_profile", "no boot profile beside a snapshot, which has booted")
+        if "snapshot" in keys:
+            yield from (Conflict(key, f"no {word} beside a snapshot, which has booted")
+                        for key, word in _AT_BOOT.items() if key in keys)  # fmt: skip
 
 
 _ONE_DECISION: Final = "mhp_flags or policy, and not both"

@@ -14,12 +14,17 @@ __all__ = ["EXPECTED_NAME", "EXPECTED_RANGE", "NAME_PATTERN", "RANGE_PATTERN", "
 EXPECTED_RANGE: Final = "a range: a step's name, 'block N', 'block N-M' or 0xSTART+SIZE"
 EXPECTED_NAME: Final = "a name such as dimm0: a letter, then letters, digits and _ . : @ -, at most 64"
 # The same patterns go into the JSON Schema, hence no Python-only syntax
-NAME_PATTERN: Final = r"^(?!(block|true|false|null)$)[A-Za-z_][A-Za-z0-9_.:@-]{0,63}$"
-RANGE_PATTERN: Final = r"^(block +[0-9]{1,15}(-[0-9]{1,15})?|0[xX][0-9a-fA-F]{1,16}\+[0-9][0-9a-zA-Z]*)$"
+NAME_PATTERN: Final = r"^(?!(block|true|false|null|memory[0-9]+(-(memory)?[0-9]+)?)$)[A-Za-z_][A-Za-z0-9_.:@-]{0,63}$"
+RANGE_PATTERN: Final = (
+    r"^((block +|memory)[0-9]{1,15}(-(memory)?[0-9]{1,15})?"
+    r"|0[xX][0-9a-fA-F]{1,16}(\+[0-9][0-9a-zA-Z]*|-0[xX][0-9a-fA-F]{1,16}))$"
+)
 
 _NAME: Final = re.compile(NAME_PATTERN.removesuffix("$") + r"\Z")
-_BLOCKS: Final = re.compile(r"block +([0-9]{1,15})(?:-([0-9]{1,15}))?\Z")
+_BLOCKS: Final = re.compile(r"(?:block +|memory)([0-9]{1,15})(?:-(?:memory)?([0-9]{1,15}))?\Z")
 _BYTES: Final = re.compile(r"(0[xX][0-9a-fA-F]{1,16})\+(\S{1,64})\Z")
+_SPAN: Final = re.compile(r"0[xX]([0-9a-fA-F]{1,16})-0[xX]([0-9a-fA-F]{1,16})\Z")  # as lsmem prints it
+_SMALLEST_PAGE: Final = 0x1000
 _NUMBERS: Final = re.compile(r"[0-9]{1,15}(-[0-9]{1,15})?\Z")
 
 
@@ -73,13 +78,15 @@ def is_name(text: str) -> bool:
 
 
 def parse_range(text: str) -> RangeSpec:
-    """Return the range that ``text`` means.
+    """Return the range that ``text`` means; blocks also as sysfs calls them, addresses also as lsmem prints them.
 
     Raises:
         RefusedError: it is none.
 
     >>> str(parse_range("block 32-35")), str(parse_range("0x100000000+1024M")), str(parse_range("dimm0"))
     ('block 32-35', '0x100000000+1G', 'dimm0')
+    >>> str(parse_range("memory32-35")), str(parse_range("0x0000000100000000-0x000000013fffffff"))
+    ('block 32-35', '0x100000000+1G')
     """
     blocks = _BLOCKS.match(text)
     if blocks is not None:
@@ -87,6 +94,9 @@ def parse_range(text: str) -> RangeSpec:
     physical = _BYTES.match(text)
     if physical is not None:
         return _physical(physical[1], physical[2])
+    span = _SPAN.match(text)
+    if span is not None:
+        return _span(int(span[1], 16), int(span[2], 16))
     if is_name(text):
         return RangeSpec.named(text)
     raise RefusedError(EXPECTED_RANGE, nearest=f"block {text}" if _NUMBERS.match(text) else None)
@@ -99,6 +109,16 @@ def _blocks(first: str, last: str) -> RangeSpec:
     if int(last) < int(first):
         raise RefusedError(f"{EXPECTED_RANGE}, ascending", nearest=f"block {last}-{first}")
     return RangeSpec.blocks(int(first), int(last))
+
+
+def _span(first: int, last: int) -> RangeSpec:
+    """Return the range between two addresses, the last one inclusive."""
+    if last < first:
+        raise RefusedError(f"{EXPECTED_RANGE}, ascending", nearest=f"0x{last:x}-0x{first:x}")
+    if last > first and last % _SMALLEST_PAGE == 0 and first % _SMALLEST_PAGE == 0:
+        expected = "0xFIRST-0xLAST, the last byte inclusive, as lsmem prints it"
+        raise RefusedError(expected, nearest=f"0x{first:x}-0x{last - 1:x}")
+    return RangeSpec.physical(first, last + 1 - first)
 
 
 def _physical(start: str, size_text: str) -> RangeSpec:

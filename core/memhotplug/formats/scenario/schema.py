@@ -120,7 +120,7 @@ def _machine(catalog: Catalog) -> Schema:
     rules = [_only_of(name, [key for key in keys if key in properties]) for name, keys in own.items() if keys]
     return schema | {
         **({"allOf": rules} if rules else {}),
-        "oneOf": [{"required": ["memory"]}, {"required": ["snapshot"]}],
+        "oneOf": [{"required": ["arch", "kernel", "memory"]}, {"required": ["snapshot"]}],
         "examples": [_MACHINE_EXAMPLE],
     }
 

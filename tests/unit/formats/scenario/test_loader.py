@@ -20,7 +20,7 @@ Load: TypeAlias = Callable[[str], Scenario]
 SIZE = "a size such as 128M, 1GiB or 0x8000000"
 MACHINE_KEYS = (
     "arch, kernel, memory, snapshot, boot_profile, slots, page_size, memory_block_size, physical_address_bits, "
-    "cmdline, sparsemem_vmemmap"
+    "hole, advised_block_size, cmdline, sparsemem_vmemmap"
 )
 
 FULL = """\
@@ -81,6 +81,8 @@ def test_a_full_scenario_is_read(load: Load) -> None:
         "page_size": 4096,
         "memory_block_size": 128 << 20,
         "physical_address_bits": 46,
+        "hole": None,
+        "advised_block_size": None,
         "cmdline": "memhp_default_state=offline memory_hotplug.memmap_on_memory=1",
         "sparsemem_vmemmap": False,
         "options": {},
