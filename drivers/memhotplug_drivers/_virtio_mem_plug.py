@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
+from itertools import islice
 
-from memhotplug.plugin import AddRequest, ExtentSet, Kernel, MemoryHotplugError, PhysRange, format_size
+from memhotplug.plugin import AddRequest, ExtentSet, Kernel, LazyRanges, MemoryHotplugError, PhysRange, format_size
 from memhotplug_drivers._virtio_mem_device import (
     Region,
     SbmState,
@@ -29,36 +30,31 @@ RESOURCE = "System RAM (virtio_mem)"
 _PARTIAL = (SbmState.KERNEL_PARTIAL, SbmState.MOVABLE_PARTIAL, SbmState.OFFLINE_PARTIAL)
 
 
-def new_ranges(kernel: Kernel, region: Region) -> list[PhysRange]:
+def new_ranges(kernel: Kernel, region: Region) -> Sequence[PhysRange]:
     """Return the units that are to be added once partly plugged blocks are full, ascending.
 
     A range ends where its unit does; what is not plugged of it is withheld. There may be fewer than
     the requested size takes, if the region has no more.
     """
-    sizes = region.sizes
+    unit, size = region.sizes.unit, kernel.geometry.memory_block_size
     blocks = set(own_blocks(kernel, region).tolist())
-    size = kernel.geometry.memory_block_size
-    held = len(blocks) * size - plugged_size(kernel, region)
-    left = _steps(kernel, region) * sizes.step - held
-    ranges: list[PhysRange] = []
-    for number in range(*unit_ids(kernel, region)):
-        if left <= 0:
-            break
-        if number * (sizes.unit // size) in blocks:
-            continue
-        plugged = min(left, sizes.unit)
-        partly = plugged < sizes.unit
-        ranges.append(
-            PhysRange(
-                start=number * sizes.unit,
-                size=sizes.unit,
-                nid=region.nid,
-                backed=plugged if partly else None,
-                withheld=sizes.unit - plugged,
-            )
-        )
-        left -= plugged
-    return ranges
+    plugged = plugged_size(kernel, region)
+    left = _steps(kernel, region) * region.sizes.step - (len(blocks) * size - plugged)
+    needed = max(-(-left // unit), 0)
+    first, end = unit_ids(kernel, region)
+    numbers: Sequence[int] = range(first, max(min(end, first + needed), first))
+    if blocks:
+        free = (number for number in range(first, end) if number * (unit // size) not in blocks)
+        numbers = list(islice(free, needed))
+
+    def make(place: int) -> PhysRange:
+        plugged = min(left - place * unit, unit)
+        partly = plugged if plugged < unit else None
+        return PhysRange(
+            start=numbers[place] * unit, size=unit, nid=region.nid, backed=partly, withheld=unit - plugged
+        )  # fmt: skip
+
+    return LazyRanges(range(len(numbers)), make)
 
 
 def _steps(kernel: Kernel, region: Region) -> int:

@@ -23,6 +23,7 @@ from memhotplug.plugin import (
     InputError,
     Kernel,
     KeySpec,
+    LazyRanges,
     MemoryEvent,
     MemoryHotplugError,
     MemoryNotify,
@@ -96,7 +97,7 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
             errno.EINVAL,
             f"{format_size(request.size)} of standby memory hold no whole memory block of {format_size(block_size)}",
         )
-    return [PhysRange(start=block, size=block_size, nid=0) for block in range(low, high, block_size)]
+    return LazyRanges(range(low, high, block_size), lambda start: PhysRange(start=start, size=block_size, nid=0))
 
 
 @models("drivers/s390/char/sclp_mem.c:sclp_config_mem_store() (v6.19)")

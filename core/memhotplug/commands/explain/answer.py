@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from memhotplug.commands.explain.leftout import LeftOut
@@ -19,11 +19,12 @@ from memhotplug.commands.explain.trial import (
     Verdict,
     add_by_driver,
     add_with_flags,
+    forget_trials,
     hosting_flags,
     not_passed,
     why_not,
 )
-from memhotplug.engine.boot.parameters import MEMMAP_ON_MEMORY, memmap_settings
+from memhotplug.engine.boot.parameters import MEMMAP_ON_MEMORY, memmap_settings, under
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.presence import absence
 from memhotplug.errors import InputError, PluginError
@@ -56,7 +57,8 @@ def explain(question: Question) -> ExplainDocument:
         InputError: no architecture has what is asked for.
         PluginError: a plugin that was asked for is missing or broken.
     """
-    forget_machines()
+    for known in (forget_machines, _booted.cache_clear, forget_trials):
+        known()
     one = resolve("profiles", question.kernel) if question.kernel is not None else None
     if question.driver is None:
         chosen, drivers = [one or newest_kernel()], names("drivers")
@@ -121,14 +123,14 @@ def _identity(platform: Platform) -> IdentityDocument:
     }
 
 
-def _booted(platform: Platform) -> Iterator[tuple[str, Kernel]]:
-    """Yield the machine under each setting of the user's switch."""
+@cache
+def _booted(platform: Platform) -> Sequence[tuple[str, Kernel]]:
+    """Return the machine under each setting of the user's switch; all drivers begin from these."""
     kernel = platform.boot()
     settings = memmap_settings(kernel)
     if not settings:
-        yield "default", kernel
-    for setting in settings:
-        yield setting, platform.boot(f"memory_hotplug.{MEMMAP_ON_MEMORY}={setting}")
+        return [("default", kernel)]
+    return [(setting, under(kernel, MEMMAP_ON_MEMORY, setting)) for setting in settings]
 
 
 def _platform(platform: Platform) -> PlatformRow:

@@ -55,9 +55,10 @@ class Platform:
     mmu: str | None = None
     is_default: bool = False
 
-    def boot(self, cmdline: str = "") -> Kernel:
+    def boot(self) -> Kernel:
         """Return a small machine of this kind, which is shared: work on a copy."""
-        return _boot(self.arch, self.kernel, self.page_size, self.block_size, self.mmu, cmdline)
+        size = None if self.is_default else self.block_size
+        return _boot(self.arch, self.kernel, self.page_size, size, self.mmu)
 
 
 def platforms(question: Question, kernel: str, left_out: LeftOut, *, defaults_only: bool = False) -> list[Platform]:
@@ -99,7 +100,7 @@ def _of_arch(
     Raises:
         InputError: it has no machine at all under that kernel.
     """
-    _boot(arch, kernel, None, None, None, "")
+    _boot(arch, kernel, None, None, None)
     found: list[Platform] = []
     for page_size in _page_sizes(question, arch, kernel, defaults_only=defaults_only):
         try:
@@ -126,9 +127,7 @@ def _page_sizes(question: Question, arch: str, kernel: str, *, defaults_only: bo
     if question.page_size is not None:
         return (question.page_size,)
     return (
-        (_boot(arch, kernel, None, None, None, "").geometry.page_size,)
-        if defaults_only
-        else arch_traits(arch).page_sizes
+        (_boot(arch, kernel, None, None, None).geometry.page_size,) if defaults_only else arch_traits(arch).page_sizes
     )
 
 
@@ -138,7 +137,7 @@ def _of_page_size(
     """Yield the machines of one page size. Raises InputError if the architecture does not have it."""
     mmus = [mmu for mmu in _mmus(arch) if question.mmu in (None, mmu)]
     for mmu in mmus[:1] if defaults_only else mmus:
-        usual = _boot(arch, kernel, page_size, None, mmu, "").geometry.memory_block_size
+        usual = _boot(arch, kernel, page_size, None, mmu).geometry.memory_block_size
         for block_size in _block_sizes(question, usual, defaults_only=defaults_only):
             platform = Platform(
                 arch=arch, kernel=kernel, page_size=page_size, block_size=block_size, mmu=mmu,
@@ -178,16 +177,13 @@ def forget_machines() -> None:
 
 
 @cache
-def _boot(
-    arch: str, kernel: str, page_size: int | None, block_size: int | None, mmu: str | None, cmdline: str
-) -> Kernel:
+def _boot(arch: str, kernel: str, page_size: int | None, block_size: int | None, mmu: str | None) -> Kernel:
     if block_size is not None and block_size > _BLOCK_SIZES[-1]:
         raise InputError(f"a memory block size of at most {format_size(_BLOCK_SIZES[-1])}", got=format_size(block_size))
     memory = max(_BOOT_MEMORY, 2 * (block_size or 0))
-    words = f"{arch_traits(arch).mmus[mmu] if mmu else ''} {cmdline}".strip()
     return boot_kernel(
         BootConfig(
             arch=arch, profile=kernel, memory=((0, memory),), page_size=page_size, memory_block_size=block_size,
-            cmdline=words,
+            cmdline=arch_traits(arch).mmus[mmu] if mmu else "",
         )
     )  # fmt: skip

@@ -6,6 +6,7 @@ import errno
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 
 from memhotplug.commands.explain.reasons import arch_source, driver_source, profile_source
@@ -24,6 +25,7 @@ __all__ = [
     "add_with_flags",
     "flags_of",
     "flags_passed",
+    "forget_trials",
     "hosting_flags",
     "not_passed",
     "wanted_flags",
@@ -31,6 +33,8 @@ __all__ = [
 ]
 
 _NAME = "explain"
+_ALL_OF = 64
+"""Ranges of one add that are all looked at."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,16 +91,26 @@ def add_with_flags(kernel: Kernel, flags: int, size: int, address: int | None = 
 
 
 def add_by_driver(kernel: Kernel, driver: str, size: int, options: Mapping[str, object]) -> Trial:
-    """Have a driver add ``size`` bytes."""
+    """Have a driver add ``size`` bytes; the same question is asked once."""
+    return _added(kernel, driver, size, tuple(options.items()))
+
+
+@cache
+def _added(kernel: Kernel, driver: str, size: int, options: tuple[tuple[str, object], ...]) -> Trial:
     twin = kernel.copy()
     twin.events.clear()
-    request = AddRequest(driver=driver, name=_NAME, size=size, options=options)
+    request = AddRequest(driver=driver, name=_NAME, size=size, options=dict(options))
     error, absent = None, False
     try:
         hot_add(twin, request)
     except MemoryHotplugError as refused:
         error, absent = str(refused), refused.errno in (errno.ENODEV, errno.ENOENT)
     return Trial(reserved=_reserved(twin), flags=flags_of(kernel, request), error=error, absent=absent)
+
+
+def forget_trials() -> None:
+    """Let go of what was tried for an answer."""
+    _added.cache_clear()
 
 
 def flags_of(kernel: Kernel, request: AddRequest) -> int:
@@ -125,9 +139,29 @@ def flags_passed(kernel: Kernel, request: AddRequest) -> int:
 
 
 def _unlike(ranges: Sequence[PhysRange]) -> list[PhysRange]:
-    """Return the first of the ranges that differ in their address only: large devices come in thousands of blocks."""
-    found = {(one.size, one.nid, one.backed, one.withheld): one for one in reversed(ranges)}
+    """Return the first of the ranges that differ in their address only: large devices come in thousands of blocks.
+
+    Simplified: behind the first 64, ranges between two that are alike are taken to be alike.
+    """
+    found: dict[object, PhysRange] = {}
+    for one in (*ranges[:_ALL_OF], *_borders(ranges, _ALL_OF, len(ranges) - 1)):
+        found.setdefault(_kind(one), one)
     return list(found.values())
+
+
+def _kind(one: PhysRange) -> tuple[object, ...]:
+    return one.size, one.nid, one.backed, one.withheld
+
+
+def _borders(ranges: Sequence[PhysRange], low: int, high: int) -> list[PhysRange]:
+    """Return the ranges at both ends of a part, and at each border between unlike ones, ascending."""
+    if low > high:
+        return []
+    first, last = ranges[low], ranges[high]
+    middle = (low + high) // 2
+    if _kind(first) == _kind(last) or high - low < 2:
+        return [first, last]
+    return [*_borders(ranges, low, middle), *_borders(ranges, middle, high)]
 
 
 def _reserved(kernel: Kernel) -> int:
