@@ -88,8 +88,7 @@ def _unplug_subblocks(kernel: Kernel, region: Region, left: int) -> int:
 
 def _unplug_offline(kernel: Kernel, region: Region, block: int, left: int) -> int:
     step = kernel.geometry.pfn(region.sizes.step)
-    runs = ExtentSet(*kernel.state.withheld.gaps(*block_pages(kernel, block)))
-    for low, high in reversed(list(runs)):
+    for low, high in reversed(list(kernel.state.withheld.gaps(*block_pages(kernel, block)))):
         count = min((high - low) // step, left)
         if count:
             _withhold(kernel, region, high - count * step, high)

@@ -185,7 +185,7 @@ def _remember(kernel: Kernel, state: str, pages: ExtentSet) -> None:
 
 def _assign(kernel: Kernel, start_pfn: int, end_pfn: int) -> None:
     pages = pages_in(kernel, "assigned")
-    for low, high in ExtentSet(*pages.gaps(start_pfn, end_pfn)):
+    for low, high in pages.gaps(start_pfn, end_pfn):
         kernel.log("sclp_assign", start_pfn=low, nr_pages=high - low)
     pages.add(start_pfn, end_pfn)
     _remember(kernel, "assigned", pages)

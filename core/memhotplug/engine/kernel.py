@@ -150,7 +150,7 @@ class Kernel(SparseVmemmap):
 
     def alloc(self, order: int, count: int, nid: int) -> tuple[Array, Array]:
         """Allocate up to ``count`` kernel chunks of 2**order pages near ``nid``; runs in allocation order."""
-        return alloc_pages(self.state, order, count, nid=nid)
+        return alloc_pages(self.state, order, count, nid=nid).arrays
 
     # ---- the memmap ----
 

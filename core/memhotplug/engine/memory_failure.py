@@ -74,8 +74,8 @@ def _replace(kernel: Kernel, zone: Zone, held: Allocation, pfn: int, *, soft: bo
     if soft:
         if held.pinned:
             raise MemoryHotplugError(errno.EBUSY, f"pfn {pfn:#x} of {held.name!r} is pinned")
-        starts, ends = alloc_pages(kernel.state, 0, 1, nid=zone.nid, movable=True)
-        if not len(starts):
+        fresh = alloc_pages(kernel.state, 0, 1, nid=zone.nid, movable=True)
+        if not fresh.total:
             raise MemoryHotplugError(errno.ENOMEM, f"no page to move pfn {pfn:#x} of {held.name!r} to")
-        pages.add_many(starts, ends)
+        pages.update(fresh)
     kernel.state.allocations[held.owner] = replace(held, pages=pages)

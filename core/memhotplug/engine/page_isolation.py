@@ -10,12 +10,10 @@ from __future__ import annotations
 import errno
 from dataclasses import replace
 
-import numpy as np
-
 from memhotplug.engine.kernel import Kernel
 from memhotplug.errors import MemoryHotplugError
 from memhotplug.model.allocator import alloc_pages
-from memhotplug.model.extents import Array, ExtentSet, merge
+from memhotplug.model.extents import ExtentSet
 from memhotplug.model.state import Allocation
 from memhotplug.model.zones import Zone, ZoneKind
 from memhotplug.units import div_round_up
@@ -32,7 +30,7 @@ def unmovable_pages(kernel: Kernel, zone: Zone, pages: ExtentSet) -> int:
 
 
 def _overlap(pages: ExtentSet, other: ExtentSet) -> int:
-    return int(pages.covered_many(other.starts, other.ends).sum()) if len(other) else 0
+    return pages.covered_by(other)
 
 
 def drain_per_cpu_lists(zone: Zone) -> None:
@@ -41,7 +39,7 @@ def drain_per_cpu_lists(zone: Zone) -> None:
     Models: mm/page_alloc.c:zone_pcp_disable() (v5.12 to v6.12), before it drain_all_pages(zone).
     """
     if zone.pcp.total:
-        zone.free.add_many(zone.pcp.starts, zone.pcp.ends)
+        zone.free.update(zone.pcp)
         zone.pcp = ExtentSet()
 
 
@@ -64,7 +62,7 @@ def isolate(kernel: Kernel, zone: Zone, pages: ExtentSet) -> ExtentSet:
 
 def unisolate(zone: Zone, taken: ExtentSet) -> None:
     """Put isolated free pages back on the free lists."""
-    zone.free.add_many(taken.starts, taken.ends)
+    zone.free.update(taken)
 
 
 def migrate(kernel: Kernel, zone: Zone, pages: ExtentSet) -> None:
@@ -85,7 +83,7 @@ def migrate(kernel: Kernel, zone: Zone, pages: ExtentSet) -> None:
     except MemoryHotplugError:
         # The range stays online, so what others left behind in it is free again.
         for left in vacated:
-            zone.free.add_many(left.starts, left.ends)
+            zone.free.update(left)
         raise
 
 
@@ -98,16 +96,15 @@ def _migrate_one(kernel: Kernel, zone: Zone, pages: ExtentSet, held: Allocation)
         )
     others = any(node.nid != zone.nid and node.present for node in kernel.state.nodes.values())
     count = div_round_up(inside.total, 1 << held.order)
-    starts, ends = alloc_pages(
+    fresh = alloc_pages(
         kernel.state, held.order, count, nid=zone.nid, movable=zone.kind is ZoneKind.MOVABLE,
         avoid=zone.nid if others else None,
     )  # fmt: skip
-    moved = int((ends - starts).sum())
-    left = ExtentSet(*_tail(inside, moved))
+    left = inside.last(inside.total - fresh.total)
     kept = held.pages.copy()
     kept.difference_update(inside)
-    kept.add_many(starts, ends)
-    kept.add_many(left.starts, left.ends)
+    kept.update(fresh)
+    kept.update(left)
     kernel.state.allocations[held.owner] = replace(held, pages=kept)
     if left.total:
         _settle(zone, inside, left)
@@ -117,15 +114,8 @@ def _migrate_one(kernel: Kernel, zone: Zone, pages: ExtentSet, held: Allocation)
     return inside
 
 
-def _tail(pages: ExtentSet, count: int) -> tuple[Array, Array]:
-    """Return the pages behind the first ``count``."""
-    before = np.cumsum(pages.ends - pages.starts) - (pages.ends - pages.starts)
-    starts = pages.starts + np.clip(count - before, 0, pages.ends - pages.starts)
-    return merge(starts, pages.ends)
-
-
 def _settle(zone: Zone, inside: ExtentSet, left: ExtentSet) -> None:
     """Free the pages of a range whose contents did move although others did not."""
     vacated = inside.copy()
     vacated.difference_update(left)
-    zone.free.add_many(vacated.starts, vacated.ends)
+    zone.free.update(vacated)

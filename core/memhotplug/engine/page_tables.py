@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import errno
 
-import numpy as np
-
 from memhotplug.errors import MemoryHotplugError
-from memhotplug.model.allocator import alloc_pages, free_pages
+from memhotplug.model.allocator import alloc_pages, free_pages, give_back
 from memhotplug.model.altmap import Altmap
-from memhotplug.model.extents import Array, ExtentSet
+from memhotplug.model.extents import ExtentSet
 from memhotplug.model.geometry import Geometry
+from memhotplug.model.runs import Runs
 from memhotplug.model.state import Allocation, MachineState, Owner, Use
 from memhotplug.units import div_round_up
 
@@ -45,17 +44,16 @@ class PageTables:
         have = self.state.page_tables.setdefault(kind, ExtentSet())
         if have.contains(first, end):
             return
-        starts, ends = have.gaps(first, end)
-        count = int((ends - starts).sum())
+        missing = have.gaps(first, end)
         if self.boot_altmap is None:
-            low, high = alloc_pages(self.state, order, count, nid=nid)
-            if int((high - low).sum()) < count << order:
-                free_pages(self.state, low, high)
+            pages = alloc_pages(self.state, order, missing.total, nid=nid)
+            if pages.total < missing.total << order:
+                free_pages(self.state, *pages.arrays)
                 raise MemoryHotplugError(errno.ENOMEM, f"no page for a page table ({kind}, order {order})")
-            self.own(_owner(kind), low, high, order)
+            self.own(_owner(kind), pages, order)
         else:
-            self.state.boot_tables.setdefault(kind, ExtentSet()).add_many(starts, ends)
-        have.add_many(starts, ends)
+            self.state.boot_tables.setdefault(kind, ExtentSet()).update(missing)
+        have.update(missing)
 
     def table_order(self, kind: str) -> int:
         """Return the order of the tables of one kind; 0 where the page allocator gave none yet."""
@@ -101,26 +99,23 @@ class PageTables:
         high -= high > low and used.intersects((high - 1) * window, high * window)
         self.drop_tables(kind, low, high, order=order)
 
-    def own(self, owner: Owner, starts: Array, ends: Array, order: int = 0) -> None:
+    def own(self, owner: Owner, pages: Runs, order: int = 0) -> None:
         """Note that a part of the kernel has pages of one more allocation."""
         old = self.state.allocations.get(owner)
-        pages = old.pages.copy() if old else ExtentSet()
-        pages.add_many(starts, ends)
-        self.state.allocations[owner] = Allocation(owner=owner, order=order, pages=pages)
+        held = old.pages.copy() if old else ExtentSet()
+        held.update(pages)
+        self.state.allocations[owner] = Allocation(owner=owner, order=order, pages=held)
 
     def disown(self, owner: Owner, count: int) -> None:
         """Free the ``count`` youngest (highest) pages that an owner has; boot's own tables are not tracked."""
         old = self.state.allocations.get(owner)
         if old is None:
             return
-        before = np.cumsum((old.pages.ends - old.pages.starts)[::-1]) - (old.pages.ends - old.pages.starts)[::-1]
-        taken = np.clip(count - before, 0, (old.pages.ends - old.pages.starts)[::-1])[::-1]
-        starts = old.pages.ends - taken
-        kept = taken > 0
-        pages = old.pages.copy()
-        free_pages(self.state, starts[kept], old.pages.ends[kept])
-        pages.remove_many(starts[kept], old.pages.ends[kept])
-        self.state.allocations[owner] = Allocation(owner=owner, order=old.order, pages=pages)
+        youngest = old.pages.last(count)
+        give_back(self.state, youngest)
+        held = old.pages.copy()
+        held.difference_update(youngest)
+        self.state.allocations[owner] = Allocation(owner=owner, order=old.order, pages=held)
 
 
 def _owner(kind: str) -> Owner:

@@ -36,9 +36,9 @@ def take_first_slab(kernel: Kernel, zone: Zone) -> None:
     order = largest_order(zone.free, highest)
     if order < 0:
         return  # nothing but memmap, or pages that a driver withholds
-    starts, _ = first_pages(zone.free, order, 1, highest)
+    (low, _), *_ = first_pages(zone.free, order, 1, highest)
     pages = min(kernel.geometry.pfn(_SLAB_BYTES) or 1, 1 << order)
-    low, high = int(starts[0]), int(starts[0]) + pages
+    high = low + pages
     zone.free.remove(low, high)
     held = kernel.state.allocations.get(SLAB, Allocation(owner=SLAB))
     taken = held.pages.copy()

@@ -6,14 +6,16 @@ Models: mm/sparse-vmemmap.c (v5.2 to v6.12).
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 
 import numpy as np
 
 from memhotplug.engine.page_tables import PageTables
 from memhotplug.errors import MemoryHotplugError
-from memhotplug.model.allocator import alloc_pages, free_pages
+from memhotplug.model.allocator import alloc_pages, give_back
 from memhotplug.model.altmap import Altmap
 from memhotplug.model.extents import Array, ExtentSet, distinct
+from memhotplug.model.runs import FEW, Runs
 from memhotplug.model.state import Owner, Use
 from memhotplug.model.vmemmap import MapRuns, Source
 from memhotplug.units import div_round_up, round_down, round_up
@@ -30,7 +32,7 @@ class SparseVmemmap(PageTables):
     def first_unmapped(self, start_pfn: int, nr_pages: int) -> int | None:
         """Return the first pfn of a range whose struct page is not backed, None if all are."""
         end_pfn, mapped = start_pfn + nr_pages, self.state.vmemmap.mapped
-        return None if mapped.contains(start_pfn, end_pfn) else int(mapped.gaps(start_pfn, end_pfn)[0][0])
+        return None if mapped.contains(start_pfn, end_pfn) else next(iter(mapped.gaps(start_pfn, end_pfn)))[0]
 
     def unused_leaves(self, start_pfn: int, nr_pages: int) -> ExtentSet:
         """Return the pfns whose memmap can be unmapped once the sections of a range are gone.
@@ -48,12 +50,11 @@ class SparseVmemmap(PageTables):
 
     def _leaf(self, pfn: int) -> tuple[int, int]:
         """Return the pfns that the leaf which describes a pfn describes, only that pfn without one."""
-        runs = self.state.vmemmap.clip(pfn, pfn + 1)
-        if not len(runs):
+        row = self.state.vmemmap.row_of(pfn)
+        if row is None:
             return pfn, pfn + 1
-        span = int(runs.leaf[0]) * self.geometry.described_per_page
-        first = round_down(pfn, span)
-        return first, first + span
+        span = row[3] * self.geometry.described_per_page
+        return pfn // span * span, (pfn // span + 1) * span
 
     def populate(self, start_pfn: int, nr_pages: int, *, leaf_pages: int, nid: int, altmap: Altmap | None) -> None:
         """Back the memmap of a range with leaves of ``leaf_pages`` pages, ascending, as far as memory goes.
@@ -65,23 +66,18 @@ class SparseVmemmap(PageTables):
         vmemmap = self.state.vmemmap
         span = leaf_pages * vmemmap.described_per_page
         low, high = round_down(start_pfn, span), round_up(start_pfn + nr_pages, span)
-        starts, ends = vmemmap.mapped.gaps(low, high)
-        starts, ends = round_up(starts, span), round_down(ends, span)
-        kept = ends > starts
-        starts, ends = starts[kept], ends[kept]
-        if not len(starts):
+        wanted = vmemmap.mapped.gaps(low, high).whole(span)
+        if not wanted.total:
             return
         source = altmap if self.boot_altmap is None else self.boot_altmap
         if source is None:
-            count = int((ends - starts).sum()) // span
-            order = leaf_pages.bit_length() - 1
-            runs = pair_runs(starts, ends, *alloc_pages(self.state, order, count, nid=nid), vmemmap.described_per_page)
-            kind = Source.ALLOCATOR
+            pages = alloc_pages(self.state, leaf_pages.bit_length() - 1, wanted.total // span, nid=nid)
+            runs = pair_runs(wanted, pages, vmemmap.described_per_page, leaf_pages, Source.ALLOCATOR)
         else:
-            runs = _from_altmap(starts, ends, span, leaf_pages, source, start_pfn)
             kind = Source.BOOT if self.boot_altmap is not None else Source.ALTMAP
-        if len(runs[0]):
-            vmemmap.insert(MapRuns.make(*runs, leaf_pages, kind))
+            runs = _from_altmap(wanted, leaf_pages, span, source, start_pfn, kind)
+        if len(runs):
+            vmemmap.insert(runs)
 
     def populate_basepages(self, start_pfn: int, end_pfn: int, *, window: int, nid: int, altmap: Altmap | None) -> None:
         """Back the memmap of a range page by page, one page table after the other.
@@ -111,23 +107,22 @@ class SparseVmemmap(PageTables):
         vmemmap, per_page = self.state.vmemmap, self.state.vmemmap.described_per_page
         have = self.state.page_tables.setdefault(_PTE, ExtentSet())
         tables = np.arange(start_pfn // window, div_round_up(end_pfn, window))
-        starts, ends = vmemmap.mapped.gaps(round_down(start_pfn, per_page), round_up(end_pfn, per_page))
-        gaps = ExtentSet(round_up(starts, per_page), round_down(ends, per_page))
+        gaps = vmemmap.mapped.gaps(round_down(start_pfn, per_page), round_up(end_pfn, per_page)).whole(per_page)
         lacking = have.covered_many(tables, tables + 1) == 0
         sizes = gaps.covered_many(tables * window, (tables + 1) * window) // per_page + lacking
         total, places = int(sizes.sum()), (np.cumsum(sizes) - sizes)[lacking]
-        pages = _one_by_one(*alloc_pages(self.state, 0, total, nid=nid))
+        pages = _one_by_one(*alloc_pages(self.state, 0, total, nid=nid).arrays)
         is_table = np.zeros(total, dtype=bool)
         is_table[places] = True
         made = tables[lacking][: int(np.searchsorted(places, len(pages)))]
         if len(made):
             own = pages[is_table[: len(pages)]]
-            self.own(Owner(Use.PAGE_TABLES, _PTE), own, own + 1, 0)
+            self.own(Owner(Use.PAGE_TABLES, _PTE), Runs.of_arrays(own, own + 1), 0)
             have.add_many(made, made + 1)
-        leaves = _runs_of(pages[~is_table[: len(pages)]])
-        runs = pair_runs(gaps.starts, gaps.ends, *leaves, per_page)
-        if len(runs[0]):
-            vmemmap.insert(MapRuns.make(*runs, 1, Source.ALLOCATOR))
+        leaves = Runs.of_arrays(*_runs_of(pages[~is_table[: len(pages)]]))
+        runs = pair_runs(gaps, leaves, per_page, 1, Source.ALLOCATOR)
+        if len(runs):
+            vmemmap.insert(runs)
         if len(pages) == total:
             return
         if is_table[len(pages)]:
@@ -144,12 +139,12 @@ class SparseVmemmap(PageTables):
         Models: arch/x86/mm/init_64.c:free_pagetable() (free_pages(), free_reserved_page() for boot memory).
         """
         for source in (Source.ALLOCATOR, Source.ALTMAP, Source.BOOT):
-            pages = self.state.vmemmap.backing(runs[runs.source == source])
+            pages = self.state.vmemmap.backing(runs.of(source))
             if spare is not None:
                 pages.difference_update(spare)
             if not pages.total:
                 continue
-            free_pages(self.state, pages.starts, pages.ends)
+            give_back(self.state, pages)
             if source is Source.BOOT:
                 for zone in self.state.zones():
                     zone.managed += zone.linked.covered_by(pages)
@@ -168,35 +163,55 @@ def _runs_of(pages: Array) -> tuple[Array, Array]:
     return pages[heads], pages[tails] + 1
 
 
-def pair_runs(
-    starts: Array, ends: Array, low: Array, high: Array, described_per_page: int
-) -> tuple[Array, Array, Array]:
-    """Lay runs of pages, in order, behind runs of pfns to describe, in order.
+def pair_runs(wanted: Runs, pages: Runs, described_per_page: int, leaf: int, source: Source) -> MapRuns:
+    """Lay runs of pages, in order, behind runs of pfns to describe, in order; fewer pfns if there are fewer pages.
 
-    Returns:
-        Described start and end, and first page, of each piece; fewer pfns if there are fewer pages.
+    Args:
+        leaf: pages that one leaf maps.
     """
-    if len(starts) == len(low) == 1:
-        pages = min((ends - starts) // described_per_page, high - low)
-        return starts, starts + pages * described_per_page, low
+    if wanted.few is not None and pages.few is not None:
+        pieces = _paired(list(wanted), list(pages), described_per_page)
+        return MapRuns([(low, high, page, leaf, int(source)) for low, high, page in pieces])
+    (starts, ends), (low, high) = wanted.arrays, pages.arrays
     need = np.cumsum(ends - starts) // described_per_page
     have = np.cumsum(high - low)
     if not len(have) or not len(need):
-        return starts[:0], ends[:0], low[:0]
+        return MapRuns([])
     cuts = distinct(np.concatenate(([0], need, have)))
     cuts = cuts[cuts <= min(int(need[-1]), int(have[-1]))]
-    first, pages = cuts[:-1], np.diff(cuts)
+    first, counts = cuts[:-1], np.diff(cuts)
     in_need = np.searchsorted(need, first, side="right")
     in_have = np.searchsorted(have, first, side="right")
     described = starts[in_need] + (first - (need - (ends - starts) // described_per_page)[in_need]) * described_per_page
     backing = low[in_have] + first - (have - (high - low))[in_have]
-    return described, described + pages * described_per_page, backing
+    return MapRuns.make(described, described + counts * described_per_page, backing, leaf, source)
+
+
+def _paired(
+    wanted: list[tuple[int, int]], pages: list[tuple[int, int]], described_per_page: int
+) -> Iterator[tuple[int, int, int]]:
+    """Yield described start and end, and first page, of each piece."""
+    left = iter(pages)
+    page = end_page = 0
+    for start, end in wanted:
+        low = start
+        while low < end:
+            if page == end_page:
+                page, end_page = next(left, (0, 0))
+                if page == end_page:
+                    return
+            count = min((end - low) // described_per_page, end_page - page)
+            yield low, low + count * described_per_page, page
+            low, page = low + count * described_per_page, page + count
 
 
 def _from_altmap(
-    starts: Array, ends: Array, span: int, leaf_pages: int, altmap: Altmap, start_pfn: int
-) -> tuple[Array, Array, Array]:
+    wanted: ExtentSet, leaf_pages: int, span: int, altmap: Altmap, start_pfn: int, kind: Source
+) -> MapRuns:
     """Take each leaf of some runs from the window of the altmap that its first pfn of the range lies in."""
+    if wanted.total // span <= FEW:
+        return MapRuns(list(_few_from_altmap(wanted, leaf_pages, span, altmap, start_pfn, kind)))
+    starts, ends = wanted.arrays
     last = np.cumsum((ends - starts) // span)
     pieces = []
     for low in range(0, int(last[-1]), _LEAVES):
@@ -212,7 +227,20 @@ def _from_altmap(
         if len(backing) < len(described):
             break
     low_pfns, high_pfns, pages = (np.concatenate(column) for column in zip(*pieces, strict=True))
-    return low_pfns, high_pfns, pages
+    return MapRuns.make(low_pfns, high_pfns, pages, leaf_pages, kind)
+
+
+def _few_from_altmap(
+    wanted: ExtentSet, leaf_pages: int, span: int, altmap: Altmap, start_pfn: int, kind: Source
+) -> Iterator[tuple[int, int, int, int, int]]:
+    """Yield each leaf as a row of the table, until the altmap has no more."""
+    for start, end in wanted:
+        for low in range(start, end, span):
+            window = 0 if altmap.nr_windows == 1 else (max(low, start_pfn) - altmap.base_pfn) // altmap.window_pages
+            page = altmap.alloc_block_buf(leaf_pages, window)
+            if page is None:
+                return
+            yield low, low + span, page, leaf_pages, int(kind)
 
 
 def _joined(described: Array, span: int, backing: Array, leaf_pages: int) -> tuple[Array, Array, Array]:

@@ -10,7 +10,7 @@ from memhotplug.engine.kernel import Kernel
 from memhotplug.errors import MemoryHotplugError
 from memhotplug.model.allocator import alloc_pages, allocatable_chunks, free_pages
 from memhotplug.model.buddy import largest_order
-from memhotplug.model.extents import Array, ExtentSet, merge
+from memhotplug.model.extents import Array, ExtentSet
 from memhotplug.model.state import Allocation
 from memhotplug.model.zones import Zone, ZoneKind
 from memhotplug.units import div_round_up, format_size
@@ -42,11 +42,11 @@ def allocate(
         raise MemoryHotplugError(errno.EINVAL, f"order {order} is above the highest, {kernel.geometry.max_order}")
     chunk = kernel.geometry.page_size << order
     count = div_round_up(size, chunk)
+    pages = ExtentSet()
     if scatter:
-        starts, ends = _every_second(kernel, order, count, nid, movable=movable)
+        pages.add_many(*_every_second(kernel, order, count, nid, movable=movable))
     else:
-        starts, ends = alloc_pages(state, order, count, nid=nid, movable=movable)
-    pages = ExtentSet(*merge(starts, ends))
+        pages.update(alloc_pages(state, order, count, nid=nid, movable=movable))
     if pages.total < count << order:
         free_pages(state, pages.starts, pages.ends)
         had = format_size(pages.total * kernel.geometry.page_size)

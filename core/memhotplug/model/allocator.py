@@ -10,19 +10,23 @@ Models: mm/page_alloc.c:get_page_from_freelist(), __zone_watermark_ok(), __alloc
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Final
 
 from memhotplug.model.buddy import first_pages
-from memhotplug.model.extents import EMPTY, Array, ExtentSet
+from memhotplug.model.extents import Array, ExtentSet
+from memhotplug.model.runs import Runs
 from memhotplug.model.state import MachineState
 from memhotplug.model.zones import Zone, ZoneKind
 
-__all__ = ["alloc_pages", "allocatable_chunks", "free_pages"]
+__all__ = ["alloc_pages", "allocatable_chunks", "free_pages", "give_back"]
+
+_NORMAL: Final = ZoneKind.NORMAL
+_MOVABLE: Final = ZoneKind.MOVABLE
 
 
 def alloc_pages(
     state: MachineState, order: int, count: int, *, nid: int, movable: bool = False, avoid: int | None = None
-) -> tuple[Array, Array]:
+) -> Runs:
     """Allocate up to ``count`` chunks of 2**order pages.
 
     Args:
@@ -31,26 +35,24 @@ def alloc_pages(
         movable: whether Movable zones may be used (GFP_HIGHUSER_MOVABLE instead of GFP_KERNEL).
 
     Returns:
-        Runs of the pages in allocation order; fewer than asked for when memory ran out. Each run
+        The pages in allocation order; fewer than asked for when memory ran out. Each run
         is a whole number of chunks, and the first chunk of a run is naturally aligned.
     """
     count, injected = _inject(state, count)
-    starts: list[Array] = []
-    ends: list[Array] = []
-    highest = ZoneKind.MOVABLE if movable else ZoneKind.NORMAL
-    zonelist = [zone for zone in state.zonelist(nid, highest) if zone.nid != avoid]
+    taken: list[Runs] = []
+    highest = _MOVABLE if movable else _NORMAL
+    zonelist = state.zonelist(nid, highest)
     for mark in (1, 0):  # low first, min on the slow path
         for zone in zonelist:
             if count <= 0:
                 break
-            allowed = min(count, allocatable_chunks(zone, order, highest, mark))
-            low, high = _take(state, zone, order, allowed, movable=movable)
-            count -= int((high - low).sum()) >> order
-            starts.append(low)
-            ends.append(high)
+            if zone.nid != avoid:
+                pages = _take(state, zone, order, min(count, allocatable_chunks(zone, order, highest, mark)), movable)
+                count -= pages.total >> order
+                taken.append(pages)
     if injected:
         state.fail_allocation = 0
-    return (np.concatenate(starts), np.concatenate(ends)) if starts else (EMPTY, EMPTY)
+    return Runs.join(taken)
 
 
 def _inject(state: MachineState, count: int) -> tuple[int, bool]:
@@ -71,26 +73,26 @@ def allocatable_chunks(zone: Zone, order: int, highest: ZoneKind, mark: int) -> 
         highest: type of the highest zone that the request may use; lower zones keep a reserve from it.
         mark: 0 for the min watermark, 1 for low.
     """
-    unusable = zone.unusable(movable=highest is ZoneKind.MOVABLE)
+    unusable = zone.unusable(movable=highest is _MOVABLE)
     spare = zone.free.total - unusable - zone.wmark[mark] - zone.protection[highest]
     if spare <= 0:
         return 0  # per-cpu lists are out of reach as well: the watermark is asked first
     return spare >> order if order else spare + zone.pcp.total
 
 
-def _take(state: MachineState, zone: Zone, order: int, count: int, *, movable: bool) -> tuple[Array, Array]:
+def _take(state: MachineState, zone: Zone, order: int, count: int, movable: bool) -> Runs:
     if count <= 0:
-        return EMPTY, EMPTY
+        return Runs()
     max_order = state.geometry.max_order
-    starts, ends = first_pages(zone.open_to(movable=movable), order, count, max_order)
-    if int((ends - starts).sum()) < count << order and zone.pcp.total:
+    pages = first_pages(zone.open_to(movable=movable), order, count, max_order)
+    if pages.total < count << order and zone.pcp.total:
         # Free pages there are, but in pieces: compaction drains the per-cpu lists before it gives up.
         # Below the watermark it is not even tried. Models: mm/compaction.c:compact_zone() (v6.12).
         zone.free.update(zone.pcp)
         zone.pcp = ExtentSet()
-        starts, ends = first_pages(zone.open_to(movable=movable), order, count, max_order)
-    zone.free.remove_many(starts, ends)
-    return starts, ends
+        pages = first_pages(zone.open_to(movable=movable), order, count, max_order)
+    zone.free.difference_update(pages)
+    return pages
 
 
 def free_pages(state: MachineState, starts: Array, ends: Array) -> int:
@@ -99,10 +101,15 @@ def free_pages(state: MachineState, starts: Array, ends: Array) -> int:
     Returns:
         The pages freed; those that lie in no zone (any more) are lost.
     """
-    pages = ExtentSet(starts, ends)
+    return give_back(state, ExtentSet(starts, ends))
+
+
+def give_back(state: MachineState, pages: ExtentSet) -> int:
+    """Do what :func:`free_pages` does with a set."""
     freed = 0
     for zone in state.zones():
         own = pages.intersection(zone.linked)
-        zone.free.update(own)
-        freed += own.total
+        if own.total:
+            zone.free.update(own)
+            freed += own.total
     return freed

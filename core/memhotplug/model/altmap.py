@@ -41,8 +41,8 @@ class Altmap:
         self.align: Array = np.zeros(nr_windows, dtype=np.int64)
         self.alloc: Array = np.zeros(nr_windows, dtype=np.int64)
 
-    def alloc_block_buf(self, nr_pages: int) -> int | None:
-        """Hand out ``nr_pages`` pages of the first window; return the first pfn, None if they do not fit.
+    def alloc_block_buf(self, nr_pages: int, window: int = 0) -> int | None:
+        """Hand out ``nr_pages`` pages of a window; return the first pfn, None if they do not fit.
 
         The pfn is aligned to the largest power of two that divides ``nr_pages``.
 
@@ -50,8 +50,14 @@ class Altmap:
         >>> altmap.alloc_block_buf(512), int(altmap.align[0])
         (1536, 510)
         """
-        got = self.alloc_leaves(np.zeros(1, dtype=np.int64), nr_pages)
-        return int(got[0]) if len(got) else None
+        used = int(self.alloc[window]) + int(self.align[window])
+        following = self.base_pfn + window * self.window_pages + self.reserve + used
+        pad = -following % (nr_pages & -nr_pages)
+        if used + pad + nr_pages > self.free:
+            return None
+        self.align[window] += pad
+        self.alloc[window] += nr_pages
+        return following + pad
 
     def alloc_leaves(self, window: Array, nr_pages: int) -> Array:
         """Make one allocation of ``nr_pages`` pages after the other until one does not fit.

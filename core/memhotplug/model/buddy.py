@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from memhotplug.model.extents import EMPTY, Array, ExtentSet
-from memhotplug.units import div_round_up
+from memhotplug.model.extents import Array, ExtentSet
+from memhotplug.model.runs import Runs
 
 __all__ = ["chunk_runs", "first_pages", "free_by_order", "largest_order"]
 
@@ -26,6 +26,8 @@ def _aligned(free: ExtentSet, order: int) -> tuple[Array, Array]:
 
 def free_by_order(free: ExtentSet, max_order: int) -> list[int]:
     """Return the number of chunks on each free list, indexed by order, ``max_order`` inclusive."""
+    if free.few is not None:
+        return _few_by_order(free, max_order)
     inside = []
     for order in range(max_order + 1):
         low, high = _aligned(free, order)
@@ -53,7 +55,7 @@ def chunk_runs(free: ExtentSet, order: int, max_order: int) -> tuple[Array, Arra
     return starts, starts + (1 << order)
 
 
-def first_pages(free: ExtentSet, order: int, count: int, max_order: int) -> tuple[Array, Array]:
+def first_pages(free: ExtentSet, order: int, count: int, max_order: int) -> Runs:
     """Return the pages that ``count`` allocations of ``order`` get one after the other.
 
     The smallest sufficient free chunk is split first and the lowest pfn wins among equals, so a
@@ -62,9 +64,9 @@ def first_pages(free: ExtentSet, order: int, count: int, max_order: int) -> tupl
     Returns:
         Runs in allocation order, not sorted; fewer pages than asked for if the set has no more.
     """
-    if free.is_few:
-        return _first_of_few(free, order, count, max_order)
     wanted = count << order
+    if free.few is not None:
+        return _first_of_few(free, order, wanted, max_order)
     starts: list[Array] = []
     ends: list[Array] = []
     for size in range(order, max_order + 1):
@@ -77,49 +79,73 @@ def first_pages(free: ExtentSet, order: int, count: int, max_order: int) -> tupl
         starts.append(low[kept])
         ends.append(low[kept] + taken[kept])
         wanted -= int(taken.sum())
-    if not starts:
-        return EMPTY, EMPTY
-    return np.concatenate(starts), np.concatenate(ends)
-
-
-def _first_of_few(free: ExtentSet, order: int, count: int, max_order: int) -> tuple[Array, Array]:
-    """Do what :func:`first_pages` does, for a set of few runs without arrays."""
-    wanted = count << order
-    starts: list[int] = []
-    ends: list[int] = []
-    for size in range(order, max_order + 1):
-        for low, high in _few_chunks(free, size, max_order):
-            if wanted <= 0:
-                return np.array(starts, dtype=np.int64), np.array(ends, dtype=np.int64)
-            taken = min(wanted, high - low)
-            starts.append(low)
-            ends.append(low + taken)
-            wanted -= taken
-    return np.array(starts, dtype=np.int64), np.array(ends, dtype=np.int64)
-
-
-def _few_chunks(free: ExtentSet, order: int, max_order: int) -> Iterator[tuple[int, int]]:
-    """Yield what :func:`chunk_runs` returns, run by run."""
-    size = 1 << order
-    for start, end in free:
-        low, high = div_round_up(start, 1 << order), end >> order
-        if high <= low:
-            continue
-        if order == max_order:
-            yield low << order, high << order
-            continue
-        parent_low, parent_high = div_round_up(start, 1 << order + 1), end >> order + 1
-        whole = parent_high > parent_low
-        if low < 2 * parent_low or not whole:
-            yield low << order, (low << order) + size
-        if (high > 2 * parent_high) if whole else (high - low > 1):
-            yield (high - 1) << order, (high - 1 << order) + size
+    return Runs.of_arrays(np.concatenate(starts), np.concatenate(ends)) if starts else Runs()
 
 
 def largest_order(free: ExtentSet, max_order: int) -> int:
     """Return the order of the largest free chunk, -1 if nothing is free."""
+    if free.few is not None:
+        orders = (max(left, right).bit_length() - 1 for _, left, right in _halves(free))
+        return min(max(orders, default=-1), max_order)
     for order in range(max_order, -1, -1):
         low, high = _aligned(free, order)
         if (high > low).any():
             return order
     return -1
+
+
+# ---- sets of few runs, without arrays ----
+
+
+def _halves(free: ExtentSet) -> Iterator[tuple[int, int, int]]:
+    """Yield of each run where it splits into chunks that grow and chunks that shrink, and the pages before and behind.
+
+    The pages before, written in binary, are the chunks there, the smallest first: each 1 is a chunk of that order.
+    Those behind are too, the largest first. Of the run [5, 14) these are 8 with 0b011 (5, then 6 and 7) and
+    0b110 (8 to 11, then 12 and 13).
+    """
+    for start, end in free:
+        shift = (start ^ end).bit_length() - 1
+        middle = end >> shift << shift
+        yield middle, middle - start, end - middle
+
+
+def _few_by_order(free: ExtentSet, max_order: int) -> list[int]:
+    found = [0] * (max_order + 1)
+    for _, left, right in _halves(free):
+        for order in range(max_order):
+            found[order] += (left >> order & 1) + (right >> order & 1)
+        found[max_order] += (left >> max_order) + (right >> max_order)
+    return found
+
+
+def _first_of_few(free: ExtentSet, order: int, wanted: int, max_order: int) -> Runs:
+    halves = list(_halves(free))
+    starts: list[int] = []
+    ends: list[int] = []
+    for size in range(order, max_order + 1):
+        for low, high in _few_chunks(halves, size, max_order):
+            if wanted <= 0:
+                return Runs.of_few(starts, ends)
+            starts.append(low)
+            ends.append(min(high, low + wanted))
+            wanted -= high - low
+    return Runs.of_few(starts, ends)
+
+
+def _few_chunks(halves: list[tuple[int, int, int]], order: int, max_order: int) -> Iterator[tuple[int, int]]:
+    """Yield what :func:`chunk_runs` returns, run by run."""
+    size = 1 << order
+    if order == max_order:
+        for middle, left, right in halves:
+            low, high = middle - (left >> order << order), middle + (right >> order << order)
+            if low < high:
+                yield low, high
+        return
+    for middle, left, right in halves:
+        if left & size:
+            low = middle - (left >> order << order)
+            yield low, low + size
+        if right & size:
+            high = middle + (right >> order << order)
+            yield high - size, high

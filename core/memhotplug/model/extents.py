@@ -7,74 +7,32 @@ what-if copy of a whole machine cost a few dozen small objects, whatever the mac
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
-from typing import TypeAlias
+from operator import lt
 
 import numpy as np
-import numpy.typing as npt
+
+from memhotplug.model.runs import (
+    EMPTY,
+    FEW,
+    Array,
+    Runs,
+    distinct,
+    few_merged,
+    few_minus,
+    few_overlaps,
+    frozen,
+    intersect,
+    merge,
+)
 
 __all__ = ["EMPTY", "Array", "ExtentSet", "distinct", "intersect", "merge"]
 
-Array: TypeAlias = npt.NDArray[np.int64]
-
-EMPTY: Array = np.empty(0, dtype=np.int64)
-EMPTY.setflags(write=False)
-
-_FEW = 32  # runs up to which a set keeps plain integers
 _ONE_BY_ONE = 4  # runs up to which it is faster to add or remove one after the other
-_NO_RUNS: tuple[list[int], list[int]] = ([], [])
 _LOWEST = np.array([np.iinfo(np.int64).min], dtype=np.int64)
 _HIGHEST = np.array([np.iinfo(np.int64).max], dtype=np.int64)
 
 
-def merge(starts: Array, ends: Array) -> tuple[Array, Array]:
-    """Return the union of runs in any order as sorted, disjoint, non-touching runs.
-
-    Args:
-        starts, ends: int64, shape (n,), half-open runs; empty ones are dropped.
-    """
-    kept = ends > starts
-    if not kept.all():
-        starts, ends = starts[kept], ends[kept]
-    if len(starts) < 2:
-        return starts, ends
-    if not (starts[1:] >= starts[:-1]).all():
-        order = np.argsort(starts, kind="stable")
-        starts, ends = starts[order], ends[order]
-    reach = np.maximum.accumulate(ends)
-    first = np.empty(len(starts), dtype=bool)
-    first[0] = True
-    np.greater(starts[1:], reach[:-1], out=first[1:])
-    heads = np.flatnonzero(first)
-    last = np.append(heads[1:], len(starts)) - 1
-    return starts[heads], reach[last]
-
-
-def distinct(values: Array) -> Array:
-    """Return the different values, ascending; as np.unique(), which imports numpy.ma for it."""
-    ordered = np.sort(values)
-    return ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))] if len(ordered) else ordered
-
-
-def intersect(a_starts: Array, a_ends: Array, b_starts: Array, b_ends: Array) -> tuple[Array, Array, Array, Array]:
-    """Return every overlap of two sorted, disjoint lists of runs, ascending.
-
-    Returns:
-        starts, ends of the overlaps, and the index of the run of ``a`` and of ``b`` each lies in.
-    """
-    low = np.searchsorted(b_ends, a_starts, side="right")
-    high = np.searchsorted(b_starts, a_ends, side="left")
-    counts = np.maximum(high - low, 0)
-    total = int(counts.sum())
-    if not total:
-        return EMPTY, EMPTY, EMPTY, EMPTY
-    in_a = np.repeat(np.arange(len(a_starts)), counts)
-    before = np.cumsum(counts) - counts
-    in_b = np.arange(total) - before[in_a] + low[in_a]
-    return np.maximum(a_starts[in_a], b_starts[in_b]), np.minimum(a_ends[in_a], b_ends[in_b]), in_a, in_b
-
-
-class ExtentSet:
+class ExtentSet(Runs):
     """A set of pfns, kept as runs.
 
     Few runs are kept as plain integers, which Python handles faster than NumPy does, many as
@@ -83,47 +41,20 @@ class ExtentSet:
     Invariants: the runs are ascending, half-open, disjoint and not touching; ``total`` is the number of pfns.
     """
 
-    # At least one of the two is there. Neither is ever changed in place: copies share them.
-    __slots__ = ("_arrays", "_few", "total")
+    __slots__ = ()
 
     def __init__(self, starts: Array = EMPTY, ends: Array = EMPTY) -> None:
-        self._arrays: tuple[Array, Array] | None = None
-        self._few: tuple[list[int], list[int]] | None = _NO_RUNS
-        self.total = 0
-        if 0 < len(starts) <= _FEW:
-            self._keep_few(*_merged(_listed(starts), _listed(ends)))
+        super().__init__()
+        if 0 < len(starts) <= FEW:
+            self._keep_few(*few_merged(_listed(starts), _listed(ends)))
         elif len(starts):
             starts, ends = merge(np.asarray(starts, dtype=np.int64), np.asarray(ends, dtype=np.int64))
-            self._keep(starts.view(), ends.view())  # the caller may go on with his own
-
-    @property
-    def is_few(self) -> bool:
-        """Whether going through the runs one by one is faster than arrays of them."""
-        return self._few is not None
-
-    @property
-    def starts(self) -> Array:
-        """First pfns; int64, shape (n,), read-only."""
-        return (self._arrays or self._as_arrays())[0]
-
-    @property
-    def ends(self) -> Array:
-        """First pfns behind; int64, shape (n,), read-only."""
-        return (self._arrays or self._as_arrays())[1]
-
-    def _as_arrays(self) -> tuple[Array, Array]:
-        if self._arrays is None:
-            starts, ends = (np.array(column, dtype=np.int64) for column in self._few or _NO_RUNS)
-            self._arrays = _frozen(starts, ends)
-        return self._arrays
-
-    def _keep(self, starts: Array, ends: Array) -> None:
-        """Take over runs, and nobody writes into them any more: copies share them."""
-        self._arrays = _frozen(starts, ends)
-        self._few = (starts.tolist(), ends.tolist()) if len(starts) <= _FEW else None
-        self.total = int((ends - starts).sum())
+            self._take_arrays(starts.view(), ends.view())  # the caller may go on with his own
 
     def _keep_few(self, starts: list[int], ends: list[int]) -> None:
+        if len(starts) > FEW:
+            self._take_arrays(np.array(starts, dtype=np.int64), np.array(ends, dtype=np.int64))
+            return
         self._few, self._arrays = (starts, ends), None
         self.total = sum(ends) - sum(starts)
 
@@ -138,13 +69,6 @@ class ExtentSet:
         twin._few, twin._arrays, twin.total = self._few, self._arrays, self.total
         return twin
 
-    def __len__(self) -> int:
-        return len((self._few or self._as_arrays())[0])
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        starts, ends = self._few or (self.starts.tolist(), self.ends.tolist())
-        return zip(starts, ends, strict=True)
-
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ExtentSet):
             return NotImplemented
@@ -155,10 +79,6 @@ class ExtentSet:
         return np.array_equal(self.starts, other.starts) and np.array_equal(self.ends, other.ends)
 
     __hash__ = None  # type: ignore[assignment]  # mutable
-
-    def __repr__(self) -> str:
-        shown = ", ".join(f"{a:#x}-{b:#x}" for a, b in list(self)[:6])
-        return f"ExtentSet({shown}{', …' if len(self) > 6 else ''})"
 
     def _touched(self, start: int, end: int) -> tuple[int, int]:
         """Return which runs overlap [start, end) or touch it, as the range of their places."""
@@ -176,14 +96,14 @@ class ExtentSet:
 
     def _splice(self, first: int, last: int, starts: list[int], ends: list[int], total: int) -> None:
         """Put runs in the place of those from ``first`` to ``last``, which makes ``total`` pfns more."""
-        if self._few is not None and len(self._few[0]) + len(starts) - (last - first) <= _FEW:
+        if self._few is not None and len(self._few[0]) + len(starts) - (last - first) <= FEW:
             lows, highs = self._few
             self._few = [*lows[:first], *starts, *lows[last:]], [*highs[:first], *ends, *highs[last:]]
             self._arrays = None
             self.total += total
             return
         lows_, highs_ = self._as_arrays()
-        self._arrays = _frozen(
+        self._arrays = frozen(
             np.concatenate((lows_[:first], np.array(starts, dtype=np.int64), lows_[last:])),
             np.concatenate((highs_[:first], np.array(ends, dtype=np.int64), highs_[last:])),
         )
@@ -218,20 +138,26 @@ class ExtentSet:
 
     def add_many(self, starts: Array, ends: Array) -> None:
         """Add runs in any order, which may overlap."""
-        if len(starts) <= _ONE_BY_ONE:
-            for start, end in zip(_listed(starts), _listed(ends), strict=True):
+        if len(starts) <= _ONE_BY_ONE or (self._few is not None and len(starts) <= FEW):
+            self._add_few(_listed(starts), _listed(ends))
+            return
+        self._take_arrays(*merge(np.concatenate((self.starts, starts)), np.concatenate((self.ends, ends))))
+
+    def _add_few(self, starts: list[int], ends: list[int]) -> None:
+        if self._few is None or len(starts) <= _ONE_BY_ONE:
+            for start, end in zip(starts, ends, strict=True):
                 self.add(start, end)
             return
-        self._keep(*merge(np.concatenate((self.starts, starts)), np.concatenate((self.ends, ends))))
+        self._keep_few(*few_merged(self._few[0] + starts, self._few[1] + ends))
 
-    def update(self, other: ExtentSet) -> None:
-        """Add another set."""
-        if not self.total:
+    def update(self, other: Runs) -> None:
+        """Add another set, or runs in any order."""
+        if not self.total and isinstance(other, ExtentSet):
             self._few, self._arrays, self.total = other._few, other._arrays, other.total
         elif other._few is not None:
-            self.add_many(*other._few)  # type: ignore[arg-type]  # lists do as well
+            self._add_few(*other._few)
         else:
-            self.add_many(other.starts, other.ends)
+            self.add_many(*other.arrays)
 
     def remove(self, start: int, end: int) -> None:
         """Take out whatever of [start, end) is in the set."""
@@ -256,21 +182,29 @@ class ExtentSet:
         """Take out whatever of the runs, in any order, is in the set."""
         if not self.total:
             return
-        if len(starts) <= _ONE_BY_ONE:
-            for start, end in zip(_listed(starts), _listed(ends), strict=True):
-                self.remove(start, end)
+        if len(starts) <= _ONE_BY_ONE or (self._few is not None and len(starts) <= FEW):
+            self._remove_few(_listed(starts), _listed(ends))
             return
         starts, ends = merge(np.asarray(starts, dtype=np.int64), np.asarray(ends, dtype=np.int64))
         gap_starts, gap_ends = np.concatenate((_LOWEST, ends)), np.concatenate((starts, _HIGHEST))
         lows, highs, _, _ = intersect(self.starts, self.ends, gap_starts, gap_ends)
-        self._keep(lows, highs)
+        self._take_arrays(lows, highs)
 
-    def difference_update(self, other: ExtentSet) -> None:
-        """Take another set out."""
+    def _remove_few(self, starts: list[int], ends: list[int]) -> None:
+        if self._few is None or len(starts) <= _ONE_BY_ONE:
+            for start, end in zip(starts, ends, strict=True):
+                self.remove(start, end)
+            return
+        self._keep_few(*few_minus(*self._few, *few_merged(starts, ends)))
+
+    def difference_update(self, other: Runs) -> None:
+        """Take another set, or runs in any order, out."""
+        if not self.total or not other.total:
+            return
         if other._few is not None:
-            self.remove_many(*other._few)  # type: ignore[arg-type]  # lists do as well
+            self._remove_few(*other._few)
         else:
-            self.remove_many(other.starts, other.ends)
+            self.remove_many(*other.arrays)
 
     def intersection(self, other: ExtentSet) -> ExtentSet:
         """Return what is in both sets."""
@@ -278,16 +212,20 @@ class ExtentSet:
             return ExtentSet(*self.clip_many(other.starts, other.ends))
         found = ExtentSet()
         if self.total and other.total:
-            found._keep_few(*_overlaps(*self._few, *other._few))
+            found._keep_few(*few_overlaps(*self._few, *other._few))
         return found
 
     def within(self, start: int, end: int) -> ExtentSet:
         """Return the parts of the set inside [start, end) as a set."""
         found = ExtentSet()
         if self._few is None:
-            found._keep(*self.clip(start, end))
-        elif end > start:
-            found._keep_few(*_overlaps(*self._few, [int(start)], [int(end)]))
+            found._take_arrays(*self.clip(start, end))
+            return found
+        first, last = self._overlapped(start, end)
+        if end > start and first < last:
+            lows, highs = self._few[0][first:last], self._few[1][first:last]
+            lows[0], highs[-1] = max(lows[0], int(start)), min(highs[-1], int(end))
+            found._keep_few(lows, highs)
         return found
 
     def clip(self, start: int, end: int) -> tuple[Array, Array]:
@@ -305,23 +243,60 @@ class ExtentSet:
         lows, highs, _, _ = intersect(self.starts, self.ends, starts, ends)
         return lows, highs
 
-    def gaps(self, start: int, end: int) -> tuple[Array, Array]:
-        """Return the runs of [start, end) that are not in the set."""
+    def gaps(self, start: int, end: int) -> ExtentSet:
+        """Return what of [start, end) is not in the set."""
+        found = ExtentSet()
         if end <= start:
-            return EMPTY, EMPTY
+            return found
         first, last = self._overlapped(start, end)
-        if first >= last:
-            return np.array([start], dtype=np.int64), np.array([end], dtype=np.int64)
-        if last - first == 1:
-            low, high, _ = self._ends_of(first, last)
-            missing = [run for run in ((start, low), (high, end)) if run[0] < run[1]]
-            pairs = np.array(missing, dtype=np.int64).reshape(-1, 2)
-            return pairs[:, 0], pairs[:, 1]
-        lows, highs = self.clip(start, end)
-        starts, ends = np.append(highs, 0), np.append(lows, end)
-        starts = np.concatenate(([start], starts[:-1])).astype(np.int64)
-        kept = ends > starts
-        return starts[kept], ends[kept]
+        if self._few is not None:
+            starts = [int(start), *self._few[1][first:last]]
+            ends = [*self._few[0][first:last], int(end)]
+            low, high = starts[0] >= ends[0], len(starts) - (starts[-1] >= ends[-1])
+            found._keep_few(starts[low:high], ends[low:high])
+            return found
+        lows = np.concatenate(([start], self.ends[first:last])).astype(np.int64)
+        highs = np.concatenate((self.starts[first:last], [end])).astype(np.int64)
+        kept = highs > lows
+        found._take_arrays(lows[kept], highs[kept])
+        return found
+
+    def whole(self, size: int) -> ExtentSet:
+        """Return what of the set are whole, naturally aligned pieces of ``size`` pfns."""
+        found = ExtentSet()
+        if self._few is None:
+            starts, ends = -(-self.starts // size) * size, self.ends // size * size
+            kept = ends > starts
+            found._take_arrays(starts[kept], ends[kept])
+            return found
+        lows, highs = [-(-start // size) * size for start in self._few[0]], [end // size * size for end in self._few[1]]
+        if all(map(lt, lows, highs)):
+            found._keep_few(lows, highs)
+        else:
+            found._keep_few(*few_merged(lows, highs))  # which drops what is empty
+        return found
+
+    def last(self, count: int) -> ExtentSet:
+        """Return the ``count`` highest pfns of the set, all of them if there are not so many."""
+        found = ExtentSet()
+        if count <= 0:
+            return found
+        if self._few is None:
+            reach = np.cumsum((self.ends - self.starts)[::-1])[::-1]  # pfns from each run on
+            kept = reach - (self.ends - self.starts) < count
+            starts = np.maximum(self.starts, self.ends - (count - reach + (self.ends - self.starts)))
+            found._take_arrays(starts[kept], self.ends[kept])
+            return found
+        lows: list[int] = []
+        highs: list[int] = []
+        for low, high in zip(reversed(self._few[0]), reversed(self._few[1]), strict=True):
+            lows.append(max(low, high - count))
+            highs.append(high)
+            count -= high - low
+            if count <= 0:
+                break
+        found._keep_few(lows[::-1], highs[::-1])
+        return found
 
     def covered(self, start: int, end: int) -> int:
         """Return how many pfns of [start, end) are in the set."""
@@ -386,45 +361,5 @@ class ExtentSet:
         return min(self._ends_of(last - 1, last)[1], int(pfn)) - 1 if last > 0 else None
 
 
-def _frozen(starts: Array, ends: Array) -> tuple[Array, Array]:
-    starts.setflags(write=False)
-    ends.setflags(write=False)
-    return starts, ends
-
-
 def _listed(column: Array | list[int]) -> list[int]:
     return column if isinstance(column, list) else column.tolist()
-
-
-def _merged(starts: list[int], ends: list[int]) -> tuple[list[int], list[int]]:
-    """Return the union of a few runs in any order as sorted, disjoint, non-touching runs; as :func:`merge`."""
-    lows: list[int] = []
-    highs: list[int] = []
-    for low, high in sorted(zip(starts, ends, strict=True)):
-        if high <= low:
-            continue
-        if not highs or low > highs[-1]:
-            lows.append(low)
-            highs.append(high)
-        elif high > highs[-1]:
-            highs[-1] = high
-    return lows, highs
-
-
-def _overlaps(
-    a_starts: list[int], a_ends: list[int], b_starts: list[int], b_ends: list[int]
-) -> tuple[list[int], list[int]]:
-    """Return every overlap of two sorted, disjoint lists of a few runs, ascending; as :func:`intersect`."""
-    lows: list[int] = []
-    highs: list[int] = []
-    i = j = 0
-    while i < len(a_starts) and j < len(b_starts):
-        low, high = max(a_starts[i], b_starts[j]), min(a_ends[i], b_ends[j])
-        if low < high:
-            lows.append(low)
-            highs.append(high)
-        if a_ends[i] < b_ends[j]:
-            i += 1
-        else:
-            j += 1
-    return lows, highs

@@ -8,15 +8,21 @@ Models: mm/sparse-vmemmap.c, and the vmemmap page tables of each architecture.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from bisect import bisect
+from collections.abc import Iterator
 from enum import IntEnum
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from memhotplug.model.extents import EMPTY, Array, ExtentSet, intersect
+from memhotplug.model.extents import Array, ExtentSet
+from memhotplug.model.runs import FEW, intersect
 
 __all__ = ["MapRuns", "Source", "VmemmapTable"]
+
+Row: TypeAlias = tuple[int, int, int, int, int]
+"""Described start and end, first page that backs them, pages of a leaf, source."""
 
 
 class Source(IntEnum):
@@ -27,49 +33,99 @@ class Source(IntEnum):
     ALTMAP = 2
 
 
-@dataclass(frozen=True, slots=True)
 class MapRuns:
-    """Runs of vmemmap mappings; all arrays have shape (n,).
+    """Runs of vmemmap mappings; few are kept as rows of plain integers, many as columns, which shows nowhere.
 
-    Attributes:
-        start, end: described pfns, half-open, int64.
-        backing: pfn of the first page that backs the run, int64.
-        leaf: pages that one leaf maps, int32.
-        source: a Source, int8.
+    All columns have shape (n,) and are read-only.
     """
 
-    start: Array
-    end: Array
-    backing: Array
-    leaf: npt.NDArray[np.int32]
-    source: npt.NDArray[np.int8]
+    # At least one of the two is there. Neither is ever changed in place.
+    __slots__ = ("_columns", "_rows")
 
-    def __len__(self) -> int:
-        return len(self.start)
+    def __init__(self, rows: list[Row]) -> None:
+        self._rows: list[Row] | None = rows
+        self._columns: tuple[npt.NDArray[Any], ...] | None = None
 
-    def __getitem__(self, index: slice | Array | npt.NDArray[np.bool_]) -> MapRuns:
-        return MapRuns(self.start[index], self.end[index], self.backing[index], self.leaf[index], self.source[index])
+    @classmethod
+    def of_columns(cls, *columns: npt.NDArray[Any]) -> MapRuns:
+        """Return runs by their columns: start, end, backing, leaf, source; nobody writes into them any more."""
+        found = cls.__new__(cls)
+        for column in columns:
+            column.setflags(write=False)
+        found._rows, found._columns = None, columns
+        return found
 
     @classmethod
     def make(cls, start: Array, end: Array, backing: Array, leaf: int, source: Source) -> MapRuns:
         """Return runs that share one leaf size and source."""
         count = len(start)
-        return cls(start, end, backing, np.full(count, leaf, dtype=np.int32), np.full(count, source, dtype=np.int8))
+        leaves, sources = np.full(count, leaf, dtype=np.int32), np.full(count, source, dtype=np.int8)
+        return cls.of_columns(start.view(), end.view(), backing.view(), leaves, sources)
 
     @classmethod
     def join(cls, parts: list[MapRuns]) -> MapRuns:
         """Return the runs of all parts, one part after the other."""
-        columns = ("start", "end", "backing", "leaf", "source")
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
+        return cls.of_columns(*map(np.concatenate, zip(*(part.columns for part in parts), strict=True)))
 
-    def freeze(self) -> MapRuns:
-        """Return these runs; nobody writes into them any more."""
-        for column in (self.start, self.end, self.backing, self.leaf, self.source):
-            column.setflags(write=False)
-        return self
+    @property
+    def columns(self) -> tuple[npt.NDArray[Any], ...]:
+        """Start, end, backing, leaf, source."""
+        if self._columns is None:
+            table = np.array(self._rows, dtype=np.int64).reshape(-1, 5).T
+            self._columns = (*table[:3], table[3].astype(np.int32), table[4].astype(np.int8))
+            for column in self._columns:
+                column.setflags(write=False)
+        return self._columns
+
+    @property
+    def rows(self) -> list[Row] | None:
+        """The runs as plain integers if they are few, None if they are many; read it, it is shared."""
+        if self._rows is None and len(self) <= FEW:
+            self._rows = list(zip(*(column.tolist() for column in self.columns), strict=True))
+        return self._rows
+
+    @property
+    def start(self) -> Array:
+        """First described pfns; int64."""
+        return self.columns[0]
+
+    @property
+    def end(self) -> Array:
+        """First pfns behind those described; int64."""
+        return self.columns[1]
+
+    @property
+    def backing(self) -> Array:
+        """First page that backs each run; int64."""
+        return self.columns[2]
+
+    @property
+    def leaf(self) -> npt.NDArray[np.int32]:
+        """Pages that one leaf of each run maps; int32."""
+        return self.columns[3]
+
+    @property
+    def source(self) -> npt.NDArray[np.int8]:
+        """A Source of each run; int8."""
+        return self.columns[4]
+
+    def __len__(self) -> int:
+        return len(self._rows) if self._rows is not None else len(self.columns[0])
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows or zip(*(column.tolist() for column in self.columns), strict=True))
+
+    def __getitem__(self, index: slice | Array | npt.NDArray[np.bool_]) -> MapRuns:
+        return MapRuns.of_columns(*(column[index] for column in self.columns))
+
+    def of(self, *sources: Source) -> MapRuns:
+        """Return the runs that come from some sources."""
+        if self.rows is not None:
+            return MapRuns([row for row in self.rows if row[4] in sources])
+        return self[np.isin(self.source, sources)]
 
 
-_NOTHING = MapRuns.make(EMPTY, EMPTY, EMPTY, 0, Source.BOOT)
+_END: Final = int(np.iinfo(np.int64).max)
 
 
 class VmemmapTable:
@@ -86,26 +142,44 @@ class VmemmapTable:
 
     def __init__(self, described_per_page: int) -> None:
         self.described_per_page = described_per_page
-        self.runs = _NOTHING
+        self.runs = MapRuns([])
         self.mapped = ExtentSet()
 
     def copy(self) -> VmemmapTable:
-        """Return an independent table that shares the arrays."""
+        """Return an independent table that shares the runs."""
         twin = VmemmapTable.__new__(VmemmapTable)
         twin.described_per_page, twin.runs, twin.mapped = self.described_per_page, self.runs, self.mapped.copy()
         return twin
 
     def insert(self, runs: MapRuns) -> None:
         """Add mappings of pfns that are not mapped yet, in any order; neighbours are joined."""
-        self._insert(runs)
+        rows, fresh = self.runs.rows, runs.rows
+        if rows is not None and fresh is not None and len(rows) + len(fresh) <= FEW:
+            rows = rows.copy()
+            for row in fresh:
+                self._put(rows, row)
+                self.mapped.add(row[0], row[1])
+            self.runs = MapRuns(rows)
+            return
+        if len(runs) != 1 or not self._grow(runs):
+            joined = MapRuns.join([self.runs, runs])
+            self.runs = self._coalesce(joined[np.argsort(joined.start, kind="stable")])
         self.mapped.add_many(runs.start, runs.end)
 
-    def _insert(self, runs: MapRuns) -> None:
-        if len(runs) == 1 and self._grow(runs):
-            return
-        joined = MapRuns.join([self.runs, runs])
-        joined = joined[np.argsort(joined.start, kind="stable")]
-        self.runs = self._coalesce(joined).freeze()
+    def _put(self, rows: list[Row], row: Row) -> None:
+        """Put one row where it belongs among ascending ones, joined with its neighbours where it goes on as they do."""
+        at = bisect(rows, row)
+        first = last = at
+        if at and self._goes_on(rows[at - 1], row):
+            first, row = at - 1, (*rows[at - 1][:1], row[1], *rows[at - 1][2:])
+        if at < len(rows) and self._goes_on(row, rows[at]):
+            last, row = at + 1, (row[0], rows[at][1], *row[2:])
+        rows[first:last] = [row]
+
+    def _goes_on(self, row: Row, behind: Row) -> bool:
+        if row[1] != behind[0] or row[3:] != behind[3:]:
+            return False
+        return row[2] + (row[1] - row[0]) // self.described_per_page == behind[2]
 
     def _grow(self, run: MapRuns) -> bool:
         """Let a run that goes on where a row ends, and joins no other row, make that row longer; else return False."""
@@ -118,7 +192,7 @@ class VmemmapTable:
             return False
         ends = old.end.copy()
         ends[at] = end
-        self.runs = replace(old, end=ends).freeze()
+        self.runs = MapRuns.of_columns(old.start, ends, old.backing, old.leaf, old.source)
         return True
 
     def _coalesce(self, runs: MapRuns) -> MapRuns:
@@ -133,53 +207,91 @@ class VmemmapTable:
         )
         heads = np.flatnonzero(np.concatenate(([True], ~same)))
         last = np.append(heads[1:], len(runs)) - 1
-        return MapRuns(runs.start[heads], runs.end[last], runs.backing[heads], runs.leaf[heads], runs.source[heads])
+        columns = runs.start[heads], runs.end[last], runs.backing[heads], runs.leaf[heads], runs.source[heads]
+        return MapRuns.of_columns(*columns)
+
+    def _part(self, row: Row, low: int, high: int) -> Row:
+        """Return what of a row describes [low, high), all of which it describes."""
+        return low, high, row[2] + (low - row[0]) // self.described_per_page, row[3], row[4]
 
     def clip(self, start: int, end: int) -> MapRuns:
         """Return the mappings of [start, end), cut at its borders."""
-        first = int(np.searchsorted(self.runs.end, start, side="right"))
-        last = int(np.searchsorted(self.runs.start, end, side="left"))
+        rows = self.runs.rows
+        if rows is not None:
+            inside = [row for row in rows if row[0] < end and start < row[1]]
+            return MapRuns([self._part(row, max(row[0], start), min(row[1], end)) for row in inside])
+        first = int(self.runs.end.searchsorted(start, side="right"))
+        last = int(self.runs.start.searchsorted(end, side="left"))
         found = self.runs[first : max(first, last)]
         low = np.maximum(found.start, start)
         shift = (low - found.start) // self.described_per_page
-        return MapRuns(low, np.minimum(found.end, end), found.backing + shift, found.leaf, found.source)
+        return MapRuns.of_columns(low, np.minimum(found.end, end), found.backing + shift, found.leaf, found.source)
 
     def delete(self, starts: Array, ends: Array) -> MapRuns:
         """Take out the mappings of some ascending, disjoint pfn runs and return them."""
         if not len(starts):
-            return _NOTHING
-        low, high = int(starts[0]), int(ends[-1])
-        inside = self.clip(low, high)
-        gone, kept = self._split(inside, ExtentSet(starts, ends))
-        below, above = self.clip(0, low), self.clip(high, np.iinfo(np.int64).max)
-        self.runs = MapRuns.join([below, kept, above]).freeze()
+            return MapRuns([])
+        rows = self.runs.rows
+        if rows is not None and len(starts) == 1:
+            gone = self._delete_one(rows, int(starts[0]), int(ends[0]))
+        else:
+            low, high = int(starts[0]), int(ends[-1])
+            gone, kept = self._split(self.clip(low, high), ExtentSet(starts, ends))
+            self.runs = MapRuns.join([self.clip(0, low), kept, self.clip(high, _END)])
         self.mapped.remove_many(starts, ends)
         return gone
+
+    def _delete_one(self, rows: list[Row], low: int, high: int) -> MapRuns:
+        gone: list[Row] = []
+        kept: list[Row] = []
+        for row in rows:
+            start, end = row[0], row[1]
+            if end <= low or high <= start:
+                kept.append(row)
+                continue
+            if start < low:
+                kept.append(self._part(row, start, low))
+            gone.append(self._part(row, max(start, low), min(end, high)))
+            if high < end:
+                kept.append(self._part(row, high, end))
+        self.runs = MapRuns(kept)
+        return MapRuns(gone)
 
     def _split(self, runs: MapRuns, chosen: ExtentSet) -> tuple[MapRuns, MapRuns]:
         """Return the parts of ``runs`` inside and outside of ``chosen``."""
         low = int(runs.start[0]) if len(runs) else 0
         high = int(runs.end[-1]) if len(runs) else 0
-        return self._pick(runs, *chosen.clip(low, high)), self._pick(runs, *chosen.gaps(low, high))
+        return self._pick(runs, chosen.within(low, high)), self._pick(runs, chosen.gaps(low, high))
 
-    def _pick(self, runs: MapRuns, starts: Array, ends: Array) -> MapRuns:
-        low, high, index, _ = intersect(runs.start, runs.end, starts, ends)
+    def _pick(self, runs: MapRuns, chosen: ExtentSet) -> MapRuns:
+        low, high, index, _ = intersect(runs.start, runs.end, *chosen.arrays)
         shift = (low - runs.start[index]) // self.described_per_page
-        return MapRuns(low, high, runs.backing[index] + shift, runs.leaf[index], runs.source[index])
+        return MapRuns.of_columns(low, high, runs.backing[index] + shift, runs.leaf[index], runs.source[index])
 
     def backing_of(self, pfn: int) -> int | None:
         """Return the pfn of the page that holds the struct page of ``pfn``, None if there is none."""
-        found = self.clip(pfn, pfn + 1)
-        if not len(found):
+        row = self.row_of(pfn)
+        return None if row is None else row[2] + (pfn - row[0]) // self.described_per_page
+
+    def row_of(self, pfn: int) -> Row | None:
+        """Return the mapping that describes a pfn, None if there is none."""
+        rows = self.runs.rows
+        if rows is not None:
+            return next((row for row in rows if row[0] <= pfn < row[1]), None)
+        at = int(self.runs.end.searchsorted(pfn, side="right"))
+        if at == len(self.runs) or self.runs.start[at] > pfn:
             return None
-        row = int(np.searchsorted(self.runs.end, pfn, side="right"))
-        return int(self.runs.backing[row]) + (pfn - int(self.runs.start[row])) // self.described_per_page
+        start, end, backing, leaf, source = (int(column[at]) for column in self.runs.columns)
+        return start, end, backing, leaf, source
 
     def backing(self, runs: MapRuns | None = None) -> ExtentSet:
         """Return the pages that back some runs, or the whole memmap."""
         runs = self.runs if runs is None else runs
-        return ExtentSet(runs.backing, runs.backing + (runs.end - runs.start) // self.described_per_page)
+        per_page, rows = self.described_per_page, runs.rows
+        if rows is not None:
+            return ExtentSet.of(*[(page, page + (end - start) // per_page) for start, end, page, _, _ in rows])
+        return ExtentSet(runs.backing, runs.backing + (runs.end - runs.start) // per_page)
 
     def backing_from(self, source: Source) -> ExtentSet:
         """Return the pages from one source that back any part of the memmap."""
-        return self.backing(self.runs[self.runs.source == source])
+        return self.backing(self.runs.of(source))

@@ -11,6 +11,7 @@ import numpy as np
 
 from memhotplug.machine import Machine
 from memhotplug.model.extents import ExtentSet
+from memhotplug.model.vmemmap import MapRuns
 
 __all__ = ["fingerprint", "page_tables"]
 
@@ -41,7 +42,7 @@ def _plain(value: Any) -> object:
         return repr(value)
     if isinstance(value, np.ndarray):
         return value.tolist()
-    if isinstance(value, ExtentSet):
+    if isinstance(value, (ExtentSet, MapRuns)):
         return list(value)
     if isinstance(value, Mapping):
         return {key if isinstance(key, str) else repr(key): _plain(item) for key, item in value.items()}

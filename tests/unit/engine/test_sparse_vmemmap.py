@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from tests.few import few_is
 
+from memhotplug import MemoryHotplugError
 from memhotplug.engine import sparse_vmemmap
 from memhotplug.machine import Machine
 from memhotplug.model.vmemmap import Source
+from memhotplug.testing.fingerprint import fingerprint
 
 
 @pytest.mark.parametrize(
@@ -25,3 +28,36 @@ def test_leaves_taken_in_pieces_lie_where_those_taken_at_once_lie(
 
     assert pieces.to_dict() == whole.to_dict()
     assert pieces.kernel.state.vmemmap.backing_from(Source.ALTMAP).total
+
+
+@pytest.mark.parametrize(
+    ("arch", "driver"), [("x86_64", "acpi"), ("x86_64", "hv_balloon"), ("arm64", "acpi"), ("powerpc", "pseries")]
+)
+@pytest.mark.parametrize("hosted", ["0", "1"])
+def test_few_and_many_runs_come_to_the_same(arch: str, driver: str, hosted: str) -> None:
+    """A life with plain integers is a life with arrays, to the last page."""
+
+    def life(limit: int) -> list[dict[str, object]]:
+        with few_is(limit):
+            machine = Machine.boot(
+                arch=arch, kernel="linux-6.12", memory="2G", cmdline=f"memory_hotplug.memmap_on_memory={hosted}"
+            )
+            found = []
+            for step in (
+                lambda: machine.add_memory(driver=driver, name="d", size="1G"),
+                lambda: machine.online("d"),
+                lambda: machine.allocate("app", "40M", scatter=True),
+                lambda: machine.add_memory(driver=driver, name="e", size="1G"),
+                lambda: machine.release("app"),
+                lambda: machine.online("e", zone="movable"),
+                lambda: machine.offline("e"),
+                lambda: machine.remove("e"),
+            ):
+                try:
+                    step()
+                except MemoryHotplugError as problem:
+                    machine.kernel.warn(str(problem))
+                found.append(fingerprint(machine))
+            return found
+
+    assert life(0) == life(32)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from memhotplug.model.allocator import alloc_pages, allocatable_chunks, free_pages
 from memhotplug.model.extents import Array, ExtentSet
+from memhotplug.model.runs import Runs
 from memhotplug.model.state import MachineState
 from memhotplug.model.zones import ZoneKind
 
@@ -16,9 +17,9 @@ Make = Callable[[dict[tuple[int, ZoneKind], tuple[int, int]]], MachineState]
 DMA, DMA32, NORMAL, MOVABLE = ZoneKind
 
 
-def pfns(got: tuple[Array, Array]) -> list[int]:
+def pfns(got: Runs) -> list[int]:
     """Return the pages of an answer in allocation order."""
-    return [pfn for low, high in zip(got[0].tolist(), got[1].tolist(), strict=True) for pfn in range(low, high)]
+    return [pfn for low, high in got for pfn in range(low, high)]
 
 
 def free_of(state: MachineState) -> dict[tuple[int, ZoneKind], int]:

@@ -91,8 +91,11 @@ def test_windows_are_one_altmap_each(base: int, nr_windows: int, nr_pages: int, 
     got = altmap.alloc_leaves(np.array(requests, dtype=np.int64), nr_pages)
 
     assert got.tolist() == wanted
-    assert altmap.alloc.tolist() == [single.alloc for single in singles]
-    assert altmap.align.tolist() == [single.align for single in singles]
+    one_by_one = Altmap(base, free, reserve=reserve, window_pages=window_pages, nr_windows=nr_windows)
+    assert [one_by_one.alloc_block_buf(nr_pages, window) for window in requests[: len(wanted)]] == wanted
+    for found in (altmap, one_by_one):
+        assert found.alloc.tolist() == [single.alloc for single in singles]
+        assert found.align.tolist() == [single.align for single in singles]
 
 
 def test_memblock_windows_begin_at_every_block() -> None:

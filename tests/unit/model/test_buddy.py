@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.few import few_is
 
-from memhotplug.model import extents
 from memhotplug.model.buddy import chunk_runs, first_pages, free_by_order, largest_order
 from memhotplug.model.extents import ExtentSet
 
@@ -21,8 +21,7 @@ top_orders = st.integers(0, 4)
 @pytest.fixture(scope="module", autouse=True, params=(0, 32), ids=("arrays", "integers"))
 def _few(request: pytest.FixtureRequest) -> Iterator[None]:
     """Arrays and plain integers give the same pages in the same order."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(extents, "_FEW", request.param)
+    with few_is(request.param):
         yield
 
 
@@ -90,13 +89,11 @@ def test_first_pages_is_the_sequence_of_single_allocations(
     buddy = Buddy(pfns_of(free), max_order)
     one_by_one = [pfn for pfn in (buddy.alloc(order) for _ in range(count)) if pfn is not None]
 
-    starts, ends = first_pages(free, order, count, max_order)
+    pages = first_pages(free, order, count, max_order)
 
-    at_once = [
-        pfn for low, high in zip(starts.tolist(), ends.tolist(), strict=True) for pfn in range(low, high, 1 << order)
-    ]
+    at_once = [pfn for low, high in pages for pfn in range(low, high, 1 << order)]
     assert at_once == one_by_one
-    free.remove_many(starts, ends)
+    free.difference_update(pages)
     assert free_by_order(free, max_order) == [len(chunks) for chunks in buddy.lists]
 
 
@@ -119,6 +116,4 @@ def test_an_allocation_takes_the_lower_half_of_the_smallest_sufficient_chunk() -
         pfn  0       8   12
              [ free ]    [free]      Expect pages 12 and 13 for one allocation of order 1.
     """
-    starts, ends = first_pages(ExtentSet.of((0, 8), (12, 16)), 1, 1, 3)
-
-    assert list(zip(starts.tolist(), ends.tolist(), strict=True)) == [(12, 14)]
+    assert list(first_pages(ExtentSet.of((0, 8), (12, 16)), 1, 1, 3)) == [(12, 14)]

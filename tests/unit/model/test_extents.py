@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.few import few_is
 
-from memhotplug.model import extents
 from memhotplug.model.extents import EMPTY, Array, ExtentSet, intersect, merge
+from memhotplug.model.runs import Runs as OrderedRuns
 
 TOP = 40
 Runs = list[tuple[int, int]]
@@ -22,8 +23,7 @@ runs = st.lists(st.tuples(pfns, pfns).map(lambda pair: (min(pair), max(pair))), 
 @pytest.fixture(scope="module", autouse=True, params=(0, 2, 32), ids=("arrays", "both", "integers"))
 def _few(request: pytest.FixtureRequest) -> Iterator[None]:
     """Every law holds for arrays, for plain integers, and for sets that go from one to the other."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(extents, "_FEW", request.param)
+    with few_is(request.param):
         yield
 
 
@@ -105,7 +105,7 @@ def test_clip_and_gaps_split_a_range(pairs: Runs, start: int, end: int) -> None:
     """What is inside a range and what is missing there add up to the range."""
     found = ExtentSet.of(*pairs)
     inside = as_set(list(zip(*map(np.ndarray.tolist, found.clip(start, end)), strict=True)))
-    missing = as_set(list(zip(*map(np.ndarray.tolist, found.gaps(start, end)), strict=True)))
+    missing = members(found.gaps(start, end))
 
     assert inside == as_set(pairs) & set(range(start, end))
     assert missing == set(range(start, end)) - as_set(pairs)
@@ -249,3 +249,33 @@ def test_repr_shows_at_most_six_runs() -> None:
     found = ExtentSet.of(*[(index * 16, index * 16 + 8) for index in range(8)])
 
     assert repr(found) == ("ExtentSet(0x0-0x8, 0x10-0x18, 0x20-0x28, 0x30-0x38, 0x40-0x48, 0x50-0x58, …)")
+
+
+@given(runs, st.integers(1, 8))
+def test_whole_pieces_are_those_that_are_naturally_aligned(pairs: Runs, size: int) -> None:
+    """A piece counts if all of it is in the set."""
+    wanted = as_set(pairs)
+    pieces = [set(range(low, low + size)) for low in range(0, TOP + size, size)]
+
+    assert members(ExtentSet.of(*pairs).whole(size)) == {pfn for piece in pieces if piece <= wanted for pfn in piece}
+
+
+@given(runs, st.integers(0, TOP + 2))
+def test_the_last_pfns_are_the_highest(pairs: Runs, count: int) -> None:
+    """All of them if there are not so many."""
+    assert members(ExtentSet.of(*pairs).last(count)) == set(sorted(as_set(pairs))[::-1][:count])
+
+
+@given(runs, st.lists(st.tuples(pfns, pfns).map(lambda pair: (min(pair), max(pair) + 1)), max_size=6))
+def test_runs_in_any_order_are_added_and_taken_out(pairs: Runs, others: Runs) -> None:
+    """Such as pages in the order in which they were allocated; they stay in that order themselves."""
+    found = OrderedRuns.join([OrderedRuns.of_few([low], [high]) for low, high in others])
+    added, removed = ExtentSet.of(*pairs), ExtentSet.of(*pairs)
+    added.update(found)
+    removed.difference_update(found)
+
+    assert list(found) == others
+    assert list(zip(*(column.tolist() for column in found.arrays), strict=True)) == others
+    assert found.total == sum(high - low for low, high in others)
+    assert members(added) == as_set(pairs) | as_set(others)
+    assert members(removed) == as_set(pairs) - as_set(others)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.few import few_is
 
 from memhotplug.model.extents import Array, ExtentSet
 from memhotplug.model.vmemmap import MapRuns, Source, VmemmapTable
@@ -33,6 +37,13 @@ def as_dict(table: VmemmapTable) -> dict[int, tuple[int, int]]:
         for start, end, backing, source in zip(rows.start, rows.end, rows.backing, rows.source, strict=True)
         for pfn in range(int(start), int(end))
     }
+
+
+@pytest.fixture(scope="module", autouse=True, params=(0, 6, 32), ids=("columns", "both", "rows"))
+def _few(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Rows of plain integers and columns say the same."""
+    with few_is(request.param):
+        yield
 
 
 leaves = st.lists(st.tuples(st.integers(0, 15), st.sampled_from(list(Source))), max_size=12, unique_by=lambda t: t[0])

@@ -10,7 +10,7 @@ import pytest
 
 from memhotplug import Machine
 from memhotplug.model.blocks import NO_ZONE, BlockState
-from memhotplug.model.vmemmap import Source
+from memhotplug.model.vmemmap import MapRuns, Source
 from memhotplug.model.zones import Zone, ZoneKind
 
 BLOCK = 32768
@@ -56,7 +56,8 @@ def _foreign_zone(machine: Machine) -> None:
 def _elsewhere(machine: Machine) -> None:
     table = machine.kernel.state.vmemmap
     runs = table.runs
-    table.runs = replace(runs, backing=np.where(runs.source == Source.ALTMAP, runs.backing + BLOCK, runs.backing))
+    backing = np.where(runs.source == Source.ALTMAP, runs.backing + BLOCK, runs.backing)
+    table.runs = MapRuns.of_columns(runs.start, runs.end, backing, runs.leaf, runs.source)
 
 
 def _unreserved(machine: Machine) -> None:

@@ -117,7 +117,7 @@ def model_classes(machine: Machine, baseline: Baseline, covered: ExtentSet, spli
             continue
         free = machine.kernel.state.zone((node, ZoneKind(kind))).free
         runs += _named(free.clip(hosted, high), BUDDY)
-        runs += _named(free.gaps(hosted, high), NOT_BUDDY)
+        runs += _named(free.gaps(hosted, high).arrays, NOT_BUDDY)
     return _joined(sorted(runs))
 
 

@@ -14,7 +14,8 @@ import numpy as np
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.sparse_vmemmap import pair_runs
 from memhotplug.model.buddy import first_pages
-from memhotplug.model.extents import Array, ExtentSet, intersect, merge
+from memhotplug.model.extents import Array, ExtentSet, intersect
+from memhotplug.model.runs import Runs
 from memhotplug.model.vmemmap import MapRuns, Source
 from memhotplug.model.zones import Zone
 from memhotplug.units import div_round_up
@@ -42,7 +43,7 @@ def vacate(kernel: Kernel, zone: Zone, low: int, high: int, avoid: ExtentSet | N
             continue
         pages = held.pages.copy()
         pages.remove(low, high)
-        pages.add_many(*moved)
+        pages.update(moved)
         kernel.state.allocations[held.owner] = replace(held, pages=pages)
         zone.free.add_many(inside.starts, inside.ends)
 
@@ -60,7 +61,7 @@ def _move_memmap(kernel: Kernel, zone: Zone, low: int, high: int, room: ExtentSe
         if moved is None:
             continue
         vmemmap.delete(starts, ends)
-        vmemmap.insert(MapRuns.make(*pair_runs(starts, ends, *moved, described), leaf, Source.ALLOCATOR))
+        vmemmap.insert(pair_runs(Runs.of_arrays(starts, ends), moved, described, leaf, Source.ALLOCATOR))
         zone.free.add_many(lows, highs)
 
 
@@ -75,12 +76,11 @@ def _overlaps(runs: MapRuns, low: int, high: int, described: int) -> tuple[Array
     return lows[back], highs[back], index[back]
 
 
-def _take(kernel: Kernel, zone: Zone, room: ExtentSet, order: int, pages: int) -> tuple[Array, Array] | None:
+def _take(kernel: Kernel, zone: Zone, room: ExtentSet, order: int, pages: int) -> Runs | None:
     """Take pages of a zone from those that are free in ``room``; None, and nothing taken, if there are too few."""
-    starts, ends = first_pages(room, order, div_round_up(pages, 1 << order), kernel.geometry.max_order)
-    if int((ends - starts).sum()) != pages:
+    found = first_pages(room, order, div_round_up(pages, 1 << order), kernel.geometry.max_order)
+    if found.total != pages:
         return None
-    ascending = merge(starts, ends)
-    zone.free.remove_many(*ascending)
-    room.remove_many(*ascending)
-    return starts, ends
+    zone.free.difference_update(found)
+    room.difference_update(found)
+    return found

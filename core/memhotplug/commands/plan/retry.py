@@ -24,7 +24,7 @@ def zone_that_gives(machine: Machine, failed: FailedRequest) -> str | None:
         if allocatable_chunks(zone, failed.order, highest, 0) <= 0:
             continue
         open_to = zone.open_to(movable=failed.movable)
-        if len(first_pages(open_to, failed.order, 1, state.geometry.max_order)[0]):
+        if len(first_pages(open_to, failed.order, 1, state.geometry.max_order)):
             return f"{zone.nid} {zone.kind.label}"
     return None
 

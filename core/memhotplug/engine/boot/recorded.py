@@ -35,6 +35,7 @@ from memhotplug.model.buddy import chunk_runs, free_by_order
 from memhotplug.model.extents import EMPTY, Array, ExtentSet, merge
 from memhotplug.model.geometry import Geometry
 from memhotplug.model.resources import SYSTEM_RAM, Resource, ResourceTable
+from memhotplug.model.runs import Runs
 from memhotplug.model.state import Allocation, Owner, Use
 from memhotplug.model.vmemmap import MapRuns, Source
 from memhotplug.model.watermarks import small_marks
@@ -449,9 +450,10 @@ def _memmap(kernel: Kernel, mappings: MapRuns, zones: list[Zone], known: KnownPa
                 room = [_aligned(pool, leaf) for pool in room]
             low = np.concatenate([pool.starts for pool in room] or [EMPTY])
             high = np.concatenate([pool.ends for pool in room] or [EMPTY])
-            runs = pair_runs(*_runs(missing), low, high, state.vmemmap.described_per_page)
-            if len(runs[0]):
-                state.vmemmap.insert(MapRuns.make(*runs, leaf if whole or source is Source.BOOT else 1, source))
+            size = leaf if whole or source is Source.BOOT else 1
+            runs = pair_runs(missing, Runs.of_arrays(low, high), state.vmemmap.described_per_page, size, source)
+            if len(runs):
+                state.vmemmap.insert(runs)
     if state.vmemmap.mapped.total < int((mappings.end - mappings.start).sum()):
         raise InputError("at least as many pages in use as the memmap of the recorded blocks takes", got="fewer")
 

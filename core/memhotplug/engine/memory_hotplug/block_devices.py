@@ -14,8 +14,7 @@ from typing import Final
 
 from memhotplug.engine.kernel import Kernel
 from memhotplug.errors import MemoryHotplugError
-from memhotplug.model.allocator import free_pages
-from memhotplug.model.extents import merge
+from memhotplug.model.allocator import alloc_pages, free_pages
 from memhotplug.model.state import Owner, Use
 from memhotplug.units import div_round_up
 
@@ -51,14 +50,14 @@ def create_memory_block_devices(kernel: Kernel, first: int, count: int, **values
     """
     state = kernel.state
     pages = _pages(kernel, state.block_objects + count) - _pages(kernel, state.block_objects)
-    taken = kernel.alloc(0, pages, _asking_node(kernel))
-    missing = pages - int((taken[1] - taken[0]).sum())
+    taken = alloc_pages(state, 0, pages, nid=_asking_node(kernel))
+    missing = pages - taken.total
     if missing:
-        free_pages(state, *merge(*taken))
+        free_pages(state, *taken.arrays)
         raise NoPageLeftError(
             errno.ENOMEM, f"{missing} of the {pages} pages for the sysfs objects of {count} memory blocks are missing"
         )
-    kernel.own(BLOCK_DEVICES, *taken)
+    kernel.own(BLOCK_DEVICES, taken)
     state.block_objects += count
     state.blocks.insert(first, count, **values)
 
