@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, overload
 
 from memhotplug import features
 from memhotplug.model.altmap import Altmap
-from memhotplug.model.extents import Array
-from memhotplug.model.zones import ZoneKind
+from memhotplug.model.extents import Array, ExtentSet
+from memhotplug.model.zones import ZoneKey, ZoneKind
 
 if TYPE_CHECKING:
     from memhotplug.engine.kernel import Kernel
@@ -27,6 +27,7 @@ __all__ = [
     "MemoryNotify",
     "PageFlag",
     "PhysRange",
+    "RecordedDevice",
     "Restrictions",
     "SizingRequest",
     "SysfsFile",
@@ -94,6 +95,10 @@ class DriverTraits:
         advising_windows: those of them whose alignment firmware's tables advise as the memory block size.
         devices: the same for names that are devices of which it makes memory; the outermost counts, and the window
             that it lies in does not.
+        managed_name: what its memory is called in /proc/iomem where it is not plain System RAM
+            (add_memory_driver_managed()); a recorded machine's memory of that name is its.
+        regions: regular expressions for names in /proc/iomem that are ranges which it claims for itself before any
+            memory is in them; a recorded machine has a device of its for each.
         qemu_devices: the device models of QEMU that it drives, each with the keys of ``add`` for the model's
             properties; ``memdev`` stands for the size of the memory backend. A model with ``requested-size`` can
             change its size.
@@ -116,6 +121,8 @@ class DriverTraits:
     windows: tuple[str, ...] = ()
     advising_windows: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
+    managed_name: str | None = None
+    regions: tuple[str, ...] = ()
     qemu_devices: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     attribute: str | None = None
     opt_in: tuple[str, ...] = ()
@@ -124,6 +131,33 @@ class DriverTraits:
     def block_by_block(self) -> bool:
         """Whether each range is online before the next one is added."""
         return self.waits or self.onlines
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordedDevice:
+    """A device that a recorded machine has had for a while, as far as the machine tells.
+
+    Attributes:
+        name: what /proc/iomem calls it.
+        driver: the driver's plugin name.
+        nid: node id of its memory.
+        start, size: the part of the physical address space that is claimed for it, in bytes.
+        index: its place among the machine's devices, which has its ranges and its blocks already.
+        log: what the kernel's log says of it, in bytes, by the words before the colon (``device block size``).
+        lacking: by zone, how many pages online blocks lack of what they would manage, where these are the device's and
+            nothing else explains it.
+        offline: pages that flags show as PageOffline in online blocks; None where flags do not cover them all.
+    """
+
+    name: str
+    driver: str
+    nid: int
+    start: int
+    size: int
+    index: int
+    log: Mapping[str, int] = field(default_factory=dict)
+    lacking: Mapping[ZoneKey, int] = field(default_factory=dict)
+    offline: ExtentSet | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

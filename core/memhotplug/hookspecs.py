@@ -22,6 +22,7 @@ from memhotplug.contracts import (
     DriverTraits,
     MemoryNotify,
     PhysRange,
+    RecordedDevice,
     Restrictions,
     SizingRequest,
     SysfsFile,
@@ -232,6 +233,17 @@ class DriverSpec:
         Optional; without it a device keeps the size that it came with (EOPNOTSUPP).
         Returns: a word or sentence for ``driver_result``, None for success.
         Raises: MemoryHotplugError: the device does not reach that size; what came or went stays.
+        """
+
+    @hookspec(firstresult=True)
+    def driver_recognise(self, kernel: Kernel, device: RecordedDevice) -> str | None:
+        """Take over a device that a recorded machine has had for a while, with its blocks as they are.
+
+        Optional; without it the device is one that cannot change its size, and a static memory group where
+        ``driver_traits`` says so. What its online blocks lack is noted in ``kernel.state.withheld``.
+        Called: when a machine is read whose /proc/iomem has memory of the driver's ``managed_name``, or a range that
+        fits its ``regions``; zones have no pages yet.
+        Returns: what it had to assume, as a clause that stands among the machine's warnings; None for nothing.
         """
 
     @hookspec(firstresult=True)

@@ -15,12 +15,14 @@ from memhotplug.contracts import (
     MemoryNotify,
     PageFlag,
     PhysRange,
+    RecordedDevice,
     Restrictions,
     SizingRequest,
     SysfsFile,
     Write,
     ZoneLimit,
 )
+from memhotplug.engine.boot.groups import join_group
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.block_devices import (
     create_memory_block_devices,
@@ -97,6 +99,7 @@ __all__ = [
     "PhysRange",
     "PluginError",
     "ProfileState",
+    "RecordedDevice",
     "Restrictions",
     "SizingRequest",
     "Source",
@@ -119,6 +122,7 @@ __all__ = [
     "is_aligned",
     "is_power_of_two",
     "isolate",
+    "join_group",
     "kstrtobool",
     "kstrtou",
     "merge",

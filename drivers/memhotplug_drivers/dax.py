@@ -47,6 +47,8 @@ def driver_traits() -> DriverTraits:
         windows=("CXL Window", "Persistent Memory"),
         advising_windows=("CXL Window",),
         devices=(r"dax\d+\.\d+$",),
+        static_group=True,
+        managed_name="System RAM (kmem)",
     )
 
 

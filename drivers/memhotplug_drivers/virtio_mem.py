@@ -33,9 +33,11 @@ from memhotplug.plugin import (
     MemoryHotplugError,
     MemoryNotify,
     PhysRange,
+    RecordedDevice,
     format_size,
     hookimpl,
     is_power_of_two,
+    join_group,
     models,
     round_up,
 )
@@ -53,7 +55,8 @@ from memhotplug_drivers._virtio_mem_device import (
     region_of,
     take_references,
 )
-from memhotplug_drivers._virtio_mem_plug import new_ranges, plug
+from memhotplug_drivers._virtio_mem_plug import RESOURCE, new_ranges, plug
+from memhotplug_drivers._virtio_mem_recorded import note_unplugged
 from memhotplug_drivers._virtio_mem_unplug import clean_up, unplug
 
 __all__ = [
@@ -61,6 +64,7 @@ __all__ = [
     "driver_eject",
     "driver_keys",
     "driver_ranges",
+    "driver_recognise",
     "driver_resize",
     "driver_traits",
     "memory_notify",
@@ -87,6 +91,8 @@ def driver_traits() -> DriverTraits:
         waits=True,
         own_unit=True,
         room_key="device_size",
+        managed_name=RESOURCE,
+        regions=(r"virtio\d+$",),
     )
 
 
@@ -143,6 +149,30 @@ def driver_resize(kernel: Kernel, name: str, size: int) -> str:
     """
     region = _with_request(kernel, name, size)
     return _run(kernel, region, new_ranges(kernel, region))
+
+
+@models("drivers/virtio/virtio_mem.c:virtio_mem_init_hotplug() (v5.8 to v6.12)")
+@hookimpl
+def driver_recognise(kernel: Kernel, device: RecordedDevice) -> str | None:
+    """A device of a recorded machine: its region, its dynamic group, and which subblocks are not plugged."""
+    block = device.log.get("device block size", _DEFAULT_BLOCK)
+    sizes = choose_sizes(kernel, block, force_bbm=False, bbm_block_size=None)
+    unit = kernel.geometry.pfn(sizes.unit)
+    region = Region(
+        name=device.name, driver=device.driver, start=device.start, size=device.size, requested=0, nid=device.nid,
+        sizes=sizes, options={}, group=join_group(kernel, device.index, unit_pages=unit),
+    )  # fmt: skip
+    put_region(kernel, region)
+    if kernel.flag("MHP_MERGE_RESOURCE"):
+        for start, _ in kernel.state.devices[device.index].ranges:
+            kernel.state.resources.merge(start)
+    guessed = note_unplugged(kernel, region, device) if sizes.in_sbm else None
+    requested = device.log.get("requested size", 0)
+    if not requested or abs(requested - plugged_size(kernel, region)) >= sizes.unit:
+        requested = plugged_size(kernel, region)  # what the log says is of another time
+    put_region(kernel, replace(region, requested=requested))
+    assumed = [] if "device block size" in device.log else [f"device blocks of {format_size(block)}"]
+    return " and ".join([*assumed, *([guessed] if guessed else [])]) or None
 
 
 @hookimpl

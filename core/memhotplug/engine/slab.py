@@ -15,7 +15,7 @@ from memhotplug.model.buddy import first_pages, largest_order
 from memhotplug.model.state import Allocation, Owner, Use
 from memhotplug.model.zones import Zone, ZoneKind
 
-__all__ = ["SLAB", "give_up_slab", "slab_pages", "take_first_slab"]
+__all__ = ["SLAB", "attracts_slab", "give_up_slab", "slab_pages", "take_first_slab"]
 
 SLAB = Owner(Use.SLAB)
 """Who holds the pages."""
@@ -23,14 +23,19 @@ SLAB = Owner(Use.SLAB)
 _SLAB_BYTES = 32 << 10  # PAGE_ALLOC_COSTLY_ORDER pages of 4 KiB, as most caches of a kernel take them
 
 
+def attracts_slab(kernel: Kernel, zone: Zone) -> bool:
+    """Return whether requests for kernel memory begin in a zone: the highest kernel zone of a node with a CPU."""
+    node = kernel.state.nodes[zone.nid]
+    higher = (other for other in node.zones.values() if zone.kind < other.kind < ZoneKind.MOVABLE)
+    return zone.kind is not ZoneKind.MOVABLE and node.has_cpu and not any(other.managed for other in higher)
+
+
 def take_first_slab(kernel: Kernel, zone: Zone) -> None:
     """Let the kernel put a slab into a kernel zone that was empty a moment ago.
 
     It lies at the start of the lowest free chunk of the highest order.
     """
-    node = kernel.state.nodes[zone.nid]
-    higher = [other for other in node.zones.values() if zone.kind < other.kind < ZoneKind.MOVABLE and other.managed]
-    if zone.kind is ZoneKind.MOVABLE or not node.has_cpu or higher:
+    if not attracts_slab(kernel, zone):
         return
     highest = kernel.geometry.max_order
     order = largest_order(zone.free, highest)

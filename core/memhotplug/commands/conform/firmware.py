@@ -12,10 +12,20 @@ from memhotplug.errors import InputError
 from memhotplug.formats.snapshot import RecordedMachine
 from memhotplug.manager import driver_traits
 
-__all__ = ["Firmware"]
+__all__ = ["Firmware", "device_log"]
 
 _SRAT = re.compile(r"SRAT: Node (\d+) PXM (\d+)|SRAT: PXM (\d+) -> APIC \S+ -> Node (\d+)")
-_DEVICE = re.compile(r"\b\w+ (\w+): (start address|region size|device block size): (0x[0-9a-f]+)")
+_DEVICE = re.compile(r"\b\w+ (\w+): ([a-z][a-z ]+): (0x[0-9a-f]+)$")
+
+
+def device_log(boot: StepFacts) -> dict[str, dict[str, int]]:
+    """Return what the log says of devices in bytes, by device and by the words before the colon; the last counts."""
+    found: dict[str, dict[str, int]] = {}
+    for line in boot.step.dmesg:
+        told = _DEVICE.search(line)
+        if told is not None:
+            found.setdefault(told[1], {})[told[2]] = int(told[3], 16)
+    return found
 
 
 class Firmware:
@@ -28,16 +38,13 @@ class Firmware:
     def __init__(self, boot: StepFacts, machine: RecordedMachine) -> None:
         self._possible = set(machine.possible_nodes)
         self._of_domain: dict[int, int] = {}
-        self._devices: dict[str, dict[str, int]] = {}
+        self._devices = {name: told for name, told in device_log(boot).items() if "region size" in told}
         self._made: list[str] = []
         for line in boot.step.dmesg:
             named = _SRAT.search(line)
             if named is not None:
                 node, domain = (named[1], named[2]) if named[1] is not None else (named[4], named[3])
                 self._of_domain[int(domain)] = int(node)
-            told = _DEVICE.search(line)
-            if told is not None:
-                self._devices.setdefault(told[1], {})[told[2]] = int(told[3], 16)
 
     def node(self, domain: int) -> int | None:
         """Return Linux' node of a proximity domain, None where it has none and the address decides."""

@@ -92,6 +92,7 @@ def known_pages(facts: StepFacts, machine: RecordedMachine) -> KnownPages | None
         reserved=flags.having(int(PageFlag.RESERVED)),
         movable=flags.having(int(PageFlag.LRU)),
         hosted=flags.having(_SELF_HOSTED),
+        offline=flags.having(int(PageFlag.OFFLINE)),
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from memhotplug.commands.conform.facts import StepFacts
-from memhotplug.commands.conform.firmware import Firmware
+from memhotplug.commands.conform.firmware import Firmware, device_log
 from memhotplug.commands.conform.guest import Baseline, Guest, known_pages
 from memhotplug.commands.conform.observation import Observation, Reason
 from memhotplug.commands.conform.observe import compare_step
@@ -26,6 +26,7 @@ from memhotplug.engine.workload import allocate
 from memhotplug.errors import InputError, MemoryHotplugError, PluginError
 from memhotplug.formats.snapshot import RecordedMachine, RecordedOp, Recording, read_recording
 from memhotplug.machine import Machine
+from memhotplug.manager import driver_traits
 from memhotplug.model.blocks import OnlineType
 from memhotplug.naming import choose_profile, read_machine
 
@@ -261,6 +262,7 @@ class Replay:
         self.baseline = Baseline.of(self.machine, boot)
         self._guest = Guest(self.machine, self._facts[0], self.baseline)
         self._firmware = Firmware(self._facts[0], boot)
+        self._names: dict[str, str] = {}
 
     def _boot(self, boot: RecordedMachine) -> Machine:
         online = {node.id for node in boot.nodes}
@@ -268,7 +270,8 @@ class Replay:
         if lost:
             raise InputError("memory blocks of online nodes", got=f"blocks of node {lost[0]}, which is not online")
         known = known_pages(self._facts[0], boot)
-        machine = Machine(kernel_from_machine(boot, self.arch, self.profile, boot.cmdline or "", known))
+        log = device_log(self._facts[0])
+        machine = Machine(kernel_from_machine(boot, self.arch, self.profile, boot.cmdline or "", known, log))
         machine.kernel.state.failed_devices_stay = True
         return machine
 
@@ -307,6 +310,8 @@ class Replay:
 
     def _completed(self, op: RecordedOp) -> RecordedOp:
         """Return an operation with the blocks of its device where the recording does not list them."""
+        if op.kind == "resize":
+            return replace(op, device=self._growing(op.device or ""))
         if op.kind != "remove":
             return op
         kernel = self.machine.kernel
@@ -315,6 +320,20 @@ class Replay:
         if op.blocks:
             return op
         return replace(op, blocks=tuple(device_blocks(self.machine.kernel, op.device or "")))
+
+    def _growing(self, name: str) -> str:
+        """Return what the model calls a device that changes its size: the guest knows no hypervisor's names.
+
+        The first name that is met is that of the first device, and so on.
+        """
+        devices = self.machine.kernel.state.devices
+        if name not in self._names and all(device.name != name for device in devices):
+            taken = set(self._names.values())
+            left = (device for device in devices if driver_traits(device.driver).room_key and device.name not in taken)
+            found = next(left, None)
+            if found is not None:
+                self._names[name] = found.name
+        return self._names.get(name, name)
 
     def _do(self, op: RecordedOp) -> Outcome:
         match op.kind:

@@ -8,11 +8,13 @@ usual driver would have added, and so is its memmap, as far as no count contradi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from memhotplug.engine.boot.groups import join_group
+from memhotplug.engine.boot.managed import Told, new_device, recognise_drivers
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.presence import usual_driver
 from memhotplug.formats.snapshot import RecordedMachine, RecordedZone
@@ -20,35 +22,30 @@ from memhotplug.manager import driver_traits
 from memhotplug.model.blocks import BlockState
 from memhotplug.model.extents import Array, ExtentSet
 from memhotplug.model.resources import SYSTEM_RAM, Resource
-from memhotplug.model.state import Device
 from memhotplug.model.vmemmap import MapRuns, Source
 from memhotplug.model.zones import ZoneKind
 from memhotplug.units import format_blocks, round_up
 
 __all__ = ["adopt", "recognise"]
 
+_NO_ROWS = np.empty(0, np.int64)
 _BOOT_MOVABLE = ("kernelcore", "movablecore", "movable_node")
 _KINDS = {kind.label: kind for kind in ZoneKind}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Range:
-    """Hot-added memory: its resource and its blocks' rows."""
+    """Hot-added memory: its resource, what that lies in, and its blocks' rows."""
 
     resource: Resource
+    around: Resource | None
     rows: Array
 
 
-def recognise(kernel: Kernel, machine: RecordedMachine, hosted: ExtentSet | None) -> None:
-    """Note which blocks were hot-added, the devices that brought them, and which host their own memmap.
-
-    Args:
-        hosted: the pages that flags show to be memmap of the block that they lie in; None where no flags were recorded.
-    """
-    state = kernel.state
-    tops = list(state.resources)
-    evident = np.union1d(_lacking(kernel, machine), _told(kernel, hosted))
-    found = [_Range(resource=tops[at], rows=rows) for at, rows in _added(kernel, machine, tops, evident)]
+def recognise(kernel: Kernel, machine: RecordedMachine, told: Told) -> None:
+    """Note which blocks were hot-added, the devices that brought them, and which host their own memmap."""
+    evident = np.union1d(_lacking(kernel, machine), _told(kernel, told.hosted))
+    found = list(_added(kernel, machine, evident))
     for one in found:
         _not_early(kernel, one.rows)
     own = _hosting(kernel, machine, found, evident)
@@ -56,12 +53,17 @@ def recognise(kernel: Kernel, machine: RecordedMachine, hosted: ExtentSet | None
     for one in found:
         if one.resource.name == SYSTEM_RAM:
             _device(kernel, f"{usual_driver(kernel.arch)}-{one.resource.start:#x}", one.rows, [one.resource])
-    if found:
-        ids = format_blocks(np.concatenate([state.blocks.id[one.rows] for one in found]).tolist())
-        kernel.warn(f"inferred: memory blocks {ids} were hot-added: System RAM of their own says so")
+    ids = np.concatenate([_NO_ROWS, *(kernel.state.blocks.id[one.rows] for one in found)])
+    if len(ids):
+        where = format_blocks(ids.tolist())
+        kernel.warn(f"inferred: memory blocks {where} were hot-added: System RAM of their own says so")
     if len(own):
-        ids = format_blocks(state.blocks.id[own].tolist())
-        kernel.warn(f"inferred: memory blocks {ids} host their own memmap: managed pages, parameter and place say so")
+        where = format_blocks(kernel.state.blocks.id[own].tolist())
+        kernel.warn(f"inferred: memory blocks {where} host their own memmap: managed pages, parameter and place say so")
+    recognise_drivers(
+        kernel, machine, [(one.resource, one.around, one.rows) for one in found if one.resource.name != SYSTEM_RAM],
+        _hosted_pages(kernel), told,
+    )  # fmt: skip
 
 
 def adopt(kernel: Kernel, name: str, start: int, size: int) -> bool:
@@ -93,10 +95,8 @@ def adopt(kernel: Kernel, name: str, start: int, size: int) -> bool:
     return True
 
 
-def _added(
-    kernel: Kernel, machine: RecordedMachine, tops: list[Resource], evident: Array
-) -> Iterator[tuple[int, Array]]:
-    """Yield the place of each hot-added range among the top-level resources, and its blocks.
+def _added(kernel: Kernel, machine: RecordedMachine, evident: Array) -> Iterator[_Range]:
+    """Yield each hot-added range.
 
     Args:
         evident: rows of blocks that host their own memmap, which boot memory never does.
@@ -104,18 +104,24 @@ def _added(
     state, size = kernel.state, kernel.geometry.memory_block_size
     settled = any(word.partition("=")[0] in _BOOT_MOVABLE for word in (machine.cmdline or "").split())
     ends: set[int] = set()
-    for at, entry in enumerate(tops):
-        for inner in (entry, *entry.children):
-            named = inner.name.startswith(f"{SYSTEM_RAM} (")
-            if inner.name != SYSTEM_RAM and not named:
-                continue
-            whole = inner.start % size == 0 and (inner.end + 1) % size == 0
-            rows = np.arange(len(state.blocks.id))[state.blocks.rows(inner.start // size, inner.end // size)]
-            if whole and len(rows) and inner.start:
-                away = not settled and _is_away(kernel, rows)
-                if named or inner.start in ends or away or len(np.intersect1d(rows, evident)):
-                    yield at, rows
-            ends.add(inner.end + 1)
+    for around, inner in _tree(state.resources, None):
+        named = inner.name.startswith(f"{SYSTEM_RAM} (")
+        if inner.name != SYSTEM_RAM and not named:
+            continue
+        whole = inner.start % size == 0 and (inner.end + 1) % size == 0
+        rows = np.arange(len(state.blocks.id))[state.blocks.rows(inner.start // size, inner.end // size)]
+        if whole and len(rows) and inner.start:
+            away = not settled and _is_away(kernel, rows)
+            if named or inner.start in ends or away or len(np.intersect1d(rows, evident)):
+                yield _Range(resource=inner, around=around, rows=rows)
+        ends.add(inner.end + 1)
+
+
+def _tree(entries: Iterable[Resource], around: Resource | None) -> Iterator[tuple[Resource | None, Resource]]:
+    """Yield every resource with the one that it lies in."""
+    for entry in entries:
+        yield around, entry
+        yield from _tree(entry.children, entry)
 
 
 def _is_away(kernel: Kernel, rows: Array) -> bool:
@@ -140,7 +146,7 @@ def _lacking(kernel: Kernel, machine: RecordedMachine) -> Array:
     managed does not. Zones with boot memory are never whole blocks that lack just this.
     """
     geometry = kernel.geometry
-    own = np.empty(0, np.int64)
+    own = _NO_ROWS
     if kernel.profile.memmap_on_memory_refusal(kernel, geometry.memory_block_size) is not None:
         return own
     for zone in machine.zones:
@@ -169,7 +175,7 @@ def _hosting(kernel: Kernel, machine: RecordedMachine, found: list[_Range], evid
     # Offline blocks show nothing of it; those above all memory that does not host its own have been hot-added.
     others = np.setdiff1d(np.flatnonzero(state.blocks.state == BlockState.ONLINE), own)
     offline = np.flatnonzero(state.blocks.state == BlockState.OFFLINE)
-    offline = np.setdiff1d(offline, np.concatenate([np.empty(0, np.int64), *(one.rows for one in found)]))
+    offline = np.setdiff1d(offline, np.concatenate([_NO_ROWS, *(one.rows for one in found)]))
     return np.union1d(own, offline[offline > others.max(initial=-1)])
 
 
@@ -193,7 +199,7 @@ def _online_in(kernel: Kernel, zone: RecordedZone) -> Array:
 def _told(kernel: Kernel, hosted: ExtentSet | None) -> Array:
     """Return the rows of blocks of which the first page holds their own memmap."""
     if hosted is None:
-        return np.empty(0, np.int64)
+        return _NO_ROWS
     starts, _ = kernel.state.block_bounds(slice(None))
     return np.flatnonzero(hosted.covered_many(starts, starts + 1) > 0)
 
@@ -218,16 +224,7 @@ def _host(kernel: Kernel, rows: Array) -> None:
 
 def _device(kernel: Kernel, name: str, rows: Array, resources: list[Resource]) -> None:
     """Make the device that brought some blocks, with its memory group."""
-    state, pages = kernel.state, kernel.geometry.pages_per_block
-    driver, nid = usual_driver(kernel.arch), int(state.blocks.nid[rows[0]])
-    group = -1
-    if driver_traits(driver).static_group and kernel.has("memory_groups"):
-        online = state.blocks.state[rows] == BlockState.ONLINE
-        movable = int((online & (state.blocks.zone[rows] == int(ZoneKind.MOVABLE))).sum()) * pages
-        counts = {"present_kernel": int(online.sum()) * pages - movable, "present_movable": movable}
-        counts = {key: count for key, count in counts.items() if count}
-        group = kernel.profile.register_group(kernel, nid, max_pages=len(rows) * pages, **counts)
-    ranges = tuple((entry.start, entry.end + 1 - entry.start) for entry in resources)
-    state.devices.append(Device(name=name, driver=driver, nid=nid, ranges=ranges, group=group, closed=True))
-    for row in rows.tolist():
-        state.blocks.set(slice(row, row + 1), device=len(state.devices) - 1, group=group)
+    driver = usual_driver(kernel.arch)
+    index = new_device(kernel, name, driver, rows, [(entry.start, entry.size) for entry in resources])
+    if driver_traits(driver).static_group:
+        join_group(kernel, index)

@@ -8,7 +8,7 @@ allow, the memmap at the top of each node, per-cpu pages apart from the buddy li
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,11 +17,13 @@ import numpy as np
 
 from memhotplug.contracts import SizingRequest
 from memhotplug.engine.boot.answers import page_sizing
+from memhotplug.engine.boot.managed import Told
 from memhotplug.engine.boot.midlife import recognise
 from memhotplug.engine.boot.recognise import recognise_arch, recognise_kernel
 from memhotplug.engine.boot.sizes import parse_cmdline
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.presence import left_out
+from memhotplug.engine.slab import SLAB, attracts_slab
 from memhotplug.engine.sparse_vmemmap import pair_runs
 from memhotplug.errors import InputError
 from memhotplug.formats.snapshot import RecordedMachine, RecordedZone, open_snapshot
@@ -93,7 +95,7 @@ class KnownPages:
     Attributes:
         covered: the pfns that the flags cover.
         free: in a buddy list. waiting: on a per-cpu list. reserved: never managed, or in use as such.
-        movable: user pages. hosted: memmap of the block that it lies in.
+        movable: user pages. hosted: memmap of the block that it lies in. offline: kept by a driver in an online block.
         Whatever else is covered belongs to the kernel.
     """
 
@@ -103,15 +105,18 @@ class KnownPages:
     reserved: ExtentSet
     movable: ExtentSet
     hosted: ExtentSet = field(default_factory=ExtentSet)
+    offline: ExtentSet = field(default_factory=ExtentSet)
 
 
 def kernel_from_machine(
-    machine: RecordedMachine, arch: str, profile: str, cmdline: str, known: KnownPages | None = None
-) -> Kernel:
+    machine: RecordedMachine, arch: str, profile: str, cmdline: str, known: KnownPages | None = None,
+    log: Mapping[str, Mapping[str, int]] | None = None,
+) -> Kernel:  # fmt: skip
     """Boot a recorded machine under a profile.
 
     Args:
         known: what is known of single pages.
+        log: what the kernel's log says of devices, by device and by the words before the colon.
 
     Raises:
         InputError: the recorded counts contradict one another so that no machine can have them.
@@ -127,7 +132,10 @@ def kernel_from_machine(
     for node in machine.nodes:
         if node.online:
             kernel.state.nodes[node.id] = Node(node.id, has_cpu=True)
-    _blocks(kernel, machine, known)
+    told = Told(log=log or {})
+    if known is not None:
+        told = replace(told, hosted=known.hosted, offline=known.offline, covered=known.covered)
+    _blocks(kernel, machine, told)
     used = {}
     for recorded in machine.zones:
         if recorded.name in _KINDS and recorded.node in kernel.state.nodes:
@@ -248,7 +256,7 @@ def _tree(entries: tuple[IomemEntry, ...], depth: int) -> Iterator[Resource]:
         yield Resource(start=entry.start, end=entry.end, name=entry.name, children=children)
 
 
-def _blocks(kernel: Kernel, machine: RecordedMachine, known: KnownPages | None) -> None:
+def _blocks(kernel: Kernel, machine: RecordedMachine, told: Told) -> None:
     state = kernel.state
     first = min(state.nodes)
     blocks = machine.blocks
@@ -262,11 +270,14 @@ def _blocks(kernel: Kernel, machine: RecordedMachine, known: KnownPages | None) 
     starts, ends = state.block_bounds(slice(None))
     state.sections = ExtentSet(starts, ends)
     state.early = state.sections.copy()
-    recognise(kernel, machine, known.hosted if known is not None else None)
+    recognise(kernel, machine, told)
 
 
-def _hosted(kernel: Kernel) -> tuple[Array, Array]:
-    return _runs(kernel.state.vmemmap.backing_from(Source.ALTMAP))
+def _set_aside(kernel: Kernel) -> tuple[Array, Array]:
+    """Return the pages that are in no zone's books but present: self-hosted memmap, and what a driver withholds."""
+    pages = kernel.state.vmemmap.backing_from(Source.ALTMAP)
+    pages.add_many(*_runs(kernel.state.withheld))
+    return _runs(pages)
 
 
 def _protection(machine: RecordedMachine, recorded: RecordedZone) -> tuple[int, int, int, int]:
@@ -289,16 +300,18 @@ def _zone(
     zone.wmark = (recorded.min, recorded.low, recorded.high)
     zone.protection = _protection(machine, recorded)
     zone.linked = pages
-    hosted = _hosted(kernel)
+    aside = _set_aside(kernel)
     early = ExtentSet(*pages.clip_many(*_runs(kernel.state.early)))
     zone.present_early = max(zone.present - pages.total + early.total, 0)
     if known is not None and _fits(recorded, pages, known):
         return _known_zone(kernel, recorded, zone, known, machine.max_order)
     image = np.array(machine.kernel_image, dtype=np.int64).reshape(-1, 2)
     top = ExtentSet(*_last(pages, kernel.geometry.memmap_pages(pages.total)))
-    avoid = ExtentSet(np.concatenate((image[:, 0], top.starts)), np.concatenate((image[:, 1], top.ends)))
     room = pages.copy()
-    room.remove_many(*hosted)
+    room.remove_many(*aside)
+    if _is_fresh(kernel, zone):
+        image, top = image[:0], _first_slabs(room, recorded, machine.max_order)
+    avoid = ExtentSet(np.concatenate((image[:, 0], top.starts)), np.concatenate((image[:, 1], top.ends)))
     free = place_free(
         (room.starts, room.ends), recorded.free_by_order, machine.max_order,
         avoid=(avoid.starts, avoid.ends), place=recorded.title,
@@ -310,6 +323,19 @@ def _zone(
     zone.pcp = ExtentSet(*_lonely(used, recorded.pcp_pages))
     used.remove_many(zone.pcp.starts, zone.pcp.ends)
     return used
+
+
+def _is_fresh(kernel: Kernel, zone: Zone) -> bool:
+    """Return whether a zone was empty when the kernel had booted, and its pages are those that the kernel takes first.
+
+    What is in use there is the kernel's slab, and it begins in the first block that came.
+    """
+    return not zone.present_early and bool(zone.linked.total) and attracts_slab(kernel, zone)
+
+
+def _first_slabs(room: ExtentSet, recorded: RecordedZone, max_order: int) -> ExtentSet:
+    """Return the lowest pages of a zone, as many as are not in whole chunks of the highest order."""
+    return ExtentSet(*_first(room, room.total - (recorded.free_by_order[max_order] << max_order)))
 
 
 def _fits(recorded: RecordedZone, pages: ExtentSet, known: KnownPages) -> bool:
@@ -330,7 +356,7 @@ def _known_zone(kernel: Kernel, recorded: RecordedZone, zone: Zone, known: Known
     counts = free_by_order(free, max_order)
     rest = pages.copy()
     rest.remove_many(*_runs(known.covered))
-    rest.remove_many(*_hosted(kernel))
+    rest.remove_many(*_set_aside(kernel))
     left = [whole - part for whole, part in zip(recorded.free_by_order, counts, strict=True)]
     placed = place_free(_runs(rest), left, max_order, place=recorded.title)
     free.add_many(*placed)
@@ -338,7 +364,7 @@ def _known_zone(kernel: Kernel, recorded: RecordedZone, zone: Zone, known: Known
     _keep_chunks(zone, recorded, max_order)
     used = pages.copy()
     used.remove_many(*_runs(free))
-    used.remove_many(*_hosted(kernel))
+    used.remove_many(*_set_aside(kernel))
     waiting = ExtentSet(*known.waiting.clip_many(*_runs(used)))
     elsewhere = used.copy()
     elsewhere.remove_many(*_runs(known.covered))
@@ -419,20 +445,25 @@ def _memmap(kernel: Kernel, mappings: MapRuns, zones: list[Zone], known: KnownPa
         mappings: what describes all sections, and what shares a leaf with them.
     """
     state = kernel.state
-    reserved, allocated = [], []
+    reserved, allocated, slabs = [], [], []
+    largest = int(mappings.leaf.max(initial=1))
     for zone in sorted(zones, key=lambda zone: (zone.kind is ZoneKind.MOVABLE, -zone.kind)):
         used = zone.linked.copy()
         for pages in (zone.free, zone.pcp):
             used.remove_many(pages.starts, pages.ends)
-        used.remove_many(*_hosted(kernel))
+        used.remove_many(*_set_aside(kernel))
         budget = _never_managed(kernel, zone, used, known)
         reserved.append(budget)
         used.remove_many(budget.starts, budget.ends)
-        allocated.append(used)
+        pieces = _aligned(used, largest) if _is_fresh(kernel, zone) else used.copy()
+        used.difference_update(pieces)
+        slabs.append(used)  # too small to have been allocated as memmap
+        allocated.append(pieces)
     first = state.early  # the memmap of what was hot-added was allocated, as far as that many pages are in use
     rounds = (
         (Source.BOOT, reserved, first, False), (Source.ALLOCATOR, allocated, None, True),
         (Source.ALLOCATOR, allocated, None, False), (Source.BOOT, reserved, None, False),
+        (Source.ALLOCATOR, slabs, None, False),
     )  # fmt: skip
     for source, pools, whose, whole in rounds:
         for leaf in sorted(set(mappings.leaf.tolist()), reverse=True):
@@ -467,7 +498,7 @@ def _aligned(pages: ExtentSet, unit: int) -> ExtentSet:
 
 def _never_managed(kernel: Kernel, zone: Zone, used: ExtentSet, known: KnownPages | None) -> ExtentSet:
     """Return as many pages in use as were never managed: those known as reserved first, then from the top down."""
-    count = zone.present - zone.managed - int(zone.linked.covered_many(*_hosted(kernel)).sum())
+    count = zone.present - zone.managed - int(zone.linked.covered_many(*_set_aside(kernel)).sum())
     if known is None:
         return ExtentSet(*_last(used, count))
     budget = ExtentSet(*_last(ExtentSet(*known.reserved.clip_many(*_runs(used))), count))
@@ -490,13 +521,15 @@ def _owners(kernel: Kernel, zone: Zone, used: ExtentSet, known: KnownPages | Non
     rest.remove_many(memmap.starts, memmap.ends)
     never = _never_managed(kernel, zone, used, known)
     never.remove_many(*_runs(boot))
-    hosted = int(zone.linked.covered_many(*_hosted(kernel)).sum())
-    reserved = ExtentSet(*_last(never, max(zone.present - zone.managed - boot.total - hosted, 0)))
+    aside = int(zone.linked.covered_many(*_set_aside(kernel)).sum())
+    reserved = ExtentSet(*_last(never, max(zone.present - zone.managed - boot.total - aside, 0)))
     state.reserved.add_many(reserved.starts, reserved.ends)
     rest.remove_many(reserved.starts, reserved.ends)
     movable = ExtentSet(*known.movable.clip_many(*_runs(rest))) if known is not None else ExtentSet()
     rest.remove_many(*_runs(movable))
     for owner, part in ((RECORDED, rest), (RECORDED_MOVABLE, movable)):
+        if owner is RECORDED and _is_fresh(kernel, zone):
+            owner = SLAB
         old = state.allocations.get(owner)
         pages = old.pages.copy() if old else ExtentSet()
         pages.add_many(*_runs(part))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Sequence
 
 from memhotplug.contracts import DriverTraits
@@ -9,7 +10,16 @@ from memhotplug.engine.kernel import Kernel
 from memhotplug.errors import MemoryHotplugError, PluginError
 from memhotplug.manager import arch_traits, choose, driver_traits, names
 
-__all__ = ["absence", "attribute_driver", "drivers_of", "left_out", "usual_driver", "window_driver"]
+__all__ = [
+    "absence",
+    "attribute_driver",
+    "drivers_of",
+    "left_out",
+    "managing_driver",
+    "region_drivers",
+    "usual_driver",
+    "window_driver",
+]
 
 
 def absence(kernel: Kernel, driver: str) -> MemoryHotplugError | None:
@@ -88,6 +98,17 @@ def window_driver(arch: str) -> str:
     """Return who makes memory of the ranges that firmware shows, the usual driver if nobody does."""
     found = drivers_of(arch)
     return next((name for name in found if driver_traits(name).windows), usual_driver(arch))
+
+
+def managing_driver(arch: str, name: str) -> str | None:
+    """Return the driver whose memory bears a name in /proc/iomem, None if it is nobody's."""
+    return next((driver for driver in drivers_of(arch) if driver_traits(driver).managed_name == name), None)
+
+
+def region_drivers(arch: str) -> list[tuple[str, re.Pattern[str]]]:
+    """Return the drivers that claim ranges for themselves, with how these are called in /proc/iomem."""
+    found = ((driver, driver_traits(driver).regions) for driver in drivers_of(arch))
+    return [(driver, re.compile("|".join(regions))) for driver, regions in found if regions]
 
 
 def attribute_driver(attribute: str) -> str | None:

@@ -18,11 +18,7 @@ ReplayDocument = Callable[[dict[str, Any]], FileResult]
 RECORDINGS = Path(__file__).parents[3] / "data" / "recordings"
 EVERY = int(os.environ.get("MHP_EXAMPLES", "2")) > 2
 """Whether to begin at every step: with MHP_EXAMPLES set to more than 2."""
-NAMES = [
-    name
-    for name in sorted(path.name.removesuffix(".json.xz") for path in RECORDINGS.glob("*.json.xz"))
-    if "virtio-mem" not in name  # how much of a block a device has withheld, no file of a machine tells
-]
+NAMES = sorted(path.name.removesuffix(".json.xz") for path in RECORDINGS.glob("*.json.xz"))
 PARAMETERS = "sys/module/memory_hotplug/parameters/"
 ONLY_BY_HISTORY = {
     "ppc64el-6.12-64k-random-7",  # a kernel block without a neighbour was hot-added: it looks like boot memory

@@ -1,0 +1,139 @@
+"""Devices of a recorded machine whose driver says in /proc/iomem which memory is its.
+
+A driver that manages its memory calls it ``System RAM (DRIVER)`` and puts it into a range that it claimed under the
+device's own name: that is the device, and it is handed to the driver as it is.
+Models: mm/memory_hotplug.c:add_memory_driver_managed() (v5.8 to v6.12).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from memhotplug.contracts import RecordedDevice
+from memhotplug.engine.boot.groups import join_group
+from memhotplug.engine.kernel import Kernel
+from memhotplug.engine.memory_hotplug.presence import managing_driver, region_drivers
+from memhotplug.formats.snapshot import RecordedMachine
+from memhotplug.manager import driver_traits
+from memhotplug.model.blocks import BlockState
+from memhotplug.model.extents import Array, ExtentSet
+from memhotplug.model.resources import Resource
+from memhotplug.model.state import Device
+from memhotplug.model.zones import ZoneKey, ZoneKind
+from memhotplug.units import format_range
+
+__all__ = ["Told", "new_device", "recognise_drivers"]
+
+_KINDS = {kind.label: kind for kind in ZoneKind}
+_Found = tuple[Resource, Resource | None, Array]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Told:
+    """What is known of a recorded machine beside its files.
+
+    Attributes:
+        hosted: pages that flags show to be memmap of the block that they lie in; None without flags.
+        offline: those that they show as PageOffline. covered: those whose flags were recorded.
+        log: what the kernel's log says of devices, by device and by the words before the colon.
+    """
+
+    hosted: ExtentSet | None = None
+    offline: ExtentSet | None = None
+    covered: ExtentSet | None = None
+    log: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+
+def new_device(
+    kernel: Kernel, name: str, driver: str, rows: Array, ranges: Sequence[tuple[int, int]], *, nid: int | None = None
+) -> int:
+    """Make the device that brought some blocks; return its place among the machine's devices."""
+    state = kernel.state
+    if nid is None:
+        nid = int(state.blocks.nid[rows[0]]) if len(rows) else min(state.nodes)
+    state.devices.append(Device(name=name, driver=driver, nid=nid, ranges=tuple(ranges), closed=True))
+    for row in rows.tolist():
+        state.blocks.set(slice(row, row + 1), device=len(state.devices) - 1)
+    return len(state.devices) - 1
+
+
+def recognise_drivers(
+    kernel: Kernel, machine: RecordedMachine, found: Sequence[_Found], hosted_pages: int, told: Told
+) -> None:
+    """Make a device of all memory that a driver has in one range of its own, and hand it to the driver.
+
+    Args:
+        found: memory with a driver's name, what it lies in, and its blocks' rows.
+        hosted_pages: pages of a block that hold its memmap, where it hosts it.
+    """
+    regions: dict[tuple[str, int], list[_Found]] = {}
+    for memory, around, rows in found:
+        driver = managing_driver(kernel.arch, memory.name)
+        if driver is not None:
+            regions.setdefault((driver, (around or memory).start), []).append((memory, around, rows))
+    for driver, named in region_drivers(kernel.arch):
+        for entry in list(kernel.state.resources):
+            if named.match(entry.name) and (driver, entry.start) not in regions:
+                regions[driver, entry.start] = [(entry, entry, np.empty(0, np.int64))]
+    for (driver, _), parts in sorted(regions.items(), key=lambda item: item[0][1]):
+        _hand_over(kernel, machine, driver, parts, hosted_pages, told)
+
+
+def _hand_over(
+    kernel: Kernel, machine: RecordedMachine, driver: str, parts: Sequence[_Found], hosted_pages: int, told: Told
+) -> None:
+    around = parts[0][1]
+    rows = np.concatenate([rows for _, _, rows in parts])
+    region = around or Resource(start=parts[0][0].start, end=parts[-1][0].end, name=f"{driver}-{parts[0][0].start:#x}")
+    ranges = [(memory.start, memory.size) for memory, _, held in parts if len(held)]
+    index = new_device(kernel, region.name, driver, rows, ranges)
+    device = kernel.state.devices[index]
+    where = format_range(region.start, region.size)
+    kernel.warn(f"inferred: {where} is {region.name}, a device of {driver}: /proc/iomem names it")
+    key = kernel.plugins.driver(driver)
+    if not kernel.plugins.has(key, "driver_recognise"):
+        if driver_traits(driver).static_group and len(rows):
+            join_group(kernel, index)
+        return
+    if around is not None:  # the region is the driver's own affair: only what was added shows
+        kernel.state.resources.release(around.start, around.size)
+        for memory, _, held in parts:
+            if len(held):
+                kernel.state.resources.request(memory)
+    lacking, offline = _withheld(kernel, machine, rows, hosted_pages, told)
+    recorded = RecordedDevice(
+        name=region.name, driver=driver, nid=device.nid, start=region.start, size=region.size, index=index,
+        log=told.log.get(region.name, {}), lacking=lacking, offline=offline,
+    )  # fmt: skip
+    assumed: str | None = kernel.plugins.call(key, "driver_recognise", kernel=kernel, device=recorded)
+    if assumed:
+        kernel.warn(f"inferred: {region.name}: {assumed}")
+
+
+def _withheld(
+    kernel: Kernel, machine: RecordedMachine, rows: Array, hosted_pages: int, told: Told
+) -> tuple[dict[ZoneKey, int], ExtentSet | None]:
+    """Return what the device's online blocks lack by zone, and which pages flags show as kept by it.
+
+    A zone tells only where all its blocks were hot-added: boot memory lacks what was reserved.
+    """
+    state, pages = kernel.state, kernel.geometry.pages_per_block
+    online = state.blocks.state == BlockState.ONLINE
+    lacking: dict[ZoneKey, int] = {}
+    for zone in machine.zones:
+        if zone.name not in _KINDS or not zone.present:
+            continue
+        here = np.flatnonzero(online & (state.blocks.nid == zone.node) & (state.blocks.zone == int(_KINDS[zone.name])))
+        if len(np.intersect1d(here, rows)) and zone.present == len(here) * pages:
+            hosting = int((state.blocks.altmap_pages[here] > 0).sum()) * hosted_pages
+            lacking[zone.node, _KINDS[zone.name]] = max(zone.present - zone.managed - hosting, 0)
+    mine = rows[online[rows]]
+    if told.offline is None or told.covered is None or not len(mine):
+        return lacking, None
+    starts = state.blocks.id[mine] * pages
+    if int(told.covered.covered_many(starts, starts + pages).sum()) < len(mine) * pages:
+        return lacking, None
+    return lacking, ExtentSet(*told.offline.clip_many(starts, starts + pages))
