@@ -1,14 +1,16 @@
-"""The installed plugins, as the scenario format asks for them."""
+"""The installed plugins, as the scenario format asks for them, and which of them an exception comes from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 from memhotplug import manager, naming, plugin_file
+from memhotplug.errors import InputError, MemoryHotplugError, PluginError
 from memhotplug.keyspec import KeySpec
 
-__all__ = ["Installed"]
+__all__ = ["Installed", "blaming", "plugin_at_fault"]
 
 
 class Installed:
@@ -49,3 +51,40 @@ class Installed:
             InputError: a file cannot be read, is no plugin, or has a name that is taken.
         """
         return manager.using([plugin_file.load(path) for path in files])
+
+
+def plugin_at_fault(problem: BaseException) -> PluginError | None:
+    """Return the error that names the plugin in whose code ``problem`` was raised, None if in none's.
+
+    A profile is called without a detour through the plugin manager, so nobody else has looked.
+    """
+    for trace in manager.frames_of(problem):
+        module = manager.module_of(trace)
+        if manager.is_below(module, "memhotplug"):
+            return None
+        text = f"raised {type(problem).__name__}: {problem}"
+        if plugin_file.is_from_file(module):  # whether it still counts as installed or no longer
+            file = trace.tb_frame.f_code.co_filename
+            return PluginError(f"{Path(file).stem} ({file})", text + manager.place_of(problem, module))
+        for candidate in manager.candidates():
+            if manager.is_below(module, candidate.home):
+                return PluginError(str(candidate), text + manager.place_of(problem, candidate.home))
+    return None
+
+
+@contextmanager
+def blaming() -> Iterator[None]:
+    """Return a block in which an exception that no plugin should raise becomes one that names the plugin.
+
+    Raises:
+        PluginError: the block failed inside a plugin.
+    """
+    try:
+        yield
+    except (MemoryHotplugError, InputError):
+        raise
+    except (Exception, SystemExit) as problem:
+        culprit = plugin_at_fault(problem)
+        if culprit is None:
+            raise
+        raise culprit from problem

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from memhotplug import __version__
-from memhotplug.catalog import Installed
+from memhotplug.catalog import Installed, blaming
 from memhotplug.contracts import AddRequest, MemoryEvent, PageFlag
 from memhotplug.engine import workload
 from memhotplug.engine.base_memory import read_attribute, write_attribute
@@ -129,11 +129,16 @@ class Machine:
         return machine
 
     @classmethod
+    @blaming()
     def from_spec(cls, spec: MachineSpec, *, base: str = ".") -> Machine:
         """Boot what a scenario's ``machine`` describes.
 
         Args:
             base: the folder that a snapshot's path is relative to.
+
+        Raises:
+            InputError: the machine cannot be.
+            PluginError: a plugin is missing or broken.
         """
         if spec.snapshot is not None:
             from memhotplug.engine.boot.recorded import kernel_from_snapshot
@@ -163,6 +168,7 @@ class Machine:
         machine.kernel.slots = spec.slots
         return machine
 
+    @blaming()
     def decide(self, driver: str, *, flags: tuple[str, ...] | None = None, policy: str | None = None) -> None:
         """Let MHP flags or a policy plugin decide for a driver from now on; ``default`` is its own policy.
 
@@ -249,6 +255,7 @@ class Machine:
         """
         self._call("write", {"path": path, "value": value, **keywords})
 
+    @blaming()
     def read(self, path: str) -> str:
         """Return what a simulated sysfs attribute reads.
 
@@ -281,6 +288,7 @@ class Machine:
             check_name(self.kernel, step.range)
         return self.operate(step.veto, lambda: self.apply(op, step), fail_allocation=step.fail_allocation)
 
+    @blaming()
     def operate(self, veto: Veto | None, operation: Callable[[], _T], *, fail_allocation: int | None = None) -> _T:
         """Run one operation as a transaction.
 
@@ -290,6 +298,10 @@ class Machine:
 
         A refusal leaves what the kernel leaves; anything else that goes wrong (a broken plugin)
         leaves the machine as it was.
+
+        Raises:
+            MemoryHotplugError: the modelled kernel refused.
+            PluginError: a plugin raised something else, or answered nonsense.
         """
         saved = self.kernel.copy()
         if veto is not None:
@@ -391,6 +403,7 @@ class Machine:
 
     # ---- views ----
 
+    @blaming()
     def page(self, pfn: int) -> Page:
         """Return one page's struct page, as a value.
 
@@ -413,6 +426,7 @@ class Machine:
             backing=int(row["backing"]) if row["backing"] >= 0 else None,
         )
 
+    @blaming()
     def memmap(self, range: str | Memory) -> PageArray:  # noqa: A002
         """Return the struct pages of a range; those of a device with several ranges follow one another.
 
@@ -431,10 +445,12 @@ class Machine:
         parts = [project_pages(self.kernel, geometry.pfn(start), geometry.pfn(size)) for start, size in ranges]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
+    @blaming()
     def violations(self) -> list[str]:
         """Return the invariants that do not hold, one sentence each."""
         return violations(self.kernel)
 
+    @blaming()
     def to_dict(self) -> RunDocument:
         """Return the machine as the JSON output shows it, with no steps."""
         return {

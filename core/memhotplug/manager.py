@@ -11,7 +11,7 @@ import functools
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
@@ -328,7 +328,8 @@ def _use(candidates: tuple[Candidate, ...]) -> Iterator[None]:
     try:
         yield
     finally:
-        _in_use.reset(token)
+        with suppress(ValueError):  # left where it was not entered, as by the collector: nobody there uses them
+            _in_use.reset(token)
 
 
 def files_in_use() -> tuple[Candidate, ...]:
@@ -501,7 +502,9 @@ class Plugins:
             module = module_of(trace)
             if is_below(module, own):
                 break
-            if any(is_below(module, found.home) for found in candidates("profiles")):
+            # The machine's own profile first: one from a file is no longer installed where the machine is used.
+            profiles = self._candidates[self.profile], *candidates("profiles")
+            if any(is_below(module, found.home) for found in profiles):
                 place = f", at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
                 return self.blame(self.profile, what + place)
         return self.blame(key, f"hook {hook} {what}{place_of(problem, own)}")

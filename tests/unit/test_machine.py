@@ -176,7 +176,7 @@ def test_a_failure_of_another_kind_undoes_the_whole_step(machine: Machine, monke
     def broken(*args: object, **keywords: object) -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr("memhotplug.engine.kernel.Kernel.log", broken)
+    monkeypatch.setattr("memhotplug.engine.memory_hotplug.online.take_first_slab", broken)
     with pytest.raises(RuntimeError, match="broken"):
         machine.online("dimm0")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextvars import copy_context
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,17 @@ def test_one_file_by_two_paths_is_one_plugin(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     with using([load("mine.py"), load(path)]), using([load("./mine.py")]):
         assert [found.name for found in candidates("policies")].count("mine") == 1
+
+
+def test_a_block_may_be_left_where_it_was_not_entered(tmp_path: Path) -> None:
+    """As the collector does with one that nobody closed: it says nothing, and the other place keeps its own."""
+    file = load(write(tmp_path, POLICY))
+    elsewhere = copy_context()
+    block = using([file])
+    elsewhere.run(block.__enter__)
+    assert elsewhere.run(files_in_use) == (file,)
+
+    block.__exit__(None, None, None)
+
+    assert files_in_use() == ()
+    assert elsewhere.run(files_in_use) == (file,)

@@ -86,7 +86,7 @@ def _of_ours(problem: BaseException, args: Sequence[str]) -> int:
 
 def _of_a_plugin(problem: BaseException, args: Sequence[str]) -> int | None:
     """Blame the plugin in whose code something was raised that nobody has blamed yet; None if it is nobody's."""
-    from memhotplug.commands.run.blame import plugin_at_fault
+    from memhotplug.catalog import plugin_at_fault
 
     culprit = plugin_at_fault(problem)
     if culprit is None:

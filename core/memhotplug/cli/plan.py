@@ -58,22 +58,6 @@ class Once(click.Command):
                 raise click.UsageError(f"{param.opts[0]} is given twice; only one would count", ctx)
         return super().parse_args(ctx, args)
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; what a profile's step raises is the profile's fault, and not a bug of the command.
-
-        Raises:
-            PluginError: in whose code it was raised; plugins from files are still known here.
-        """
-        try:
-            return super().invoke(ctx)
-        except (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError) as problem:
-            from memhotplug.commands.run.blame import plugin_at_fault
-
-            culprit = plugin_at_fault(problem)
-            if culprit is None:
-                raise
-            raise culprit from problem
-
 
 class Size(_IntType):
     """A size with a unit."""

@@ -18,7 +18,9 @@ def _use(context: click.Context, _parameter: click.Parameter, files: tuple[str, 
         return
     from memhotplug.catalog import Installed
 
-    context.with_resource(Installed().using(files))  # whoever runs the command limits how long each may take to load
+    # The root's, which is closed even where the command's own never comes to be, as after a wrong option.
+    # Whoever runs the command limits how long each may take to load.
+    context.find_root().with_resource(Installed().using(files))
 
 
 def plugin_option(command: _F) -> _F:

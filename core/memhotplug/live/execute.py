@@ -121,9 +121,12 @@ def _serve(live: LiveMachine, descriptor: int) -> None:
     from memhotplug.live.filesystem import serve
 
     def run() -> None:
-        # Whatever ends it, the command sees no more than ENOTCONN.
-        with contextlib.suppress(RuntimeError):
+        try:
             serve(live, f"/dev/fd/{descriptor}")
+        except RuntimeError:
+            # Whoever asks it for anything gets ENOTCONN then, and does not wait for ever.
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
 
     threading.Thread(target=run, daemon=True, name="fuse").start()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -44,7 +46,7 @@ def _one(candidate: Candidate) -> PluginAboutDocument:
         "group": GROUPS[candidate.kind],
         "target": candidate.target,
         "file": _file(plugin),
-        "says": (inspect.getdoc(plugin) or "").partition("\n")[0] or None,
+        "says": (inspect.getdoc(plugin) or _written(plugin) or "").partition("\n")[0] or None,
         "hooks": [hook for hook in (*hooks_of(candidate.kind), *hooks_of("any")) if hasattr(plugin, hook)],
         "keys_of": _WITH_KEYS.get(candidate.kind),
         "keys": _keys(candidate),
@@ -58,6 +60,17 @@ def _file(plugin: object) -> str | None:
         return inspect.getsourcefile(plugin if inspect.ismodule(plugin) else type(plugin))
     except TypeError:
         return None
+
+
+def _written(plugin: object) -> str | None:
+    """Return the docstring that the source has, which an interpreter with -OO drops; None if there is no source."""
+    subject = plugin if inspect.ismodule(plugin) else type(plugin)
+    try:
+        node = ast.parse(textwrap.dedent(inspect.getsource(subject)))
+    except (OSError, TypeError, SyntaxError):
+        return None
+    first = node if inspect.ismodule(plugin) else node.body[0]
+    return ast.get_docstring(first) if isinstance(first, (ast.Module, ast.ClassDef)) else None
 
 
 def _keys(candidate: Candidate) -> list[KeyDocument]:

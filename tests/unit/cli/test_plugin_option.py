@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from pathlib import Path
 
 import pytest
 
 from memhotplug.cli import main
+from memhotplug.manager import files_in_use
 
 HANGS = "while True: pass\n"
+POLICY = (
+    "from memhotplug.plugin import hookimpl\n"
+    "@hookimpl\ndef policy_mhp_flags(kernel, request, phys_range, driver_flags): return 0\n"
+)
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers on this system")
@@ -27,10 +33,7 @@ def test_a_file_that_hangs_is_ended_after_the_time_that_was_given(
 def test_a_file_counts_for_its_command_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The next command in the same process knows nothing of it, also after one that failed."""
     path = tmp_path / "mine.py"
-    path.write_text(
-        "from memhotplug.plugin import hookimpl\n"
-        "@hookimpl\ndef policy_mhp_flags(kernel, request, phys_range, driver_flags): return 0\n"
-    )
+    path.write_text(POLICY)
     question = ["explain", "--driver", "acpi", "--kernel", "6.12", "--arch", "x86_64"]
     assert main([*question, "--plugin", str(path), "--policy", "mine"]) == 0
     assert main([*question, "--plugin", str(path), "--policy", "other"]) == 2
@@ -57,3 +60,25 @@ def test_a_profile_that_raises_is_blamed_by_every_command(
     assert capsys.readouterr().err == (
         f"mhp: plugin mine ({path}): raised ZeroDivisionError: integer division or modulo by zero, at {path}:3\n"
     )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["plan", "--boot", "1G", "--nonsense"],
+        ["explain", "--driver"],
+        ["run"],
+        ["compare", "nowhere.yaml", "--vary", "x"],
+        ["plan", "--add", "12"],
+    ],
+)
+def test_a_wrong_option_leaves_no_file_behind(
+    wrong: list[str], tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    """Neither counting as installed, nor something that the interpreter complains about when it is collected."""
+    path = tmp_path / "mine.py"
+    path.write_text(POLICY)
+    assert main([*wrong, "--plugin", str(path)]) == 2
+    assert files_in_use() == ()
+    gc.collect()
+    assert [str(warning.message) for warning in recwarn] == []

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from memhotplug.errors import InputError, MemoryHotplugError, PluginError
+from memhotplug.catalog import blaming
+from memhotplug.errors import InputError, PluginError
 
 __all__ = ["LeftOut"]
 
@@ -37,19 +38,10 @@ class LeftOut:
             InputError: somebody refuses the question.
         """
         try:
-            return question()
+            with blaming():
+                return question()
         except PluginError as problem:
             self._note_plugin(problem)
-        except (InputError, MemoryHotplugError):
-            raise
-        except (Exception, SystemExit) as problem:  # a profile is called without a detour through the plugin manager
-            from memhotplug.commands.run.blame import plugin_at_fault
-
-            culprit = plugin_at_fault(problem)
-            if culprit is None:
-                raise
-            culprit.__cause__ = problem
-            self._note_plugin(culprit)
         return None
 
     def _note_plugin(self, problem: PluginError) -> None:

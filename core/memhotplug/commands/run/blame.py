@@ -1,39 +1,16 @@
-"""Whose fault an error is, and where in the scenario it belongs."""
+"""Where in the scenario an error belongs."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import NoReturn
 
 from memhotplug.errors import InputError, PluginError
 from memhotplug.formats.scenario import Scenario
 from memhotplug.formats.scenario.problems import At, Where
 from memhotplug.formats.scenario.yamltree import MappingNode, Node, ScalarNode, SequenceNode
-from memhotplug.manager import candidates, frames_of, is_below, module_of, place_of
-from memhotplug.plugin_file import is_from_file
 
-__all__ = ["located", "plugin_at_fault", "raise_located"]
-
-
-def plugin_at_fault(problem: BaseException) -> PluginError | None:
-    """Return the error that names the plugin in whose code ``problem`` was raised, None if in none's.
-
-    A profile is called without a detour through the plugin manager, so nobody else has looked.
-    """
-    for trace in frames_of(problem):
-        module = module_of(trace)
-        if is_below(module, "memhotplug"):
-            return None
-        if is_from_file(module):  # whether it still counts as installed or no longer
-            file = trace.tb_frame.f_code.co_filename
-            text = f"raised {type(problem).__name__}: {problem}{place_of(problem, module)}"
-            return PluginError(f"{Path(file).stem} ({file})", text)
-        for candidate in candidates():
-            if is_below(module, candidate.home):
-                text = f"raised {type(problem).__name__}: {problem}{place_of(problem, candidate.home)}"
-                return PluginError(str(candidate), text)
-    return None
+__all__ = ["located", "raise_located"]
 
 
 def located(scenario: Scenario, prefix: Where, error: InputError) -> InputError:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from memhotplug.catalog import Installed
-from memhotplug.commands.run.blame import plugin_at_fault, raise_located
+from memhotplug.catalog import Installed, blaming
+from memhotplug.commands.run.blame import raise_located
 from memhotplug.commands.run.expect import judge
 from memhotplug.commands.run.step_record import existing_blocks, new_record
 from memhotplug.engine.kernel import Event, Kernel
@@ -37,7 +37,6 @@ StepObserver: TypeAlias = Callable[[Step, "StepRecord"], None]
 EventObserver: TypeAlias = Callable[[Event], None]
 """Is told of each event, before the step that it belongs to is reported."""
 
-_T = TypeVar("_T")
 _CHANGES_ALL: Final = ("online", "offline", "remove", "eject")
 _ALL_OR_NOTHING: Final = ("add", "online", "offline", "remove", "write", "allocate", "release")
 """Steps that change nothing if they fail, blocks_done apart; a failed eject brings blocks back where they fit."""
@@ -127,7 +126,7 @@ def _booted(scenario: Scenario, plugin_timeout: float) -> Machine:
                 candidate.load()
         base = os.path.dirname(scenario.file or "") or "."
         with watchdog(plugin_timeout, lambda: f"{spec.arch} or {spec.kernel}"):
-            machine = _blaming(lambda: Machine.from_spec(spec, base=base))
+            machine = Machine.from_spec(spec, base=base)
     except MemoryHotplugError as refusal:
         raise scenario.error(("machine",), f"a machine that boots ({refusal})", at="key") from refusal
     except InputError as error:
@@ -136,23 +135,6 @@ def _booted(scenario: Scenario, plugin_timeout: float) -> Machine:
     for step in scenario.steps:
         _check_against_profile(scenario, step, machine.kernel)
     return machine
-
-
-def _blaming(operation: Callable[[], _T]) -> _T:
-    """Do something; an error that no plugin should raise becomes one that names the plugin.
-
-    Raises:
-        PluginError: the operation failed inside a plugin.
-    """
-    try:
-        return operation()
-    except (MemoryHotplugError, InputError):
-        raise
-    except (Exception, SystemExit) as problem:
-        error = plugin_at_fault(problem)
-        if error is None:
-            raise
-        raise error from problem
 
 
 def apply_policies(scenario: Scenario, machine: Machine) -> None:
@@ -239,8 +221,8 @@ class _Run:
         saved = kernel.copy() if self._broken is not None else None
         record = new_record(step, kernel)
         try:
-            with watchdog(self._timeout, lambda: kernel.plugins.current):
-                _blaming(lambda: self._do(step, record))
+            with watchdog(self._timeout, lambda: kernel.plugins.current), blaming():
+                self._do(step, record)
         except InputError as error:
             raise_located(self._scenario, ("steps", step.index, step.op), error)
         if saved is not None and record["ok"]:

@@ -1,4 +1,4 @@
-"""Where an error belongs in the scenario, and which plugin it is the fault of."""
+"""Where an error belongs in the scenario, also one that a plugin is to blame for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from memhotplug.commands.run.blame import located, plugin_at_fault
+from memhotplug.commands.run.blame import located
 from memhotplug.commands.run.runner import RunResult, boot_scenario
 from memhotplug.errors import InputError, PluginError
 from memhotplug.formats.scenario import Scenario
@@ -82,46 +82,6 @@ def test_a_plugin_error_stays_what_it_is_and_learns_its_place(load: Load) -> Non
     assert isinstance(error, PluginError)
     assert (error.file, error.line, error.column, error.path) == ("s.yaml", 4, 5, "steps[0].add")
     assert str(error) == "plugin acme: is broken"
-
-
-def _raised(source: str, module: str) -> BaseException:
-    """Return what a piece of code raises that pretends to be in a module."""
-    names: dict[str, Any] = {"__name__": module}
-    exec(source, names)
-    with pytest.raises(ZeroDivisionError) as caught:
-        names["go"]()
-    return caught.value
-
-
-def test_an_error_inside_a_plugin_is_its_fault() -> None:
-    """Also in a submodule of what its entry point names."""
-    problem = _raised("def go(): return 1 // 0", "memhotplug_drivers.acpi")
-
-    text = "raised ZeroDivisionError: integer division or modulo by zero, at <string>:1"
-    assert str(plugin_at_fault(problem)).endswith(text)
-    assert str(plugin_at_fault(problem)).startswith("plugin acpi (memhotplug ")
-    assert plugin_at_fault(_raised("def go(): return 1 // 0", "memhotplug_drivers.acpi.inner")) is not None
-
-
-def test_an_error_inside_the_core_is_nobody_elses_fault() -> None:
-    """That is a bug."""
-    assert plugin_at_fault(_raised("def go(): return 1 // 0", "memhotplug.engine.kernel")) is None
-    assert plugin_at_fault(_raised("def go(): return 1 // 0", "somebody_else")) is None
-
-
-def test_the_innermost_of_the_two_is_at_fault() -> None:
-    """A library in between is skipped: who called it wrongly is to blame."""
-    library: dict[str, Any] = {"__name__": "numpy.fake"}
-    exec("def call(f): return f()", library)
-    plugin: dict[str, Any] = {"__name__": "memhotplug_drivers.acpi", "call": library["call"]}
-    exec("def go(): return call(lambda: 1 // 0)", plugin)
-    core: dict[str, Any] = {"__name__": "memhotplug.engine.kernel", "go": plugin["go"]}
-    exec("def run(): return go()", core)
-
-    with pytest.raises(ZeroDivisionError) as caught:
-        core["run"]()
-
-    assert plugin_at_fault(caught.value) is not None
 
 
 # ---- through a run ----

@@ -1,0 +1,34 @@
+"""The supervisor of ``mhp exec``, where what it needs does not do what it should."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from memhotplug.live.requirements import missing
+
+pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
+
+FAILING = """
+import sys
+import memhotplug.live.filesystem as filesystem
+from memhotplug.cli import main
+
+def serve(live, place, **options):
+    raise RuntimeError(1)
+
+filesystem.serve = serve
+sys.exit(main(["exec", "--boot", "1G", "--", "echo", "ran"]))
+"""
+
+
+def test_a_file_system_that_cannot_be_served_is_said_and_nothing_waits() -> None:
+    """The command does not run; the namespace that it would have had is gone."""
+    done = subprocess.run([sys.executable, "-c", FAILING], capture_output=True, text=True, timeout=120, check=False)
+
+    assert done.stdout == ""
+    assert done.returncode == 125
+    assert done.stderr.startswith("mhp: ")
+    assert len(done.stderr.splitlines()) == 1
