@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ _FILE = re.compile(r"# ([\w.-]+\.(?:yaml|py|toml|csv|log))\n")
 _PLAIN = (".csv", ".log")
 _ELISION = "…"
 _MARK = "\x1e"
+_PORT = "8786"
+"""Dask's port, which may be taken here; examples get another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +116,20 @@ class Ran:
     status: int
 
 
+def free_port() -> str:
+    """Return a port of this machine that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return str(server.getsockname()[1])
+
+
 def run_session(block: Block, folder: Path) -> list[Ran]:
     """Type the commands of a console block into one shell and return what came of each."""
     typed = [(command, shown) for command, shown in sessions(block) if own_part(command) is not None]
     lines = ["exec 2>&1", "status=0"]
+    port = free_port() if _PORT in block.text else _PORT
     for command, _ in typed:
-        lines += ["(exit $status)", str(own_part(command)), "status=$?", f"printf '\\n{_MARK}%d{_MARK}' $status"]
+        run = str(own_part(command)).replace(_PORT, port)
+        lines += ["(exit $status)", run, "status=$?", f"printf '\\n{_MARK}%d{_MARK}' $status"]
     quiet = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "FORCE_COLOR")}
     environment = {**quiet, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     with subprocess.Popen(
@@ -139,11 +150,17 @@ def run_session(block: Block, folder: Path) -> list[Ran]:
 
 
 def missing_line(shown: list[str], real: list[str]) -> str | None:
-    """Return the first shown line that the output does not have, in order; None if it has all."""
-    rest = iter(real)
+    """Return the first shown line that the output does not have, in order; None if it has all.
+
+    … alone stands for any lines, at the end of a line for the rest of that line. How far the columns of a table are
+    apart depends on its other rows, and counts for nothing.
+    """
+    rest = iter([" ".join(line.split()) for line in real])
     for line in shown:
-        if line.strip() in ("", _ELISION):
+        words = " ".join(line.split())
+        if words in ("", _ELISION):
             continue
-        if line.rstrip() not in rest:
+        begin = words.removesuffix(_ELISION)
+        if not any(one.startswith(begin) if begin != words else one == words for one in rest):
             return line
     return None
