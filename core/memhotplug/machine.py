@@ -108,6 +108,12 @@ class Machine:
             f"{len(blocks)} blocks of {format_size(size)}, {online} online{added}>"
         )
 
+    def _repr_html_(self) -> str:
+        """Return the memory map, which notebooks show in place of the repr."""
+        from memhotplug.memory_map.notebook import map_html
+
+        return map_html(self.kernel, repr(self)[1:-1])
+
     @classmethod
     def boot(cls, **keywords: Any) -> Machine:
         """Boot a machine; the keywords are the keys of a scenario's ``machine``, and ``plugins`` and ``drivers``.

@@ -78,7 +78,7 @@ def test_the_slider_itself_takes_keys(window: Browser, report: Path) -> None:
 def test_the_bars_follow(window: Browser, report: Path) -> None:
     """After the boot there is no hot-added memory, after onlining it is Movable."""
     window.open(report, width=1280)
-    kinds = "return [...document.querySelectorAll('rect[tabindex]')].map((r) => r.getAttribute('class'))"
+    kinds = "return [...document.querySelectorAll('rect[data-bar]')].map((r) => r.classList[0])"
     assert window.run(kinds)[-1] == "offline"
     window.click("tr[data-frame='2'] button")
     assert place(window) == ("2", "online")
@@ -90,13 +90,77 @@ def test_the_bars_follow(window: Browser, report: Path) -> None:
 def test_detail_by_pointer_and_by_keyboard(window: Browser, report: Path) -> None:
     """The bar that is pointed at, or has the focus, is told in words."""
     window.open(report, width=1280)
-    window.hover("rect.movable")
+    window.hover("rect.movable[data-bar]")
     assert window.text("#detail").startswith("0x100000000-0x107ffffff, 128M, Movable, block 32, dimm0, memmap 16M")
-    window.run("document.querySelector('rect[tabindex]').focus()")
+    window.run("document.querySelector('rect[data-bar]').focus()")
     assert "block 0" in window.text("#detail")
     window.press(DOWN)
     assert window.run("return document.activeElement.getAttribute('aria-label')") == window.text("#detail")
     assert "boot memory" in window.text("#detail")
+
+
+def rows(window: Browser) -> list[list[str]]:
+    """Return the table about the pages of the chosen bar."""
+    cells = "[...document.querySelectorAll('#pages tr')].map((row) => [...row.cells].map((cell) => cell.textContent))"
+    found: list[list[str]] = window.run(f"return {cells}")
+    return found
+
+
+def test_who_holds_the_pages_of_a_bar(window: Browser, report: Path) -> None:
+    """At first of the newest memory; of the bar that is pointed at from then on, also after other steps."""
+    window.open(report, width=1280)
+    assert window.text("#detail").startswith("0x138000000-0x13fffffff, 128M, offline, block 39, dimm0")
+    assert rows(window) == [
+        ["who holds them", "pages", "size", "share", "pfn", "flags"],
+        ["nobody: offline", "32768", "128M", "", "0x138000-0x13ffff", "NOPAGE"],
+    ]
+    window.hover("rect.movable[data-bar]")
+    assert rows(window)[1:] == [
+        ["free in Movable", "28672", "112M", "", "0x101000-0x107fff", "BUDDY"],
+        ["memmap, self-hosted", "4096", "16M", "", "0x100000-0x100fff", "RESERVED|VMEMMAP"],
+    ]
+    window.click("#back")
+    window.click("#back")
+    window.click("#back")
+    assert place(window) == ("1", "add")
+    assert window.text("#detail").startswith("0x100000000-0x107ffffff, 128M, offline, block 32, dimm0, memmap 16M")
+    assert [row[0] for row in rows(window)[1:]] == ["nobody: offline", "memmap, self-hosted"]
+
+
+def test_the_focus_stays_on_the_bar_from_step_to_step(window: Browser, report: Path) -> None:
+    """Whoever looks with the keyboard alone watches a piece of memory over time."""
+    window.open(report, width=1280)
+    window.hover("#now-is")
+    window.run("document.querySelector('rect.movable[data-bar]').focus()")
+    for _ in range(3):
+        window.press(LEFT)
+    assert place(window) == ("1", "add")
+    assert "block 32, dimm0" in str(window.run("return document.activeElement.getAttribute('aria-label')"))
+    assert window.text("#detail") == window.run("return document.activeElement.getAttribute('aria-label')")
+
+
+def test_variants_are_drawn_and_told(window: Browser, report: Path) -> None:
+    """A map for each, to one scale; the line below says what is pointed at."""
+    window.open(report, width=1280)
+    assert window.run("return [...document.querySelectorAll('h3')].map((e) => e.textContent)")[-2:] == [
+        "1G ok",
+        "2G ok",
+    ]
+    window.hover("[data-map] rect.movable")
+    assert ", Movable, block 32, dimm0, memmap 16M" in window.text("[data-detail]")
+    ends = "return [...document.querySelectorAll('[data-map] svg')].map((e) => Math.max(...[...e.children]"
+    one, other = window.run(f"{ends}.map((r) => r.getBoundingClientRect().right)))")
+    assert one < other - 50
+
+
+def test_printed_it_has_its_tables_and_no_controls(window: Browser, report: Path) -> None:
+    """What is folded away on the screen is there on paper."""
+    window.open(report, width=1280)
+    window.media("print")
+    window.run("dispatchEvent(new Event('beforeprint'))")
+    assert window.run("return getComputedStyle(document.querySelector('.controls')).display") == "none"
+    assert window.run("return [...document.querySelectorAll('details')].every((e) => e.open)")
+    window.media("")
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (400, True)])

@@ -61,6 +61,10 @@ class Browser:
         self._cdp("Emulation.setEmulatedMedia", features=[scheme])
         self.call("POST", "/url", {"url": path.resolve().as_uri()})
 
+    def media(self, kind: str) -> None:
+        """Show the page as a medium has it, ``print`` or the screen's own (empty)."""
+        self._cdp("Emulation.setEmulatedMedia", media=kind)
+
     def _cdp(self, command: str, **params: Any) -> Any:
         return self.call("POST", "/goog/cdp/execute", {"cmd": command, "params": params})
 

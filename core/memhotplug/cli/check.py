@@ -10,6 +10,7 @@ import click
 
 from memhotplug.cli.exits import ExitCode
 from memhotplug.cli.pluginfiles import plugin_option, timeout_option
+from memhotplug.cli.reading import read_scenario
 from memhotplug.cli.terminal import paint_for
 
 if TYPE_CHECKING:
@@ -79,12 +80,11 @@ def command(
     from memhotplug.commands.check.counterexample import write_counterexamples
     from memhotplug.commands.check.question import Question
     from memhotplug.commands.run.files import make_folder
-    from memhotplug.formats.scenario import load_scenario
     from memhotplug.output.watchdog import WatchedCatalog
 
     folder = make_folder(output) if output is not None else None
     catalog = WatchedCatalog(plugin_timeout)
-    loaded = load_scenario(scenario, catalog)
+    loaded = read_scenario(scenario, catalog)
     question = Question(
         depth=depth, operations=operations, seconds=seconds, seed=seed, faults=faults, jobs=jobs
     )  # fmt: skip

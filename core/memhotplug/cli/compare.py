@@ -9,6 +9,7 @@ import click
 
 from memhotplug.cli.exits import ExitCode
 from memhotplug.cli.pluginfiles import plugin_option, timeout_option
+from memhotplug.cli.reading import scenario_tree
 from memhotplug.cli.terminal import paint_for
 
 if TYPE_CHECKING:
@@ -72,8 +73,8 @@ def command(scenario: str, axes: tuple[str, ...], as_json: bool, as_csv: bool, p
 
 def _variants(path: str, axes: tuple[str, ...], plugin_timeout: float) -> list[Variant]:
     from memhotplug.commands.compare.question import parse_axis, variants
-    from memhotplug.formats.scenario.yamltree import read_tree
     from memhotplug.output.watchdog import WatchedCatalog
 
     parsed = [parse_axis(text) for text in axes]
-    return variants(read_tree(path), parsed, catalog=WatchedCatalog(plugin_timeout), file=path)
+    tree, file = scenario_tree(path)
+    return variants(tree, parsed, catalog=WatchedCatalog(plugin_timeout), file=file)

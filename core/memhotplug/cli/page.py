@@ -9,6 +9,7 @@ import click
 
 from memhotplug.cli.exits import ExitCode, say
 from memhotplug.cli.pluginfiles import plugin_option
+from memhotplug.cli.reading import read_scenario
 from memhotplug.cli.terminal import paint_for
 
 __all__ = ["command"]
@@ -44,11 +45,10 @@ def command(scenario: str, range_: str, step: int | None, diff: bool, as_json: b
     from memhotplug.commands.page import text
     from memhotplug.commands.page.question import moments, pages_of
     from memhotplug.commands.page.runs import changes, runs
-    from memhotplug.formats.scenario import load_scenario
     from memhotplug.output.jsontext import render
     from memhotplug.output.watchdog import DEFAULT_TIMEOUT, WatchedCatalog
 
-    then = moments(load_scenario(scenario, WatchedCatalog(DEFAULT_TIMEOUT)), step)
+    then = moments(read_scenario(scenario, WatchedCatalog(DEFAULT_TIMEOUT)), step)
     if not then.reached:
         say(f"{then.failure} (before step {then.step})")
         return ExitCode.FAILURE

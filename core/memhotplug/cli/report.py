@@ -9,17 +9,18 @@ import click
 
 from memhotplug.cli.exits import ExitCode, say
 from memhotplug.cli.pluginfiles import plugin_option
+from memhotplug.cli.reading import scenario_tree
 
 if TYPE_CHECKING:
-    from memhotplug.commands.report.grid import Grid
     from memhotplug.documents.small import ReportDocument
 
 __all__ = ["command"]
 
-_HELP: Final = """Write what became of the memory of SCENARIO, or what a sweep found, into one HTML file.
+_HELP: Final = """Write what became of the memory of SCENARIO (- is stdin), or what a sweep found, into one HTML file.
 
-The file needs no network and opens anywhere: the memory map with a slider over the steps (arrow keys, too), the
-zones and the memmap over time, refused steps with the kernel's reason, with --vary also variants side by side.
+The file needs no network and opens anywhere: the memory map with a slider over the steps (arrow keys, too), who holds
+the pages of each bar, the zones and the memmap over time, refused steps with the kernel's reason, with --vary also
+variants side by side.
 RESULTS, a file that 'mhp sweep' keeps, gives a heat map and lines of one measure.
 
 \b
@@ -47,7 +48,6 @@ def command(
     source: str, output: str, axes: tuple[str, ...], step: int | None, measure: str | None, as_json: bool
 ) -> int:
     """Write the report and return the exit status."""
-    from memhotplug.commands.report.html import page
     from memhotplug.commands.run.files import write_text
     from memhotplug.output.jsontext import render_line
 
@@ -57,17 +57,11 @@ def command(
     if _is_results(source):
         if axes or step is not None:
             raise click.UsageError("--vary and --step belong to a scenario, not to results")
-        text = page(f"Sweep {source}", None, [_sweep(source, measure)])
+        text = _of_results(source, measure)
     else:
         if measure is not None:
             raise click.UsageError("--measure belongs to the results of a sweep")
-        from memhotplug.commands.report.data import film_of
-        from memhotplug.formats.scenario import load_scenario
-        from memhotplug.output.watchdog import DEFAULT_TIMEOUT, WatchedCatalog
-
-        film = film_of(load_scenario(source, WatchedCatalog(DEFAULT_TIMEOUT)), step=step)
-        failure = film.failure
-        text = page(f"Memory of {source}", film, _variants(source, axes))
+        failure, text = _of_scenario(source, axes, step)
     write_text(output, text)
     if as_json:
         size = len(text.encode("utf-8"))
@@ -90,23 +84,31 @@ def _is_results(source: str) -> bool:
         return False
 
 
-def _sweep(source: str, measure: str | None) -> Grid:
+def _of_results(source: str, measure: str | None) -> str:
     from memhotplug.commands.report.grid import of_store
+    from memhotplug.commands.report.html import page
     from memhotplug.commands.sweep.store import open_store
 
     with open_store(source) as store:
-        return of_store(store, measure)
+        return page(f"Sweep {source}", None, [of_store(store, measure)])
 
 
-def _variants(source: str, axes: tuple[str, ...]) -> list[Grid]:
-    if not axes:
-        return []
-    from memhotplug.commands.compare.answer import compare
-    from memhotplug.commands.compare.question import parse_axis, variants
-    from memhotplug.commands.report.grid import of_variants
-    from memhotplug.formats.scenario.yamltree import read_tree
+def _of_scenario(source: str, axes: tuple[str, ...], step: int | None) -> tuple[str | None, str]:
+    """Return why the run stopped, None if it did not, and the page."""
+    from memhotplug.commands.report.data import film_of
+    from memhotplug.commands.report.html import page
+    from memhotplug.formats.scenario.loader import scenario_from_tree
     from memhotplug.output.watchdog import DEFAULT_TIMEOUT, WatchedCatalog
 
-    parsed = [parse_axis(text) for text in axes]
-    found = variants(read_tree(source), parsed, catalog=WatchedCatalog(DEFAULT_TIMEOUT), file=source)
-    return [of_variants(compare(found))]
+    tree, file = scenario_tree(source)
+    catalog = WatchedCatalog(DEFAULT_TIMEOUT)
+    film = film_of(scenario_from_tree(tree, catalog=catalog, file=file), step=step)
+    title = f"Memory of {file}"
+    if not axes:
+        return film.failure, page(title, film)
+    from memhotplug.commands.compare.answer import compare
+    from memhotplug.commands.compare.question import parse_axis, variants
+    from memhotplug.commands.report.grid import maps_of, of_variants
+
+    done = compare(variants(tree, [parse_axis(axis) for axis in axes], catalog=catalog, file=file))
+    return film.failure, page(title, film, [of_variants(done)], maps_of(done))

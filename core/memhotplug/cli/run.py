@@ -11,17 +11,17 @@ import click
 from memhotplug.cli.exits import ExitCode, say
 from memhotplug.cli.logs import Log
 from memhotplug.cli.pluginfiles import plugin_option, timeout_option
+from memhotplug.cli.reading import read_scenario
 from memhotplug.cli.terminal import DEFAULT_WIDTH, paint_for, width_of
 
 if TYPE_CHECKING:
     from memhotplug.commands.run.runner import RunResult
     from memhotplug.documents.machine import StepRecord
-    from memhotplug.formats.scenario import Scenario, Step
+    from memhotplug.formats.scenario import Step
     from memhotplug.machine import Machine
 
 __all__ = ["command"]
 
-_STDIN: Final = "<stdin>"
 _HELP: Final = """Run SCENARIO (YAML; - reads it from stdin) and show what became of the memory.
 
 A scenario is a machine and the steps that happen to its memory. It stops at the first step that does not do
@@ -83,9 +83,10 @@ def command(
     """Run a scenario and return the exit status."""
     from memhotplug.commands.run.files import make_folder, write_run, write_text
     from memhotplug.commands.run.runner import boot_scenario, run_scenario
+    from memhotplug.output.watchdog import WatchedCatalog
 
     folder = make_folder(output) if output is not None else None
-    loaded = _load(scenario, plugin_timeout)
+    loaded = read_scenario(scenario, WatchedCatalog(plugin_timeout))
     with _tracing() if trace_hooks else nullcontext():
         machine = boot_scenario(loaded, plugin_timeout=plugin_timeout)
     show = _Show(machine, as_json=as_json, as_map=as_map, keeps_series=series is not None)
@@ -115,33 +116,6 @@ def _tracing() -> AbstractContextManager[None]:
     from memhotplug.output.hooktrace import trace_line
 
     return tracing(lambda *call: print(trace_line(*call), file=sys.stderr))
-
-
-def _load(path: str, plugin_timeout: float) -> Scenario:
-    from memhotplug.formats.scenario import load_scenario, loads_scenario
-    from memhotplug.output.watchdog import WatchedCatalog
-
-    catalog = WatchedCatalog(plugin_timeout)
-    if path != "-":
-        return load_scenario(path, catalog)
-    return loads_scenario(_read_stdin(), catalog=catalog, file=_STDIN)
-
-
-def _read_stdin() -> str:
-    """Return what stdin has, one byte too much at most for the reader of scenarios to refuse it.
-
-    Raises:
-        InputError: it is not UTF-8.
-    """
-    from memhotplug.errors import InputError
-    from memhotplug.formats.scenario.yamltree import MAX_BYTES
-
-    data = sys.stdin.buffer.read(MAX_BYTES + 1) if sys.stdin is not None else b""
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InputError("UTF-8 text", got=f"byte 0x{data[error.start]:02x}", file=_STDIN, line=line) from error
 
 
 class _Show:
@@ -174,16 +148,16 @@ class _Show:
             self._map()
 
     def _legend(self) -> None:
-        from memhotplug.commands.run.memory_map import LEGEND
+        from memhotplug.memory_map.letters import LEGEND
 
         for line in LEGEND:
             print(line)
 
     def _map(self) -> None:
-        from memhotplug.commands.run.memory_map import map_lines
+        from memhotplug.memory_map.letters import map_lines
 
         width = width_of(sys.stdout) or DEFAULT_WIDTH
-        for line in map_lines(self._machine, width=width, paint=self._paint):
+        for line in map_lines(self._machine.kernel, width=width, paint=self._paint):
             print(line)
 
     def end(self, result: RunResult) -> None:

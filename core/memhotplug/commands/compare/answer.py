@@ -45,7 +45,7 @@ class Compared:
         measured_after: the step after which the machine of the first variation had most hot-added memory online,
             the last such one, so that all are measured at the same moment and a scenario that takes its memory out
             again has something to show; None if none ran.
-        measures: of the machine at that moment.
+        machine: the machine at that moment; measures: of it.
         removable: one entry for each device that there was then.
     """
 
@@ -57,6 +57,7 @@ class Compared:
     failures: tuple[Failure, ...]
     violations: tuple[str, ...]
     measured_after: tuple[int, str] | None
+    machine: Machine | None
     measures: Measures | None
     removable: tuple[Removable, ...]
 
@@ -142,6 +143,7 @@ def _run(variant: Variant, plugin_timeout: float, moment: tuple[int, str] | None
         failures=tuple(_failures(result)),
         violations=tuple(result.machine.violations()),
         measured_after=fullest.step,
+        machine=fullest.machine,
         measures=measure(fullest.machine),
         removable=tuple(removable(fullest.machine)),
     )
@@ -161,5 +163,5 @@ def _refused(variant: Variant, problem: InputError) -> Compared:
     return Compared(
         values=variant.values, label=variant.label, arch=variant.scenario.machine.arch,
         kernel=variant.scenario.machine.kernel, refused=text, failures=(), violations=(), measured_after=None,
-        measures=None, removable=(),
+        machine=None, measures=None, removable=(),
     )  # fmt: skip

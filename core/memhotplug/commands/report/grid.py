@@ -12,12 +12,18 @@ from memhotplug.commands.compare.answer import Compared
 from memhotplug.commands.sweep.store import Store
 from memhotplug.commands.sweep.summary import DEFAULT_MEASURE
 from memhotplug.errors import InputError, nearest
-from memhotplug.units import format_size
+from memhotplug.memory_map.runs import MapRun, map_runs
+from memhotplug.units import format_size, parse_size
 
-__all__ = ["Cell", "Grid", "of_store", "of_variants"]
+__all__ = ["Cell", "Grid", "VariantMap", "maps_of", "of_store", "of_variants"]
 
 _MAX: Final = 64
 """Rows and columns of a heat map; a larger sweep has its table cut there, and says so."""
+_MAX_LINES: Final = 8
+"""Columns that are drawn as lines."""
+_MAX_MAPS: Final = 24
+"""Variants whose memory is drawn."""
+_MEMMAP: Final = ("memmap in itself", "memmap elsewhere", "page tables")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,15 @@ class Cell:
     text: str
     value: float | None
     heat: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class VariantMap:
+    """The memory of one variant: what it is called, what came of it, and the runs of its blocks."""
+
+    label: str
+    outcome: str
+    runs: tuple[MapRun, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +54,8 @@ class Grid:
         rows, columns: their headings.
         cells: row by row.
         note: what is left out, empty if nothing is.
-        has_lines: whether the cells are one measure, which lines over the rows show too.
+        lines: the columns that lines over the rows show, too; all of one measure, or of one unit.
+        as_bytes: whether that unit is bytes.
     """
 
     title: str
@@ -48,7 +64,8 @@ class Grid:
     columns: tuple[str, ...]
     cells: tuple[tuple[Cell, ...], ...]
     note: str = ""
-    has_lines: bool = False
+    lines: tuple[str, ...] = ()
+    as_bytes: bool = True
 
 
 def of_variants(done: Sequence[Compared]) -> Grid:
@@ -66,7 +83,28 @@ def of_variants(done: Sequence[Compared]) -> Grid:
         rows=tuple(entry.label or "as it is" for entry in done),
         columns=("outcome", *columns),
         cells=tuple(rows),
+        lines=_MEMMAP if _is_scale(done) and set(_MEMMAP) <= set(columns) else (),
     )
+
+
+def _is_scale(done: Sequence[Compared]) -> bool:
+    """Whether the variants are steps on a scale, so that a line from one to the next says something."""
+    if len(done) < 2 or len(done[0].values) != 1:
+        return False
+    try:
+        sizes = [parse_size(next(iter(entry.values.values()))) for entry in done]
+    except ValueError:
+        return False
+    return sizes == sorted(sizes)
+
+
+def maps_of(done: Sequence[Compared]) -> list[VariantMap]:
+    """Return the memory of each variant at the moment at which all are measured; the first of very many."""
+    return [
+        VariantMap(entry.label or "as it is", entry.outcome, tuple(map_runs(entry.machine.kernel)))
+        for entry in done[:_MAX_MAPS]
+        if entry.machine is not None
+    ]
 
 
 def _measures(entry: Compared) -> dict[str, float]:
@@ -75,9 +113,8 @@ def _measures(entry: Compared) -> dict[str, float]:
         return {}
     size = found.page_size
     values: dict[str, float] = {
-        "memmap in itself": found.self_hosted * size,
-        "memmap elsewhere": found.allocated * size,
-        "page tables": found.page_tables * size,
+        name: part * size
+        for name, part in zip(_MEMMAP, (found.self_hosted, found.allocated, found.page_tables), strict=True)
     }
     for zone in found.zones:
         values[f"usable {zone.node} {zone.zone}"] = zone.usable * size
@@ -133,7 +170,8 @@ def of_store(store: Store, measure: str | None = None) -> Grid:
         note = "; ".join(part for part in (note, f"{left_out} more fields are not drawn") if part)
     return Grid(
         title=chosen, corner=f"{down} \\ {across}" if across else down, rows=tuple(names[0]),
-        columns=tuple(names[1]), cells=cells, note=note, has_lines=len(names[0]) > 1,
+        columns=tuple(names[1]), cells=cells, note=note,
+        lines=tuple(names[1][:_MAX_LINES]) if len(names[0]) > 1 else (), as_bytes=chosen.endswith("_bytes"),
     )  # fmt: skip
 
 

@@ -10,10 +10,12 @@ from string import Template
 from typing import Final
 
 from memhotplug.commands.report.data import Film, Frame
-from memhotplug.commands.report.grid import Cell, Grid
-from memhotplug.commands.report.svg import Bar, Scale, bars_of, bars_svg, label, lines_svg, scales
+from memhotplug.commands.report.grid import Grid, VariantMap
+from memhotplug.commands.report.plot import TEXT, plot, table_of, text
+from memhotplug.commands.report.sides import grid_parts, map_parts
 from memhotplug.formats.scenario.refusal import cut
-from memhotplug.units import format_size
+from memhotplug.memory_map.bars import Bar, Scale, bars_of, bars_svg, label, scales
+from memhotplug.memory_map.holdings import Holding
 
 __all__ = ["page"]
 
@@ -22,14 +24,12 @@ _WORDS: Final = {
     "kernel": "kernel zone", "movable": "Movable", "offline": "offline", "several": "several zones",
     "unlike": "unlike blocks", "memmap": "below: share that holds memmap",
 }  # fmt: skip
-_LONGEST: Final = 300
-"""Letters of a reason or a title."""
 
 
-def page(title: str, film: Film | None, grids: Sequence[Grid] = ()) -> str:
+def page(title: str, film: Film | None, grids: Sequence[Grid] = (), maps: Sequence[VariantMap] = ()) -> str:
     """Return the whole file as text."""
     parts = [] if film is None else list(_film(film))
-    parts += [part for grid in grids for part in _grid(grid)]
+    parts += [*map_parts(maps), *(part for grid in grids for part in grid_parts(grid))]
     here = files("memhotplug.commands.report")
     return Template((here / "page.html").read_text(encoding="utf-8")).substitute(
         title=escape(title),
@@ -42,16 +42,12 @@ def page(title: str, film: Film | None, grids: Sequence[Grid] = ()) -> str:
 
 def _head(film: Film) -> str:
     facts = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in film.facts)
-    failure = "" if film.failure is None else f'<p class="failure">Stopped: {_text(film.failure)}</p>'
+    failure = "" if film.failure is None else f'<p class="failure">Stopped: {text(film.failure)}</p>'
     return f'<dl class="facts">{facts}</dl>\n{failure}'
 
 
-def _text(text: str) -> str:
-    return escape(cut(text, _LONGEST))
-
-
 def _film(film: Film) -> Iterable[str]:
-    found = scales(film.frames)
+    found = scales(frame.runs for frame in film.frames)
     yield "<section>\n<h2>Memory map</h2>"
     yield from _controls(film)
     for node, scale in found.items():
@@ -59,7 +55,9 @@ def _film(film: Film) -> Iterable[str]:
     legend = "".join(f'<li><i class="{kind}"></i>{word}</li>' for kind, word in _WORDS.items())
     yield f'<ul class="legend">{legend}</ul>'
     yield ('<p class="detail" id="detail" role="status" aria-live="polite">Point at a bar, or reach it with Tab and '
-           "the up and down arrows, to see what it is.</p>\n</section>")  # fmt: skip
+           "the up and down arrows, to see what it is and who holds its pages.</p>")  # fmt: skip
+    yield ('<div class="pages scroll" id="pages" tabindex="0" role="region" aria-label="who holds its pages">'
+           "</div>\n</section>")  # fmt: skip
     yield from _zones(film)
     yield from _memmap(film)
     yield from _steps(film)
@@ -71,11 +69,11 @@ def _controls(film: Film) -> Iterable[str]:
     last = len(film.frames) - 1
     yield '<div class="controls"><button type="button" id="back" aria-label="one step back">&#9664;</button>'
     yield (f'<input type="range" id="step" min="0" max="{last}" value="{film.first}" aria-label="step" '
-           f'aria-valuetext="{_text(frame.title)}">')  # fmt: skip
+           f'aria-valuetext="{text(frame.title)}">')  # fmt: skip
     yield '<button type="button" id="forth" aria-label="one step on">&#9654;</button></div>'
     yield '<p class="quiet hint">Arrow keys left and right go from step to step.</p>'
-    yield f'<p class="now-is" id="now-is">{_text(frame.title)}</p>'
-    reason = f"The kernel refused: {_text(frame.refused)}" if frame.refused else ""
+    yield f'<p class="now-is" id="now-is">{text(frame.title)}</p>'
+    reason = f"The kernel refused: {text(frame.refused)}" if frame.refused else ""
     yield f'<p class="reason" id="reason">{reason}</p>'
     if len(film.frames) <= film.steps:
         yield (f'<p class="quiet">Shown: {len(film.frames) - 1} of {film.steps} steps; those that only expect '
@@ -83,7 +81,7 @@ def _controls(film: Film) -> Iterable[str]:
 
 
 def _node(frame: Frame, node: int, scale: Scale) -> str:
-    drawn = bars_svg(bars_of(frame, scale, node), f"memory of node {node}")
+    drawn = bars_svg(bars_of(frame.runs, scale, node), f"memory of node {node}")
     ends = f'<div class="ends"><span>{scale.starts[0]:#x}</span><span>{scale.ends[-1] - 1:#x}</span></div>'
     return f'<h3>node {node}</h3>\n<div data-node="{node}">{drawn}</div>\n{ends}'
 
@@ -92,16 +90,54 @@ def _data(film: Film, found: dict[int, Scale]) -> str:
     """Return what the script reads; bars that stay as they are from moment to moment are there once."""
     frames = []
     known: dict[Bar, int] = {}
+    held = _Holdings()
     for frame in film.frames:
-        bars = {
-            str(node): [known.setdefault(bar, len(known)) for bar in bars_of(frame, scale, node)]
-            for node, scale in found.items()
-        }
-        refused = None if frame.refused is None else cut(frame.refused, _LONGEST)
-        frames.append({"title": cut(frame.title, _LONGEST), "refused": refused, "bars": bars})
+        holders = dict(zip(frame.runs, frame.held, strict=True))
+        bars = {node: bars_of(frame.runs, scale, node) for node, scale in found.items()}
+        refused = None if frame.refused is None else cut(frame.refused, TEXT)
+        frames.append(
+            {
+                "title": cut(frame.title, TEXT),
+                "refused": refused,
+                "bars": {str(node): [known.setdefault(bar, len(known)) for bar in own] for node, own in bars.items()},
+                "held": {str(node): [held.number(holders[bar.run]) for bar in own] for node, own in bars.items()},
+            }
+        )
     drawn = [[_KINDS.index(bar.run.kind), bar.x, bar.width, bar.share, label(bar.run)] for bar in known]
-    text = json.dumps({"kinds": _KINDS, "drawn": drawn, "frames": frames}, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace("&", "\\u0026")
+    everything = {"kinds": _KINDS, "drawn": drawn, **held.tables(), "page": film.page_size, "frames": frames}
+    written = json.dumps(everything, separators=(",", ":"))
+    return written.replace("<", "\\u003c").replace("&", "\\u0026")
+
+
+class _Holdings:
+    """Who holds the pages of runs, each text and each list once."""
+
+    def __init__(self) -> None:
+        self._lists: dict[tuple[Holding, ...], int] = {}
+        self._owners: dict[str, int] = {}
+        self._flags: dict[str, int] = {}
+
+    def number(self, parts: tuple[Holding, ...]) -> int:
+        """Return the number of a list."""
+        return self._lists.setdefault(parts, len(self._lists))
+
+    def tables(self) -> dict[str, object]:
+        """Return the lists, their rows as owner, pages, runs, first, last and flags, and the texts."""
+        rows = [
+            [
+                [
+                    self._owners.setdefault(cut(part.owner, 80), len(self._owners)),
+                    part.pages,
+                    part.runs,
+                    part.first,
+                    part.last,
+                    self._flags.setdefault("|".join(part.flags), len(self._flags)),
+                ]
+                for part in parts
+            ]
+            for parts in self._lists
+        ]
+        return {"held": rows, "owners": list(self._owners), "flags": list(self._flags)}
 
 
 # ---- over time ----
@@ -114,7 +150,7 @@ def _zones(film: Film) -> Iterable[str]:
         by_frame = [{(zone.node, zone.zone): zone.managed for zone in frame.zones} for frame in film.frames]
         lines.append([values.get(key, 0) for values in by_frame])
     names = [f"node {node} {zone}" for node, zone in keys]
-    yield from _lines("Zones over time", "managed bytes of each zone, step by step", names, lines, film.frames)
+    yield from _over_time("Zones over time", "managed bytes of each zone, step by step", names, lines, film.frames)
 
 
 def _memmap(film: Film) -> Iterable[str]:
@@ -124,26 +160,17 @@ def _memmap(film: Film) -> Iterable[str]:
     ]
     names = ["in the memory that it describes", "elsewhere"]
     title = "Where the memmap of hot-added memory lies"
-    yield from _lines(title, "bytes of memmap, step by step", names, lines, film.frames)
+    yield from _over_time(title, "bytes of memmap, step by step", names, lines, film.frames)
 
 
-def _lines(
+def _over_time(
     title: str, what: str, names: Sequence[str], lines: Sequence[Sequence[float | None]], frames: Sequence[Frame]
 ) -> Iterable[str]:
-    most = max((value for line in lines for value in line if value is not None), default=0)
-    yield f'<section>\n<h2>{title}</h2>\n<p class="quiet">{what}; at the top {format_size(int(most))}</p>'
-    yield lines_svg(lines, f"{title}: {', '.join(names)}; the table below has the values")
-    legend = "".join(f'<li><i class="l{index % 8}"></i>{escape(name)}</li>' for index, name in enumerate(names))
-    yield f'<ul class="legend">{legend}</ul>'
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
-    rows = []
-    for index, frame in enumerate(frames):
-        values = "".join(f"<td>{'-' if line[index] is None else format_size(int(line[index] or 0))}</td>"
-                         for line in lines)  # fmt: skip
-        rows.append(f'<tr><th scope="row">{_place(frame)}</th>{values}</tr>')
-    yield (f'<details><summary>as a table</summary><div class="scroll" tabindex="0" role="region" '
-           f'aria-label="{title}"><table><thead><tr><th scope="col">step</th>{head}</tr></thead>'
-           f"<tbody>{''.join(rows)}</tbody></table></div></details>\n</section>")  # fmt: skip
+    places = [_place(frame) for frame in frames]
+    yield f'<section>\n<h2>{title}</h2>\n<p class="quiet">{what}</p>'
+    yield from plot(f"{title}; the table below has the values", names, lines, places)
+    yield table_of(title, "step", names, lines, places)
+    yield "</section>"
 
 
 def _place(frame: Frame) -> str:
@@ -155,41 +182,10 @@ def _steps(film: Film) -> Iterable[str]:
     yield f"<section>\n<h2>Steps</h2>\n<p>{len(film.frames) - 1} shown, {refused} refused by the kernel.</p>"
     rows = []
     for index, frame in enumerate(film.frames):
-        reason = "-" if frame.refused is None else _text(frame.refused)
+        reason = "-" if frame.refused is None else text(frame.refused)
         rows.append(f'<tr data-frame="{index}"><th scope="row"><button type="button">{_place(frame)}</button></th>'
-                    f'<td class="text">{_text(frame.title)}</td><td class="text">{reason}</td></tr>')  # fmt: skip
+                    f'<td class="text">{text(frame.title)}</td><td class="text">{reason}</td></tr>')  # fmt: skip
     yield ('<div class="scroll" tabindex="0" role="region" aria-label="Steps"><table><thead><tr>'
            '<th scope="col">step</th><th scope="col" class="text">what happened</th>'
            '<th scope="col" class="text">refused with</th></tr></thead>'
            f"<tbody>{''.join(rows)}</tbody></table></div>\n</section>")  # fmt: skip
-
-
-# ---- variants and sweeps ----
-
-
-def _grid(grid: Grid) -> Iterable[str]:
-    head = "".join(f'<th scope="col">{_text(name)}</th>' for name in grid.columns)
-    rows = [
-        f'<tr><th scope="row">{_text(name)}</th>{"".join(_cell(cell) for cell in cells)}</tr>'
-        for name, cells in zip(grid.rows, grid.cells, strict=True)
-    ]
-    yield f"<section>\n<h2>{escape(grid.title)}</h2>"
-    if grid.note:
-        yield f'<p class="quiet">{escape(grid.note)}</p>'
-    yield ('<p class="quiet">the warmer, the larger</p>\n<div class="scroll" tabindex="0" role="region" '
-           f'aria-label="{escape(grid.title)}"><table class="heat"><thead><tr><th scope="col">{_text(grid.corner)}'
-           f"</th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>")  # fmt: skip
-    if grid.has_lines:
-        lines = [[row[index].value for row in grid.cells] for index in range(min(len(grid.columns), 8))]
-        yield lines_svg(lines, f"{grid.title}: a line for each column of the table, over its rows", over_time=False)
-        legend = "".join(
-            f'<li><i class="l{index}"></i>{_text(name)}</li>' for index, name in enumerate(grid.columns[:8])
-        )
-        yield f'<ul class="legend">{legend}</ul>'
-    yield "</section>"
-
-
-def _cell(cell: Cell) -> str:
-    if cell.heat is None:
-        return f'<td class="text">{_text(cell.text)}</td>'
-    return f'<td class="warm" style="--w:{cell.heat:g}">{escape(cell.text)}</td>'

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import pytest
 from tests.unit.conftest import Load
 
 from memhotplug import Machine
-from memhotplug.commands.report.data import MAX_FRAMES, MapRun, film_of, look
+from memhotplug.commands.report.data import MAX_FRAMES, film_of, look
 from memhotplug.errors import InputError
+from memhotplug.memory_map.runs import MapRun
 
 GIB = 1 << 30
 HOSTING = "schema: 1\nmachine: {arch: x86_64, kernel: linux-6.12, memory: 4G, memory_block_size: 2G, cmdline: memory_hotplug.memmap_on_memory=1}\nsteps:\n"  # noqa: E501
@@ -25,7 +24,7 @@ def test_a_moment_has_runs_of_alike_blocks() -> None:
     block = 128 << 20
     assert [run for run in frame.runs if run.device == "d"] == [
         MapRun(0, 4 * GIB, 4 * GIB + block, "offline", "d", 16 << 20, (32, 32)),
-        MapRun(0, 4 * GIB + block, 4 * GIB + 2 * block, "movable", "d", 0, (33, 33)),
+        MapRun(0, 4 * GIB + block, 4 * GIB + 2 * block, "movable", "d", 0, (33, 33), "Movable"),
         MapRun(0, 4 * GIB + 2 * block, 5 * GIB, "offline", "d", 0, (34, 39)),
     ]
     assert (frame.self_hosted, frame.allocated) == (16 << 20, 0)
@@ -62,19 +61,6 @@ def test_a_run_that_stops_says_why(load: Load) -> None:
     assert (film.failure or "").startswith("s.yaml:5:5: steps[1].remove: EBUSY: ")
 
 
-def test_many_unlike_blocks_are_folded() -> None:
-    """Every other block online: 512 blocks in at most 64 runs and those of boot, none lost, none twice."""
-    machine = Machine.boot(arch="x86_64", kernel="linux-6.12", memory="4G")
-    machine.add_memory(driver="acpi", name="d", size="64G")
-    for block in range(32, 544, 2):
-        machine.online(f"block {block}")
-    runs = [run for run in look(machine, None, None, 64).runs if run.device == "d"]
-    assert len(runs) <= 66
-    assert {run.kind for run in runs} <= {"unlike", "kernel", "offline"}
-    assert sum(run.end - run.start for run in runs) == 64 * GIB
-    assert all(one.end == other.start for one, other in pairwise(runs))
-
-
 def test_very_long_scenarios_keep_their_refusals(load: Load) -> None:
     """Of 500 steps at most 400 have a moment, and all that were refused."""
     pairs = ["online: {range: block 33, zone: movable}", "offline: {range: block 33}"] * 249
@@ -90,12 +76,19 @@ def test_64_tib_are_a_handful_of_runs(load: Load) -> None:
     assert max(len(frame.runs) for frame in film.frames) < 20
 
 
-def test_very_many_devices_are_folded_too() -> None:
-    """100 of one block each, in as many holes: at most 40 runs, each of which says that it is not one thing."""
-    machine = Machine.boot(arch="x86_64", kernel="linux-6.12", memory="4G")
-    for number in range(100):
-        machine.add_memory(driver="acpi", size="128M", address=(4 << 30) + (number << 28))
-    runs = look(machine, None, None, 40).runs
-    assert len(runs) <= 41
-    assert (runs[-1].kind, runs[-1].device) == ("unlike", "several devices")
-    assert runs[-1].end == (4 << 30) + (99 << 28) + (128 << 20)
+def test_a_moment_says_who_holds_the_pages(load: Load) -> None:
+    """One list for each run, in the order of the runs."""
+    film = film_of(load(ADD, "online: {range: d, zone: movable}", "allocate: {name: app, size: 1M, zone: movable}"))
+    for frame in film.frames:
+        assert len(frame.held) == len(frame.runs)
+    owners = [[part.owner for part in parts] for parts in film.frames[-1].held[-2:]]
+    assert owners == [["free in Movable", "memmap, self-hosted", "app"], ["free in Movable"]]
+
+
+def test_too_many_runs_for_that_have_empty_lists(load: Load) -> None:
+    """What keeps the file small: rows are shared by all moments and their runs."""
+    steps = [f"online: {{range: block {block}}}" for block in range(40, 440, 2)]
+    head = HOSTING.replace(", memory_block_size: 2G", "")
+    film = film_of(load("add: {driver: acpi, name: d, size: 64G}", *steps, head=head))
+    assert 1000 < sum(len(parts) for frame in film.frames for parts in frame.held) <= 20_000
+    assert film.frames[-1].held[-1] == ()

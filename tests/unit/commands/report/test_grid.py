@@ -56,7 +56,7 @@ def test_variants_are_rows_and_measures_are_columns(scenario: Path) -> None:
     assert grid.columns[:4] == ("outcome", "memmap in itself", "memmap elsewhere", "page tables")
     assert [row[:3] for row in texts(grid)] == [["ok", "0B", "16M"], ["ok", "16M", "0B"]]
     assert [[cell.heat for cell in row[1:3]] for row in grid.cells] == [[0.0, 1.0], [1.0, 0.0]]
-    assert not grid.has_lines
+    assert grid.lines == ()
 
 
 def test_a_sweep_is_the_first_key_down_and_the_second_across(scenario: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_sweep_is_the_first_key_down_and_the_second_across(scenario: Path) -> 
     assert (grid.rows, grid.columns) == (("none", "device"), ("1G", "2G", "3G"))
     assert texts(grid) == [["16M", "32M", "48M"]] * 2
     assert [cell.heat for cell in grid.cells[0]] == [0.0, 0.5, 1.0]
-    assert grid.has_lines
+    assert grid.lines == ("1G", "2G", "3G")
 
 
 def test_a_sweep_of_one_key_is_one_column(scenario: Path) -> None:

@@ -20,7 +20,7 @@ LARGE = (
 ADD = "add: {driver: acpi, name: d, size: 1G, mhp_flags: device}"
 GRID = Grid(
     title="memmap_bytes", corner="a \\ b", rows=("<1>", "2"), columns=("x",),
-    cells=((Cell("16M", 16.0, 0.5),), (Cell("EBUSY", None, None),)), has_lines=True, note="the median over c",
+    cells=((Cell("16M", 16.0, 0.5),), (Cell("EBUSY", None, None),)), lines=("x",), note="the median over c",
 )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from memhotplug import Machine
-from memhotplug.commands.run.memory_map import map_lines
+from memhotplug.memory_map.letters import map_lines
 from memhotplug.units import parse_size
 
 HOSTING = {"arch": "x86_64", "kernel": "linux-6.12", "memory": "1G", "cmdline": "memory_hotplug.memmap_on_memory=1"}
@@ -13,7 +13,7 @@ HOSTING = {"arch": "x86_64", "kernel": "linux-6.12", "memory": "1G", "cmdline": 
 
 def drawn(machine: Machine, width: int = 80) -> list[str]:
     """Return the map as lines."""
-    return list(map_lines(machine, width=width))
+    return list(map_lines(machine.kernel, width=width))
 
 
 def scale_of(lines: list[str]) -> int:
@@ -81,5 +81,5 @@ def test_colour_is_by_runs_of_alike_letters() -> None:
     machine = Machine.boot(**HOSTING)
     machine.add_memory(driver="acpi", name="d", size="512M")
     machine.online("block 32", zone="movable")
-    lines = list(map_lines(machine, paint=lambda text, style: f"<{style}>{text}"))
+    lines = list(map_lines(machine.kernel, paint=lambda text, style: f"<{style}>{text}"))
     assert lines[-2] == "0x0000000100000000 <green>M<dim>---"

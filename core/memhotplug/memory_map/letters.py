@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from memhotplug.machine import Machine
+from memhotplug.engine.kernel import Kernel
 from memhotplug.model.blocks import NO_ZONE, BlockState
 from memhotplug.model.zones import ZoneKind
 from memhotplug.output.tables import HEAD, Paint, plain
@@ -43,28 +43,28 @@ class _Run:
     end: int
 
 
-def map_lines(machine: Machine, *, width: int = 80, paint: Paint = plain) -> Iterator[str]:
+def map_lines(kernel: Kernel, *, width: int = 80, paint: Paint = plain) -> Iterator[str]:
     """Yield the map of a machine's memory, fitted into ``width`` columns, without its legend."""
-    state = machine.kernel.state
+    state = kernel.state
     if not len(state.blocks):
         yield "no memory blocks"
         return
-    letters = _letters(machine)
-    shares = state.vmemmap_pages_by_block() / machine.kernel.geometry.pages_per_block
+    letters = _letters(kernel)
+    shares = state.vmemmap_pages_by_block() / kernel.geometry.pages_per_block
     label = 19 if width >= _NARROW else 8
     room = max(width - label, 8)
-    runs = list(_runs(machine))
+    runs = list(_runs(kernel))
     scale = _scale(runs, room)
     last: int | None = None
     for run in runs:
         if run.nid != last:
             last = run.nid
-            yield paint(_heading(machine, run.nid, scale), HEAD)
-        yield from _bars(machine, run, letters, shares, scale, label, room, paint)
+            yield paint(_heading(kernel, run.nid, scale), HEAD)
+        yield from _bars(kernel, run, letters, shares, scale, label, room, paint)
 
 
-def _letters(machine: Machine) -> npt.NDArray[np.str_]:
-    blocks = machine.kernel.state.blocks
+def _letters(kernel: Kernel) -> npt.NDArray[np.str_]:
+    blocks = kernel.state.blocks
     letters = np.full(len(blocks), _KERNEL)
     letters[blocks.zone == ZoneKind.MOVABLE] = _MOVABLE
     letters[blocks.zone == NO_ZONE] = _SEVERAL
@@ -72,8 +72,8 @@ def _letters(machine: Machine) -> npt.NDArray[np.str_]:
     return letters
 
 
-def _runs(machine: Machine) -> Iterator[_Run]:
-    blocks = machine.kernel.state.blocks
+def _runs(kernel: Kernel) -> Iterator[_Run]:
+    blocks = kernel.state.blocks
     apart = (np.diff(blocks.id) != 1) | (np.diff(blocks.nid) != 0)
     cuts = [0, *(np.flatnonzero(apart) + 1).tolist(), len(blocks)]
     found = [_Run(int(blocks.nid[first]), first, end) for first, end in pairwise(cuts)]
@@ -89,31 +89,31 @@ def _scale(runs: list[_Run], room: int) -> int:
     return scale
 
 
-def _heading(machine: Machine, nid: int, scale: int) -> str:
-    blocks = machine.kernel.state.blocks
-    size = machine.kernel.geometry.memory_block_size
+def _heading(kernel: Kernel, nid: int, scale: int) -> str:
+    blocks = kernel.state.blocks
+    size = kernel.geometry.memory_block_size
     whole = int((blocks.nid == nid).sum()) * size
     return f"node {nid}: {format_size(whole)}, a letter is {format_size(scale * size)}"
 
 
 def _bars(
-    machine: Machine, run: _Run, letters: npt.NDArray[np.str_], shares: npt.NDArray[np.float64], scale: int,
+    kernel: Kernel, run: _Run, letters: npt.NDArray[np.str_], shares: npt.NDArray[np.float64], scale: int,
     label: int, room: int, paint: Paint,
 ) -> Iterator[str]:  # fmt: skip
     for first in range(run.first, run.end, room * scale):
         end = min(first + room * scale, run.end)
         cells = [slice(low, min(low + scale, end)) for low in range(first, end, scale)]
-        yield f"{_place(machine, first, label)} {_painted([_one(letters[cell]) for cell in cells], paint)}"
+        yield f"{_place(kernel, first, label)} {_painted([_one(letters[cell]) for cell in cells], paint)}"
         below = "".join(_share(float(shares[cell].mean())) for cell in cells).rstrip()
         if below:
             yield " " * label + below
 
 
-def _place(machine: Machine, row: int, label: int) -> str:
-    block = int(machine.kernel.state.blocks.id[row])
+def _place(kernel: Kernel, row: int, label: int) -> str:
+    block = int(kernel.state.blocks.id[row])
     if label < 18:
         return str(block).rjust(label - 1)
-    return f"0x{block * machine.kernel.geometry.memory_block_size:016x}"
+    return f"0x{block * kernel.geometry.memory_block_size:016x}"
 
 
 def _one(letters: npt.NDArray[np.str_]) -> str:

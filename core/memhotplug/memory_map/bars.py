@@ -1,4 +1,4 @@
-"""Drawings: where on a bar each address lies, the bars of one moment, lines over time. No text, so that they scale."""
+"""Bars: where on them each address lies, and what they look like. No text, so that they can be stretched."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from html import escape
 from itertools import pairwise
 from typing import Final
 
-from memhotplug.commands.report.data import Frame, MapRun
+from memhotplug.memory_map.runs import MapRun
 from memhotplug.units import format_size
 
-__all__ = ["HEIGHT", "WIDTH", "Bar", "Scale", "bars_of", "bars_svg", "label", "lines_svg", "scales"]
+__all__ = ["HEIGHT", "WIDTH", "Bar", "Scale", "bars_of", "bars_svg", "label", "scales"]
 
 WIDTH: Final = 1000
 """Units of a drawing from left to right; it is stretched to what room there is."""
@@ -22,7 +22,6 @@ _BAR: Final = 40
 _LEAST: Final = 14.0
 """Units that any piece of memory gets, however small beside the others."""
 _GAP: Final = 6.0
-_CHART: Final = 240
 _PIECES: Final = 48
 
 
@@ -57,11 +56,11 @@ class Bar:
     share: float
 
 
-def scales(frames: Sequence[Frame]) -> dict[int, Scale]:
+def scales(moments: Iterable[Sequence[MapRun]]) -> dict[int, Scale]:
     """Return the scale of each node, the same for all moments."""
     found: dict[int, set[tuple[int, int]]] = {}
-    for frame in frames:
-        for node, start, end in _pieces(frame.runs):
+    for runs in moments:
+        for node, start, end in _pieces(runs):
             found.setdefault(node, set()).add((start, end))
     return {node: _scale(_merged(found[node])) for node in sorted(found)}
 
@@ -114,10 +113,10 @@ def _scale(pieces: Sequence[tuple[int, int]]) -> Scale:
     )  # fmt: skip
 
 
-def bars_of(frame: Frame, scale: Scale, node: int) -> list[Bar]:
+def bars_of(runs: Iterable[MapRun], scale: Scale, node: int) -> list[Bar]:
     """Return the bars of one node at one moment, from left to right."""
     bars = []
-    for run in frame.runs:
+    for run in runs:
         if run.node != node:
             continue
         x = scale.place(run.start)
@@ -131,7 +130,7 @@ def label(run: MapRun) -> str:
     size = run.end - run.start
     words = {"kernel": "kernel zone", "movable": "Movable", "several": "several zones", "unlike": "unlike blocks"}
     parts = [
-        f"0x{run.start:x}-0x{run.end - 1:x}", format_size(size), words.get(run.kind, run.kind),
+        f"0x{run.start:x}-0x{run.end - 1:x}", format_size(size), run.zone or words.get(run.kind, run.kind),
         f"block {run.blocks[0]}" if run.blocks[0] == run.blocks[1]
         else f"blocks {run.blocks[0]}-{run.blocks[1]}",
         run.device or "boot memory",
@@ -163,36 +162,4 @@ def _share(bar: Bar) -> str:
     return (
         f'<rect class="memmap" x="{bar.x:g}" y="{_BAR + 3}" width="{bar.width:g}" height="{height:g}" '
         'aria-hidden="true"/>'
-    )
-
-
-def lines_svg(lines: Sequence[Sequence[float | None]], name: str, *, over_time: bool = True) -> str:
-    """Return lines as SVG, from 0 to the largest value; None parts a line.
-
-    Args:
-        over_time: a value holds until the next one, and a mark shows which moment is looked at.
-    """
-    height = _CHART
-    top = max((value for line in lines for value in line if value is not None), default=0) or 1
-    count = max((len(line) for line in lines), default=1)
-    shapes = []
-    for number, line in enumerate(lines):
-        parts: list[list[str]] = [[]]
-        for index, value in enumerate(line):
-            if value is None:
-                parts.append([])
-                continue
-            x = WIDTH * index / max(count - 1, 1)
-            y = height - 4 - (height - 8) * value / top
-            previous = parts[-1][-1].partition(",")[2] if parts[-1] else None
-            if over_time and previous is not None and previous != f"{y:.5g}":
-                parts[-1].append(f"{x:.5g},{previous}")
-            parts[-1].append(f"{x:.5g},{y:.5g}")
-        shapes += [
-            f'<polyline class="line l{number % 8}" points="{" ".join(part)}"/>' for part in parts if len(part) > 1
-        ]  # fmt: skip
-    mark = f'<line class="now" x1="0" x2="0" y1="0" y2="{height}"/>' if over_time else ""
-    return (
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" preserveAspectRatio="none" role="img" aria-label="'
-        f'{escape(name, quote=True)}">{"".join(shapes)}{mark}</svg>'
     )

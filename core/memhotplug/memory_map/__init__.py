@@ -1,0 +1,1 @@
+"""Physical memory as bars: for terminals, notebooks and reports."""
