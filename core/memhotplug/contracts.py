@@ -44,6 +44,8 @@ class ArchTraits:
         aliases: what else people, distributions and ``uname -m`` call it.
         drivers: the drivers that its machines have, the usual one first. A driver of this list exists here even
             where the driver itself does not know the architecture.
+        resident: those of these drivers that take part in a machine from boot on, whether or not it asks them for
+            anything, since they have files below /sys.
         page_sizes: the base page sizes in bytes that it offers, the usual one first.
         mmus: the MMUs between which its machines have a choice, the usual one first: name, and the words on the
             command line that ask for it. Empty without a choice.
@@ -61,6 +63,7 @@ class ArchTraits:
 
     aliases: tuple[str, ...] = ()
     drivers: tuple[str, ...] = ()
+    resident: tuple[str, ...] = ()
     page_sizes: tuple[int, ...] = (4 << 10,)
     mmus: Mapping[str, str] = field(default_factory=dict)
     largest_leaf: int = 1 << 30
@@ -373,7 +376,7 @@ Ids: TypeAlias = tuple[int, ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SysfsFile:
-    """One file or link of the modelled /sys or /proc, as DEVICE_ATTR() declares one.
+    """One file, link or device node of the modelled /sys, /proc or /dev, as DEVICE_ATTR() declares one.
 
     Attributes:
         path: from the root, without a leading slash; ``{}`` stands for a number: ``sys/…/memory{}/state``.
@@ -381,7 +384,9 @@ class SysfsFile:
         show: returns what the file reads, its trailing newline included; None for one that cannot be read.
         store: does what one write does, and raises MemoryHotplugError as the kernel answers; None if read-only.
         link: returns where a symbolic link points; such a file has neither ``show`` nor ``store``.
+        device: returns major and minor number of a character device, which nobody can open; a path below ``dev``.
         exists: says whether this machine has it; None if every machine has.
+        present: says whether it is there for some numbers; None if it is for all.
         private: whether only root may read it (0400 instead of 0444).
         size: what stat(2) says: 4096 in sysfs, 0 in procfs.
         listed: whether it appears in its directory; files that only the model has do not.
@@ -392,15 +397,17 @@ class SysfsFile:
     show: Callable[[Kernel, Ids], str] | None = None
     store: Callable[[Kernel, Ids, Write], None] | None = None
     link: Callable[[Kernel, Ids], str] | None = None
+    device: Callable[[Kernel, Ids], tuple[int, int]] | None = None
     exists: Callable[[Kernel], bool] | None = None
+    present: Callable[[Kernel, Ids], bool] | None = None
     private: bool = False
     size: int = 4096
     listed: bool = True
 
     @property
     def mode(self) -> int:
-        """The permission bits: 0444, 0644 or 0200 by what it can do, 0777 for a link."""
-        if self.link is not None:
-            return 0o777
+        """The permission bits: 0444, 0644 or 0200 by what it can do, 0777 for a link, 0600 for a device."""
+        if self.link is not None or self.device is not None:
+            return 0o777 if self.link is not None else 0o600
         readable = 0 if self.show is None else 0o400 if self.private else 0o444
         return readable | (0o200 if self.store is not None else 0)

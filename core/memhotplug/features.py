@@ -83,6 +83,7 @@ FEATURES: Final[Mapping[str, Feature]] = {
     "enabled_resources": Feature((5, 13), "a resource that is there already is removed with its device"),
     "bus_rescan": Feature((6, 9), "acpi_scan_rescan_bus(): devices that failed are tried again with every new one"),
     "device_attribute": Feature((6, 8), "memmap_on_memory of a device-dax instance (memmap_on_memory_store())"),
+    "dax_types": Feature((6, 3), "instances of firmware's and CXL's regions are memory by default (dax_match_type())"),
     "chunks_are_blocks": Feature((6, 10), "a chunk of the balloon is a memory block, 128 MiB before"),
     "configured_standby": Feature((6, 19), "standby memory is assigned when it is configured, not when it goes online"),
 }  # fmt: skip

@@ -281,11 +281,12 @@ class PolicySpec:
 class NotifierSpec:
     """What any plugin may listen to, and what it may add to the modelled /sys."""
 
-    @hookspec
+    @hookspec(firstresult=True)
     def sysfs_files(self, kernel: Kernel) -> Sequence[SysfsFile]:
-        """Return the files that the plugin has below /sys or /proc: attributes of its devices, firmware's tables.
+        """Return the files that the plugin has below /sys, /proc or /dev: attributes of its devices, firmware's tables.
 
-        Optional. Called: once for each plugin that takes part in the machine, a driver from its first add on.
+        Optional. Called: once for each plugin that takes part in the machine: a driver from its first add on, and one
+        that the architecture names as ``resident`` from boot on.
         """
         raise NotImplementedError
 

@@ -24,6 +24,7 @@ from memhotplug.contracts import (
 )
 from memhotplug.engine.boot.groups import join_group
 from memhotplug.engine.kernel import Kernel
+from memhotplug.engine.memory_hotplug.add import hot_add
 from memhotplug.engine.memory_hotplug.block_devices import (
     create_memory_block_devices,
     remove_memory_block_devices,
@@ -51,6 +52,7 @@ from memhotplug.model.altmap import Altmap
 from memhotplug.model.blocks import NO_ZONE, BlockState, OnlineType
 from memhotplug.model.extents import Array, ExtentSet, merge
 from memhotplug.model.geometry import Geometry
+from memhotplug.model.resources import Resource
 from memhotplug.model.state import Device, MachineState, ProfileState
 from memhotplug.model.vmemmap import MapRuns, Source
 from memhotplug.model.watermarks import setup_watermarks
@@ -100,6 +102,7 @@ __all__ = [
     "PluginError",
     "ProfileState",
     "RecordedDevice",
+    "Resource",
     "Restrictions",
     "SizingRequest",
     "Source",
@@ -119,6 +122,7 @@ __all__ = [
     "format_size",
     "free_pages",
     "hookimpl",
+    "hot_add",
     "is_aligned",
     "is_power_of_two",
     "isolate",

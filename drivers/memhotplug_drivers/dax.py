@@ -5,14 +5,15 @@ has is EBUSY before add_memory() is called. What add_memory() then puts inside t
 what this model shows in iomem: ``System RAM``, since 5.8 ``System RAM (kmem)``.
 
 Models: drivers/dax/kmem.c:dev_dax_kmem_probe(), dev_dax_kmem_remove() (v5.2 to v6.12); removal as of
-v5.3, which the 2019 series sits right below. Simplified: the reservation itself is not kept as a parent,
-and the attribute is set before the device is bound (while it is bound, a write is EBUSY).
+v5.3, which the 2019 series sits right below. Simplified: the reservation itself is not kept as a parent.
+The device stays when the driver leaves it, and shows below /sys/bus/dax.
 """
 
 from __future__ import annotations
 
 import errno
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from memhotplug.plugin import (
     AddRequest,
@@ -21,6 +22,7 @@ from memhotplug.plugin import (
     KeySpec,
     MemoryHotplugError,
     PhysRange,
+    SysfsFile,
     format_blocks,
     format_range,
     format_size,
@@ -30,12 +32,13 @@ from memhotplug.plugin import (
     round_down,
     round_up,
 )
+from memhotplug_drivers import _dax_instances as dax
 from memhotplug_drivers._groups import register_static_group
 
-__all__ = ["driver_add", "driver_eject", "driver_keys", "driver_ranges", "driver_traits", "mhp_flags"]
+__all__ = ["driver_add", "driver_eject", "driver_keys", "driver_ranges", "driver_traits", "mhp_flags", "sysfs_files"]
 
-_STATE = __name__  # where the driver keeps what it remembers
 _REGIONS = ("cxl", "hmem", "pmem", "dynamic")
+_MODES = ("system-ram", "devdax")
 
 
 @models("drivers/dax/kmem.c:dev_dax_kmem_probe() (v5.2 to v6.12)")
@@ -61,7 +64,11 @@ def driver_keys() -> Mapping[str, KeySpec]:
             "bool", "the device's attribute memmap_on_memory (Linux 6.8 and later); default true for a CXL region"
         ),
         "region": KeySpec("word", "what the device's region is; default dynamic", choices=_REGIONS),
-    }
+        "mode": KeySpec(
+            "word", "system-ram (default), or devdax: a character device, of which writes to /sys can make memory",
+            choices=_MODES,
+        ),
+    }  # fmt: skip
 
 
 @hookimpl
@@ -72,11 +79,17 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
 
     Raises:
         MemoryHotplugError: EINVAL no range holds a whole block, or the target node is negative;
-            ENOENT the kernel has no attribute memmap_on_memory, EOPNOTSUPP it cannot be set.
+            ENOENT the kernel has no attribute memmap_on_memory, EOPNOTSUPP it cannot be set;
+            EEXIST the device is a character device already.
     """
+    held = _instance(kernel, request.name)
+    if held is not None and held.driver == dax.DEVDAX:
+        raise MemoryHotplugError(errno.EEXIST, f"there is a character device {held.device} already")
     if request.nid is not None and request.nid < 0:
         raise MemoryHotplugError(errno.EINVAL, f"rejecting DAX region with invalid node: {request.nid}")
     _check_attribute(kernel, request)
+    if request.options.get("mode") == "devdax":
+        return ()
     block_size = kernel.geometry.memory_block_size
     nid = request.nid
     ranges = []
@@ -97,6 +110,9 @@ def _check_attribute(kernel: Kernel, request: AddRequest) -> None:
     wanted = request.options.get("memmap_on_memory")
     if wanted is not None and not kernel.has("device_attribute"):
         raise MemoryHotplugError(errno.ENOENT, "a dax device has no attribute memmap_on_memory before Linux 6.8")
+    held = _instance(kernel, request.name)
+    if held is not None and held.driver is None and held.hosts == wanted:
+        return  # it was written before, and is not written again
     rule = kernel.profile.memmap_on_memory_refusal(kernel) if wanted else None
     if rule is not None:
         raise MemoryHotplugError(errno.EOPNOTSUPP, f"memmap_on_memory: {rule}")
@@ -104,7 +120,7 @@ def _check_attribute(kernel: Kernel, request: AddRequest) -> None:
 
 def _untrimmed(kernel: Kernel, request: AddRequest) -> list[tuple[int, int]]:
     """Return first byte and bytes of each range of the device."""
-    start = kernel.state.first_free_address() if request.address is None else request.address
+    start = dax.free_address(kernel) if request.address is None else request.address
     sizes = request.options.get("ranges")
     found = []
     for size in sizes if isinstance(sizes, tuple) else (request.size,):
@@ -120,13 +136,18 @@ def mhp_flags(kernel: Kernel, request: AddRequest) -> int:
 
     The attribute is set for CXL regions to begin with, whether or not the kernel supports it then.
     """
-    hosts = request.options.get("memmap_on_memory")
-    if hosts is None:
-        hosts = request.options.get("region") == "cxl" and kernel.has("device_attribute")
+    hosts = _hosts(kernel, request)
     flags = kernel.flag("on_memory") if hosts else 0
     if kernel.has("memory_groups"):
         flags |= kernel.flag("MHP_NID_IS_MGID")
     return flags
+
+
+def _hosts(kernel: Kernel, request: AddRequest) -> bool:
+    hosts = request.options.get("memmap_on_memory")
+    if hosts is None:
+        return request.options.get("region") == "cxl" and kernel.has("device_attribute")
+    return bool(hosts)
 
 
 @hookimpl
@@ -137,7 +158,13 @@ def driver_add(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange])
         MemoryHotplugError: EBUSY, somebody has the first range.
     """
     notes = []
-    _forget(kernel, request.name)
+    held = dax.new_instance(
+        kernel, request, _untrimmed(kernel, request), hosts=_hosts(kernel, request), driver=dax.KMEM
+    )
+    if request.options.get("mode") == "devdax":
+        dax.bound_to_devdax(kernel, held)
+        return f"{held.device} is a character device of {format_size(held.size)}, and no memory"
+    dax.put(kernel, held)
     lost = _stranded(kernel, request, ranges)
     register_static_group(kernel, request, ranges)
     mapped = 0
@@ -147,6 +174,7 @@ def driver_add(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange])
         except MemoryHotplugError as problem:
             where = format_range(phys_range.start, phys_range.size)
             if not mapped:
+                dax.put(kernel, replace(held, driver=None))
                 problem.driver_result = f"probe failed: {problem.name} for {where}"
                 raise
             notes.append(f"{where} skipped ({problem.name}), and the probe succeeds")
@@ -189,10 +217,11 @@ def driver_eject(kernel: Kernel, name: str) -> str | None:
         MemoryHotplugError: EBUSY, some block is not offline, and its range stays until reboot;
             ENODEV, the driver was unbound before.
     """
-    unbound = kernel.state.driver_state.get(_STATE, {})
-    if name in unbound:
+    held = _instance(kernel, name)
+    if held is not None and held.driver is None:
         raise MemoryHotplugError(errno.ENODEV, f"{name!r} is unbound; what could not be removed stays until reboot")
-    kernel.state.driver_state[_STATE] = {**unbound, name: True}
+    if held is not None:
+        dax.put(kernel, replace(held, driver=None))
     index = kernel.state.device_index(name)
     problem: MemoryHotplugError | None = None
     kept = 0
@@ -202,7 +231,6 @@ def driver_eject(kernel: Kernel, name: str) -> str | None:
         except MemoryHotplugError as refused:
             problem, kept = problem or refused, kept + size
     if problem is None:
-        _forget(kernel, name)
         return None
     problem.driver_result = (
         f"unbound, but {format_size(kept)} cannot be hot-removed until the next reboot; "
@@ -211,7 +239,13 @@ def driver_eject(kernel: Kernel, name: str) -> str | None:
     raise problem
 
 
-def _forget(kernel: Kernel, name: str) -> None:
-    """Note that there is no unbound device of that name (any more)."""
-    unbound = kernel.state.driver_state.get(_STATE, {})
-    kernel.state.driver_state[_STATE] = {other: True for other in unbound if other != name}
+def _instance(kernel: Kernel, name: str) -> dax.Instance | None:
+    return next((item for item in dax.instances(kernel) if item.name == name), None)
+
+
+@hookimpl
+def sysfs_files(kernel: Kernel) -> Sequence[SysfsFile]:
+    """The dax bus, its drivers and devices. Models: drivers/dax/bus.c (v5.1 to v6.12)."""
+    from memhotplug_drivers import _dax_bus
+
+    return list(_dax_bus.files(kernel, driver_eject))

@@ -7,8 +7,8 @@ is configured, before it is added.
 
 Models: drivers/s390/char/sclp_cmd.c:sclp_add_standby_memory(), sclp_mem_notifier(),
 sclp_mem_change_state() (v5.2, v6.12). A memory block is never smaller than an increment
-(arch/s390/mm/init.c:memory_block_size_bytes()), so whole blocks are whole increments. Simplified:
-the increments of boot memory are always assigned.
+(arch/s390/mm/init.c:memory_block_size_bytes()), so whole blocks are whole increments. From 6.19 on
+/sys/firmware/memory says which blocks are configured. Simplified: the increments of boot memory are always assigned.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from memhotplug.plugin import (
     MemoryHotplugError,
     MemoryNotify,
     PhysRange,
+    SysfsFile,
     format_size,
     hookimpl,
     models,
@@ -35,6 +36,7 @@ from memhotplug.plugin import (
     round_down,
     round_up,
 )
+from memhotplug_drivers import _sclp_firmware as firmware
 
 __all__ = [
     "driver_add",
@@ -45,6 +47,7 @@ __all__ = [
     "memory_notify",
     "mhp_flags",
     "pages_in",
+    "sysfs_files",
 ]
 
 _STATE = __name__  # where the driver keeps what it remembers
@@ -71,8 +74,12 @@ def driver_keys() -> Mapping[str, KeySpec]:
     return {
         "memmap_on_memory": KeySpec(
             "bool", "the blocks' attribute memmap_on_memory (Linux 6.19 and later); default true where a block can"
-        )
-    }
+        ),
+        "config": KeySpec(
+            "bool", "whether the blocks are configured at once (Linux 6.19 and later); default true; if not, writes to "
+            "/sys/firmware/memory do it"
+        ),
+    }  # fmt: skip
 
 
 @hookimpl
@@ -84,12 +91,22 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
             addressed, ENOENT the kernel has no attribute memmap_on_memory.
         InputError: another node than 0.
     """
-    if "memmap_on_memory" in request.options and not kernel.has("configured_standby"):
-        raise MemoryHotplugError(errno.ENOENT, "there is no /sys/firmware/memory/*/memmap_on_memory before Linux 6.19")
+    for key in ("memmap_on_memory", "config"):
+        if key in request.options and not kernel.has("configured_standby"):
+            raise MemoryHotplugError(errno.ENOENT, f"there is no /sys/firmware/memory/*/{key} before Linux 6.19")
     if request.nid:
         raise InputError("node 0, the only one that sclp adds to", got=request.nid)
+    blocks = _blocks(kernel, request)
+    if not request.options.get("config", True):
+        return ()
+    size = kernel.geometry.memory_block_size
+    return LazyRanges(blocks, lambda block: PhysRange(start=block * size, size=size, nid=0))
+
+
+def _blocks(kernel: Kernel, request: AddRequest) -> range:
+    """Return the ids of the whole blocks of the standby memory that a request attaches."""
     block_size = kernel.geometry.memory_block_size
-    start = kernel.state.first_free_address() if request.address is None else request.address
+    start = _free_address(kernel) if request.address is None else request.address
     kernel.check_reach(start, request.size)
     low, high = round_up(start, block_size), round_down(start + request.size, block_size)
     if low >= high:
@@ -97,7 +114,14 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
             errno.EINVAL,
             f"{format_size(request.size)} of standby memory hold no whole memory block of {format_size(block_size)}",
         )
-    return LazyRanges(range(low, high, block_size), lambda start: PhysRange(start=start, size=block_size, nid=0))
+    return range(low // block_size, high // block_size)
+
+
+def _free_address(kernel: Kernel) -> int:
+    attached = pages_in(kernel, "attached")
+    if not (kernel.has("configured_standby") and len(attached)):
+        return kernel.state.first_free_address()
+    return max(kernel.state.first_free_address(), int(attached.ends[-1]) * kernel.geometry.page_size)
 
 
 @models("drivers/s390/char/sclp_mem.c:sclp_config_mem_store() (v6.19)")
@@ -114,14 +138,22 @@ def mhp_flags(kernel: Kernel, request: AddRequest) -> int:
     return kernel.flag("on_memory") | kernel.flag("MHP_OFFLINE_INACCESSIBLE")
 
 
+def _hosts(kernel: Kernel, request: AddRequest) -> bool:
+    """Return what the blocks' attribute says: by default whether the kernel lets a block host its memmap."""
+    told = request.options.get("memmap_on_memory")
+    return kernel.profile.memmap_on_memory_refusal(kernel) is None if told is None else bool(told)
+
+
 @hookimpl
 def driver_add(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange]) -> str | None:
     """Add block by block; the driver looks at no result and goes on."""
     failed: list[str] = []
-    attached = pages_in(kernel, "attached")
-    for phys_range in ranges:
-        attached.add(kernel.geometry.pfn(phys_range.start), kernel.geometry.pfn(phys_range.start + phys_range.size))
-    _remember(kernel, "attached", attached)
+    blocks, pages_per_block = _blocks(kernel, request), kernel.geometry.pages_per_block
+    _attach(kernel, blocks.start * pages_per_block, blocks.stop * pages_per_block)
+    if kernel.has("configured_standby"):
+        firmware.remember_standby(kernel, request, blocks, hosts=_hosts(kernel, request))
+    if not request.options.get("config", True):
+        return f"{len(blocks)} blocks are attached, and none is configured"
     for phys_range in ranges:
         pages = kernel.geometry.pfn(phys_range.start), kernel.geometry.pfn(phys_range.start + phys_range.size)
         if kernel.has("configured_standby"):
@@ -179,6 +211,12 @@ def pages_in(kernel: Kernel, state: str) -> ExtentSet:
     return pages.copy() if isinstance(pages, ExtentSet) else ExtentSet()
 
 
+def _attach(kernel: Kernel, start_pfn: int, end_pfn: int) -> None:
+    attached = pages_in(kernel, "attached")
+    attached.add(start_pfn, end_pfn)
+    _remember(kernel, "attached", attached)
+
+
 def _remember(kernel: Kernel, state: str, pages: ExtentSet) -> None:
     kernel.state.driver_state[_STATE] = {**kernel.state.driver_state.get(_STATE, {}), state: pages}
 
@@ -221,3 +259,10 @@ def driver_eject(kernel: Kernel, name: str) -> str | None:
         _unassign(kernel, kernel.geometry.pfn(start), kernel.geometry.pfn(start + size))
         done.append(start // kernel.geometry.memory_block_size)
     return None
+
+
+@hookimpl
+def sysfs_files(kernel: Kernel) -> Sequence[SysfsFile]:
+    """The blocks below /sys/firmware/memory. Models: drivers/s390/char/sclp_mem.c:sclp_init_mem() (v6.19)."""
+    storage = firmware.Storage(lambda kernel: pages_in(kernel, "attached"), _attach, _assign, _unassign)
+    return list(firmware.files(kernel, storage))

@@ -57,8 +57,9 @@ def command(words: tuple[str, ...], output: str | None, **options: Any) -> int:
     from memhotplug.live.control import Control
     from memhotplug.live.execute import execute, private_folder
     from memhotplug.live.leavings import leave
+    from memhotplug.output.watchdog import unguarded
 
-    with private_folder() as folder, Control(live, folder) as control:
+    with unguarded(), private_folder() as folder, Control(live, folder) as control:
         status = execute(live, argv, folder, say, control.start)
     if left is not None:
         leave(left, source.document, live)

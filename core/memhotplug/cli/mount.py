@@ -52,8 +52,9 @@ def command(words: tuple[str, ...], output: str | None, **options: Any) -> int:
     from memhotplug.live.control import Control
     from memhotplug.live.execute import private_folder
     from memhotplug.live.filesystem import serve
+    from memhotplug.output.watchdog import unguarded
 
-    with private_folder() as folder, Control(live, folder) as control:
+    with unguarded(), private_folder() as folder, Control(live, folder) as control:
         control.start()
         say(f"control socket: {control.path}")
         try:

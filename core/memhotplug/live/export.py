@@ -1,6 +1,6 @@
 """``mhp export``: the modelled /sys and /proc as plain files, links included.
 
-What only can be written becomes an empty file, as it is when such a tree is copied.
+What only can be written becomes an empty file, as it is when such a tree is copied; device nodes are left out.
 """
 
 from __future__ import annotations
@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from memhotplug.contracts import SysfsFile
-from memhotplug.engine.base_memory import Folder, show, tree_of
+from memhotplug.engine.base_memory import Entry, Folder, show, tree_of
 from memhotplug.engine.kernel import Kernel
 from memhotplug.errors import InputError
 
@@ -27,24 +26,22 @@ def export(kernel: Kernel, folder: str) -> int:
         root.mkdir(parents=True, exist_ok=True)
         if any(root.iterdir()):
             raise InputError("an empty folder", got="one that is not empty", file=folder)
-        return sum(_write(kernel, root, path, node, ids) for path, node, ids in _entries(kernel))
+        return sum(_write(kernel, root, path, entry) for path, entry in tree_of(kernel).walk(kernel))
     except OSError as problem:
         raise InputError("a folder that can be written", got=problem.strerror, file=folder) from problem
 
 
-def _entries(kernel: Kernel) -> list[tuple[str, Folder | SysfsFile, tuple[int, ...]]]:
-    return [(path, entry.node, entry.ids) for path, entry in tree_of(kernel).walk(kernel)]
-
-
-def _write(kernel: Kernel, root: Path, path: str, node: Folder | SysfsFile, ids: tuple[int, ...]) -> int:
-    place = root / path
+def _write(kernel: Kernel, root: Path, path: str, entry: Entry) -> int:
+    place, node = f"{root}/{path}", entry.node
     if isinstance(node, Folder):
-        place.mkdir()
+        os.mkdir(place)
+        return 0
+    if node.device is not None:
         return 0
     if node.link is not None:
-        os.symlink(node.link(kernel, ids), place)
+        os.symlink(node.link(kernel, entry.ids), place)
         return 1
-    entry = tree_of(kernel).find(kernel, path)
-    assert entry is not None
-    place.write_text(show(kernel, entry, "/" + path) if node.show is not None else "", encoding="utf-8")
+    text = show(kernel, entry, "/" + path) if node.show is not None else ""
+    with open(place, "w", encoding="utf-8") as file:
+        file.write(text)
     return 1

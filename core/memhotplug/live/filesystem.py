@@ -59,6 +59,9 @@ class FileSystem(mfusepy.Operations):  # type: ignore[misc]  # untyped
             return {"st_mode": stat.S_IFDIR | 0o755, "st_nlink": 2, "st_size": 0}
         if node.link is not None:
             return {"st_mode": stat.S_IFLNK | 0o777, "st_nlink": 1, "st_size": 0}
+        if node.device is not None:
+            number = os.makedev(*node.device(self._live.kernel, entry.ids))
+            return {"st_mode": stat.S_IFCHR | node.mode, "st_nlink": 1, "st_size": 0, "st_rdev": number}
         return {"st_mode": stat.S_IFREG | node.mode, "st_nlink": 1, "st_size": node.size, "st_blksize": _BLOCK}
 
     def readdir(self, path: str, fh: int) -> list[str]:

@@ -132,5 +132,5 @@ class ResourceTable:
         return sum(min(entry.end, start + size - 1) - max(entry.start, start) + 1 for entry in found)
 
     def end(self) -> int:
-        """Return the first byte behind the last System RAM, 0 if there is none."""
-        return max((entry.end + 1 for entry in self._entries if entry.is_ram), default=0)
+        """Return the first byte behind the last System RAM and whatever else was hot-added, 0 if there is none."""
+        return max((entry.end + 1 for entry in self._entries if entry.is_ram or entry.hotplugged), default=0)

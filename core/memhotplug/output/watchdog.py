@@ -18,7 +18,7 @@ from memhotplug.errors import Interruption, PluginError
 from memhotplug.keyspec import KeySpec
 from memhotplug.manager import choose, running
 
-__all__ = ["DEFAULT_TIMEOUT", "WatchedCatalog", "guard", "watchdog"]
+__all__ = ["DEFAULT_TIMEOUT", "WatchedCatalog", "guard", "unguarded", "watchdog"]
 
 DEFAULT_TIMEOUT: Final = 60.0
 """Seconds that a plugin may take."""
@@ -109,6 +109,19 @@ def guard(seconds: float) -> Iterator[None]:
 
     with watchdog(seconds, stuck):
         yield
+
+
+@contextlib.contextmanager
+def unguarded() -> Iterator[None]:
+    """Stop the alarm for as long as this block lasts: what waits for somebody else is no plugin that hangs."""
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    outer = signal.setitimer(signal.ITIMER_REAL, 0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *outer)
 
 
 class WatchedCatalog(Installed):

@@ -53,6 +53,7 @@ def arch_traits() -> ArchTraits:
     return ArchTraits(
         aliases=("s390x",),
         drivers=("sclp",),
+        resident=("sclp",),
         largest_leaf=2 << 30,
         config={"ZONE_DEVICE": (6, 13), "CMA": (0, 0)},
         log_signs=(r"\bKrnl PSW : ", r"\[<0000[0-9a-f]{12}>\]", r"\b__s390x?_sys_"),

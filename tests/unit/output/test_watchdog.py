@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from memhotplug.errors import PluginError
-from memhotplug.output.watchdog import WatchedCatalog, watchdog
+from memhotplug.output.watchdog import WatchedCatalog, unguarded, watchdog
 from memhotplug.plugin import hookimpl
 
 ErrorOf = Callable[..., Any]
@@ -128,3 +128,11 @@ def test_a_catalog_answers_like_any_other() -> None:
 
     assert WatchedCatalog(60).driver_keys("acpi") == Installed().driver_keys("acpi")
     assert WatchedCatalog(60).names("arch") == Installed().names("arch")
+
+
+def test_no_alarm_rings_for_what_waits_for_somebody_else() -> None:
+    """The alarm is stopped, and goes on afterwards."""
+    with watchdog(3600, lambda: "slow"):
+        with unguarded():
+            assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 0

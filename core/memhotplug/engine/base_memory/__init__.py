@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from memhotplug.contracts import SysfsFile, Write
@@ -15,6 +15,7 @@ from memhotplug.engine.base_memory import memory, node, notifier_error_inject, p
 from memhotplug.engine.base_memory.memory import valid_zones
 from memhotplug.engine.base_memory.tree import Entry, Folder, Tree
 from memhotplug.engine.kernel import Kernel
+from memhotplug.engine.memory_hotplug.presence import resident_drivers
 from memhotplug.engine.procfs import files as proc_files
 from memhotplug.errors import MemoryHotplugError
 
@@ -27,8 +28,10 @@ _BLOCK: Final = re.compile(_SYSTEM + r"memory/memory(0|[1-9][0-9]{0,17})/")
 
 
 def tree_of(kernel: Kernel) -> Tree:
-    """Return the files that a machine has; those of a driver are there from its first add on."""
+    """Return the files that a machine has; those of a driver that is not resident are there from its first add on."""
     plugins = kernel.plugins
+    for driver in resident_drivers(kernel):
+        plugins.driver(driver)
     key = "sysfs", tuple(plugins.keys)
     known = kernel.memo.get(key)
     if not isinstance(known, Tree):
@@ -44,7 +47,7 @@ def _files(kernel: Kernel) -> Iterator[SysfsFile]:
     yield from proc_files(kernel)
     for key in kernel.plugins.keys:
         if kernel.plugins.has(key, "sysfs_files"):
-            yield from kernel.plugins.ask(key, "sysfs_files", list, kernel=kernel)
+            yield from kernel.plugins.ask(key, "sysfs_files", Sequence, kernel=kernel)
 
 
 def full_path(path: str) -> str:
@@ -102,6 +105,8 @@ def _file(entry: Entry, path: str) -> SysfsFile:
         raise MemoryHotplugError(errno.EISDIR, f"{path} is a directory")
     if entry.node.link is not None:
         raise MemoryHotplugError(errno.EINVAL, f"{path} is a link")
+    if entry.node.device is not None:
+        raise MemoryHotplugError(errno.ENXIO, f"{path} is a device, of which the model has the node only")
     return entry.node
 
 

@@ -1,8 +1,8 @@
 """All files of the modelled /sys and /proc as one tree, built from the table of its files.
 
 Directories are not declared: they are what the paths of the files have in common. A directory such as
-``memory{}`` exists once for each number that its file's ``ids`` names; looking one up costs the same
-whether there are ten blocks or a million.
+``memory{}`` exists once for each number that its file's ``ids`` names, ``dax{}.{}`` once for each pair; looking one
+up costs the same whether there are ten blocks or a million.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -29,23 +30,24 @@ class Folder:
 
     Attributes:
         named: what is in it, by name.
-        numbered: what is in it once for each number: text before the number, text behind it, and what it is.
+        numbered: what is in it once for each number, or for each pair of numbers: the texts around the numbers,
+            and what it is.
         always: whether some file below is there on every machine, so that nothing need be asked.
     """
 
     named: dict[str, Node] = field(default_factory=dict)
-    numbered: list[tuple[str, str, Node]] = field(default_factory=list)
+    numbered: list[tuple[tuple[str, ...], Node]] = field(default_factory=list)
     always: bool = False
 
     def child(self, part: str, make: type[Folder] | SysfsFile) -> Node:
         """Return what is in the directory under one part of a path, put there if it is not."""
         new: Node = make if isinstance(make, SysfsFile) else make()
-        before, brace, behind = part.partition("{}")
-        if not brace:
+        texts = tuple(part.split("{}"))
+        if len(texts) == 1:
             return self.named.setdefault(part, new)
-        known = next((node for low, high, node in self.numbered if (low, high) == (before, behind)), None)
+        known = next((node for other, node in self.numbered if other == texts), None)
         if known is None:
-            self.numbered.append((before, behind, new))
+            self.numbered.append((texts, new))
         return new if known is None else known
 
 
@@ -101,11 +103,11 @@ class Tree:
             return None
         named = folder.named.get(part)
         if named is not None:
-            return Entry(named, entry.ids) if _exists(kernel, named) else None
-        for before, behind, node in folder.numbered:
-            number = _number(part, before, behind)
-            if number is not None and _exists(kernel, node) and _has(self._numbers(kernel, node, entry.ids), number):
-                return Entry(node, (*entry.ids, number))
+            return Entry(named, entry.ids) if _exists(kernel, named) and _present(kernel, named, entry.ids) else None
+        for texts, node in folder.numbered:
+            numbers = _numbers_in(part, texts)
+            if numbers is not None and _exists(kernel, node) and self._has(kernel, node, entry.ids, numbers):
+                return Entry(node, (*entry.ids, *numbers))
         return None
 
     def names(self, kernel: Kernel, entry: Entry) -> Iterator[str]:
@@ -113,12 +115,13 @@ class Tree:
         folder = entry.node
         assert isinstance(folder, Folder)
         for name, node in folder.named.items():
-            if _exists(kernel, node) and (isinstance(node, Folder) or node.listed):
-                yield name
-        for before, behind, node in folder.numbered:
+            if not isinstance(node, Folder) and not (node.listed and _present(kernel, node, entry.ids)):
+                continue
             if _exists(kernel, node):
-                for number in self._numbers(kernel, node, entry.ids):
-                    yield f"{before}{int(number)}{behind}"
+                yield name
+        for texts, node in folder.numbered:
+            if _exists(kernel, node):
+                yield from self._spelled(kernel, node, entry.ids, texts)
 
     def walk(self, kernel: Kernel, path: str = "") -> Iterator[tuple[str, Entry]]:
         """Yield every path below a directory with what is there, directories before what is in them."""
@@ -134,9 +137,29 @@ class Tree:
             if isinstance(below.node, Folder):
                 yield from self.walk(kernel, full)
 
+    def _spelled(self, kernel: Kernel, node: Node, ids: Ids, texts: tuple[str, ...]) -> Iterator[str]:
+        first, *rest = texts
+        numbers = self._numbers(kernel, node, ids)
+        for number in numbers.tolist() if isinstance(numbers, np.ndarray) else numbers:
+            if len(rest) == 1:
+                yield f"{first}{number}{rest[0]}"
+            else:
+                yield from (f"{first}{number}{more}" for more in self._spelled(kernel, node, (*ids, number), (*rest,)))
+
+    def _has(self, kernel: Kernel, node: Node, ids: Ids, numbers: tuple[int, ...]) -> bool:
+        for number in numbers:
+            if not _has(self._numbers(kernel, node, ids), number):
+                return False
+            ids = (*ids, number)
+        return True
+
     def _numbers(self, kernel: Kernel, node: Node, ids: Ids) -> Sequence[int] | Array:
         providers = node.ids if isinstance(node, SysfsFile) else self._ids[id(node)]
         return providers[len(ids)](kernel, ids)
+
+
+def _present(kernel: Kernel, node: Node, ids: Ids) -> bool:
+    return isinstance(node, Folder) or node.present is None or node.present(kernel, ids)
 
 
 def _exists(kernel: Kernel, node: Node) -> bool:
@@ -145,15 +168,26 @@ def _exists(kernel: Kernel, node: Node) -> bool:
         return node.exists is None or node.exists(kernel)
     if node.always:
         return True
-    below = [*node.named.values(), *(child for _, _, child in node.numbered)]
+    below = [*node.named.values(), *(child for _, child in node.numbered)]
     return any(_exists(kernel, child) for child in below)
 
 
-def _number(part: str, before: str, behind: str) -> int | None:
-    if not part.startswith(before) or not part.endswith(behind) or len(part) <= len(before) + len(behind):
+def _numbers_in(part: str, texts: tuple[str, ...]) -> tuple[int, ...] | None:
+    """Return the numbers that a name has between texts, None if it is not made so; no leading zeros."""
+    first, *rest = texts
+    if not part.startswith(first):
         return None
-    digits = part[len(before) : len(part) - len(behind)]
-    return int(digits) if _NUMBER.fullmatch(digits) else None
+    if len(rest) == 1:  # the usual case, and the one that has to be quick
+        end = len(part) - len(rest[0])
+        digits = part[len(first) : end]
+        return (int(digits),) if part.endswith(rest[0]) and _NUMBER.fullmatch(digits) else None
+    match = _pattern(texts).fullmatch(part)
+    return None if match is None else tuple(map(int, match.groups()))
+
+
+@cache
+def _pattern(texts: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(f"({_NUMBER.pattern})".join(map(re.escape, texts)), re.ASCII)
 
 
 def _has(numbers: Sequence[int] | Array, number: int) -> bool:

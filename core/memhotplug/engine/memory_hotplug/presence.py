@@ -17,6 +17,7 @@ __all__ = [
     "left_out",
     "managing_driver",
     "region_drivers",
+    "resident_drivers",
     "usual_driver",
     "window_driver",
 ]
@@ -92,6 +93,13 @@ def usual_driver(arch: str) -> str:
     if found:
         return found[0]
     raise PluginError(arch, "has no driver: none that is installed exists on this architecture")
+
+
+def resident_drivers(kernel: Kernel) -> list[str]:
+    """Return the installed drivers that take part in every machine of the architecture."""
+    resident = kernel.plugins.arch_traits.resident
+    installed = names("drivers") if resident else ()
+    return [name for name in resident if name in installed]
 
 
 def window_driver(arch: str) -> str:
