@@ -153,4 +153,5 @@ def serve(live: LiveMachine, place: str, **options: object) -> None:
     """
     if mfusepy._libfuse.fuse_version() >= _THREADS_SINCE:  # which else complains about its own default
         options |= {"max_threads": _THREADS, "max_idle_threads": _THREADS}
+    options |= {"entry_timeout": 0, "attr_timeout": 0, "negative_timeout": 0}  # what is gone is gone at once
     mfusepy.FUSE(FileSystem(live), place, foreground=True, direct_io=True, **options)
