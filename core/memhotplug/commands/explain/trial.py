@@ -125,15 +125,18 @@ def flags_passed(kernel: Kernel, request: AddRequest) -> int:
     """Return what a driver, or the policy in its stead, passes for all ranges of a request.
 
     Raises:
-        MemoryHotplugError, InputError: the driver refuses the request.
+        MemoryHotplugError, InputError: the driver refuses the request, or adds nothing for it.
     """
     why = absence(kernel, request.driver)
     if why is not None:
         raise MemoryHotplugError(errno.ENODEV, str(why))
     twin = kernel.copy()
     key = twin.plugins.driver(request.driver)
+    ranges = twin.plugins.call(key, "driver_ranges", kernel=twin, request=request)
+    if not len(ranges):
+        raise MemoryHotplugError(errno.EINVAL, f"{request.driver} adds nothing")
     flags = 0
-    for phys_range in _unlike(twin.plugins.call(key, "driver_ranges", kernel=twin, request=request)):
+    for phys_range in _unlike(ranges):
         flags |= twin.flags_for(request, phys_range)
     return flags
 
