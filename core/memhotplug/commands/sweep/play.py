@@ -18,7 +18,7 @@ from memhotplug.errors import InputError
 from memhotplug.formats.scenario import AddStep, ExpectStep, Scenario, Step
 from memhotplug.formats.scenario.catalog import CatalogCache
 from memhotplug.formats.scenario.check import parse_args
-from memhotplug.formats.scenario.loader import scenario_from_tree
+from memhotplug.formats.scenario.loader import Known, scenario_from_tree
 from memhotplug.machine import Machine
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ class Player:
     _boots: OrderedDict[object, Machine] = field(default_factory=OrderedDict)
     _catalog: CatalogCache = field(default_factory=lambda: CatalogCache(Installed()))
 
+    def __post_init__(self) -> None:
+        self._known = Known(self.question.tree)
+
     def play(self, number: int) -> tuple[Row, list[Row]]:
         """Return what came of a case, and with ``steps`` one row for each step and zone."""
         keys = [axis.key for axis in self.question.axes]
@@ -60,8 +63,8 @@ class Player:
 
     def _scenario(self, number: int) -> Scenario:
         scenario = scenario_from_tree(
-            self.question.case_tree(number), catalog=self._catalog, file=self.question.file
-        )  # fmt: skip
+            self.question.case_tree(number), catalog=self._catalog, file=self.question.file, known=self._known
+        )
         if not self.question.trace:
             return scenario
         steps = (*scenario.steps, *self._trace(scenario))

@@ -7,10 +7,11 @@ reading, so that the same file always gives the same message.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
 from memhotplug.errors import InputError, PluginError
 from memhotplug.formats.scenario.catalog import Catalog, CatalogCache
@@ -42,7 +43,7 @@ from memhotplug.formats.scenario.refusal import RefusedError, suggest
 from memhotplug.formats.scenario.values import one_of, read_int, read_text
 from memhotplug.formats.scenario.yamltree import MappingNode, Node, SequenceNode, parse_tree, read_tree
 
-__all__ = ["SCHEMA_VERSION", "load_scenario", "loads_scenario", "scenario_from_tree"]
+__all__ = ["SCHEMA_VERSION", "Known", "load_scenario", "loads_scenario", "scenario_from_tree"]
 
 SCHEMA_VERSION: Final = 1
 _TOP_KEYS: Final = ("schema", "plugins", "machine", "drivers", "steps", "explore")
@@ -71,13 +72,55 @@ def loads_scenario(text: str, *, catalog: Catalog, file: str | None = None) -> S
     return _Reader(file, parse_tree(text, file), CatalogCache(catalog)).scenario()
 
 
-def scenario_from_tree(tree: MappingNode, *, catalog: Catalog, file: str | None = None) -> Scenario:
-    """Return the scenario that a YAML tree is; ``file`` is what errors call it.
+def scenario_from_tree(
+    tree: MappingNode, *, catalog: Catalog, file: str | None = None, known: Known | None = None
+) -> Scenario:
+    """Return the scenario that a YAML tree is.
+
+    Args:
+        file: what errors call it.
+        known: what was read of variants of the same tree, with the same catalog.
 
     Raises:
         InputError: it is no valid scenario; with line and column.
     """
-    return _Reader(file, tree, CatalogCache(catalog)).scenario()
+    return _Reader(file, tree, CatalogCache(catalog), known).scenario()
+
+
+_T = TypeVar("_T")
+Check: TypeAlias = Callable[[list[Problem]], _T]
+
+
+class Known:
+    """Records that were read of a tree, for variants that share the nodes of which they were read.
+
+    Args:
+        tree: the tree whose nodes the variants share; it has to live as long as this.
+    """
+
+    def __init__(self, tree: MappingNode) -> None:
+        self._tree = tree
+        self._records: dict[tuple[int, tuple[str, ...]], Any] = {}
+        steps = tree.get("steps")
+        nodes = [tree.get("machine"), tree.get("drivers")]
+        for step in steps if isinstance(steps, SequenceNode) else ():
+            nodes += step.values() if isinstance(step, MappingNode) else ()
+        self._shared = {id(node) for node in nodes if node is not None}
+
+    def record(self, node: Node, files: tuple[str, ...], check: Check[_T], problems: list[Problem]) -> _T:
+        """Return the record of a node, which is read but once if variants share it and nothing is wrong with it.
+
+        Args:
+            files: the plugins from files with which it is read.
+            check: reads it, and adds what is wrong to the list that it is given.
+        """
+        key = id(node), files
+        if key in self._records:
+            return self._records[key]  # type: ignore[no-any-return]  # by the node that it was read of
+        found = check(problems)
+        if not problems and id(node) in self._shared:
+            self._records[key] = found
+        return found
 
 
 @dataclass(slots=True)
@@ -123,8 +166,10 @@ def _unknown_name(key: str, name: str, op: str, names: dict[str, None]) -> Probl
 class _Reader:
     """One reading of one document."""
 
-    def __init__(self, file: str | None, tree: MappingNode, catalog: Catalog) -> None:
+    def __init__(self, file: str | None, tree: MappingNode, catalog: Catalog, known: Known | None = None) -> None:
         self._file = file
+        self._known = known or Known(tree)
+        self._files: tuple[str, ...] = ()
         self._tree = tree
         self._catalog = catalog
         self._machine: MachineSpec | None = None
@@ -135,7 +180,7 @@ class _Reader:
     def scenario(self) -> Scenario:
         """Check everything; plugins from files count from the start, wherever they are named."""
         self._check_version()
-        files = self._read_plugins()
+        files = self._files = self._read_plugins()
         try:
             block = self._catalog.using(files)
         except InputError as problem:
@@ -215,13 +260,15 @@ class _Reader:
         problems: list[Problem] = []
         if not isinstance(node, MappingNode):
             self._raise(Problem(("machine",), _EXPECTED_MACHINE))
-        machine = check_machine(node, self._catalog, problems)
+        check: Check[MachineSpec | None] = partial(check_machine, node, self._catalog)
+        machine = self._known.record(node, self._files, check, problems)
         self._first(problems, ("machine",))
         return machine
 
     def _read_drivers(self, node: Node) -> dict[str, DriverPolicy]:
         problems: list[Problem] = []
-        drivers = check_drivers(node, self._catalog, problems)
+        check: Check[dict[str, DriverPolicy] | None] = partial(check_drivers, node, self._catalog)
+        drivers = self._known.record(node, self._files, check, problems)
         self._first(problems, ("drivers",))
         return drivers or {}
 
@@ -259,7 +306,8 @@ class _Reader:
 
     def _check_step(self, op: str, node: Node, where: Where, problems: list[Problem]) -> Action | None:
         try:
-            return check_step(op, node, self._catalog, problems)
+            check: Check[Action | None] = partial(check_step, op, node, self._catalog)
+            return self._known.record(node, self._files, check, problems)
         except PluginError as error:  # the driver cannot even say which keys it has
             place = error_at(self._tree, Problem((*where, op, "driver"), ""), file=self._file)
             error.file, error.line, error.column, error.path = place.file, place.line, place.column, place.path

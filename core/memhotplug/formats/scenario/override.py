@@ -73,7 +73,9 @@ def parse_override(where: Where, text: str) -> Override:
 
 
 def changed(tree: MappingNode, overrides: Iterable[Override]) -> MappingNode:
-    """Return a copy of a scenario's tree with other values; mappings that are missing on the way are made.
+    """Return a scenario's tree with other values; mappings that are missing on the way are made.
+
+    What no override touches is shared with the tree, which itself stays as it is.
 
     Raises:
         InputError: there is no such list entry, or the way leads through a plain value.
@@ -88,16 +90,17 @@ def _copy(node: MappingNode) -> MappingNode:
     twin = MappingNode(node.line, node.column)
     twin.end = node.end
     twin.key_places = dict(node.key_places)
-    twin.update((key, _any_copy(value)) for key, value in node.items())
+    twin.update(node)
     return twin
 
 
-def _any_copy(node: Node) -> Node:
+def _own(node: Node) -> Node:
+    """Return a copy of a node that may be changed; what is in it is not copied."""
     if isinstance(node, MappingNode):
         return _copy(node)
     if isinstance(node, SequenceNode):
         twin = SequenceNode(node.line, node.column)
-        twin.extend(_any_copy(item) for item in node)
+        twin.extend(node)
         return twin
     return node
 
@@ -129,17 +132,18 @@ def _put_item(node: SequenceNode, number: str | int, override: Override) -> None
 
 
 def _step(node: Node, part: str | int, where: Where) -> Node:
-    """Return the node one step further; an empty mapping comes into being if nothing is there."""
+    """Return a copy of the node one step further, put in its place; an empty mapping if nothing is there."""
     if isinstance(node, SequenceNode) and isinstance(part, int) and part < len(node):
-        return node[part]
+        own = node[part] = _own(node[part])
+        return own
     if not isinstance(node, MappingNode) or isinstance(part, int):
         raise _no_such(where)
     inner = node.get(part)
     if inner is None or (isinstance(inner, ScalarNode) and inner.is_null):
         inner = MappingNode(node.line, node.column)
-        node[part] = inner
         node.key_places.setdefault(part, (node.line, node.column))
-    return inner
+    own = node[part] = _own(inner)
+    return own
 
 
 def _no_such(where: Where) -> InputError:

@@ -7,7 +7,7 @@ import pytest
 from memhotplug.catalog import Installed
 from memhotplug.errors import InputError
 from memhotplug.formats.scenario import AddStep, Scenario
-from memhotplug.formats.scenario.loader import scenario_from_tree
+from memhotplug.formats.scenario.loader import Known, scenario_from_tree
 from memhotplug.formats.scenario.override import changed, parse_override, parse_where
 from memhotplug.formats.scenario.yamltree import parse_tree
 
@@ -59,6 +59,44 @@ def test_the_original_is_not_touched() -> None:
     _load(("machine.kernel", "linux-6.12"), ("steps.0.add.size", "2G"), ("machine.cmdline", ""), ("steps.1", ""))
 
     assert repr(changed(TREE, [])) == repr(TREE) == repr(parse_tree(TEXT))
+
+
+def test_what_is_not_changed_is_shared() -> None:
+    """Only what lies on the way to a changed value is made anew."""
+    tree = changed(TREE, [parse_override(parse_where("steps.0.add.size"), "2G")])
+
+    assert tree["machine"] is TREE["machine"]
+    assert tree["steps"] is not TREE["steps"]
+    assert tree["steps"][1] is TREE["steps"][1]  # type: ignore[index]  # a sequence
+
+
+def test_records_of_shared_nodes_are_read_once() -> None:
+    """Variants come out as if each were read by itself, and what is shared is the same record."""
+    known = Known(TREE)
+    found, alone = [], []
+    for size in ("2G", "3G", "1T", "0"):
+        tree = changed(TREE, [parse_override(parse_where("steps.0.add.size"), size)])
+        try:
+            alone.append(scenario_from_tree(tree, catalog=Installed()))
+            found.append(scenario_from_tree(tree, catalog=Installed(), known=known))
+        except InputError:
+            with pytest.raises(InputError):
+                scenario_from_tree(tree, catalog=Installed(), known=known)
+
+    assert [(one.machine, one.drivers, one.steps) for one in found] == [
+        (one.machine, one.drivers, one.steps) for one in alone
+    ]
+    assert len({id(one.machine) for one in found}) == len({id(one.steps[1].args) for one in found}) == 1
+    assert [one.steps[0].args.size for one in found] == [2 << 30, 3 << 30, 1 << 40]  # type: ignore[attr-defined]
+
+
+def test_what_is_wrong_with_a_shared_node_is_said_each_time() -> None:
+    """Nothing is remembered of it."""
+    tree = parse_tree(TEXT.replace("memory: 4G", "memory: 0"))
+    known = Known(tree)
+    for _ in range(2):
+        with pytest.raises(InputError, match="a size"):
+            scenario_from_tree(tree, catalog=Installed(), known=known)
 
 
 @pytest.mark.parametrize(
