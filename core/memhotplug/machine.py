@@ -295,12 +295,20 @@ class Machine:
         return self.operate(step.veto, lambda: self.apply(op, step), fail_allocation=step.fail_allocation)
 
     @blaming()
-    def operate(self, veto: Veto | None, operation: Callable[[], _T], *, fail_allocation: int | None = None) -> _T:
+    def operate(
+        self,
+        veto: Veto | None,
+        operation: Callable[[], _T],
+        *,
+        fail_allocation: int | None = None,
+        is_throwaway: bool = False,
+    ) -> _T:
         """Run one operation as a transaction.
 
         Args:
             veto: a notifier that refuses an event meanwhile.
             fail_allocation: how many allocations of the kernel succeed meanwhile, None for all.
+            is_throwaway: whether nobody needs this machine if a plugin breaks.
 
         A refusal leaves what the kernel leaves; anything else that goes wrong (a broken plugin)
         leaves the machine as it was.
@@ -309,7 +317,7 @@ class Machine:
             MemoryHotplugError: the modelled kernel refused.
             PluginError: a plugin raised something else, or answered nonsense.
         """
-        saved = self.kernel.copy()
+        saved = None if is_throwaway else self.kernel.copy()
         if veto is not None:
             self.kernel.vetoes[MemoryEvent[veto.event]] = errno_number(veto.errno)
         if fail_allocation is not None:
@@ -319,7 +327,8 @@ class Machine:
         except MemoryHotplugError:
             raise
         except BaseException:
-            self.kernel.restore(saved)
+            if saved is not None:
+                self.kernel.restore(saved)
             raise
         finally:
             self.kernel.vetoes = {}

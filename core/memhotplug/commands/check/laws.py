@@ -67,8 +67,19 @@ class _Held:
 
 
 _Holdings: TypeAlias = dict[_Held, int]
-History: TypeAlias = tuple[tuple[object, _Holdings], ...]
-"""What each moment on the way looked like, and what the kernel held then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One moment on the way: what its blocks were, what else people saw then, and what the kernel held."""
+
+    blocks: bytes
+    looks: object
+    holdings: _Holdings
+
+
+History: TypeAlias = tuple[Moment, ...]
+"""The different moments on the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,21 +161,33 @@ def _grown_spans(before: Kernel, after: Kernel) -> Iterator[Broken]:
 
 def remember(kernel: Kernel, history: History) -> History:
     """Return the history with this moment at its end."""
-    looks = _looks(kernel)
-    if any(known == looks for known, _ in history):
+    if _alike(kernel, history) is not None:
         return history
-    return (*history, (looks, _holdings(kernel)))
+    return (*history, Moment(_blocks(kernel), _looks(kernel), _holdings(kernel)))
+
+
+def _alike(kernel: Kernel, history: History) -> Moment | None:
+    """Return the moment at which everything looked as it does now, None if there was none."""
+    blocks = _blocks(kernel)
+    if all(moment.blocks != blocks for moment in history):
+        return None  # as nearly always, and without a look at anything else
+    looks = _looks(kernel)
+    return next((moment for moment in history if (moment.blocks, moment.looks) == (blocks, looks)), None)
+
+
+def _blocks(kernel: Kernel) -> bytes:
+    blocks = kernel.state.blocks
+    return b"|".join(getattr(blocks, name).tobytes() for name in ("id", "state", "nid", "zone", "altmap_pages"))
 
 
 def _looks(kernel: Kernel) -> object:
-    """Return what people see of a machine: blocks, devices and workloads."""
-    state, blocks = kernel.state, kernel.state.blocks
-    columns = tuple(getattr(blocks, name).tobytes() for name in ("id", "state", "nid", "zone", "altmap_pages"))
+    """Return what people see of a machine besides its blocks: devices and workloads."""
+    state = kernel.state
     devices = sorted((device.driver, device.ranges, device.enabled) for device in state.devices if device.ranges)
     workloads = sorted((held.name, held.pages.total) for held in state.allocations.values() if not held.kernel)
     hosts = state.vmemmap.backing_from(Source.ALTMAP)
     kept = [(pages.starts.tobytes(), pages.ends.tobytes()) for pages in (state.sections, state.withheld, hosts)]
-    return columns, repr(devices), repr(workloads), repr(kept), state.poisoned.total
+    return devices, workloads, kept, state.poisoned.total
 
 
 def _holdings(kernel: Kernel) -> _Holdings:
@@ -180,12 +203,11 @@ def _holdings(kernel: Kernel) -> _Holdings:
 
 
 def _not_given_back(kernel: Kernel, history: History) -> Iterator[Broken]:
-    looks = _looks(kernel)
-    before = next((held for known, held in history if known == looks), None)
+    before = _alike(kernel, history)
     if before is None:
         return
     now = _holdings(kernel)
-    for what, pages in before.items():
+    for what, pages in before.holdings.items():
         if now.get(what) != pages:
             text = f"I19: {what}: {now.get(what)} pages, and {pages} when all blocks were as they are now"
             yield Broken("I19", text, what.expectation(pages))

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -28,6 +29,8 @@ __all__ = ["difference", "exact_form", "normal_form", "visible"]
 
 _NONE = -1
 _DIGEST = 16
+_FEW = 32
+"""Runs of pages that are written one by one."""
 _COLUMNS = ("id", "state", "nid", "zone", "altmap_pages", "online_type", "early")
 
 
@@ -142,7 +145,9 @@ class _Form:
 
     def _memmap(self) -> object:
         runs = self._state.vmemmap.runs
-        return [getattr(runs, name).tobytes() for name in ("start", "end", "backing", "leaf", "source")]
+        if runs.rows is not None:
+            return [(*row[:4], int(row[4])) for row in runs.rows]
+        return [column.tobytes() for column in runs.columns]
 
     def _allocations(self) -> object:
         found = []
@@ -166,7 +171,9 @@ class _Form:
         )
 
 
-def _runs(pages: ExtentSet) -> bytes:
+def _runs(pages: ExtentSet) -> object:
+    if len(pages) <= _FEW:
+        return list(pages)
     return pages.starts.tobytes() + b"|" + pages.ends.tobytes()
 
 
@@ -174,7 +181,9 @@ def _plain(value: object, names: Mapping[str, str]) -> object:
     """Return nested plain data for a value of the state, devices called by their rank."""
     if isinstance(value, str):
         return names.get(value, value)
-    if value is None or isinstance(value, (int, float, bytes, Enum)):
+    if isinstance(value, Enum):
+        return value.value
+    if value is None or isinstance(value, (int, float, bytes)):
         return value
     if isinstance(value, ExtentSet):
         return _runs(value)
@@ -188,8 +197,13 @@ def _plain(value: object, names: Mapping[str, str]) -> object:
     return [_plain(getattr(value, name), names) for name in _attributes(value)]
 
 
-def _attributes(value: object) -> list[str]:
-    if is_dataclass(value):
-        return [field.name for field in fields(value)]
-    slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
-    return slots or sorted(vars(value))
+def _attributes(value: object) -> Iterable[str]:
+    return _declared(type(value)) or sorted(vars(value))  # type: ignore[arg-type]  # classes can be hashed
+
+
+@lru_cache(maxsize=256)
+def _declared(kind: type[object]) -> tuple[str, ...]:
+    """Return the attributes that a class declares, in its order."""
+    if is_dataclass(kind):
+        return tuple(field.name for field in fields(kind))
+    return tuple(name for part in kind.__mro__ for name in getattr(part, "__slots__", ()))

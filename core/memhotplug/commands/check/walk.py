@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from memhotplug.commands.check.laws import Broken, History, broken_by, broken_invariants, remember
@@ -29,7 +29,7 @@ class Spot:
 
     Attributes:
         machine: it; never changed.
-        history: the moments on the way there.
+        history: the moments on the way there; its own is added when somebody goes on from here.
         twin: the machine that it is held against, None for none.
     """
 
@@ -75,7 +75,7 @@ class Walker:
     def start(self, machine: Machine) -> Spot:
         """Return the spot to begin from."""
         twin = self._against.twin() if self._against is not None else None
-        return Spot(machine, remember(machine.kernel, ()), twin)
+        return Spot(machine, (), twin)
 
     def form(self, spot: Spot) -> bytes:
         """Return the normal form of a spot."""
@@ -85,33 +85,40 @@ class Walker:
     def around(self, spot: Spot) -> Iterator[Tried]:
         """Yield everything that can happen at a spot, which itself must not change by it; one thing is done twice."""
         before = exact_form(spot.machine.kernel)
+        spot = self._here(spot)
         moves = list(self.moves.all(spot.machine.kernel))
         again = moves[before[0] % len(moves)] if moves else None
         for move in moves:
-            yield from self._with_faults(spot, move)
+            once, *others = self._with_faults(spot, move)
+            yield once
+            yield from others
             if move is again:
-                yield from self._repeated(spot, move)
+                yield from self._repeated(spot, once)
         if exact_form(spot.machine.kernel) != before:
             text = "copies: what was done to copies of the machine changed the machine itself"
             yield Tried(Move("copy", ()), None, (Broken("copies", text),), None, b"")
 
-    def _repeated(self, spot: Spot, move: Move) -> Iterator[Tried]:
-        """Yield a finding if the same operation on the same machine does not do the same twice."""
-        once, twice = self.try_move(spot, move), self.try_move(spot, move)
-        if (once.errno, once.form) != (twice.errno, twice.form):
+    def _here(self, spot: Spot) -> Spot:
+        """Return a spot with its own moment in its history; most spots turn out to be known, and nobody asks them."""
+        return replace(spot, history=remember(spot.machine.kernel, spot.history))
+
+    def _repeated(self, spot: Spot, once: Tried) -> Iterator[Tried]:
+        """Yield a finding if an operation on the same machine does not do the same again, and once more."""
+        again = [self._judged(spot, once.move, spot.machine.copy()) for _ in range(2)]
+        if any((one.errno, one.form) != (once.errno, once.form) for one in again):
             text = "repeat: the same operation on the same machine does not do the same twice"
-            yield Tried(move, once.errno, (Broken("repeat", text),), None, b"")
+            yield Tried(once.move, once.errno, (Broken("repeat", text),), None, b"")
 
     def _with_faults(self, spot: Spot, move: Move) -> Iterator[Tried]:
         if not self._faults:
-            yield self.try_move(spot, move)
+            yield self._judged(spot, move, spot.machine.copy())
             return
         done, used = self._counted(spot, move)
         yield done
         for count in range(min(used, MAX_FAULTS)):
-            yield self.try_move(spot, move.with_fault("fail_allocation", count))
+            yield self._judged(spot, move.with_fault("fail_allocation", count), spot.machine.copy())
         for vetoed in self.moves.vetoes(spot.machine.kernel, move):
-            yield self.try_move(spot, vetoed)
+            yield self._judged(spot, vetoed, spot.machine.copy())
 
     def _counted(self, spot: Spot, move: Move) -> tuple[Tried, int]:
         """Try a move; also return how many allocations it made."""
@@ -124,7 +131,7 @@ class Walker:
 
     def try_move(self, spot: Spot, move: Move) -> Tried:
         """Return what becomes of a spot by one operation."""
-        return self._judged(spot, move, spot.machine.copy())
+        return self._judged(self._here(spot), move, spot.machine.copy())
 
     def _judged(self, spot: Spot, move: Move, machine: Machine) -> Tried:
         try:
@@ -140,7 +147,7 @@ class Walker:
         broken = [*self._invariants(after, form), *broken_by(move.op, problem, before, after, spot.history)]
         if broken:
             return Tried(move, errno, tuple(broken), None, b"")
-        return Tried(move, errno, (), Spot(machine, remember(after, spot.history)), form)
+        return Tried(move, errno, (), Spot(machine, spot.history), form)
 
     def _invariants(self, kernel: Kernel, form: bytes) -> list[Broken]:
         """Return what is broken in a machine; one whose like was found sound needs no second look."""
@@ -162,7 +169,12 @@ class Walker:
         """Do a move to a machine; return what it was refused with."""
         record = self.moves.record(move)
         try:
-            machine.operate(record.veto, lambda: machine.apply(move.op, record), fail_allocation=record.fail_allocation)
+            machine.operate(
+                record.veto,
+                lambda: machine.apply(move.op, record),
+                fail_allocation=record.fail_allocation,
+                is_throwaway=True,
+            )
         except MemoryHotplugError as refused:
             return refused
         return None
