@@ -389,7 +389,10 @@ class Kernel(SparseVmemmap):
         Models: mm/memory_hotplug.c:generic_online_page().
         Returns: the pages that are managed now.
         """
-        pages = ExtentSet(starts, ends)
+        return self.generic_online_pages(zone, ExtentSet(starts, ends))
+
+    def generic_online_pages(self, zone: Zone, pages: ExtentSet) -> int:
+        """Do what :meth:`free_to_zone` does with a set, which is changed."""
         for kept_out in (self.state.withheld, self.state.holes):
             pages.difference_update(kept_out)
         zone.free.update(pages)

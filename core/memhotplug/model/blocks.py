@@ -5,6 +5,7 @@ Models: drivers/base/memory.c:struct memory_block (include/linux/memory.h).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any
 
@@ -59,6 +60,23 @@ _FRESH: dict[str, int] = {
 """The columns of a block that has just come."""
 
 
+_COLUMNS = ("id", *_FRESH)
+
+
+class _Room:
+    """Rows of one column, some of which no table has yet.
+
+    Attributes:
+        used: rows that some table has, and nobody writes into any more.
+    """
+
+    __slots__ = ("rows", "used")
+
+    def __init__(self, rows: npt.NDArray[Any]) -> None:
+        self.rows = rows
+        self.used = 0
+
+
 class BlockTable:
     """All memory blocks, ascending by id.
 
@@ -74,9 +92,10 @@ class BlockTable:
         online_type: int8, the OnlineType that the file ``online`` would use.
     """
 
-    __slots__ = ("altmap_pages", "device", "early", "group", "id", "nid", "online_type", "state", "zone")
+    __slots__ = ("_room", "altmap_pages", "device", "early", "group", "id", "nid", "online_type", "state", "zone")
 
     def __init__(self) -> None:
+        self._room: dict[str, _Room] = {}
         self.id: Array = np.empty(0, dtype=np.int64)
         self.state: npt.NDArray[np.int8] = np.empty(0, dtype=np.int8)
         self.nid: npt.NDArray[np.int32] = np.empty(0, dtype=np.int32)
@@ -86,9 +105,16 @@ class BlockTable:
         self.group: npt.NDArray[np.int32] = np.empty(0, dtype=np.int32)
         self.altmap_pages: Array = np.empty(0, dtype=np.int64)
         self.online_type: npt.NDArray[np.int8] = np.empty(0, dtype=np.int8)
+        for _, column in self:
+            column.setflags(write=False)
 
     def __len__(self) -> int:
         return len(self.id)
+
+    def __iter__(self) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+        """Yield each column with its name."""
+        for name in _COLUMNS:
+            yield name, getattr(self, name)
 
     def copy(self) -> BlockTable:
         """Return an independent table that shares the columns."""
@@ -96,6 +122,7 @@ class BlockTable:
         twin.id, twin.state, twin.nid, twin.zone = self.id, self.state, self.nid, self.zone
         twin.device, twin.early, twin.group = self.device, self.early, self.group
         twin.altmap_pages, twin.online_type = self.altmap_pages, self.online_type
+        twin._room = self._room.copy()
         return twin
 
     def rows(self, first: int, last: int) -> slice:
@@ -110,25 +137,57 @@ class BlockTable:
         found = self.rows(block, block)
         return found.start if found.stop > found.start else None
 
+    def common(self, name: str, rows: slice) -> int | None:
+        """Return the value that all of some rows have in a column, None if they differ or there is no row."""
+        column: npt.NDArray[Any] = getattr(self, name)
+        if rows.stop - rows.start == 1:
+            return int(column[rows.start])
+        part = column[rows]
+        return int(part[0]) if len(part) and (part == part[0]).all() else None
+
+    def total(self, name: str, rows: slice) -> int:
+        """Return the sum of a column over some rows."""
+        column: npt.NDArray[Any] = getattr(self, name)
+        return int(column[rows.start]) if rows.stop - rows.start == 1 else int(column[rows].sum())
+
     def insert(self, first: int, count: int, **values: int) -> None:
         """Add ``count`` blocks with ascending ids from ``first``, none of which exists.
 
         Args:
             values: columns that differ from a fresh offline block's.
         """
+        ids = first if count == 1 else np.arange(first, first + count, dtype=np.int64)
         at = int(self.id.searchsorted(first))
-        ids = np.arange(first, first + count, dtype=np.int64)
-        for name, value in {"id": ids, **_FRESH, **values}.items():
+        new = {"id": ids, **_FRESH, **values}
+        if at == len(self.id):
+            for name, value in new.items():
+                self._append(name, value, at, at + count)
+            return
+        for name, value in new.items():
             column = getattr(self, name)
             longer = np.empty(len(column) + count, dtype=column.dtype)
             longer[:at], longer[at : at + count], longer[at + count :] = column[:at], value, column[at:]
             self._keep(name, longer)
 
+    def _append(self, name: str, value: int | Array, size: int, end: int) -> None:
+        """Make a column of ``size`` rows ``end`` rows long, in place where nobody else has the rows behind it.
+
+        Copies share a column with the room behind it; the first that appends takes the room.
+        """
+        column, room = getattr(self, name), self._room.get(name)
+        if room is None or column.base is not room.rows or room.used != size or end > len(room.rows):
+            room = self._room[name] = _Room(np.empty(end + (end // 8 if size else 0), dtype=column.dtype))
+            room.rows[:size] = column
+        room.rows[size:end] = value
+        room.used = end
+        self._keep(name, room.rows[:end])
+
     def delete(self, rows: slice) -> None:
         """Take out some rows."""
-        for name in BlockTable.__slots__:
-            column = getattr(self, name)
-            self._keep(name, np.concatenate((column[: rows.start], column[rows.stop :])))
+        last = rows.stop == len(self.id)
+        for name, column in self:
+            rest = column[: rows.start] if last else np.concatenate((column[: rows.start], column[rows.stop :]))
+            self._keep(name, rest)
 
     def set(self, rows: slice, **values: int | npt.NDArray[Any]) -> None:
         """Set columns of some rows, in fresh arrays."""

@@ -12,6 +12,7 @@ from memhotplug.model.blocks import BlockTable, OnlineType
 from memhotplug.model.extents import Array, ExtentSet
 from memhotplug.model.geometry import Geometry
 from memhotplug.model.resources import ResourceTable
+from memhotplug.model.runs import FEW
 from memhotplug.model.vmemmap import VmemmapTable
 from memhotplug.model.zones import Node, Zone, ZoneKey, ZoneKind
 from memhotplug.units import round_up
@@ -281,6 +282,26 @@ class MachineState:
         """Return first pfn and end pfn of some blocks; int64, shape (n,)."""
         starts = self.blocks.id[rows] * self.geometry.pages_per_block
         return starts, starts + self.geometry.pages_per_block
+
+    def span_of(self, rows: slice) -> tuple[int, int]:
+        """Return first pfn and end pfn of some neighbouring blocks."""
+        start, block = int(self.blocks.id[rows.start]), self.geometry.pages_per_block
+        return start * block, (start + rows.stop - rows.start) * block
+
+    def behind_memmap(self, rows: slice) -> ExtentSet:
+        """Return the pages of some neighbouring blocks, without those that blocks reserve for their own memmap."""
+        start_pfn, end_pfn = self.span_of(rows)
+        reserved = self.blocks.common("altmap_pages", rows)
+        if reserved == 0:
+            return ExtentSet.of_few([start_pfn], [end_pfn])
+        block, count = self.geometry.pages_per_block, rows.stop - rows.start
+        if reserved is None or count > FEW:
+            starts, ends = self.block_bounds(rows)
+            return ExtentSet(starts + self.blocks.altmap_pages[rows], ends)
+        return ExtentSet.of_few(
+            list(range(start_pfn + reserved, end_pfn + reserved, block)),
+            list(range(start_pfn + block, end_pfn + 1, block)),
+        )
 
     def put_device(self, index: int, **changes: object) -> None:
         """Replace fields of a device."""

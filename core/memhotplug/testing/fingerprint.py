@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from memhotplug.machine import Machine
+from memhotplug.model.blocks import BlockTable
 from memhotplug.model.extents import ExtentSet
 from memhotplug.model.vmemmap import MapRuns
 
@@ -42,8 +43,8 @@ def _plain(value: Any) -> object:
         return repr(value)
     if isinstance(value, np.ndarray):
         return value.tolist()
-    if isinstance(value, (ExtentSet, MapRuns)):
-        return list(value)
+    if isinstance(value, (ExtentSet, MapRuns, BlockTable)):
+        return [_plain(item) for item in value]
     if isinstance(value, Mapping):
         return {key if isinstance(key, str) else repr(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

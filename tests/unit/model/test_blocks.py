@@ -78,6 +78,50 @@ def test_table_is_a_dict_from_id_to_node(steps: list[tuple[str, int, int]]) -> N
     assert dict(zip(table.id.tolist(), table.nid.tolist(), strict=True)) == dict(sorted(truth.items()))
 
 
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), st.sampled_from(("copy", "append", "delete", "set")), st.integers(1, 3)),
+        max_size=20,
+    )
+)
+def test_copies_that_grow_apart_never_see_each_other(steps: list[tuple[int, str, int]]) -> None:
+    """Copies share columns and the room behind them; whatever one of them does, the others keep their rows."""
+    tables: list[tuple[BlockTable, list[tuple[int, int]]]] = [(BlockTable(), [])]
+    for number, (which, what, count) in enumerate(steps):
+        table, truth = tables[which % len(tables)]
+        if what == "copy":
+            tables.append((table.copy(), truth.copy()))
+        elif what == "append":
+            first = truth[-1][0] + 1 if truth else 0
+            table.insert(first, count, group=number)
+            truth += [(block, number) for block in range(first, first + count)]
+        elif what == "delete":
+            table.delete(slice(max(len(truth) - count, 0), len(truth)))
+            del truth[max(len(truth) - count, 0) :]
+        elif truth:
+            table.set(slice(0, 1), group=number)
+            truth[0] = truth[0][0], number
+
+        for other, expected in tables:
+            assert list(zip(other.id.tolist(), other.group.tolist(), strict=True)) == expected
+            assert not any(column.flags.writeable for _, column in other)
+
+
+def test_what_rows_have_in_common() -> None:
+    """One value, None if they differ; and the sum."""
+    table = BlockTable()
+    table.insert(0, 3, altmap_pages=5)
+    table.insert(3, 1, altmap_pages=7)
+
+    assert [table.common("altmap_pages", slice(*bounds)) for bounds in ((0, 3), (2, 4), (3, 4), (1, 1))] == [
+        5,
+        None,
+        7,
+        None,
+    ]
+    assert [table.total("altmap_pages", slice(*bounds)) for bounds in ((0, 4), (3, 4), (1, 1))] == [22, 7, 0]
+
+
 def test_a_copy_does_not_follow() -> None:
     """Columns are shared, but replaced whenever they change."""
     table = BlockTable()

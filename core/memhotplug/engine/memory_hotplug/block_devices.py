@@ -65,7 +65,7 @@ def create_memory_block_devices(kernel: Kernel, first: int, count: int, **values
 def remove_memory_block_devices(kernel: Kernel, rows: slice) -> None:
     """Remove some rows of blocks and free what was allocated for them since boot, the youngest pages first."""
     state = kernel.state
-    hot = int((state.blocks.early[rows] == 0).sum())
+    hot = rows.stop - rows.start - state.blocks.total("early", rows)
     left = max(state.block_objects - hot, 0)
     state.blocks.delete(rows)
     kernel.disown(BLOCK_DEVICES, _pages(kernel, state.block_objects) - _pages(kernel, left))

@@ -8,19 +8,24 @@ one, so that the outcome is exactly that of single requests.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Final
 
 import numpy as np
 
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.slab import take_first_slab
 from memhotplug.errors import MemoryHotplugError
-from memhotplug.model.blocks import NO_ZONE, BlockState, OnlineType
+from memhotplug.model.blocks import NO_ZONE, BlockState, BlockTable, OnlineType
 from memhotplug.model.extents import Array
 from memhotplug.model.zones import Zone, ZoneKind
 
 __all__ = ["device_online", "offline_blocks", "online_blocks", "online_runs", "zone_of_rows"]
+
+_ONLINE: Final = BlockState.ONLINE
+_OFFLINE: Final = BlockState.OFFLINE
+_PLAIN: Final = OnlineType.ONLINE
 
 
 def online_blocks(kernel: Kernel, ids: list[int], online_type: OnlineType) -> list[int]:
@@ -30,17 +35,17 @@ def online_blocks(kernel: Kernel, ids: list[int], online_type: OnlineType) -> li
         MemoryHotplugError: the first block that fails ends it (``blocks_done`` says what came before):
             ENOENT no such block, EINVAL it is online already, or why the kernel refused.
     """
-    return _expanded(online_runs(kernel, np.asarray(ids, dtype=np.int64), online_type))
+    return _expanded(online_runs(kernel, ids, online_type))
 
 
-def online_runs(kernel: Kernel, ids: Array, online_type: OnlineType) -> list[range]:
+def online_runs(kernel: Kernel, ids: Sequence[int] | Array, online_type: OnlineType) -> list[range]:
     """Do what :func:`online_blocks` does for any number of blocks; return the blocks done, run by run.
 
     Raises:
         MemoryHotplugError: as :func:`online_blocks`.
     """
     try:
-        return _each_run(kernel, ids, BlockState.OFFLINE, lambda rows: _online_rows(kernel, rows, online_type))
+        return _each_run(kernel, ids, _OFFLINE, lambda rows: _online_rows(kernel, rows, online_type))
     except MemoryHotplugError as problem:
         _remember_type(kernel, int(ids[len(problem.blocks_done)]), online_type)
         raise
@@ -79,15 +84,16 @@ def offline_blocks(kernel: Kernel, ids: list[int]) -> list[int]:
     Raises:
         MemoryHotplugError: as :func:`online_blocks`.
     """
-    ascending = np.asarray(ids, dtype=np.int64)
-    return _expanded(_each_run(kernel, ascending, BlockState.ONLINE, lambda rows: _offline_rows(kernel, rows)))
+    return _expanded(_each_run(kernel, ids, _ONLINE, lambda rows: _offline_rows(kernel, rows)))
 
 
 def _expanded(runs: list[range]) -> list[int]:
     return [block for run in runs for block in run]
 
 
-def _each_run(kernel: Kernel, ids: Array, wanted: BlockState, operation: Callable[[slice], None]) -> list[range]:
+def _each_run(
+    kernel: Kernel, ids: Sequence[int] | Array, wanted: BlockState, operation: Callable[[slice], None]
+) -> list[range]:
     """Apply an operation to runs of neighbouring blocks that are in the wanted state."""
     done: list[range] = []
     for first, last in _neighbours(ids):
@@ -98,9 +104,13 @@ def _each_run(kernel: Kernel, ids: Array, wanted: BlockState, operation: Callabl
     return done
 
 
-def _neighbours(ids: Array) -> list[tuple[int, int]]:
-    cuts = np.flatnonzero(np.diff(ids) != 1) + 1
-    return [(int(part[0]), int(part[-1])) for part in np.split(ids, cuts) if len(part)]
+def _neighbours(ids: Sequence[int] | Array) -> list[tuple[int, int]]:
+    if len(ids) == 1:
+        return [(int(ids[0]), int(ids[0]))]
+    column = np.asarray(ids, dtype=np.int64)
+    cuts = np.flatnonzero(column[1:] - column[:-1] != 1) + 1
+    bounds = [0, *cuts.tolist(), len(column)] if len(column) else []
+    return [(int(column[low]), int(column[high - 1])) for low, high in pairwise(bounds)]
 
 
 def _ready(kernel: Kernel, first: int, last: int, wanted: BlockState, done: list[range]) -> slice:
@@ -109,13 +119,15 @@ def _ready(kernel: Kernel, first: int, last: int, wanted: BlockState, done: list
     rows = blocks.rows(first, last)
     if rows.start == rows.stop or int(blocks.id[rows.start]) != first:
         raise MemoryHotplugError(errno.ENOENT, f"there is no memory block {first}", blocks_done=_expanded(done))
-    gaps = np.flatnonzero(np.diff(blocks.id[rows]) != 1)
-    stop = rows.start + int(gaps[0]) + 1 if len(gaps) else rows.stop
-    unready = np.flatnonzero(blocks.state[rows.start : stop] != wanted)
-    if len(unready) and not unready[0]:
+    if int(blocks.id[rows.stop - 1]) - first != rows.stop - 1 - rows.start:
+        rows = slice(rows.start, rows.start + int(np.argmax(np.diff(blocks.id[rows]) != 1)) + 1)
+    if blocks.common("state", rows) == wanted:
+        return rows
+    ready = int(np.argmax(blocks.state[rows] != wanted))
+    if not ready:
         state = BlockState(int(blocks.state[rows.start])).label
         raise MemoryHotplugError(errno.EINVAL, f"memory block {first} is {state} already", blocks_done=_expanded(done))
-    return slice(rows.start, rows.start + int(unready[0]) if len(unready) else stop)
+    return slice(rows.start, rows.start + ready)
 
 
 def _attempt(kernel: Kernel, rows: slice, operation: Callable[[slice], None], done: list[range]) -> None:
@@ -140,8 +152,8 @@ def _attempt(kernel: Kernel, rows: slice, operation: Callable[[slice], None], do
 
 
 def _online_rows(kernel: Kernel, rows: slice, online_type: OnlineType) -> None:
-    if (kernel.state.blocks.online_type[rows] != OnlineType.ONLINE).any():
-        kernel.state.blocks.set(rows, online_type=OnlineType.ONLINE)
+    if kernel.state.blocks.common("online_type", rows) != _PLAIN:
+        kernel.state.blocks.set(rows, online_type=_PLAIN)
     first = rows.start
     while first < rows.stop:
         zone, count = kernel.profile.zone_for_rows(kernel, slice(first, rows.stop), online_type)
@@ -153,15 +165,20 @@ def _online_rows(kernel: Kernel, rows: slice, online_type: OnlineType) -> None:
 
 
 def _offline_rows(kernel: Kernel, rows: slice) -> None:
-    blocks = kernel.state.blocks
-    keys = np.stack((blocks.nid[rows].astype(np.int64), blocks.zone[rows].astype(np.int64)))
-    cuts = np.flatnonzero((np.diff(keys) != 0).any(axis=0)) + 1
-    bounds = [rows.start, *(cuts + rows.start).tolist(), rows.stop]
-    for first, last in pairwise(bounds):
+    for first, last in pairwise(_zone_bounds(kernel.state.blocks, rows)):
         while first < last:
             count = _without_migration(kernel, slice(first, last))
             kernel.profile.offline(kernel, slice(first, first + count))
             first += count
+
+
+def _zone_bounds(blocks: BlockTable, rows: slice) -> list[int]:
+    """Return the first of some rows, each that lies in another zone than the one before it, and the row behind them."""
+    if blocks.common("nid", rows) is not None and blocks.common("zone", rows) is not None:
+        return [rows.start, rows.stop]
+    nids, zones = blocks.nid[rows], blocks.zone[rows]
+    cuts = np.flatnonzero((nids[1:] != nids[:-1]) | (zones[1:] != zones[:-1])) + 1
+    return [rows.start, *(cuts + rows.start).tolist(), rows.stop]
 
 
 def _without_migration(kernel: Kernel, rows: slice) -> int:
@@ -170,10 +187,11 @@ def _without_migration(kernel: Kernel, rows: slice) -> int:
     A block with such pages is a request of its own: they may move to a block whose turn is yet to
     come, as they would not if both blocks were isolated together.
     """
-    starts, ends = kernel.state.block_bounds(rows)
-    pfns = [held.pages.first_from(int(starts[0])) for held in kernel.state.allocations.values() if held.movable]
-    first = min((pfn for pfn in pfns if pfn is not None), default=int(ends[-1]))
-    return max(int(np.searchsorted(ends, first, side="right")), 1)
+    start_pfn, first = kernel.state.span_of(rows)
+    for held in kernel.state.allocations.values():
+        pfn = held.pages.first_from(start_pfn) if held.movable else None
+        first = first if pfn is None else min(first, pfn)
+    return max((first - start_pfn) // kernel.geometry.pages_per_block, 1)
 
 
 def zone_of_rows(kernel: Kernel, rows: slice) -> Zone:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 from bisect import bisect_left, bisect_right
+from typing import Final
 
 from memhotplug.engine.kernel import Kernel
 from memhotplug.errors import MemoryHotplugError
@@ -14,6 +15,8 @@ from memhotplug.model.blocks import BlockState
 from memhotplug.units import format_blocks, format_range
 
 __all__ = ["check_removable", "remove_leftovers", "remove_memory", "try_offline_node"]
+
+_OFFLINE: Final = BlockState.OFFLINE
 
 
 def check_removable(kernel: Kernel, start: int, size: int) -> None:
@@ -32,8 +35,8 @@ def check_removable(kernel: Kernel, start: int, size: int) -> None:
     rows = blocks.rows(start // block_size, (start + size) // block_size - 1)
     if rows.start == rows.stop:
         raise MemoryHotplugError(errno.EINVAL, f"there is no memory block in {where}")
-    busy = blocks.id[rows][blocks.state[rows] != BlockState.OFFLINE]
-    if len(busy):
+    if blocks.common("state", rows) != _OFFLINE:
+        busy = blocks.id[rows][blocks.state[rows] != _OFFLINE]
         named = "memory block {} is" if len(busy) == 1 else "memory blocks {} are"
         raise MemoryHotplugError(errno.EBUSY, f"{named.format(format_blocks(busy.tolist()))} not offline")
 

@@ -50,12 +50,15 @@ def zone_for_run(state: MachineState, rows: slice, online_type: OnlineType, *, m
     Args:
         rows: neighbouring offline blocks, onlined ascending, one after the other.
     """
+    nid = int(state.blocks.nid[rows.start])
+    first_pfn, end_pfn = state.span_of(slice(rows.start, rows.start + 1))
+    zone = _one_zone(state, nid, first_pfn, end_pfn, online_type, movable_node=movable_node)
+    if rows.stop - rows.start == 1:
+        return zone, 1
     nids = state.blocks.nid[rows]
-    nid = int(nids[0])
-    starts, ends = state.block_bounds(rows)
-    zone = _one_zone(state, nid, int(starts[0]), int(ends[0]), online_type, movable_node=movable_node)
-    if len(starts) == 1 or online_type is OnlineType.ONLINE_MOVABLE:
+    if online_type is OnlineType.ONLINE_MOVABLE:
         return zone, _leading(nids == nid)
+    starts, ends = state.block_bounds(rows)
     touched = {other.kind: _touched(other, zone, starts, ends) for other in state.nodes[nid].zones.values()}
     kernel = np.where(touched[ZoneKind.DMA], ZoneKind.DMA, ZoneKind.NORMAL)
     kernel = np.where(~touched[ZoneKind.DMA] & touched[ZoneKind.DMA32], ZoneKind.DMA32, kernel)

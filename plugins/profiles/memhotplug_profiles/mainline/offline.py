@@ -21,12 +21,11 @@ from memhotplug.plugin import (
     isolate,
     migrate,
     remove_memory_block_devices,
-    setup_watermarks,
     try_offline_node,
     unisolate,
     zone_of_rows,
 )
-from memhotplug_profiles.mainline.online import count_group
+from memhotplug_profiles.mainline.online import count_group, settle_watermarks
 from memhotplug_profiles.mainline.rules import Rules
 from memhotplug_profiles.mainline.spans import remove_pfn_range_from_zone
 
@@ -42,18 +41,17 @@ def offline(kernel: Kernel, rules: Rules, rows: slice) -> None:
             does not migrate; the blocks are as before.
     """
     zone = zone_of_rows(kernel, rows)
-    starts, ends = kernel.state.block_bounds(rows)
-    reserved = kernel.state.blocks.altmap_pages[rows]
-    start_pfn, end_pfn = int(starts[0]), int(ends[-1])
+    start_pfn, end_pfn = kernel.state.span_of(rows)
+    altmap_pages = kernel.state.blocks.total("altmap_pages", rows)
     if kernel.state.holes.intersects(start_pfn, end_pfn):
         raise MemoryHotplugError(errno.EINVAL, "memory holes")
-    pages = ExtentSet(starts + reserved, ends)
+    pages = kernel.state.behind_memmap(rows)
     pages.difference_update(kernel.state.withheld)
     kernel.state.blocks.set(rows, state=BlockState.GOING_OFFLINE)
     taken = ExtentSet()
     try:
         taken = isolate(kernel, zone, pages)
-        _empty(kernel, zone, pages, start_pfn, end_pfn, int(reserved.sum()))
+        _empty(kernel, zone, pages, start_pfn, end_pfn, altmap_pages)
     except MemoryHotplugError:
         unisolate(zone, taken)
         kernel.state.blocks.set(rows, state=BlockState.ONLINE)
@@ -62,12 +60,12 @@ def offline(kernel: Kernel, rules: Rules, rows: slice) -> None:
     zone.present -= end_pfn - start_pfn
     zone.present_early -= kernel.state.early_pages(start_pfn, end_pfn)
     count_group(kernel, rows, zone, -1)
-    setup_watermarks(kernel.state, zone, -pages.covered_many(starts, ends))
-    kernel.notify(MemoryEvent.MEM_OFFLINE, start_pfn, end_pfn - start_pfn, int(reserved.sum()))
+    settle_watermarks(kernel, rows, zone, pages, -1)
+    kernel.notify(MemoryEvent.MEM_OFFLINE, start_pfn, end_pfn - start_pfn, altmap_pages)
     remove_pfn_range_from_zone(kernel, zone, start_pfn, end_pfn)
     kernel.state.blocks.set(rows, state=BlockState.OFFLINE, zone=NO_ZONE)
     if rules.prepare_online:
-        kernel.notify(MemoryEvent.MEM_FINISH_OFFLINE, start_pfn, end_pfn - start_pfn, int(reserved.sum()))
+        kernel.notify(MemoryEvent.MEM_FINISH_OFFLINE, start_pfn, end_pfn - start_pfn, altmap_pages)
     kernel.log("offlined", start_pfn=start_pfn, nr_pages=end_pfn - start_pfn, node=zone.nid, zone=zone.kind.label)
 
 
@@ -95,7 +93,9 @@ def remove(kernel: Kernel, rules: Rules, start: int, size: int) -> None:
     """
     block_size = kernel.geometry.memory_block_size
     rows = kernel.state.blocks.rows(start // block_size, (start + size) // block_size - 1)
-    hosting = int((kernel.state.blocks.altmap_pages[rows] > 0).sum())
+    count = rows.stop - rows.start
+    reserved = kernel.state.blocks.common("altmap_pages", rows)
+    hosting = int((kernel.state.blocks.altmap_pages[rows] > 0).sum()) if reserved is None else count * (reserved > 0)
     if hosting and not rules.split and size != block_size:
         raise MemoryHotplugError(errno.EINVAL, f"Refuse to remove {start:#x} - {start + size:#x}, wrong granularity")
     if hosting not in (0, size // block_size):
@@ -121,4 +121,4 @@ def remove_pages(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
 
 def release_vmemmap(kernel: Kernel, runs: MapRuns) -> None:
     """Give memmap pages back to the page allocator; those from an altmap vanish with their block."""
-    kernel.free_memmap(runs[runs.source != Source.ALTMAP])
+    kernel.free_memmap(runs.of(Source.ALLOCATOR, Source.BOOT))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from memhotplug.plugin import (
     EHWPOISON,
     BlockState,
+    ExtentSet,
     Kernel,
     MemoryEvent,
     MemoryHotplugError,
@@ -20,7 +21,7 @@ from memhotplug_profiles.mainline.params import state_of
 from memhotplug_profiles.mainline.rules import Rules
 from memhotplug_profiles.mainline.spans import remove_pfn_range_from_zone
 
-__all__ = ["count_group", "online"]
+__all__ = ["count_group", "online", "settle_watermarks"]
 
 
 def online(kernel: Kernel, rules: Rules, rows: slice, zone: Zone) -> None:
@@ -33,10 +34,8 @@ def online(kernel: Kernel, rules: Rules, rows: slice, zone: Zone) -> None:
         MemoryHotplugError: EHWPOISON pages of the blocks are given up as broken, or a veto.
     """
     state = kernel.state
-    starts, ends = state.block_bounds(rows)
-    reserved = state.blocks.altmap_pages[rows]
-    start_pfn, end_pfn = int(starts[0]), int(ends[-1])
-    altmap_pages = int(reserved.sum())
+    start_pfn, end_pfn = state.span_of(rows)
+    altmap_pages = state.blocks.total("altmap_pages", rows)
     broken = state.poisoned.covered(start_pfn, end_pfn)
     if broken and rules.counts_poison:
         raise MemoryHotplugError(EHWPOISON, f"{broken} pages are given up as broken")
@@ -51,14 +50,14 @@ def online(kernel: Kernel, rules: Rules, rows: slice, zone: Zone) -> None:
         if rules.prepare_online:
             kernel.notify(MemoryEvent.MEM_FINISH_OFFLINE, start_pfn, end_pfn - start_pfn, altmap_pages)
         raise
-    managed = kernel.free_to_zone(zone, starts + reserved, ends)
+    pages = state.behind_memmap(rows)
+    managed = kernel.generic_online_pages(zone, pages)
     present = end_pfn - start_pfn - state.holes.covered(start_pfn, end_pfn)
     zone.present += present
     zone.present_early += state.early_pages(start_pfn, end_pfn)
     state.blocks.set(rows, state=BlockState.ONLINE, zone=zone.kind)
     count_group(kernel, rows, zone)
-    kept_out = state.holes.covered_many(starts, ends) + state.withheld.covered_many(starts, ends)
-    setup_watermarks(state, zone, ends - starts - reserved - kept_out)
+    settle_watermarks(kernel, rows, zone, pages)
     kernel.notify(MemoryEvent.MEM_ONLINE, start_pfn, end_pfn - start_pfn, altmap_pages)
     kernel.log(
         "onlined",
@@ -66,10 +65,21 @@ def online(kernel: Kernel, rules: Rules, rows: slice, zone: Zone) -> None:
     )  # fmt: skip
 
 
+def settle_watermarks(kernel: Kernel, rows: slice, zone: Zone, pages: ExtentSet, sign: int = 1) -> None:
+    """Set the watermarks as they are once the pages of one block after the other have come (or gone)."""
+    if rows.stop - rows.start == 1:
+        setup_watermarks(kernel.state)
+    else:
+        setup_watermarks(kernel.state, zone, sign * pages.covered_many(*kernel.state.block_bounds(rows)))
+
+
 def count_group(kernel: Kernel, rows: slice, zone: Zone, sign: int = 1) -> None:
     """Count the pages of the blocks, memmap included, for their memory group."""
-    for group in sorted(set(kernel.state.blocks.group[rows].tolist())):
-        pages = sign * int((kernel.state.blocks.group[rows] == group).sum()) * kernel.geometry.pages_per_block
+    groups = kernel.state.blocks.group
+    only = kernel.state.blocks.common("group", rows)
+    for group in sorted(set(groups[rows].tolist())) if only is None else [only]:
+        count = int((groups[rows] == group).sum()) if only is None else rows.stop - rows.start
+        pages = sign * count * kernel.geometry.pages_per_block
         if zone.kind is ZoneKind.MOVABLE:
             state_of(kernel).adjust_group(group, movable=pages)
         else:

@@ -32,8 +32,8 @@ def remove_pfn_range_from_zone(kernel: Kernel, zone: Zone, start_pfn: int, end_p
 
 def _upward(online: ExtentSet, begin: int, end: int, step: int) -> int | None:
     """Return the first of begin, begin + step … below ``end`` that is online."""
-    for low, high in zip(*online.clip(begin, end), strict=True):
-        candidate = begin + round_up(int(low) - begin, step)
+    for low, high in online.within(begin, end):
+        candidate = begin + round_up(low - begin, step)
         if candidate < high:
             return candidate
     return None
@@ -41,9 +41,8 @@ def _upward(online: ExtentSet, begin: int, end: int, step: int) -> int | None:
 
 def _downward(online: ExtentSet, begin: int, end: int, step: int) -> int | None:
     """Return the first of end - 1, end - 1 - step … not below ``begin`` that is online."""
-    lows, highs = online.clip(begin, end)
-    for low, high in zip(lows[::-1].tolist(), highs[::-1].tolist(), strict=True):
+    for low, high in reversed(list(online.within(begin, end))):
         candidate = end - 1 - round_up(end - high, step)
         if low <= candidate:
-            return int(candidate)
+            return candidate
     return None
