@@ -226,12 +226,15 @@ def architectures() -> Architectures:
     )
 
 
-def read_machine(files: SnapshotFiles) -> RecordedMachine:
+def read_machine(files: SnapshotFiles, arch: str | None = None) -> RecordedMachine:
     """Parse a snapshot of a machine of any installed architecture.
+
+    Args:
+        arch: the architecture where nothing recorded tells it.
 
     Raises:
         InputError: as :func:`memhotplug.formats.snapshot.read_machine`.
     """
     from memhotplug.formats.snapshot import read_machine as read
 
-    return read(files, architectures())
+    return read(files, architectures(), arch)

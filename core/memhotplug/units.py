@@ -37,6 +37,7 @@ _SUFFIXES = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40, "P": 50, "E": 60}
 # ASCII: case folding would otherwise take the Kelvin sign for K and the dotless i for i
 _SIZE = re.compile(r"(0[xX][0-9a-fA-F]+|[0-9]+)\s?([KMGTPE]?)(i|iB)?\Z", re.IGNORECASE | re.ASCII)
 _NUMBER = re.compile(r"\+?(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]{0,19})\n?", re.ASCII)
+_SURELY_BYTES = 1 << 20
 _EXPECTED = "a size such as 128M, 1GiB or 0x8000000"
 
 
@@ -47,7 +48,8 @@ def parse_size(text: str, *, bare: bool = True) -> int:
 
     Args:
         text: what the user typed.
-        bare: whether a number without a unit is accepted, as bytes.
+        bare: whether a number without a unit is accepted, as bytes, however small: from 1 MiB on it can be nothing
+            else, and is what daxctl or lsmem -b print.
 
     Raises:
         ValueError: not such a size; the message says what was expected instead.
@@ -67,9 +69,9 @@ def parse_size(text: str, *, bare: bool = True) -> int:
     hexadecimal = number[:2] in ("0x", "0X")
     if not hexadecimal and len(number) > 1 and number[0] == "0":
         raise ValueError(f"{_EXPECTED}; a leading zero would be octal in the kernel, write {number.lstrip('0') or '0'}")
-    if not suffix and not bare:
-        raise ValueError(f"a size with a unit; did you mean {number}M or {number}G?")
     value = int(number, 16 if hexadecimal else 10) << _SUFFIXES[suffix.upper()]
+    if not suffix and not bare and value < _SURELY_BYTES:
+        raise ValueError(f"a size with a unit; did you mean {number}M or {number}G?")
     if value >= 1 << 64:
         raise ValueError(f"{_EXPECTED}, less than 16E")
     return value

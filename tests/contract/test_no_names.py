@@ -17,7 +17,13 @@ from memhotplug.manager import GROUPS, arch_traits, driver_traits
 CORE: Final = Path(memhotplug.__file__).parent
 
 EXAMPLES: Final = {
-    "cli/align.py": ("such as acpi or dax", "A DIMM (acpi)", "persistent memory and dax devices", "default x86_64"),
+    "cli/align.py": (
+        "such as acpi or dax",
+        "A DIMM (acpi)",
+        "persistent memory and dax devices",
+        "default x86_64",
+        "cxl list",
+    ),
     "cli/check.py": ("--against linux-6.1",),
     "cli/compare.py": ("machine.kernel=v2-2019",),
     "cli/ctl.py": ("--driver virtio_mem",),
@@ -33,10 +39,11 @@ EXAMPLES: Final = {
     "formats/scenario/check.py": ("such as {acpi: ",),
     "formats/scenario/loader.py": ("such as {arch: x86_64", "driver: acpi"),
     "formats/scenario/override.py": ("such as machine.kernel, drivers.acpi.mhp_flags",),
+    "formats/snapshot/devices.py": ("cxl list",),
     "formats/scenario/schema.py": ("x86_64", "v2-2019", "acpi"),
     "live/commands.py": ("virtio-mem",),
 }
-"""Examples in help texts, in messages and in the JSON Schema, a file of sysfs, the title of a guide, and what QEMU
+"""Examples in help texts, in messages and in the JSON Schema, a file of sysfs, the title of a guide, a tool, and what QEMU
 calls a kind of device in QMP: by module, a part of each text."""
 
 

@@ -13,6 +13,7 @@ from memhotplug.cli.terminal import paint_for
 if TYPE_CHECKING:
     from memhotplug.commands.align.answer import BySize, Window
     from memhotplug.errors import InputError
+    from memhotplug.formats.snapshot.source import Source
 
 __all__ = ["command"]
 
@@ -58,7 +59,8 @@ _EXPECTED: Final = "a range such as 0x100200000+1G"
     multiple=True,
     help="A range that firmware tells the kernel, as it does of CXL windows.",
 )
-@click.option("--iomem", metavar="FILE", help="Take CXL windows, persistent memory and dax devices from an iomem.")
+@click.option("--iomem", metavar="FILE", help="Take CXL windows, persistent memory and dax devices from an iomem, "
+              "or from what cxl list -DR and daxctl list -M print.")  # fmt: skip
 @click.option("--driver", metavar="DRIVER", help="Who adds the ranges, such as acpi or dax; default the architecture's "
               "usual driver, with --iomem the one that takes such ranges.")  # fmt: skip
 @click.option("--block-size", "sizes", metavar="SIZE", multiple=True, help="A memory block size; may be given several "
@@ -164,7 +166,7 @@ def _window(text: str, option: str) -> Window:
     from memhotplug.formats.scenario.refusal import RefusedError, cut
 
     size_text = text.partition("+")[2]
-    if size_text.isdecimal() and int(size_text):
+    if size_text.isdecimal() and 0 < int(size_text) < 1 << 20:
         hint = f"{_EXPECTED}; a bare number may be anything, write {size_text}M or {size_text}G"
         raise InputError(hint, got=cut(text), path=option)
     try:
@@ -181,12 +183,34 @@ def _from_iomem(path: str, driver: str) -> tuple[list[Window], list[tuple[int, i
     """Return the ranges in a file that could become memory, and those whose alignment firmware advises."""
     from memhotplug.commands.align.answer import advising_windows, windows_of
     from memhotplug.commands.plan.textfile import read_text
+    from memhotplug.formats.snapshot.devices import is_device_list
     from memhotplug.formats.snapshot.iomem import is_hidden, parse_iomem
     from memhotplug.formats.snapshot.source import Source
 
     source = Source(file=path)
-    entries = parse_iomem(read_text(source), source)
+    text = read_text(source)
+    if is_device_list(text):
+        return _from_list(text, source)
+    entries = parse_iomem(text, source)
     if is_hidden(entries):
         raise source.error("addresses, as root sees them", got="only zeros")
     windows = windows_of(entries, driver, lambda expected, got: source.error(expected, got=got))
     return windows, advising_windows(entries, driver)
+
+
+def _from_list(text: str, source: Source) -> tuple[list[Window], list[tuple[int, int]]]:
+    """Return the same for what cxl or daxctl list: devices, else regions, else windows; windows advise."""
+    from memhotplug.commands.align.answer import Window
+    from memhotplug.formats.snapshot.devices import listed_ranges
+
+    found = listed_ranges(text, source)
+    kinds = {one.kind for one in found}
+    kind = next(kind for kind in ("device", "region", "window") if kind in kinds)
+    windows = []
+    for one in found:
+        if one.start is None:
+            expected = "addresses, as daxctl list -M, cxl list -R and /proc/iomem have them"
+            raise source.error(expected, got=f"{one.name} without one")
+        if one.kind == kind:
+            windows.append(Window(start=one.start, size=one.size, name=one.name, node=one.node))
+    return windows, [(one.start or 0, one.size) for one in found if one.kind == "window"]

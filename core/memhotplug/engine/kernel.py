@@ -51,6 +51,7 @@ class Kernel(SparseVmemmap):
         given_names: what devices were called so far, whatever became of them.
         add_errors: what add_memory() refused in the current step, in order.
         left_out: drivers that this kernel was built without, by plugin name.
+        free_is_guessed: whether nothing that is known of the machine tells how much memory is free.
         slots: how many devices can be plugged in, None for any number.
         boot_altmap: where boot memmap comes from while the machine boots.
     """
@@ -72,6 +73,7 @@ class Kernel(SparseVmemmap):
         self.given_names: frozenset[str] = frozenset()
         self.add_errors: list[MemoryHotplugError] = []
         self.left_out: frozenset[str] = frozenset()
+        self.free_is_guessed = False
         self.slots: int | None = None
         self.boot_altmap: Altmap | None = None
         self.state = MachineState(geometry, self.profile.new_state(self))

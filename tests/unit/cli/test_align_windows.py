@@ -93,3 +93,35 @@ def test_impossible_holes_and_windows_name_the_limit(arguments: tuple[str, ...],
     """One line, exit status 2."""
     done = mhp("align", "--range", "0x2000000000+4G", *arguments)
     assert (done.status, done.out, done.err.strip()) == (2, "", message)
+
+
+CXL = (
+    '[{"bus":"root3","decoders:root3":[{"decoder":"decoder0.0","resource":70061654016,"size":4563402752,'
+    '"regions:decoder0.0":[{"region":"region0","resource":70061654016,"size":4563402752}]}]}]'
+)
+
+
+def test_what_cxl_list_prints_is_an_iomem_too(tmp_path: Path, mhp: Mhp) -> None:
+    """Its root decoders advise, its regions become memory."""
+    path = tmp_path / "cxl.json"
+    path.write_text(CXL, encoding="utf-8")
+    document = json.loads(mhp("align", "--iomem", str(path), "--memory", "64G", "--kernel", "6.15", "--json").out)
+    assert (document["block_size"], document["stranded_bytes"]) == (256 * MIB, 0)
+    assert [(one["name"], one["size"]) for one in document["ranges"]] == [("region0", 4352 * MIB)]
+
+
+def test_a_device_without_a_target_node_becomes_no_memory(tmp_path: Path, mhp: Mhp) -> None:
+    """The kernel refuses it; and a list without addresses says which list has them."""
+    path = tmp_path / "dax.json"
+    device = {"chardev": "dax0.0", "size": 1 << 30, "target_node": -1,
+              "mappings": [{"page_offset": 0, "start": 4 << 30, "end": (5 << 30) - 1, "size": 1 << 30}]}  # fmt: skip
+    path.write_text(json.dumps([device]), encoding="utf-8")
+    done = mhp("align", "--iomem", str(path), "--json")
+    fit = json.loads(done.out)["ranges"][0]
+    assert (done.status, fit["errno"], fit["message"]) == (4, "EINVAL", "rejecting DAX region with invalid node: -1")
+    path.write_text('[{"chardev":"dax0.0","size":1073741824}]', encoding="utf-8")
+    done = mhp("align", "--iomem", str(path))
+    assert (done.status, done.err) == (
+        2, f"mhp: {path}: got dax0.0 without one, expected addresses, as daxctl list -M, cxl list -R and /proc/iomem "
+           "have them\n",
+    )  # fmt: skip

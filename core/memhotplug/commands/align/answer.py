@@ -48,11 +48,12 @@ _FORCE: Final = "memory_hotplug.memmap_on_memory=force"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Window:
-    """One range that somebody wants to add: bytes; ``name`` if it has one, such as ``dax0.0``."""
+    """One range that somebody wants to add: bytes; ``name`` and ``node`` if it has one, such as ``dax0.0`` and -1."""
 
     start: int
     size: int
     name: str | None = None
+    node: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -261,7 +262,9 @@ def _accepted(kernel: Kernel, window: Window, driver: str) -> tuple[PhysRange, .
     Raises:
         MemoryHotplugError: the driver's refusal, or the kernel's.
     """
-    request = AddRequest(driver=driver, name=window.name or driver, size=window.size, address=window.start)
+    request = AddRequest(
+        driver=driver, name=window.name or driver, size=window.size, address=window.start, nid=window.node
+    )
     key = kernel.plugins.driver(driver)
     ranges: Sequence[PhysRange] = kernel.plugins.ask(key, "driver_ranges", Sequence, kernel=kernel, request=request)
     for part in ranges:

@@ -11,7 +11,7 @@ import numpy as np
 from memhotplug.commands.plan.question import Question
 from memhotplug.commands.plan.search import Largest, usable_pages
 from memhotplug.commands.plan.sizes import exact_size, typed_size
-from memhotplug.commands.plan.trial import Trial, attempt, high_marks, largest_leaf, movable_ratio
+from memhotplug.commands.plan.trial import Trial, attempt, free_pages, high_marks, largest_leaf, movable_ratio
 from memhotplug.engine.memory_hotplug.block_devices import NoPageLeftError
 from memhotplug.machine import Machine
 from memhotplug.model.allocator import allocatable_chunks
@@ -37,7 +37,8 @@ class Reason:
 
     Attributes:
         rule: ``fits``, ``fallback``, ``watermark``, ``zone-ratio``, ``memmap``, ``alignment``, ``address-space``,
-            ``occupied``, ``slots``, ``node``, ``driver``, ``onlining``, or ``capped`` where a search ended.
+            ``occupied``, ``inferred``, ``slots``, ``node``, ``driver``, ``onlining``, or ``capped`` where a search
+            ended.
         text: the sentence for a ticket.
         node, zone: where it binds, None if it binds nowhere in particular.
         short_bytes: how much is missing, None if that is not the point.
@@ -96,7 +97,7 @@ def limit_of(question: Question, largest: Largest) -> Reason:
 
 
 def _risks(trial: Trial) -> tuple[Reason, ...]:
-    found = (_fallback(trial) if trial.fell_back else None, _low(trial), _unbalanced(trial))
+    found = (_fallback(trial) if trial.fell_back else None, _low(trial), _unbalanced(trial), _guessed(trial))
     return tuple(risk for risk in found if risk is not None)
 
 
@@ -160,6 +161,18 @@ def _unbalanced(trial: Trial) -> Reason | None:
     )
     short = (movable * 100 // RATIO - kernel) * page
     return Reason(rule="zone-ratio", zone="Movable", short_bytes=short, text=text)
+
+
+def _guessed(trial: Trial) -> Reason | None:
+    """Say that nobody knows what is free, where it matters."""
+    if not trial.before.kernel.free_is_guessed or trial.kernel_lowest >= free_pages(trial.before, movable=False):
+        return None
+    free = free_pages(trial.before, movable=False)
+    text = (
+        f"nothing recorded tells how much memory is free; {_size(trial.before, free - trial.kernel_lowest)} of it are "
+        f"needed, and after boot there are {_size(trial.before, free)} at most"
+    )
+    return Reason(rule="inferred", text=text)
 
 
 def _refusal(question: Question, trial: Trial) -> Reason:

@@ -132,7 +132,7 @@ def from_snapshot(
     from memhotplug.naming import read_machine
 
     opened = open_snapshot(path, step)
-    machine = read_machine(opened)
+    machine = read_machine(opened, resolve("arch", arch) if arch else None)
     source = "this machine" if str(path) == "/" else str(path)
     subject = from_recorded(machine, arch=arch, kernel=kernel, cmdline=cmdline, source=source)
     line = _added_line(machine, cmdline, older=kernel is None and recognise_kernel(machine).older)
@@ -247,17 +247,24 @@ def from_oom_log(path: str, *, arch: str | None, kernel: str | None, cmdline: st
 def read_steps(path: str) -> list[int]:
     """Return the sizes of a file with one size a line; empty lines and # comments are skipped.
 
+    What ``daxctl list`` or ``cxl list`` print is such a file too: the sizes of its devices.
+
     Raises:
         InputError: the file cannot be read, has no size, or a line is none.
     """
+    from memhotplug.formats.snapshot.devices import is_device_list, listed_sizes
+    from memhotplug.formats.snapshot.source import Source
+
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        content = Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise InputError("a text file", got="something else", file=path) from None
     except OSError as problem:
         raise InputError("a readable text file", got=problem.strerror or str(problem), file=path) from None
+    if is_device_list(content):
+        return listed_sizes(content, Source(file=path))
     sizes = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(content.splitlines(), 1):
         text = line.partition("#")[0].strip()
         if not text:
             continue

@@ -40,7 +40,7 @@ from memhotplug.model.resources import SYSTEM_RAM, Resource, ResourceTable
 from memhotplug.model.runs import Runs
 from memhotplug.model.state import Allocation, Owner, Use
 from memhotplug.model.vmemmap import MapRuns, Source
-from memhotplug.model.watermarks import small_marks
+from memhotplug.model.watermarks import setup_watermarks, small_marks
 from memhotplug.model.zones import Node, Zone, ZoneKind
 from memhotplug.naming import read_machine
 from memhotplug.units import round_down, round_up
@@ -72,7 +72,7 @@ def kernel_from_snapshot(spec: MachineSpec, base: str) -> Kernel:
     assert spec.snapshot is not None
     path = Path(base, spec.snapshot.path)
     files = open_snapshot(path, spec.snapshot.step)
-    machine = read_machine(files)
+    machine = read_machine(files, spec.arch or None)
     arch = spec.arch or recognise_arch(machine)
     if arch is None:
         expected = "machine.arch in the scenario, since nothing recorded tells the architecture"
@@ -127,6 +127,7 @@ def kernel_from_machine(
         kernel.warn(f"{note.kind}: {note.text}")
     kernel.warn("inferred: which pages are free, hold memmap or are in use; how many is as recorded")
     kernel.left_out = left_out(kernel.arch, machine.attributes)
+    kernel.free_is_guessed = machine.free_is_guessed
     kernel.state.resources = ResourceTable(list(_resources(machine)))
     kernel.state.auto_online = _auto_online(kernel, machine)
     for node in machine.nodes:
@@ -147,6 +148,8 @@ def kernel_from_machine(
     for key, pages in used.items():
         _owners(kernel, kernel.state.zone(key), pages, known)
     kernel.state.boot_pages = kernel.state.total_managed()
+    if machine.free_is_guessed:
+        setup_watermarks(kernel.state)
     _huge_pages(kernel, machine)
     return kernel
 

@@ -10,7 +10,16 @@ from memhotplug.formats.snapshot.source import Limits, Source
 
 __all__ = ["read_directory"]
 
-_FOLDERS = ("proc", "proc/sys/kernel", "sos_commands/kernel", "sos_commands/host", PARAMETERS, MEMORY, NODE)
+_FOLDERS = (
+    "proc",
+    "proc/sys/kernel",
+    "sos_commands/kernel",
+    "sos_commands/host",
+    "sos_commands/memory",
+    PARAMETERS,
+    MEMORY,
+    NODE,
+)
 _TOP = ("proc", "sys")
 _PIECE = 1 << 16
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import Literal
 
 from memhotplug.formats.snapshot.directory import read_directory
-from memhotplug.formats.snapshot.source import LIMITS, Limits, SnapshotFiles, SnapshotMeta, Source
+from memhotplug.formats.snapshot.layout import MEMORY
+from memhotplug.formats.snapshot.lsmem import is_lsmem, lsmem_files
+from memhotplug.formats.snapshot.source import LIMITS, Limits, Note, SnapshotFiles, SnapshotMeta, Source
 from memhotplug.formats.snapshot.streams import open_stream
 
 __all__ = ["open_snapshot"]
@@ -31,6 +34,10 @@ def open_snapshot(path: str | os.PathLike[str], step: int | None = None, *, limi
         raise source.error("a snapshot directory, a tar archive or a recording", got="no such file")
     if not os.path.isfile(source.file):
         raise source.error("a snapshot directory, a tar archive or a recording", got="a special file")
+    printed = _printed_by_lsmem(source, limits)
+    if printed is not None:
+        _no_step(source, step, "what lsmem printed")
+        return _plain(source, "lsmem", {"lsmem": printed})
     if _looks_like_json(source):
         from memhotplug.formats.snapshot.recording import read_step
 
@@ -39,6 +46,15 @@ def open_snapshot(path: str | os.PathLike[str], step: int | None = None, *, limi
 
     _no_step(source, step, "a tar archive")
     return _plain(source, "archive", read_archive(source, limits))
+
+
+def _printed_by_lsmem(source: Source, limits: Limits) -> str | None:
+    """Return the text of a file that lsmem printed, None if it is something else."""
+    with open_stream(source, limits.file_bytes) as stream:
+        head = stream.read(1 << 14)
+        if b"\0" in head or not is_lsmem(head.decode("utf-8", "replace")):
+            return None
+        return (head + stream.read()).decode("utf-8", "replace")
 
 
 def _looks_like_json(source: Source) -> bool:
@@ -55,13 +71,27 @@ def _no_step(source: Source, step: int | None, what: str) -> None:
         raise source.error(f"no step with {what}; only a recording has steps", got=f"step {step}")
 
 
-def _plain(source: Source, kind: str, files: dict[str, str]) -> SnapshotFiles:
+def _plain(source: Source, kind: Literal["directory", "archive", "lsmem"], files: dict[str, str]) -> SnapshotFiles:
     if not files:
         raise source.error("files of a machine such as proc/zoneinfo", got="none of them")
+    files, notes = _with_lsmem(source, files)
     return SnapshotFiles(
         source=source,
-        kind="directory" if kind == "directory" else "archive",
+        kind=kind,
         step=None,
         meta=SnapshotMeta(),
         files=dict(sorted(files.items())),
+        notes=notes,
     )
+
+
+def _with_lsmem(source: Source, files: dict[str, str]) -> tuple[dict[str, str], tuple[Note, ...]]:
+    """Return files with those that lsmem read, where its output was kept and they were not."""
+    printed = next((name for name in sorted(files) if "lsmem" in name), None)
+    if printed is None:
+        return files, ()
+    kept = {name: text for name, text in files.items() if "lsmem" not in name}
+    if any(name.startswith(f"{MEMORY}/memory") for name in kept) or not is_lsmem(files[printed]):
+        return kept, ()
+    found = lsmem_files(files[printed], source if printed == "lsmem" else source.at(printed))
+    return found | kept, (Note(kind="inferred", text="memory blocks as lsmem printed them"),)

@@ -13,6 +13,7 @@ from memhotplug.formats.snapshot.extents import Extents, intersect, merge, size
 from memhotplug.formats.snapshot.records import RecordedBlock, RecordedZone
 from memhotplug.formats.snapshot.source import Note, Source
 from memhotplug.formats.snapshot.zoneinfo import ZoneInfo
+from memhotplug.reserves import RESERVES
 from memhotplug.units import div_round_up, format_size
 
 __all__ = [
@@ -31,6 +32,8 @@ DEFAULT_MAX_ORDER = 10
 _PAGE_SIZES = tuple(1 << shift for shift in range(12, 17))
 _BLOCK_SIZES = tuple(1 << shift for shift in range(24, 41))
 _MAX_BLOCKS = 1 << 21
+_DISTRIBUTION = "distro"
+_DESCRIBED = 64  # pages that a page of memmap describes
 
 FixedZones: TypeAlias = Sequence[tuple[str, int, int]]
 """Zones by physical address, in bytes: where a boot block belongs that shows no zone of its own."""
@@ -197,6 +200,45 @@ def infer_zones(
         zones.append(_zone(zone, span, zone.pages + (size(span) - zone.pages) * share[0] // share[1]))
     note = "zones' spans from memory blocks and System RAM, managed pages from MemTotal, watermarks 0: no proc/zoneinfo"
     return tuple(zones), [inferred(note)]
+
+
+def zones_after_boot(
+    blocks: Sequence[RecordedBlock], block_pages: int, *, fixed: FixedZones, page_size: int
+) -> tuple[tuple[ZoneInfo, ...], list[Note]]:
+    """Return zones for a snapshot that has memory blocks and nothing else: free is what is free after boot at most.
+
+    A kernel zone lacks the memmap of its memory; the first zone that is large enough, what a distribution's kernel
+    takes besides. Watermarks are 0 here: they follow from the zones, as after boot.
+    """
+    spans: dict[tuple[int, str], list[tuple[int, int]]] = {}
+    for block in blocks:
+        run = (block.id * block_pages, (block.id + 1) * block_pages)
+        if block.state != "online":
+            continue
+        own = [(block.zone, run)] if block.zone else _by_address(run, fixed, page_size)
+        for name, part in own:
+            spans.setdefault((block.node or 0, name), []).append(part)
+    kept = (RESERVES[_DISTRIBUTION].image + RESERVES[_DISTRIBUTION].early) // page_size
+    zones = []
+    for (node, name), parts in sorted(spans.items(), key=lambda item: (item[0][0], item[1])):
+        span = merge(parts)
+        memmap = 0 if name == "Movable" else div_round_up(size(span), _DESCRIBED)
+        taken = kept if name != "Movable" and size(span) >= 4 * kept else 0
+        kept -= taken
+        free = FreeCounts(node=node, zone=name, by_order=(size(span) - memmap - taken,))
+        zones.append(_zone(free, span, size(span) - memmap))
+    note = "free memory and watermarks as after boot at most: neither proc/zoneinfo nor proc/buddyinfo"
+    return tuple(zones), [inferred(note)]
+
+
+def _by_address(run: tuple[int, int], fixed: FixedZones, page_size: int) -> list[tuple[str, tuple[int, int]]]:
+    """Return the zones that a block of several lies in, as the architecture has them; Normal where it has none."""
+    found = []
+    for name, start, end in fixed:
+        low, high = max(run[0], start // page_size), min(run[1], end // page_size)
+        if low < high:
+            found.append((name, (low, high)))
+    return found or [("Normal", run)]
 
 
 def _zone_memory(

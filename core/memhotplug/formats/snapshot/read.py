@@ -30,6 +30,7 @@ from memhotplug.formats.snapshot.infer import (
     infer_zones,
     inferred,
     zone_extents,
+    zones_after_boot,
 )
 from memhotplug.formats.snapshot.iomem import IomemEntry, is_hidden, parse_iomem
 from memhotplug.formats.snapshot.layout import MEMORY, NODE, PARAMETERS
@@ -43,17 +44,17 @@ _T = TypeVar("_T")
 __all__ = ["RecordedBlock", "RecordedMachine", "RecordedNode", "RecordedZone", "read_machine"]
 
 
-def read_machine(files: SnapshotFiles, arches: Architectures) -> RecordedMachine:
+def read_machine(files: SnapshotFiles, arches: Architectures, arch: str | None = None) -> RecordedMachine:
     """Parse a snapshot, infer what is missing, and note where its files disagree.
 
     Args:
-        arches: the architectures that there are.
+        arches: the architectures that there are. arch: the one that it is where nothing recorded tells.
 
     Raises:
         InputError: a file cannot be parsed, or the machine cannot be used: neither zoneinfo nor
             buddyinfo, overlapping ranges, a size that is no power of two, blocks of unknown size.
     """
-    return _Reader(files, arches).machine()
+    return _Reader(files, arches, arch).machine()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,9 +74,9 @@ class _Memory:
 class _Reader:
     """Reads one snapshot; collects notes on the way."""
 
-    def __init__(self, files: SnapshotFiles, arches: Architectures) -> None:
+    def __init__(self, files: SnapshotFiles, arches: Architectures, arch: str | None) -> None:
         self.files = files
-        self.arch = kernel_arch(files, arches)
+        self.arch = kernel_arch(files, arches) or arch
         self.arches = arches
         self.notes: list[Note] = list(files.notes)
 
@@ -85,7 +86,8 @@ class _Reader:
         memory = self._memory(zones, meminfo.get("MemTotal"))
         nodes = sorted({zone.node for zone in zones or free or ()})
         blocks = self._blocks(memory, nodes, zones or ())
-        zones = zones or self._inferred_zones(free or (), blocks, memory, meminfo.get("MemTotal"))
+        guessed = zones is None and free is None
+        zones = zones or self._inferred_zones(free, blocks, memory, meminfo.get("MemTotal"))
         pagetypes = self.files.get("proc/pagetypeinfo")
         max_order = len(free[0].by_order) - 1 if free else self._default_max_order()
         machine = RecordedMachine(
@@ -114,6 +116,7 @@ class _Reader:
             mem_free=meminfo.get("MemFree"),
             notes=(),
             attributes=self._attributes(),
+            free_is_guessed=guessed,
         )
         return replace(machine, notes=(*self.notes, *disagreements(machine)))
 
@@ -121,7 +124,7 @@ class _Reader:
 
     def _zones_and_free(self) -> tuple[tuple[ZoneInfo, ...] | None, tuple[FreeCounts, ...] | None]:
         zoneinfo, buddyinfo = self.files.get("proc/zoneinfo"), self.files.get("proc/buddyinfo")
-        if zoneinfo is None and buddyinfo is None:
+        if zoneinfo is None and buddyinfo is None and self.files.kind != "lsmem":
             raise self.files.source.error("proc/zoneinfo or proc/buddyinfo", got="neither")
         zones = None if zoneinfo is None else parse_zoneinfo(zoneinfo, self.files.at("proc/zoneinfo"))
         free = None if buddyinfo is None else parse_buddyinfo(buddyinfo, self.files.at("proc/buddyinfo"))
@@ -217,8 +220,14 @@ class _Reader:
         return DEFAULT_MAX_ORDER
 
     def _inferred_zones(
-        self, free: Sequence[FreeCounts], blocks: Sequence[RecordedBlock], memory: _Memory, mem_total: int | None
+        self, free: Sequence[FreeCounts] | None, blocks: Sequence[RecordedBlock], memory: _Memory, mem_total: int | None
     ) -> tuple[ZoneInfo, ...]:
+        if free is None:
+            zones, notes = zones_after_boot(
+                blocks, memory.block_pages or 1, fixed=self.arches.zones(self.arch), page_size=memory.page_size
+            )
+            self.notes += notes
+            return zones
         zones, notes = infer_zones(
             free,
             blocks,

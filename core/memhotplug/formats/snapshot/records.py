@@ -122,6 +122,7 @@ class RecordedMachine:
         mem_total, mem_free: bytes, from meminfo.
         attributes: which files it shows below /sys/devices/system, those of single blocks and nodes apart.
         notes: what was inferred and what disagrees.
+        free_is_guessed: whether nothing recorded tells how much memory is free.
     """
 
     file: str
@@ -147,6 +148,7 @@ class RecordedMachine:
     notes: tuple[Note, ...]
     parameters_now: frozenset[str] = frozenset()
     attributes: frozenset[str] = frozenset()
+    free_is_guessed: bool = False
 
     def zone(self, node: int, name: str) -> RecordedZone | None:
         """Return one zone, None when the machine shows none of that name."""

@@ -77,7 +77,7 @@ class Source:
 
     def error(self, expected: str, *, got: object = None, line: int | None = None) -> InputError:
         """Return the error to raise: what was expected here; ``line`` counts from 1."""
-        place = self.place if line is None else f"{self.place} line {line}"
+        place = self.place if line is None else f"{self.place} line {line}".strip()
         return InputError(expected, got=got, file=self.file, path=place or None)
 
 
@@ -116,7 +116,7 @@ class SnapshotFiles:
     """
 
     source: Source
-    kind: Literal["directory", "archive", "recording"]
+    kind: Literal["directory", "archive", "recording", "lsmem"]
     step: int | None
     meta: SnapshotMeta
     files: Mapping[str, str]
