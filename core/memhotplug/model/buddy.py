@@ -19,9 +19,18 @@ from memhotplug.model.runs import Runs
 __all__ = ["chunk_runs", "first_pages", "free_by_order", "largest_order"]
 
 
-def _aligned(free: ExtentSet, order: int) -> tuple[Array, Array]:
+def _aligned(starts: Array, ends: Array, order: int) -> tuple[Array, Array]:
     """Return the index range of whole order-``order`` chunks inside each run (high may be below low)."""
-    return -((-free.starts) >> order), free.ends >> order
+    return -((-starts) >> order), ends >> order
+
+
+def _long_runs(free: ExtentSet, order: int) -> tuple[Array, Array]:
+    """Return starts and ends of the runs that may hold a chunk of an order: of a fragmented machine, few."""
+    starts, ends = free.starts, free.ends
+    if not order:
+        return starts, ends
+    long = np.flatnonzero(ends - starts >= 1 << order)
+    return starts[long], ends[long]
 
 
 def free_by_order(free: ExtentSet, max_order: int) -> list[int]:
@@ -30,7 +39,7 @@ def free_by_order(free: ExtentSet, max_order: int) -> list[int]:
         return _few_by_order(free, max_order)
     inside = []
     for order in range(max_order + 1):
-        low, high = _aligned(free, order)
+        low, high = _aligned(*_long_runs(free, order), order)
         inside.append(int(np.maximum(high - low, 0).sum()))
     return [count - 2 * larger for count, larger in zip(inside, [*inside[1:], 0], strict=True)]
 
@@ -40,13 +49,14 @@ def chunk_runs(free: ExtentSet, order: int, max_order: int) -> tuple[Array, Arra
 
     Below the top order each run is one chunk; at the top order neighbours form one run.
     """
-    low, high = _aligned(free, order)
+    runs = _long_runs(free, order)
+    low, high = _aligned(*runs, order)
     if order == max_order:
         kept = high > low
         return low[kept] << order, high[kept] << order
     # A free chunk below the top order is on its list unless its buddy is free as well, so only
     # an odd first chunk and an even last chunk of each run can be.
-    parent_low, parent_high = _aligned(free, order + 1)
+    parent_low, parent_high = _aligned(*runs, order + 1)
     whole = parent_high > parent_low
     has_left = np.where(whole, low < 2 * parent_low, high > low)
     has_right = np.where(whole, high > 2 * parent_high, high - low > 1)
@@ -88,7 +98,7 @@ def largest_order(free: ExtentSet, max_order: int) -> int:
         orders = (max(left, right).bit_length() - 1 for _, left, right in _halves(free))
         return min(max(orders, default=-1), max_order)
     for order in range(max_order, -1, -1):
-        low, high = _aligned(free, order)
+        low, high = _aligned(*_long_runs(free, order), order)
         if (high > low).any():
             return order
     return -1
