@@ -43,8 +43,8 @@ EXAMPLES: Final = {
     "formats/scenario/schema.py": ("x86_64", "v2-2019", "acpi"),
     "live/commands.py": ("virtio-mem",),
 }
-"""Examples in help texts, in messages and in the JSON Schema, a file of sysfs, the title of a guide, a tool, and what QEMU
-calls a kind of device in QMP: by module, a part of each text."""
+"""Examples in help texts, in messages and in the JSON Schema, a file of sysfs, the title of a guide, a tool, and
+what QEMU calls a kind of device in QMP: by module, a part of each text."""
 
 
 def built_in() -> set[str]:

@@ -182,10 +182,10 @@ def _window(text: str, option: str) -> Window:
 def _from_iomem(path: str, driver: str) -> tuple[list[Window], list[tuple[int, int]]]:
     """Return the ranges in a file that could become memory, and those whose alignment firmware advises."""
     from memhotplug.commands.align.answer import advising_windows, windows_of
-    from memhotplug.commands.plan.textfile import read_text
     from memhotplug.formats.snapshot.devices import is_device_list
     from memhotplug.formats.snapshot.iomem import is_hidden, parse_iomem
     from memhotplug.formats.snapshot.source import Source
+    from memhotplug.formats.textfile import read_text
 
     source = Source(file=path)
     text = read_text(source)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from memhotplug.commands.plan.trial import Played, Trial
     from memhotplug.model.extents import Array
 
-__all__ = ["recorded_keys", "write_scenario"]
+__all__ = ["logged_keys", "recorded_keys", "write_scenario"]
 
 _AUTO_ONLINE: Final = "memory/auto_online_blocks"
 _CMDLINE: Final = "proc/cmdline"
@@ -136,3 +136,25 @@ def recorded_keys(
         ref = {**ref, "path": os.path.relpath(str(ref["path"]), path.parent)}
     snapshot = ref["path"] if len(ref) == 1 else dict(ref)
     return {**keys, "snapshot": snapshot, **({"cmdline": line} if line else {})}
+
+
+def logged_keys(keys: Mapping[str, object], log: str, line: str, copied: str | None, path: Path) -> dict[str, object]:
+    """Return the ``machine`` of a scenario about a machine of which there is a kernel log.
+
+    Args:
+        log: its file. line: what goes behind its command line.
+        copied: the text of a log that is no file, or whose command line does not count: it is saved beside the
+            scenario, its command line apart.
+        path: the scenario's file.
+
+    Raises:
+        InputError: the copy cannot be written.
+    """
+    kept = os.path.relpath(log, path.parent)
+    if copied is not None:
+        from memhotplug.commands.run.files import write_text
+
+        kept = f"{path.stem}-log.txt"
+        lines = (text for text in copied.splitlines() if "ommand line: " not in text)
+        write_text(str(path.with_name(kept)), "\n".join(lines) + "\n")
+    return {**keys, "snapshot": kept, **({"cmdline": line} if line else {})}

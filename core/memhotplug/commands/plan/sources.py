@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from memhotplug.commands.plan.bootline import not_counted
 from memhotplug.commands.plan.question import FailedRequest, Subject
-from memhotplug.commands.plan.saved import recorded_keys
+from memhotplug.commands.plan.saved import logged_keys, recorded_keys
 from memhotplug.commands.plan.sizes import typed_size
 from memhotplug.engine.boot.guest import boot_guest, crash_kernel
 from memhotplug.engine.boot.recognise import Recognised, recognise_arch, recognise_kernel
@@ -233,11 +233,19 @@ def _default_parameters(machine: RecordedMachine, chosen: str, line: str) -> Ite
 
 def from_oom_log(path: str, *, arch: str | None, kernel: str | None, cmdline: str | None) -> Subject:
     """Return the machine that a page allocation failure describes."""
-    from memhotplug.commands.plan.oomlog import read_oom_log
+    from memhotplug.engine.boot.kernel_log.log import parse_oom_log
+    from memhotplug.formats.snapshot.source import Source
+    from memhotplug.formats.textfile import read_text
 
     which = resolve("arch", arch) if arch else None
-    report = read_oom_log(path, arch=which)
+    text = read_text(Source(file=path))
+    report = parse_oom_log(text, Source(file=path), arch=which)
     subject = from_recorded(report.machine, arch=which, kernel=kernel, cmdline=cmdline, source=path)
+    older = kernel is None and recognise_kernel(report.machine).older
+    line = _added_line(report.machine, cmdline, older=older)
+    copied = text if cmdline is not None or not Path(path).is_file() else None
+    keys = {"arch": subject.arch, "kernel": subject.kernel}
+    subject = replace(subject, machine_keys=partial(logged_keys, keys, path, line, copied))
     if report.order is None or report.order < 0 or report.mode is None:
         return subject
     failed = FailedRequest(order=report.order, movable="MOVABLE" in report.mode, text=report.text or "")

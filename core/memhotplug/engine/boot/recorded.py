@@ -17,6 +17,7 @@ import numpy as np
 
 from memhotplug.contracts import SizingRequest
 from memhotplug.engine.boot.answers import page_sizing
+from memhotplug.engine.boot.kernel_log.log import is_kernel_log, parse_oom_log
 from memhotplug.engine.boot.managed import Told
 from memhotplug.engine.boot.midlife import recognise
 from memhotplug.engine.boot.recognise import recognise_arch, recognise_kernel
@@ -26,10 +27,12 @@ from memhotplug.engine.memory_hotplug.presence import left_out
 from memhotplug.engine.slab import SLAB, attracts_slab
 from memhotplug.engine.sparse_vmemmap import pair_runs
 from memhotplug.errors import InputError
-from memhotplug.formats.snapshot import RecordedMachine, RecordedZone, open_snapshot
+from memhotplug.formats.snapshot import RecordedMachine, RecordedZone, is_prose, open_snapshot
 from memhotplug.formats.snapshot.infer import blocks_of_zones
 from memhotplug.formats.snapshot.iomem import IomemEntry
 from memhotplug.formats.snapshot.placement import place_free
+from memhotplug.formats.snapshot.source import Source as Place
+from memhotplug.formats.textfile import read_text
 from memhotplug.manager import Plugins
 from memhotplug.model.altmap import Altmap
 from memhotplug.model.blocks import NO_ZONE, BlockState, OnlineType
@@ -71,8 +74,7 @@ def kernel_from_snapshot(spec: MachineSpec, base: str) -> Kernel:
     """
     assert spec.snapshot is not None
     path = Path(base, spec.snapshot.path)
-    files = open_snapshot(path, spec.snapshot.step)
-    machine = read_machine(files, spec.arch or None)
+    machine, files = _read(path, spec)
     arch = spec.arch or recognise_arch(machine)
     if arch is None:
         expected = "machine.arch in the scenario, since nothing recorded tells the architecture"
@@ -84,8 +86,25 @@ def kernel_from_snapshot(spec: MachineSpec, base: str) -> Kernel:
     kernel = kernel_from_machine(machine, arch, profile, cmdline)
     if not spec.kernel:
         kernel.warn(f"inferred: {recognise_kernel(machine).text}")
-    kernel.recorded = files.files
+    kernel.recorded = files
     return kernel
+
+
+def _read(path: Path, spec: MachineSpec) -> tuple[RecordedMachine, Mapping[str, str]]:
+    """Return a recorded machine and its files: a snapshot's, or of a kernel log none.
+
+    Raises:
+        InputError: as :func:`kernel_from_snapshot`.
+    """
+    assert spec.snapshot is not None
+    step, arch = spec.snapshot.step, spec.arch or None
+    if step is None and is_prose(path):
+        source = Place(file=str(path))
+        text = read_text(source)
+        if is_kernel_log(text):
+            return parse_oom_log(text, source, arch=arch).machine, {}
+    files = open_snapshot(path, step)
+    return read_machine(files, arch), files.files
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

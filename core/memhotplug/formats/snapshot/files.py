@@ -11,7 +11,7 @@ from memhotplug.formats.snapshot.lsmem import is_lsmem, lsmem_files
 from memhotplug.formats.snapshot.source import LIMITS, Limits, Note, SnapshotFiles, SnapshotMeta, Source
 from memhotplug.formats.snapshot.streams import open_stream
 
-__all__ = ["open_snapshot"]
+__all__ = ["is_prose", "open_snapshot"]
 
 
 def open_snapshot(path: str | os.PathLike[str], step: int | None = None, *, limits: Limits = LIMITS) -> SnapshotFiles:
@@ -46,6 +46,19 @@ def open_snapshot(path: str | os.PathLike[str], step: int | None = None, *, limi
 
     _no_step(source, step, "a tar archive")
     return _plain(source, "archive", read_archive(source, limits))
+
+
+def is_prose(path: str | os.PathLike[str]) -> bool:
+    """Return whether there is a text file, compressed or not, that is no JSON: a kernel log, say.
+
+    Raises:
+        InputError: it cannot be read, or is damaged.
+    """
+    source = Source(file=os.fspath(path))
+    if not os.path.isfile(source.file) or not os.path.getsize(source.file):
+        return False
+    with open_stream(source, 1 << 20) as stream:
+        return b"\0" not in stream.read(512) and not _looks_like_json(source)
 
 
 def _printed_by_lsmem(source: Source, limits: Limits) -> str | None:

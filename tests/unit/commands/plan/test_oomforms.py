@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.unit.commands.plan.conftest import Plan
 
-from memhotplug.commands.plan.oomlog import OomReport, parse_oom_log
+from memhotplug.engine.boot.kernel_log.log import OomReport, parse_oom_log
 from memhotplug.engine.boot.recorded import kernel_from_machine
 from memhotplug.errors import InputError
 from memhotplug.formats.snapshot.source import Source

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.commands.plan.conftest import Plan
 
-from memhotplug.commands.plan.oomlog import OomReport, parse_oom_log, read_oom_log
+from memhotplug.engine.boot.kernel_log.log import OomReport, parse_oom_log, read_oom_log
 from memhotplug.engine.boot.recorded import kernel_from_machine
 from memhotplug.errors import InputError
 from memhotplug.formats.snapshot.source import Source

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 from tests.unit.commands.plan.conftest import Plan, capacity_table, write_snapshot
 
 from memhotplug.cli import main
 
+Capture: TypeAlias = pytest.CaptureFixture[str]
 LOG = Path(__file__).parents[3] / "data" / "oomlogs"
 
 
@@ -77,15 +79,48 @@ def test_a_snapshot_is_named_from_where_the_scenario_is(plan: Plan, tmp_path: Pa
     assert (folder / "other-snapshot" / "proc" / "zoneinfo").is_file()
 
 
-def test_a_log_has_no_scenario(plan: Plan, tmp_path: Path) -> None:
-    """One line says which machines have one."""
-    log = next(path for path in sorted(LOG.iterdir()) if path.suffix in (".txt", ".log"))
+@pytest.mark.parametrize("add", ["128M", "1G", "40G"])
+@pytest.mark.parametrize("name", ["x86_64-6.12-1G-add-52G.log", "x86_64-6.12-256M-add-9G.log"])
+def test_a_kernel_log_is_played_as_it_is(name: str, add: str, plan: Plan, tmp_path: Path, capsys: Capture) -> None:
+    """The scenario names the log, and run comes out as the verdict says, to the page."""
+    file = tmp_path / "q.yaml"
+    status, out, _ = plan("--oom-log", LOG / name, "--add", add, "--scenario", file, "--json")
+    planned = json.loads(out)
 
-    status, out, error = plan("--oom-log", log, "--add", "1G", "--scenario", tmp_path / "q.yaml")
+    ran = main(["run", str(file), "--json"])
 
-    assert (status, out) == (2, "")
-    expected = "a machine that a scenario can tell: --boot, --live, or --from with a snapshot"
-    assert error == f"mhp: --scenario: got {log}, expected {expected}\n"
+    result = json.loads(capsys.readouterr().out)
+    assert ran == (1 if status == 4 else 0)
+    free = sum(zone["free"] for zone in result["zones"]) * result["machine"]["page_size"]
+    assert free == planned["free"]["after_bytes"]
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_log_under_another_command_line_is_saved_beside(plan: Plan, tmp_path: Path, capsys: Capture) -> None:
+    """Its own would come first, so it is left out of the copy."""
+    log, file = tmp_path / "dmesg", tmp_path / "q.yaml"
+    text = (LOG / "x86_64-6.12-1G-add-52G.log").read_text(encoding="utf-8")
+    log.write_text(f"Kernel command line: memory_hotplug.memmap_on_memory=1\n{text}", encoding="utf-8")
+    asked = ["--oom-log", log, "--add", "40G", "--online", "movable", "--json"]
+    hosted = json.loads(plan(*asked)[1])["memmap"]["source"]
+    _, out, _ = plan(*asked, "--cmdline", "quiet", "--scenario", file)
+    assert (hosted, json.loads(out)["memmap"]["source"]) == ("self-hosted", "page allocator")
+    assert "command line" not in (tmp_path / "q-log.txt").read_text(encoding="utf-8")
+    assert "snapshot: q-log.txt, cmdline: quiet" in file.read_text(encoding="utf-8")
+
+    main(["run", str(file), "--json"])
+
+    assert json.loads(capsys.readouterr().out)["memmap"]["self_hosted_pages"] == 0
+
+
+@pytest.mark.parametrize("text", ["nothing of memory\n", ""])
+def test_a_text_that_is_no_log_is_no_snapshot(text: str, tmp_path: Path, capsys: Capture) -> None:
+    """It is refused as any other file is."""
+    (tmp_path / "notes.txt").write_text(text, encoding="utf-8")
+    file = tmp_path / "q.yaml"
+    file.write_text("schema: 1\nmachine: {snapshot: notes.txt, arch: x86_64, kernel: '6.12'}\n", encoding="utf-8")
+    assert main(["run", str(file)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_a_file_that_cannot_be_written(plan: Plan, tmp_path: Path) -> None:

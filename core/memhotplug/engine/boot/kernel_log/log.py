@@ -1,7 +1,7 @@
 """Reading a kernel log in which memory ran out: a page allocation failure or the OOM killer, with its Mem-Info.
 
 For many machines that is the only record there is. The report has every count that a plan needs, and no
-position: ``oomlayout`` puts the zones where the architecture has them.
+position: ``layout`` puts the zones where the architecture has them.
 
 Models: mm/page_alloc.c:warn_alloc(), mm/oom_kill.c:dump_header(), show_free_areas() (v4.4 to v6.12).
 """
@@ -13,17 +13,17 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
-from memhotplug.commands.plan.oomarch import arch_of_release, choose_arch, sign_of
-from memhotplug.commands.plan.oomlayout import Layout, LoggedZone, place, refused
-from memhotplug.commands.plan.oomtext import log_lines
-from memhotplug.commands.plan.textfile import read_text
+from memhotplug.engine.boot.kernel_log.arch import arch_of_release, choose_arch, sign_of
+from memhotplug.engine.boot.kernel_log.layout import Layout, LoggedZone, place, refused
+from memhotplug.engine.boot.kernel_log.text import log_lines
 from memhotplug.formats.snapshot import RecordedMachine
 from memhotplug.formats.snapshot.attributes import parse_ids
 from memhotplug.formats.snapshot.disagree import disagreements
 from memhotplug.formats.snapshot.freetypes import kept_by_letters
 from memhotplug.formats.snapshot.source import Note, Source
+from memhotplug.formats.textfile import read_text
 
-__all__ = ["OomReport", "parse_oom_log", "read_oom_log"]
+__all__ = ["OomReport", "is_kernel_log", "parse_oom_log", "read_oom_log"]
 
 _ZONES: Final = "DMA|DMA32|Normal|HighMem|Movable|Device"
 _FAILURE: Final = re.compile(
@@ -47,6 +47,7 @@ _COUNT: Final = re.compile(r"(\w+):(\d{1,15})[kK]B")
 _HEADER: Final = re.compile(r"(?:\A|\\x0a)\s*free:(\d{1,15}) free_pcp:")
 _ALLOWED: Final = re.compile(r"\bmems_allowed=(\d+(?:-\d+)?(?:,\d+(?:-\d+)?){0,60})")
 _CONSTRAINT: Final = re.compile(r"\bCONSTRAINT_(CPUSET|MEMORY_POLICY)\b")
+_REPORT: Final = re.compile(rf"Mem-Info:|\b(?:{_ZONES}) free:\d")
 _NEEDED: Final = ("min", "low", "high", "present", "managed")
 _MAX_ORDERS: Final = 24
 
@@ -67,6 +68,11 @@ class OomReport:
     mode: str | None
     comm: str | None
     text: str | None
+
+
+def is_kernel_log(text: str) -> bool:
+    """Return whether a text holds a report of memory, or a part of one."""
+    return _REPORT.search(text) is not None
 
 
 def read_oom_log(path: str | os.PathLike[str], *, arch: str | None = None) -> OomReport:

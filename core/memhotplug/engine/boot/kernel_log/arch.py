@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Final
 
-from memhotplug.commands.plan.oomlayout import LoggedZone
 from memhotplug.contracts import ArchTraits
+from memhotplug.engine.boot.kernel_log.layout import LoggedZone
 from memhotplug.formats.snapshot import SnapshotFiles, SnapshotMeta
 from memhotplug.formats.snapshot.attributes import kernel_arch
 from memhotplug.formats.snapshot.source import Source
