@@ -165,7 +165,12 @@ class RecordedDevice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BootRange:
-    """Memory that is there at boot: bytes, half-open, on one node."""
+    """Memory that is there at boot.
+
+    Attributes:
+        start, end: bytes, half-open.
+        nid: the node that it is on.
+    """
 
     start: int
     end: int
@@ -211,7 +216,12 @@ class SizingRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ZoneLimit:
-    """A kernel zone and the first pfn behind it."""
+    """A kernel zone of an architecture.
+
+    Attributes:
+        kind: which zone.
+        end_pfn: the first pfn behind it.
+    """
 
     kind: ZoneKind
     end_pfn: int
