@@ -10,7 +10,7 @@ from memhotplug import manager, naming, plugin_file
 from memhotplug.errors import InputError, MemoryHotplugError, PluginError
 from memhotplug.keyspec import KeySpec
 
-__all__ = ["Installed", "blaming", "plugin_at_fault"]
+__all__ = ["Installed", "blaming", "plugin_at_fault", "whose_code"]
 
 
 class Installed:
@@ -62,13 +62,24 @@ def plugin_at_fault(problem: BaseException) -> PluginError | None:
         module = manager.module_of(trace)
         if manager.is_below(module, "memhotplug"):
             return None
-        text = f"raised {type(problem).__name__}: {problem}"
-        if plugin_file.is_from_file(module):  # whether it still counts as installed or no longer
-            file = trace.tb_frame.f_code.co_filename
-            return PluginError(f"{Path(file).stem} ({file})", text + manager.place_of(problem, module))
-        for candidate in manager.candidates():
-            if manager.is_below(module, candidate.home):
-                return PluginError(str(candidate), text + manager.place_of(problem, candidate.home))
+        found = whose_code(module, trace.tb_frame.f_code.co_filename)
+        if found is not None:
+            name, home = found
+            return PluginError(name, f"raised {type(problem).__name__}: {problem}{manager.place_of(problem, home)}")
+    return None
+
+
+def whose_code(module: str, file: str) -> tuple[str, str] | None:
+    """Return the plugin, as messages name it, and its module, whose code is in a module; None if it is no plugin's.
+
+    Args:
+        file: where the code was read from.
+    """
+    if plugin_file.is_from_file(module):  # whether it still counts as installed or no longer
+        return f"{Path(file).stem} ({file})", module
+    for candidate in manager.candidates():
+        if manager.is_below(module, candidate.home):
+            return str(candidate), candidate.home
     return None
 
 

@@ -52,15 +52,16 @@ def _guarded(args: Sequence[str]) -> AbstractContextManager[None]:
     """Return a block in which no single call of a plugin takes longer than --plugin-timeout, whatever the command."""
     if "--help" in args or "-h" in args:
         return nullcontext()  # which asks no plugin, and imports nothing
-    from memhotplug.output.watchdog import DEFAULT_TIMEOUT, guard
+    from memhotplug.output.watchdog import DEFAULT_TIMEOUT, limited
 
     seconds = DEFAULT_TIMEOUT
-    for word, value in zip(args, [*args[1:], ""], strict=True):
+    own = args[: args.index("--")] if "--" in args else args  # what follows is for another program
+    for word, value in zip(own, [*own[1:], ""], strict=True):
         text = value if word == "--plugin-timeout" else word.removeprefix("--plugin-timeout=")
         if text != word:
             with suppress(ValueError):  # the command itself says what is wrong with it
                 seconds = float(text)
-    return guard(seconds)
+    return limited(seconds)
 
 
 def _prepare_streams() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from memhotplug.cli.exits import ExitCode
+from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.terminal import paint_for
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ _EXPECTED: Final = "a range such as 0x100200000+1G"
 @click.option("--hole", metavar="SIZE", help="How much below 4G is no memory: 1G on QEMU's pc from 3.5G on, 2G on its "
               "q35 from 2.75G on; default nothing.")  # fmt: skip
 @click.option("--page-size", metavar="SIZE", help="Base page size, where the architecture has a choice.")
+@plugin_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
     ranges: tuple[str, ...],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from memhotplug.cli.exits import ExitCode
-from memhotplug.cli.pluginfiles import plugin_option, timeout_option
+from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.reading import read_scenario
 from memhotplug.cli.terminal import paint_for
 
@@ -59,9 +59,8 @@ Exit status:
 @click.option("--against", metavar="KERNEL|POLICY", help="Find where another kernel or policy first differs.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Processes.")
 @click.option("-o", "--output", metavar="DIR", help="Write each counterexample into this folder as a scenario.")
-@plugin_option
+@plugin_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@timeout_option()
 def command(
     scenario: str,
     depth: int,
@@ -73,7 +72,6 @@ def command(
     jobs: int,
     output: str | None,
     as_json: bool,
-    plugin_timeout: float,
 ) -> int:
     """Check and return the exit status."""
     from memhotplug.commands.check.answer import check
@@ -83,7 +81,7 @@ def command(
     from memhotplug.output.watchdog import WatchedCatalog
 
     folder = make_folder(output) if output is not None else None
-    catalog = WatchedCatalog(plugin_timeout)
+    catalog = WatchedCatalog()
     loaded = read_scenario(scenario, catalog)
     question = Question(
         depth=depth, operations=operations, seconds=seconds, seed=seed, faults=faults, jobs=jobs
@@ -94,7 +92,6 @@ def command(
             question,
             catalog=catalog,
             against=against,
-            plugin_timeout=plugin_timeout,
             observe=meter.show,
         )
     files = write_counterexamples(loaded, answer.findings, Path(folder)) if folder is not None else []

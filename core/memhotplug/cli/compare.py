@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from memhotplug.cli.exits import ExitCode
-from memhotplug.cli.pluginfiles import plugin_option, timeout_option
+from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.reading import scenario_tree
 from memhotplug.cli.terminal import paint_for
 
@@ -43,17 +43,16 @@ Exit status:
 @click.argument("scenario")
 @click.option("--vary", "axes", metavar="KEY=V1,V2", multiple=True, help="Values to run with; may be given several "
               "times for every combination.")  # fmt: skip
-@plugin_option
+@plugin_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print a tidy table: one value a line, with its unit.")
-@timeout_option()
-def command(scenario: str, axes: tuple[str, ...], as_json: bool, as_csv: bool, plugin_timeout: float) -> int:
+def command(scenario: str, axes: tuple[str, ...], as_json: bool, as_csv: bool) -> int:
     """Compare and return the exit status."""
     from memhotplug.commands.compare.answer import compare
 
     if as_json and as_csv:
         raise click.UsageError("give one of --json and --csv")
-    done = compare(_variants(scenario, axes, plugin_timeout), plugin_timeout=plugin_timeout)
+    done = compare(_variants(scenario, axes))
     if as_json:
         from memhotplug.commands.compare.text import to_document
         from memhotplug.output.jsontext import render
@@ -71,10 +70,10 @@ def command(scenario: str, axes: tuple[str, ...], as_json: bool, as_csv: bool, p
     return ExitCode.OK
 
 
-def _variants(path: str, axes: tuple[str, ...], plugin_timeout: float) -> list[Variant]:
+def _variants(path: str, axes: tuple[str, ...]) -> list[Variant]:
     from memhotplug.commands.compare.question import parse_axis, variants
     from memhotplug.output.watchdog import WatchedCatalog
 
     parsed = [parse_axis(text) for text in axes]
     tree, file = scenario_tree(path)
-    return variants(tree, parsed, catalog=WatchedCatalog(plugin_timeout), file=file)
+    return variants(tree, parsed, catalog=WatchedCatalog(), file=file)

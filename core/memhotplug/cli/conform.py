@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from memhotplug.cli.exits import ExitCode, say
-from memhotplug.cli.pluginfiles import plugin_option
+from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.terminal import paint_for
 
 __all__ = ["command"]
@@ -68,7 +68,7 @@ class _OptionalStep(click.Command):
 
 @click.command(cls=_OptionalStep, help=_HELP, short_help="Replay recordings of real kernels.")
 @click.argument("recordings", metavar="RECORDING...", nargs=-1, required=True)
-@plugin_option
+@plugin_options
 @click.option(
     "--predict",
     metavar="[=K]",

@@ -8,7 +8,7 @@ import click
 
 from memhotplug.cli.exits import say
 from memhotplug.cli.livesource import fault_options, live_machine, source_of, source_options
-from memhotplug.cli.pluginfiles import plugin_option
+from memhotplug.cli.pluginfiles import plugin_options
 
 __all__ = ["command"]
 
@@ -37,7 +37,7 @@ Exit status:
 @click.command("exec", help=_HELP, short_help="Run a command on a modelled machine.")
 @source_options
 @fault_options
-@plugin_option
+@plugin_options
 @click.option("-o", "--output", metavar="DIR", help="Leave result.json and steps.yaml in this folder.")
 @click.argument("words", nargs=-1, metavar="[SCENARIO] -- COMMAND…")
 def command(words: tuple[str, ...], output: str | None, **options: Any) -> int:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 
 from memhotplug.cli.exits import ExitCode
-from memhotplug.cli.pluginfiles import plugin_option
+from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.terminal import paint_for, width_of
 
 __all__ = ["command"]
@@ -56,7 +56,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
 @click.option("--page-size", metavar="SIZE", callback=_size, help="Only this page size.")
 @click.option("--block-size", metavar="SIZE", callback=_size, help="Only this memory block size.")
 @click.option("--mmu", metavar="MMU", help="Only this MMU, where there is a choice: radix or hash on powerpc.")
-@plugin_option
+@plugin_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(as_json: bool, **options: Any) -> int:
     """Answer and return the exit status."""

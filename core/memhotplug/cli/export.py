@@ -8,7 +8,7 @@ import click
 
 from memhotplug.cli.exits import ExitCode
 from memhotplug.cli.livesource import source_of, source_options
-from memhotplug.cli.pluginfiles import plugin_option
+from memhotplug.cli.pluginfiles import plugin_options
 
 __all__ = ["command"]
 
@@ -29,7 +29,7 @@ Exit status:
 
 @click.command(help=_HELP, short_help="Write a machine as plain files.")
 @source_options
-@plugin_option
+@plugin_options
 @click.option("-o", "--output", metavar="DIR", required=True, help="Where to: a new or empty folder.")
 @click.argument("scenario", required=False)
 def command(scenario: str | None, output: str, **options: Any) -> int:

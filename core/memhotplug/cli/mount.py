@@ -9,7 +9,7 @@ import click
 
 from memhotplug.cli.exits import ExitCode, say
 from memhotplug.cli.livesource import fault_options, live_machine, source_of, source_options
-from memhotplug.cli.pluginfiles import plugin_option
+from memhotplug.cli.pluginfiles import plugin_options
 
 __all__ = ["command"]
 
@@ -30,7 +30,7 @@ Exit status:
 @click.command(help=_HELP, short_help="Show a machine below a folder.")
 @source_options
 @fault_options
-@plugin_option
+@plugin_options
 @click.option("-o", "--output", metavar="DIR", help="Leave result.json and steps.yaml in this folder.")
 @click.argument("words", nargs=-1, metavar="[SCENARIO] DIR")
 def command(words: tuple[str, ...], output: str | None, **options: Any) -> int:

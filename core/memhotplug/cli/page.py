@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from memhotplug.cli.exits import ExitCode, say
-from memhotplug.cli.pluginfiles import plugin_option
+from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.reading import read_scenario
 from memhotplug.cli.terminal import paint_for
 
@@ -38,7 +38,7 @@ Exit status:
 @click.argument("range_", metavar="RANGE")
 @click.option("--step", type=int, metavar="N", help="After step N, counted from 0 as 'run' does; default the last.")
 @click.option("--diff", is_flag=True, help="Only what that step changed, before (-) and after (+).")
-@plugin_option
+@plugin_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(scenario: str, range_: str, step: int | None, diff: bool, as_json: bool) -> int:
     """Show pages and return the exit status."""
@@ -46,9 +46,9 @@ def command(scenario: str, range_: str, step: int | None, diff: bool, as_json: b
     from memhotplug.commands.page.question import moments, pages_of
     from memhotplug.commands.page.runs import changes, runs
     from memhotplug.output.jsontext import render
-    from memhotplug.output.watchdog import DEFAULT_TIMEOUT, WatchedCatalog
+    from memhotplug.output.watchdog import WatchedCatalog
 
-    then = moments(read_scenario(scenario, WatchedCatalog(DEFAULT_TIMEOUT)), step)
+    then = moments(read_scenario(scenario, WatchedCatalog()), step)
     if not then.reached:
         say(f"{then.failure} (before step {then.step})")
         return ExitCode.FAILURE

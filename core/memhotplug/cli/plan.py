@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from memhotplug.cli.exits import ExitCode
-from memhotplug.cli.pluginfiles import plugin_option
+from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.terminal import paint_for
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str | 
     "--hole", type=Size(),
     help="With --boot: so much below 4G is no memory; 1G on QEMU's pc from 3.5G on, 2G on its q35 from 2.75G on.",
 )  # fmt: skip
-@plugin_option
+@plugin_options
 @click.option("--scenario", metavar="FILE", help="Write the question as a scenario, which mhp run plays.")
 @click.option("--brief", is_flag=True, help="Three lines at most: the verdict, why, and what would help.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

@@ -1,4 +1,4 @@
-"""The options of commands that ask plugins: ``--plugin``, plugins from files, and ``--plugin-timeout``."""
+"""The two options of every command that asks plugins: plugins from files, and how long a plugin may take."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["plugin_option", "timeout_option"]
+__all__ = ["plugin_options"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -23,22 +23,15 @@ def _use(context: click.Context, _parameter: click.Parameter, files: tuple[str, 
     context.find_root().with_resource(Installed().using(files))
 
 
-def plugin_option(command: _F) -> _F:
-    """Give a command the option ``--plugin FILE``."""
-    option = click.option(
+def plugin_options(command: _F) -> _F:
+    """Give a command the options ``--plugin FILE`` and ``--plugin-timeout SECONDS``."""
+    files = click.option(
         "--plugin", metavar="FILE", multiple=True, callback=_use, expose_value=False, is_eager=True,
         help="Load a plugin from a Python file: architecture, kernel, driver or policy.",
     )  # fmt: skip
-    return option(command)
-
-
-def timeout_option(what: str = "in one step") -> Callable[[_F], _F]:
-    """Return a decorator that gives a command the option ``--plugin-timeout SECONDS``.
-
-    Args:
-        what: what it is that may not take longer.
-    """
-    return click.option(
+    # Checked here; the limit holds from the first import on, so that the group sets it before a command is parsed.
+    seconds = click.option(
         "--plugin-timeout", metavar="SECONDS", type=click.FloatRange(min=0, max=1e6), default=60, show_default=True,
-        help=f"How long a plugin may take {what}; 0: as long as it likes.",
+        expose_value=False, help="How long one call of a plugin may take; 0: as long as it likes.",
     )  # fmt: skip
+    return files(seconds(command))

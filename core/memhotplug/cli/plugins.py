@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from memhotplug.cli.exits import ExitCode, say
-from memhotplug.cli.pluginfiles import plugin_option, timeout_option
+from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.terminal import paint_for
 
 if TYPE_CHECKING:
@@ -41,10 +41,9 @@ _COLUMNS: Final = ("KIND", "NAME", "DISTRIBUTION", "VERSION", "STATE")
 
 @click.command(help=_HELP, short_help="List the installed plugins.")
 @click.argument("name", required=False)
-@plugin_option
+@plugin_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--no-load", is_flag=True, help="Only list what there is; load nothing.")
-@timeout_option("to load")
 @click.option(
     "--new",
     nargs=2,
@@ -52,7 +51,7 @@ _COLUMNS: Final = ("KIND", "NAME", "DISTRIBUTION", "VERSION", "STATE")
     metavar="KIND DIR",
     help="Write a package with a plugin to start from: arch, driver, policy or profile.",
 )
-def command(name: str | None, as_json: bool, no_load: bool, plugin_timeout: float, new: tuple[str, Path] | None) -> int:
+def command(name: str | None, as_json: bool, no_load: bool, new: tuple[str, Path] | None) -> int:
     """List the plugins, tell about one, or begin a new one, and return the exit status."""
     if new is not None:
         return _begin(*new, as_json=as_json)
@@ -60,7 +59,7 @@ def command(name: str | None, as_json: bool, no_load: bool, plugin_timeout: floa
 
     if name is not None:
         return _show_one(name, as_json=as_json)
-    entries = [_describe(found, None if no_load else plugin_timeout) for found in candidates()]
+    entries = [_describe(found, load=not no_load) for found in candidates()]
     if as_json:
         from memhotplug.output.jsontext import render
 
@@ -123,9 +122,9 @@ def _state(entry: PluginRowDocument) -> str:
     return f"failed: {cut(entry['problem'], 400)}"
 
 
-def _describe(candidate: Candidate, timeout: float | None) -> PluginRowDocument:
-    problem = None if timeout is None else _problem(candidate, timeout)
-    state = "failed" if problem is not None else "available" if timeout is None else "ok"
+def _describe(candidate: Candidate, *, load: bool) -> PluginRowDocument:
+    problem = _problem(candidate) if load else None
+    state = "failed" if problem is not None else "ok" if load else "available"
     return {
         "kind": candidate.kind,
         "name": candidate.name,
@@ -137,15 +136,15 @@ def _describe(candidate: Candidate, timeout: float | None) -> PluginRowDocument:
     }
 
 
-def _problem(candidate: Candidate, timeout: float) -> str | None:
+def _problem(candidate: Candidate) -> str | None:
     """Load a plugin and return what is wrong with it, None if nothing is."""
     from memhotplug.errors import PluginError
     from memhotplug.manager import choose
-    from memhotplug.output.watchdog import watchdog
+    from memhotplug.output.watchdog import limit, watchdog
 
     try:
         choose(candidate.kind, candidate.name)
-        with watchdog(timeout, lambda: str(candidate)):
+        with watchdog(limit(), lambda _: str(candidate)):
             candidate.load()
     except PluginError as problem:
         return problem.problem

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from memhotplug.cli.exits import ExitCode, say
-from memhotplug.cli.pluginfiles import plugin_option
+from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.reading import scenario_tree
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ Exit status:
 @click.option("--vary", "axes", metavar="KEY=V1,V2", multiple=True, help="Values to put side by side, as in compare.")
 @click.option("--step", type=int, metavar="N", help="Which step to show first; default the last.")
 @click.option("--measure", metavar="NAME", help="With RESULTS: what to show; default memmap_bytes.")
-@plugin_option
+@plugin_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object about the file.")
 def command(
     source: str, output: str, axes: tuple[str, ...], step: int | None, measure: str | None, as_json: bool
@@ -98,10 +98,10 @@ def _of_scenario(source: str, axes: tuple[str, ...], step: int | None) -> tuple[
     from memhotplug.commands.report.data import film_of
     from memhotplug.commands.report.html import page
     from memhotplug.formats.scenario.loader import scenario_from_tree
-    from memhotplug.output.watchdog import DEFAULT_TIMEOUT, WatchedCatalog
+    from memhotplug.output.watchdog import WatchedCatalog
 
     tree, file = scenario_tree(source)
-    catalog = WatchedCatalog(DEFAULT_TIMEOUT)
+    catalog = WatchedCatalog()
     film = film_of(scenario_from_tree(tree, catalog=catalog, file=file), step=step)
     title = f"Memory of {file}"
     if not axes:

@@ -10,7 +10,7 @@ import click
 
 from memhotplug.cli.exits import ExitCode, say
 from memhotplug.cli.logs import Log
-from memhotplug.cli.pluginfiles import plugin_option, timeout_option
+from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.reading import read_scenario
 from memhotplug.cli.terminal import DEFAULT_WIDTH, paint_for, width_of
 
@@ -58,7 +58,7 @@ Exit status:
 
 @click.command(help=_HELP, short_help="Run a scenario.")
 @click.argument("scenario")
-@plugin_option
+@plugin_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("-o", "--output", metavar="DIR", help="Also write events.jsonl and result.json into this folder.")
 @click.option("--map", "as_map", is_flag=True, help="Draw physical memory after each step.")
@@ -67,7 +67,6 @@ Exit status:
 @click.option("--check", is_flag=True, help="Check every invariant after every step; stop if one breaks.")
 @click.option("--log-json", is_flag=True, help="Log as JSON, one object a line.")
 @click.option("-v", "--verbose", count=True, help="Log every event, not only warnings.")
-@timeout_option()
 def command(
     scenario: str,
     as_json: bool,
@@ -78,7 +77,6 @@ def command(
     check: bool,
     log_json: bool,
     verbose: int,
-    plugin_timeout: float,
 ) -> int:
     """Run a scenario and return the exit status."""
     from memhotplug.commands.run.files import make_folder, write_run, write_text
@@ -86,15 +84,14 @@ def command(
     from memhotplug.output.watchdog import WatchedCatalog
 
     folder = make_folder(output) if output is not None else None
-    loaded = read_scenario(scenario, WatchedCatalog(plugin_timeout))
+    loaded = read_scenario(scenario, WatchedCatalog())
     with _tracing() if trace_hooks else nullcontext():
-        machine = boot_scenario(loaded, plugin_timeout=plugin_timeout)
+        machine = boot_scenario(loaded)
     show = _Show(machine, as_json=as_json, as_map=as_map, keeps_series=series is not None)
     result = run_scenario(
         loaded,
         machine=machine,
         check=check,
-        plugin_timeout=plugin_timeout,
         on_step=show.step,
         on_event=Log(verbose, as_json=log_json).write,
     )

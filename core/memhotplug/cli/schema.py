@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from memhotplug.cli.exits import ExitCode, say
-from memhotplug.cli.pluginfiles import plugin_option
+from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.documents import OUTPUTS
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ A driver that cannot be loaded is left out of the schema of scenarios, with a li
 @click.argument("kind", type=click.Choice(["scenario"]), default="scenario")
 @click.option("--output", "of_output", metavar="NAME", help="The schema of an output instead.")
 @click.option("--list", "listed", is_flag=True, help="List the outputs that have a schema.")
-@plugin_option
+@plugin_options
 @click.option("--json", "as_json", is_flag=True, help="Accepted everywhere; a schema is JSON anyway.")
 def command(kind: str, of_output: str | None, listed: bool, as_json: bool) -> int:
     """Print a schema and return the exit status."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from memhotplug.cli.exits import INTERRUPTED, ExitCode, say
-from memhotplug.cli.pluginfiles import plugin_option
+from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.terminal import paint_for
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ Exit status:
 )
 @click.option("--group-by", "group_by", metavar="KEY", multiple=True, help="With --show: a varied key to group by.")
 @click.option("--export", "table", metavar="FILE", help="Write RESULTS, the argument, as .csv or .parquet.")
-@plugin_option
+@plugin_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(scenario: str | None, **options: Any) -> int:
     """Sweep, show or export, and return the exit status."""
@@ -82,10 +82,10 @@ def command(scenario: str | None, **options: Any) -> int:
 def _sweep(scenario: str, options: dict[str, Any]) -> int:
     from memhotplug.commands.sweep.answer import check_values, sweep
     from memhotplug.commands.sweep.store import StoreFullError, open_store
-    from memhotplug.output.watchdog import DEFAULT_TIMEOUT, WatchedCatalog
+    from memhotplug.output.watchdog import WatchedCatalog
 
     question = _question(scenario, options)
-    check_values(question, WatchedCatalog(DEFAULT_TIMEOUT))
+    check_values(question, WatchedCatalog())
     total = len(question.numbers)
     with open_store(options["output"], question, redo=options["redo"]) as store:
         pool = _pool(options, total)

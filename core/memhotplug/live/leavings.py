@@ -13,7 +13,7 @@ from memhotplug.errors import InputError
 from memhotplug.formats.scenario import loads_scenario
 from memhotplug.live.machine import LiveMachine
 from memhotplug.output.jsontext import render
-from memhotplug.output.watchdog import DEFAULT_TIMEOUT, WatchedCatalog
+from memhotplug.output.watchdog import WatchedCatalog
 
 __all__ = ["leave"]
 
@@ -30,7 +30,7 @@ def leave(folder: Path, document: Mapping[str, Any], live: LiveMachine) -> None:
     whole = {**document, "steps": [*(document.get("steps") or ()), *live.steps]}
     text = yaml.safe_dump(whole, sort_keys=False, allow_unicode=True, width=120)
     path = folder / "steps.yaml"
-    result = run_scenario(loads_scenario(text, catalog=WatchedCatalog(DEFAULT_TIMEOUT), file=str(path)))
+    result = run_scenario(loads_scenario(text, catalog=WatchedCatalog(), file=str(path)))
     contents = {"steps.yaml": text, "result.json": render(result.to_dict())}
     for name, content in contents.items():
         try:

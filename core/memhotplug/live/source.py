@@ -19,7 +19,7 @@ from memhotplug.errors import InputError
 from memhotplug.formats.scenario import load_scenario, loads_scenario
 from memhotplug.machine import Machine
 from memhotplug.naming import assumed_arch, newest_kernel
-from memhotplug.output.watchdog import DEFAULT_TIMEOUT, WatchedCatalog
+from memhotplug.output.watchdog import WatchedCatalog
 
 __all__ = ["Source", "from_boot", "from_scenario", "from_snapshot"]
 
@@ -45,7 +45,7 @@ def from_scenario(path: str) -> Source:
     Raises:
         InputError: the scenario cannot be used, or one of its steps does not do what it says.
     """
-    result = run_scenario(load_scenario(path, WatchedCatalog(DEFAULT_TIMEOUT)))
+    result = run_scenario(load_scenario(path, WatchedCatalog()))
     _check(result)
     document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     base = os.path.dirname(os.path.abspath(path))
@@ -103,7 +103,7 @@ def _parameters(path: str, step: int | None) -> str:
 def _booted(machine: Mapping[str, object]) -> Source:
     document = {"schema": 1, "machine": dict(machine), "steps": []}
     text = yaml.safe_dump(document, sort_keys=False)
-    result = run_scenario(loads_scenario(text, catalog=WatchedCatalog(DEFAULT_TIMEOUT), file=None))
+    result = run_scenario(loads_scenario(text, catalog=WatchedCatalog(), file=None))
     _check(result)
     return Source(machine=result.machine, document=document)
 

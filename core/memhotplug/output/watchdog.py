@@ -1,6 +1,7 @@
-"""Ends a run whose plugin hangs.
+"""Ends a plugin that hangs.
 
-An alarm goes off in the main thread; whoever runs a plugin says who is to blame for the time.
+An alarm goes off in the main thread; the hook that was called, or what is on the stack, says who is to blame for the
+time. How long a plugin may take holds for all that happens inside of :func:`limited`.
 """
 
 from __future__ import annotations
@@ -10,22 +11,69 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from types import FrameType
-from typing import Final
+from typing import Final, TypeAlias
 
-from memhotplug.catalog import Installed
+from memhotplug.catalog import Installed, whose_code
 from memhotplug.errors import Interruption, PluginError
 from memhotplug.keyspec import KeySpec
-from memhotplug.manager import choose, running
+from memhotplug.manager import choose, is_below, running
 
-__all__ = ["DEFAULT_TIMEOUT", "WatchedCatalog", "guard", "unguarded", "watchdog"]
+__all__ = ["DEFAULT_TIMEOUT", "WatchedCatalog", "guard", "limit", "limited", "unguarded", "watchdog", "who_runs"]
 
 DEFAULT_TIMEOUT: Final = 60.0
-"""Seconds that a plugin may take."""
+"""Seconds that a plugin may take where nobody says how many."""
+
+Culprit: TypeAlias = Callable[[FrameType | None], str | None]
+"""Given what runs when the time is up, says whose fault that is; None: nobody's plugin runs."""
+
+_limit: ContextVar[float] = ContextVar("seconds that a plugin may take", default=DEFAULT_TIMEOUT)
 _AGAIN: Final = 5.0
 """Seconds after which a plugin that swallowed the alarm hears it again."""
 _PATIENCE: Final = 2
 """Alarms that one call of a plugin may swallow."""
+
+
+def limit() -> float:
+    """Return the seconds that a plugin may take here, 0 for no limit."""
+    return _limit.get()
+
+
+@contextlib.contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """Return a block in which a plugin may take that long and no longer.
+
+    Raises:
+        PluginError: a single call of a plugin, imports included, took longer.
+    """
+    token = _limit.set(seconds)
+    try:
+        with guard(seconds):
+            yield
+    finally:
+        _limit.reset(token)
+
+
+def who_runs(frame: FrameType | None) -> str | None:
+    """Return the plugin that runs: whose code it is, and if it is the core's, whose hook was called."""
+    _, own = _step_on(frame)
+    name = running.who()
+    return own if name is None or (own is not None and own != str(running.candidate)) else name
+
+
+def _step_on(frame: FrameType | None) -> tuple[FrameType | None, str | None]:
+    """Return the frame that runs code of a plugin, and the plugin; libraries count as whoever called them.
+
+    What takes long in the core is not the fault of the step that asked for it.
+    """
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__", ""))
+        found = whose_code(module, frame.f_code.co_filename)
+        if found is not None or is_below(module, "memhotplug"):
+            return frame, None if found is None else found[0]
+        frame = frame.f_back
+    return None, None
 
 
 class _ExpiredError(Interruption):
@@ -37,7 +85,7 @@ class _ExpiredError(Interruption):
 
 
 @contextlib.contextmanager
-def watchdog(seconds: float, culprit: Callable[[], str | None]) -> Iterator[None]:
+def watchdog(seconds: float, culprit: Culprit = who_runs) -> Iterator[None]:
     """Limit how long a plugin may run inside this block.
 
     Only the main thread can be interrupted, and only where the system has interval timers;
@@ -45,7 +93,7 @@ def watchdog(seconds: float, culprit: Callable[[], str | None]) -> Iterator[None
 
     Args:
         seconds: the limit; 0 is none.
-        culprit: who runs when the time is up; None: nobody's plugin does, and the block goes on.
+        culprit: who is to blame when the time is up; if nobody is, the block goes on.
 
     Raises:
         PluginError: the time is up.
@@ -55,8 +103,8 @@ def watchdog(seconds: float, culprit: Callable[[], str | None]) -> Iterator[None
         yield
         return
 
-    def ring(_number: int, _frame: FrameType | None) -> None:
-        name = culprit()
+    def ring(_number: int, frame: FrameType | None) -> None:
+        name = culprit(frame)
         if name is not None:
             alarm.raised(name)
 
@@ -97,13 +145,16 @@ def guard(seconds: float) -> Iterator[None]:
     Raises:
         PluginError: one call took longer.
     """
-    last = -1
+    last: tuple[int, int] | None = None
 
-    def stuck() -> str | None:
+    def stuck(frame: FrameType | None) -> str | None:
         nonlocal last
-        name, serial = running.who(), running.serial
-        if name is None or serial != last:
-            last = serial
+        name = who_runs(frame)
+        # One call: that of a hook has a number, and a profile's step, which is no hook, its frame.
+        step = None if running.candidate is not None else _step_on(frame)[0]
+        same = (running.serial, id(step))
+        if name is None or same != last:
+            last = same
             return None
         return name
 
@@ -127,14 +178,11 @@ def unguarded() -> Iterator[None]:
 class WatchedCatalog(Installed):
     """The installed plugins, with a limit on how long each may take to load."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-
     def driver_keys(self, name: str) -> Mapping[str, KeySpec]:
         """Return the keys of ``add`` that only this driver has.
 
         Raises:
             PluginError: the driver is missing, broken, or takes too long.
         """
-        with watchdog(self._seconds, lambda: str(choose("drivers", name))):
+        with watchdog(limit(), lambda _frame: str(choose("drivers", name))):
             return super().driver_keys(name)

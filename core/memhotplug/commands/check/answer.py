@@ -61,7 +61,6 @@ def check(
     *,
     catalog: Catalog,
     against: str | None = None,
-    plugin_timeout: float = 60.0,
     observe: Callable[[Progress], None] = lambda progress: None,
 ) -> Answer:
     """Explore what can happen after a scenario.
@@ -74,7 +73,7 @@ def check(
         InputError: the scenario cannot be run to its end, or there is nothing to explore.
     """
     with catalog.using(scenario.plugins):
-        return _check(scenario, question, catalog, against, plugin_timeout, observe)
+        return _check(scenario, question, catalog, against, observe)
 
 
 def _check(
@@ -82,15 +81,14 @@ def _check(
     question: Question,
     catalog: Catalog,
     against: str | None,
-    plugin_timeout: float,
     observe: Callable[[Progress], None],
 ) -> Answer:
-    machine = _at_the_end(scenario, plugin_timeout)
+    machine = _at_the_end(scenario)
     moves = Moves(machine.kernel, scenario.explore, _drivers(scenario, machine), catalog)
     twin = None
     if against is not None:
         other = other_scenario(scenario, against, moves.drivers, catalog)
-        twin = Against(against, _at_the_end(other, plugin_timeout))
+        twin = Against(against, _at_the_end(other))
     walker = Walker(moves, faults=question.faults, against=twin)
     start = walker.start(machine)
     broken = broken_invariants(machine.kernel) if twin is None else []
@@ -120,8 +118,8 @@ def _live(walker: Walker, start: Spot, question: Question, progress: Progress) -
         progress.interrupted = True
 
 
-def _at_the_end(scenario: Scenario, plugin_timeout: float) -> Machine:
-    result: RunResult = run_scenario(scenario, plugin_timeout=plugin_timeout)
+def _at_the_end(scenario: Scenario) -> Machine:
+    result: RunResult = run_scenario(scenario)
     if result.failure is not None:
         raise InputError(f"a scenario whose own steps do what it says ({result.failure})", file=scenario.file)
     return result.machine

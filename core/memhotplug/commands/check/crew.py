@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from memhotplug.output.watchdog import limit, limited
+
 if TYPE_CHECKING:
     from memhotplug.commands.check.laws import Broken
     from memhotplug.commands.check.moves import Move
@@ -179,7 +181,8 @@ def _serve(pipe: Connection, alone: Alone, share: list[int]) -> None:
             alone.keep(*arguments)
             continue
         try:
-            pipe.send(alone.around(*arguments))
+            with limited(limit()):  # alarms are not inherited
+                pipe.send(alone.around(*arguments))
         except Exception as problem:  # whoever asked reports it
             pipe.send(problem)
 

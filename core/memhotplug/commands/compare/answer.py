@@ -14,7 +14,6 @@ from memhotplug.errors import InputError, PluginError
 from memhotplug.formats.scenario import ExpectStep, Scenario, Step
 from memhotplug.machine import Machine
 from memhotplug.model.blocks import BlockState
-from memhotplug.output.watchdog import DEFAULT_TIMEOUT
 
 if TYPE_CHECKING:
     from memhotplug.documents.machine import StepRecord
@@ -77,7 +76,7 @@ class Compared:
         return "ok"
 
 
-def compare(found: Sequence[Variant], *, plugin_timeout: float = DEFAULT_TIMEOUT) -> list[Compared]:
+def compare(found: Sequence[Variant]) -> list[Compared]:
     """Run every variation; ``expect`` steps are left out, for they say what one of them should give.
 
     Raises:
@@ -89,7 +88,7 @@ def compare(found: Sequence[Variant], *, plugin_timeout: float = DEFAULT_TIMEOUT
     for variant in found:
         moment = next((entry.measured_after for entry in done if entry.measured_after is not None), None)
         try:
-            done.append(_run(variant, plugin_timeout, moment))
+            done.append(_run(variant, moment))
         except PluginError:
             raise
         except InputError as problem:
@@ -128,12 +127,12 @@ class Fullest:
         return int(((blocks.state == BlockState.ONLINE) & ~blocks.early).sum()), int((~blocks.early).sum())
 
 
-def _run(variant: Variant, plugin_timeout: float, moment: tuple[int, str] | None) -> Compared:
+def _run(variant: Variant, moment: tuple[int, str] | None) -> Compared:
     """Run a variant to its end: what is refused on the way is an outcome, and the next step follows."""
     scenario = _without_expectations(variant.scenario)
-    machine = boot_scenario(scenario, plugin_timeout=plugin_timeout)
+    machine = boot_scenario(scenario)
     fullest = Fullest(machine, moment)
-    result = run_scenario(scenario, machine=machine, plugin_timeout=plugin_timeout, on_step=fullest.look, go_on=True)
+    result = run_scenario(scenario, machine=machine, on_step=fullest.look, go_on=True)
     return Compared(
         values=variant.values,
         label=variant.label,

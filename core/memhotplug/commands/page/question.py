@@ -13,7 +13,6 @@ from memhotplug.formats.scenario import Scenario, Step
 from memhotplug.formats.scenario.ranges import RangeSpec, parse_range
 from memhotplug.formats.scenario.refusal import RefusedError
 from memhotplug.machine import Machine
-from memhotplug.output.watchdog import DEFAULT_TIMEOUT
 from memhotplug.ranges import byte_ranges, check_name
 from memhotplug.units import div_round_up
 
@@ -50,7 +49,7 @@ class Moments:
     reached: bool
 
 
-def moments(scenario: Scenario, step: int | None, *, plugin_timeout: float = DEFAULT_TIMEOUT) -> Moments:
+def moments(scenario: Scenario, step: int | None) -> Moments:
     """Run a scenario up to a step, to its end without one.
 
     Raises:
@@ -62,14 +61,14 @@ def moments(scenario: Scenario, step: int | None, *, plugin_timeout: float = DEF
         raise InputError(_steps_there_are(len(steps)), got=step, path="--step")
     wanted = len(steps) - 1 if step is None else step
     shorter = replace(scenario, steps=steps[: wanted + 1])
-    machine = boot_scenario(shorter, plugin_timeout=plugin_timeout)
+    machine = boot_scenario(shorter)
     before = [machine.copy()]
 
     def keep(done: Step, _record: StepRecord) -> None:
         if done.index == wanted - 1:
             before[0] = machine.copy()
 
-    result = run_scenario(shorter, machine=machine, plugin_timeout=plugin_timeout, on_step=keep)
+    result = run_scenario(shorter, machine=machine, on_step=keep)
     return Moments(
         step=wanted if steps else None,
         op=steps[wanted].op if steps else None,

@@ -16,7 +16,6 @@ from memhotplug.formats.scenario import ExpectStep, Scenario, Step
 from memhotplug.machine import Machine
 from memhotplug.memory_map.holdings import FlagCache, Holding, holdings
 from memhotplug.memory_map.runs import MapRun, map_runs
-from memhotplug.output.watchdog import DEFAULT_TIMEOUT
 
 if TYPE_CHECKING:
     from memhotplug.documents.machine import StepRecord
@@ -89,7 +88,7 @@ class Film:
     page_size: int
 
 
-def film_of(scenario: Scenario, *, step: int | None = None, plugin_timeout: float = DEFAULT_TIMEOUT) -> Film:
+def film_of(scenario: Scenario, *, step: int | None = None) -> Film:
     """Run a scenario and record it.
 
     Args:
@@ -103,7 +102,7 @@ def film_of(scenario: Scenario, *, step: int | None = None, plugin_timeout: floa
     if step is not None and not 0 <= step < count:
         expected = f"a step from 0 to {count - 1}" if count else "no step: the scenario has none"
         raise InputError(expected, got=step, path="--step")
-    machine = boot_scenario(scenario, plugin_timeout=plugin_timeout)
+    machine = boot_scenario(scenario)
     kept = _chosen(scenario, step)
     share = 1 / (len(kept) + 1)
     eye = _Eye(limit=max(int(_RUNS * share), _FEWEST), rows=int(_HOLDINGS * share))
@@ -114,7 +113,7 @@ def film_of(scenario: Scenario, *, step: int | None = None, plugin_timeout: floa
         if done.index in kept or (not what["ok"] and len(frames) <= MAX_FRAMES + 1) or (refused and count <= 4000):
             frames.append(eye.look(machine, done, what))
 
-    result = run_scenario(scenario, machine=machine, plugin_timeout=plugin_timeout, on_step=record)
+    result = run_scenario(scenario, machine=machine, on_step=record)
     shown = [frame.step for frame in frames]
     return Film(
         facts=_facts(machine, scenario),

@@ -25,7 +25,7 @@ from memhotplug.formats.scenario.problems import Where
 from memhotplug.keyspec import OWN_POLICY
 from memhotplug.machine import Machine, Memory
 from memhotplug.manager import choose
-from memhotplug.output.watchdog import DEFAULT_TIMEOUT, watchdog
+from memhotplug.output.watchdog import limit, watchdog
 
 if TYPE_CHECKING:
     from memhotplug.documents.machine import RunDocument, StepRecord
@@ -79,7 +79,6 @@ def run_scenario(
     scenario: Scenario,
     *,
     check: bool = False,
-    plugin_timeout: float = DEFAULT_TIMEOUT,
     on_step: StepObserver = lambda step, record: None,
     on_event: EventObserver = lambda event: None,
     machine: Machine | None = None,
@@ -90,7 +89,6 @@ def run_scenario(
     Args:
         machine: what :func:`boot_scenario` returned for it; booted here if it is not given.
         check: check the invariants after every step; a newly broken one stops the run.
-        plugin_timeout: seconds that a plugin may take, 0 for no limit.
         go_on: go on after a step that does not do what it should; the first of them is still the failure.
         on_step, on_event: are called while the run goes on.
 
@@ -100,11 +98,11 @@ def run_scenario(
     """
     with Installed().using(scenario.plugins):
         if machine is None:
-            machine = boot_scenario(scenario, plugin_timeout=plugin_timeout)
-        return _Run(scenario, machine, check, plugin_timeout, on_step, on_event).run(go_on=go_on)
+            machine = boot_scenario(scenario)
+        return _Run(scenario, machine, check, on_step, on_event).run(go_on=go_on)
 
 
-def boot_scenario(scenario: Scenario, *, plugin_timeout: float = DEFAULT_TIMEOUT) -> Machine:
+def boot_scenario(scenario: Scenario) -> Machine:
     """Return the scenario's machine before its first step, the drivers' policies applied.
 
     Also checks what depends on the profile alone, so that it is said before anything has run.
@@ -114,18 +112,18 @@ def boot_scenario(scenario: Scenario, *, plugin_timeout: float = DEFAULT_TIMEOUT
         PluginError: as :func:`run_scenario`.
     """
     with Installed().using(scenario.plugins):
-        return _booted(scenario, plugin_timeout)
+        return _booted(scenario)
 
 
-def _booted(scenario: Scenario, plugin_timeout: float) -> Machine:
+def _booted(scenario: Scenario) -> Machine:
     spec = scenario.machine
     try:
         for kind, name in (("arch", spec.arch), ("profiles", spec.kernel)):
             candidate = choose(kind, name)
-            with watchdog(plugin_timeout, lambda: str(candidate)):  # noqa: B023  # used within the iteration
+            with watchdog(limit(), lambda _: str(candidate)):  # noqa: B023  # used within the iteration
                 candidate.load()
         base = os.path.dirname(scenario.file or "") or "."
-        with watchdog(plugin_timeout, lambda: f"{spec.arch} or {spec.kernel}"):
+        with watchdog(limit()):
             machine = Machine.from_spec(spec, base=base)
     except MemoryHotplugError as refusal:
         raise scenario.error(("machine",), f"a machine that boots ({refusal})", at="key") from refusal
@@ -177,13 +175,11 @@ class _Run:
         scenario: Scenario,
         machine: Machine,
         check: bool,
-        plugin_timeout: float,
         on_step: StepObserver,
         on_event: EventObserver,
     ) -> None:
         self._scenario = scenario
         self._machine = machine
-        self._timeout = plugin_timeout
         self._on_step = on_step
         self._on_event = on_event
         self._steps: list[StepRecord] = []
@@ -221,7 +217,7 @@ class _Run:
         saved = kernel.copy() if self._broken is not None else None
         record = new_record(step, kernel)
         try:
-            with watchdog(self._timeout, lambda: kernel.plugins.current), blaming():
+            with watchdog(limit()), blaming():
                 self._do(step, record)
         except InputError as error:
             raise_located(self._scenario, ("steps", step.index, step.op), error)

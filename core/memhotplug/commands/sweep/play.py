@@ -14,7 +14,7 @@ from memhotplug.commands.run.runner import StepObserver, apply_policies, boot_sc
 from memhotplug.commands.run.series import zone_rows
 from memhotplug.commands.sweep.question import Question
 from memhotplug.commands.sweep.trace import trace_steps
-from memhotplug.errors import InputError
+from memhotplug.errors import InputError, PluginError
 from memhotplug.formats.scenario import AddStep, ExpectStep, Scenario, Step
 from memhotplug.formats.scenario.catalog import CatalogCache
 from memhotplug.formats.scenario.check import parse_args
@@ -53,6 +53,8 @@ class Player:
         try:
             scenario = self._scenario(number)
             machine = self._booted(scenario)
+        except PluginError:
+            raise  # it says nothing of the case
         except InputError as problem:
             return {**row, **_refused(problem)}, []
         series: list[Row] = []

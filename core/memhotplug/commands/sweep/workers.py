@@ -24,6 +24,7 @@ from memhotplug import __version__
 from memhotplug.commands.sweep.question import Question
 from memhotplug.commands.sweep.store import Played
 from memhotplug.errors import InputError, PluginError
+from memhotplug.output.watchdog import limit, limited
 
 __all__ = ["BATCH", "Cluster", "Local", "Pool", "Seat", "play_all"]
 
@@ -104,9 +105,10 @@ class _Held:
         return 0
 
 
-def _work(key: str, question: Question, numbers: Sequence[int]) -> _Answer:
-    """Play some cases in a worker."""
-    return _Answer(__version__, _seat(key, _Held(question)).play(numbers))
+def _work(key: str, question: Question, numbers: Sequence[int], seconds: float) -> _Answer:
+    """Play some cases in a worker; a plugin may take some seconds."""
+    with limited(seconds):
+        return _Answer(__version__, _seat(key, _Held(question)).play(numbers))
 
 
 class Pool:
@@ -203,7 +205,7 @@ def _until_broken(
         while (waiting or running) and not lost:
             while waiting and len(running) < 2 * seats:
                 batch = waiting.pop()
-                running[executor.submit(_work, key, question, batch[0])] = batch
+                running[executor.submit(_work, key, question, batch[0], limit())] = batch
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
                 batch = running.pop(future)
