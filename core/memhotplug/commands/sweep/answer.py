@@ -85,7 +85,7 @@ def sweep(
         StoreFullError: the file cannot take any more; what was committed stays.
     """
     known = store.done()
-    numbers = [number for number in question.numbers if known.get(number) != question.digest(number)]
+    numbers = [number for number in question.numbers if number not in known or known[number] != question.digest(number)]
     progress = Progress(cases=len(question.numbers), skipped=len(question.numbers) - len(numbers))
     began = time.monotonic()
     batches = _here(question, numbers) if pool is None else play_all(pool, question, numbers)

@@ -7,7 +7,7 @@ import json
 import os
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -51,6 +51,10 @@ class Question:
     steps: bool = False
     plugins: tuple[tuple[str, bytes], ...] = ()
     version: str = __version__
+
+    def __getstate__(self) -> dict[str, object]:
+        """Return what travels: what was asked, without what is made of it, which may be a million values."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def tree(self) -> MappingNode:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Final
 
 from memhotplug.commands.compare.question import Axis, split_values
@@ -36,8 +37,9 @@ def parse_axis(text: str) -> Axis:
         values = tuple(parse_override(where, value) for value in texts)
     except InputError as problem:
         raise InputError(problem.expected, got=problem.got, file="--vary", path=problem.path) from None
-    twice = next((value for value in texts if texts.count(value) > 1), None) if len(texts) < 10_000 else None
-    if twice is not None:
+    times = Counter(texts)
+    if len(times) < len(texts):
+        twice = next(value for value, count in times.items() if count > 1)
         raise InputError("each value once", got=twice, path=f"--vary {key.strip()}")
     return Axis(key=key.strip(), values=values)
 

@@ -20,6 +20,7 @@ __all__ = ["Override", "changed", "parse_override", "parse_where"]
 
 _EXPECTED_PATH: Final = "a path such as machine.kernel, drivers.acpi.mhp_flags or steps.0.add.size"
 _PART: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*|[0-9]{1,6}")
+_NUMBER: Final = re.compile(r"[0-9]+[KMGTPE]?\Z")
 _MAX_DEPTH: Final = 16
 
 
@@ -63,6 +64,8 @@ def parse_override(where: Where, text: str) -> Override:
     """
     if not text:
         return Override(where=where, text=text, node=None)
+    if _NUMBER.match(text):  # of which a range has thousands
+        return Override(where=where, text=text, node=ScalarNode(text, line=1, column=len("value: ") + 1))
     try:
         tree = parse_tree(f"value: {text}\n")
     except InputError as problem:

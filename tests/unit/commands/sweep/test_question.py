@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from tests.unit.commands.sweep.conftest import TEXT, VARY, asked
 
 from memhotplug import InputError
-from memhotplug.commands.sweep.question import MAX_CASES
+from memhotplug.commands.sweep.question import MAX_CASES, Question
 from memhotplug.commands.sweep.values import parse_axis
 
 
@@ -113,3 +114,13 @@ def test_a_key_given_twice_is_refused() -> None:
     """Nobody could say which counts."""
     with pytest.raises(InputError, match="each key once"):
         _ = asked(vary=("a.b=1", "a.b=2")).axes
+
+
+def test_what_travels_is_what_was_asked() -> None:
+    """A range may mean a million values; each worker makes them of the text that means them."""
+    question = Question(file="s.yaml", text=TEXT, vary=("steps.0.add.size=1G..50000G/1G",))
+    before = len(pickle.dumps(question))
+    assert (len(question.axes[0].values), question.product, len(question.numbers)) == (50_000, 50_000, 50_000)
+    twin = pickle.loads(pickle.dumps(question))
+    assert len(pickle.dumps(question)) == before
+    assert (twin.texts(49_999), twin.digest(7)) == (["50000G"], question.digest(7))

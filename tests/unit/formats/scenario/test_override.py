@@ -99,6 +99,14 @@ def test_what_is_wrong_with_a_shared_node_is_said_each_time() -> None:
             scenario_from_tree(tree, catalog=Installed(), known=known)
 
 
+@pytest.mark.parametrize("text", ["0", "007", "4G", "12345678901234567890K"])
+def test_plain_numbers_are_the_nodes_that_the_parser_makes(text: str) -> None:
+    """Without the parser."""
+    found = parse_override(("steps", 0), text)
+
+    assert (found.text, repr(found.node)) == (text, repr(parse_tree(f"value: {text}\n")["value"]))
+
+
 @pytest.mark.parametrize(
     "path", ["", "machine", "machine..kernel", "machine.ker nel", "steps.-1.add", ".".join("a" * 20)]
 )

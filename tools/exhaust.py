@@ -1,0 +1,208 @@
+"""Say how far machines are exhausted: every installed mainline kernel, architecture and driver, as a table.
+
+    python tools/exhaust.py -o exhausted.jsonl                          everything, many hours
+    python tools/exhaust.py -o exhausted.jsonl --depth 5 --faults --operations 50000
+    python tools/exhaust.py -o exhausted.jsonl --only x86_64:acpi --kernels linux-6.12,linux-7.2
+    python tools/exhaust.py --table exhausted.jsonl                     the table of docs/checking.md
+
+Machines have up to four hot-added blocks in up to two devices of two blocks each; memory is added, goes online in
+kernel and movable zones, offline, is removed in every piece, ejected and resized. Rows are appended as they come,
+and the same command goes on where it was stopped.
+
+Releases that answer every question alike that an exploration asked (``kernel.has()`` and the rules of the profile)
+would be explored alike, transition by transition: one of them stands for all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from memhotplug import Machine, features
+from memhotplug.catalog import Installed
+from memhotplug.commands.check.answer import Answer, check
+from memhotplug.commands.check.question import Question
+from memhotplug.engine.memory_hotplug.presence import absence
+from memhotplug.errors import InputError
+from memhotplug.formats.scenario import loads_scenario
+from memhotplug.manager import names
+from memhotplug.naming import kernels
+from memhotplug.units import format_size
+
+_OPERATIONS: Final = ("add", "online", "offline", "remove", "eject", "resize")
+_SCENARIO: Final = """\
+schema: 1
+machine: {{arch: {arch}, kernel: {kernel}, memory: {memory}, cmdline: {cmdline}}}
+explore: {{drivers: {driver}, blocks: 4, sizes: {size}, zones: [kernel, movable], operations: [{operations}]}}
+"""
+_CMDLINE: Final = "memory_hotplug.memmap_on_memory=1"
+_MEMORY: Final = "2G"
+
+
+class Questions:
+    """What an exploration asks about the release."""
+
+    def __init__(self) -> None:
+        self.asked: set[tuple[str, str]] = set()
+
+    @contextmanager
+    def listening(self, rules: Any) -> Iterator[None]:
+        """Note all questions meanwhile, to the table of features and to the rules of a profile."""
+        ask, kind = features.has, type(rules)
+        look: Any = kind.__getattribute__
+
+        def has(feature: str, version: features.Version) -> bool:
+            self.asked.add(("has", feature))
+            return ask(feature, version)
+
+        def read(rules: Any, name: str) -> Any:
+            if not name.startswith("_") and name != "version":
+                self.asked.add(("rule", name))
+            return look(rules, name)
+
+        features.has, kind.__getattribute__ = has, read  # type: ignore[assignment]
+        try:
+            yield
+        finally:
+            features.has, kind.__getattribute__ = ask, look
+
+    def answers(self, rules: Any) -> dict[tuple[str, str], object]:
+        """Return what a release answers to all that was asked."""
+        return {
+            (kind, name): features.has(name, rules.version) if kind == "has" else getattr(rules, name)
+            for kind, name in sorted(self.asked)
+        }
+
+
+def machine_of(arch: str, kernel: str, driver: str) -> Machine | None:
+    """Return a small machine that has the driver, None if there is none."""
+    try:
+        machine = Machine.boot(arch=arch, kernel=kernel, memory=_MEMORY, cmdline=_CMDLINE)
+    except InputError:
+        return None
+    return None if absence(machine.kernel, driver) is not None else machine
+
+
+def explored(arch: str, kernel: str, driver: str, question: Question) -> Answer:
+    """Explore one kind of machine."""
+    machine = machine_of(arch, kernel, driver)
+    assert machine is not None
+    text = _SCENARIO.format(
+        arch=arch, kernel=kernel, memory=_MEMORY, cmdline=_CMDLINE, driver=driver,
+        size=format_size(2 * machine.kernel.geometry.memory_block_size), operations=", ".join(_OPERATIONS),
+    )  # fmt: skip
+    return check(loads_scenario(text, catalog=Installed()), question, catalog=Installed())
+
+
+def rows(pairs: Iterable[tuple[str, str]], chosen: Sequence[str], question: Question) -> Iterator[dict[str, Any]]:
+    """Yield a row for each class of releases of each architecture and driver."""
+    for arch, driver in pairs:
+        left = [kernel for kernel in chosen if machine_of(arch, kernel, driver) is not None]
+        while left:
+            yield _row(arch, driver, left, question)
+
+
+def _row(arch: str, driver: str, left: list[str], question: Question) -> dict[str, Any]:
+    """Explore the first of some releases, and take out all that are like it."""
+    kernel, questions = left[0], Questions()
+    with questions.listening(_rules(kernel)):
+        answer = explored(arch, kernel, driver, question)
+    mine = questions.answers(_rules(kernel))
+    alike = [other for other in left if questions.answers(_rules(other)) == mine]
+    left[:] = [other for other in left if other not in alike]
+    progress = answer.progress
+    return {
+        "arch": arch, "driver": driver, "kernels": alike, "faults": question.faults,
+        "asked_depth": question.depth, "operations": question.operations,
+        "depth": question.depth if progress.exhausted else progress.depth, "closed": progress.closed,
+        "states": progress.states, "transitions": progress.transitions, "lives": answer.lives,
+        "found": [
+            {"text": finding.broken.text, "steps": [step.move.text for step in finding.steps]}
+            for finding in answer.findings
+        ],
+    }  # fmt: skip
+
+
+def _rules(kernel: str) -> Any:
+    machine = Machine.boot(arch=names("arch")[-1], kernel=kernel, memory=_MEMORY)
+    return machine.kernel.profile.rules  # type: ignore[attr-defined]  # of mainline profiles
+
+
+def table(found: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield the table, one line an architecture and driver, in Markdown."""
+    yield "| architecture | driver | releases explored | depth | depth with faults | transitions | found |"
+    yield "|---|---|---|---|---|---|---|"
+    for arch, driver in sorted({(row["arch"], row["driver"]) for row in found}):
+        mine = [row for row in found if (row["arch"], row["driver"]) == (arch, driver)]
+        depths = [_depths([row for row in mine if row["faults"] == faults]) for faults in (False, True)]
+        classes = {tuple(row["kernels"]) for row in mine}
+        releases = {kernel for kernels in classes for kernel in kernels}
+        broken, tried = sum(len(row["found"]) for row in mine), sum(row["transitions"] for row in mine)
+        kinds = f"{len(releases)} in {len({kernels[0] for kernels in classes})} classes"
+        yield f"| {arch} | {driver} | {kinds} | {depths[0]} | {depths[1]} | {tried:,} | {broken or '-'} |"
+
+
+def _depths(mine: Sequence[dict[str, Any]]) -> str:
+    best: dict[str, int] = {}
+    for row in mine:
+        best[row["kernels"][0]] = max(best.get(row["kernels"][0], 0), row["depth"])
+    depths = sorted(set(best.values()))
+    if not depths:
+        return "-"
+    return str(depths[0]) if len(depths) == 1 else f"{depths[0]} to {depths[-1]}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Explore, or print the table of what was explored."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-o", "--output", type=Path)
+    parser.add_argument("--table", type=Path)
+    parser.add_argument("--depth", type=int, default=6)
+    parser.add_argument("--operations", type=int, default=1_000_000)
+    parser.add_argument("--faults", action="store_true")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--kernels", type=lambda text: text.split(","))
+    parser.add_argument("--only", action="append", metavar="ARCH:DRIVER")
+    options = parser.parse_args(arguments)
+    if options.table is not None:
+        print(*table([json.loads(line) for line in options.table.read_text().splitlines()]), sep="\n")
+        return 0
+    if options.output is None:
+        parser.error("say where the rows go: -o FILE")
+    question = Question(depth=options.depth, operations=options.operations, faults=options.faults, jobs=options.jobs)
+    chosen = options.kernels or [kernel for kernel in kernels() if is_release(kernel)]
+    only = options.only or [f"{arch}:{driver}" for arch in names("arch") for driver in names("drivers")]
+    done = _done(options.output, question)
+    pairs = [(arch, driver) for arch, _, driver in (word.partition(":") for word in only if word not in done)]
+    for row in rows(pairs, chosen, question):
+        with options.output.open("a") as stream:
+            stream.write(json.dumps(row) + "\n")
+        print(row["arch"], row["driver"], row["kernels"][0], "depth", row["depth"], "transitions", row["transitions"],
+              "found", len(row["found"]), flush=True)  # fmt: skip
+    return 0
+
+
+def is_release(kernel: str) -> bool:
+    """Return whether a profile is one of mainline's releases."""
+    machine = Machine.boot(arch=names("arch")[-1], kernel=kernel, memory=_MEMORY)
+    return hasattr(machine.kernel.profile, "rules")
+
+
+def _done(output: Path, question: Question) -> set[str]:
+    """Return the pairs that the same question has been answered for; the last one may be half done, and is not."""
+    if not output.exists():
+        return set()
+    asked = [json.loads(line) for line in output.read_text().splitlines()]
+    same = [row for row in asked if (row["faults"], row["asked_depth"], row["operations"]) ==
+            (question.faults, question.depth, question.operations)]  # fmt: skip
+    found = [f"{row['arch']}:{row['driver']}" for row in same]
+    return set(found) - set(found[-1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
