@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.machinery import PathFinder
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 __all__ = ["Entry", "entries", "entries_by_the_book", "load"]
 
@@ -59,13 +62,16 @@ def entries_by_the_book(prefix: str) -> tuple[list[Entry], list[str]]:
         try:
             text = distribution.read_text(_FILE) or ""
             if prefix in text:
-                metadata = distribution.metadata  # parsed anew each time that it is asked for
-                headers = {"name": metadata["Name"] or "", "version": metadata["Version"] or ""}
-                found += _entries(text, prefix, headers)
+                found += _entries(text, prefix, _headers_by_the_book(distribution))
         except Exception as problem:  # whatever a broken distribution makes the standard library raise
             where = getattr(distribution, "_path", None)  # its name may be as unreadable
             unreadable.append(f"{where or 'a distribution'}: {' '.join(str(problem).split())}")
     return found, unreadable
+
+
+def _headers_by_the_book(distribution: Distribution) -> Mapping[str, str]:
+    metadata = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO")
+    return _headers_in(metadata.splitlines() if metadata else ())
 
 
 def _is_usual() -> bool:
@@ -98,13 +104,17 @@ def _text(path: str) -> str:
 
 def _headers(folder: str) -> Mapping[str, str]:
     """Return the headers of a distribution's metadata, in lower case."""
+    text = _text(os.path.join(folder, "METADATA")) or _text(os.path.join(folder, "PKG-INFO"))
+    return _headers_in(text.splitlines())
+
+
+def _headers_in(lines: Iterable[str]) -> Mapping[str, str]:
     found: dict[str, str] = {}
-    for name in ("METADATA", "PKG-INFO"):
-        for line in _text(os.path.join(folder, name)).splitlines():
-            if not line.strip():
-                break
-            key, _, value = line.partition(":")
-            found.setdefault(key.lower(), value.strip())
+    for line in lines:
+        if not line.strip():
+            break
+        key, _, value = line.partition(":")
+        found.setdefault(key.lower(), value.strip())
     return found
 
 

@@ -74,6 +74,7 @@ def test_headers_may_be_missing(path: Path) -> None:
     install(path, "acme.dist-info", "[memhotplug.arch]\na = b\n", headers=None)
 
     assert entries(PREFIX) == ([Entry("unknown", "?", "memhotplug.arch", "a", "b")], [])
+    assert entries_by_the_book(PREFIX) == entries(PREFIX)
 
 
 @pytest.mark.parametrize(
