@@ -19,7 +19,8 @@ COMMON_KEYS: Final[Mapping[str, frozenset[str]]] = {
     "arch": frozenset(
         (
             "arch", "kernel", "memory", "snapshot", "page_size", "memory_block_size", "physical_address_bits",
-            "cmdline", "sparsemem_vmemmap", "slots", "boot_profile", "options",
+            "cmdline", "sparsemem_vmemmap", "slots", "boot_profile", "hole", "advised_block_size",
+            "options",
         )
     ),
 }  # fmt: skip
