@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from memhotplug.plugin import AddRequest, Device, Kernel, MemoryHotplugError, Resource, format_range
+from memhotplug.plugin import AddRequest, Device, Kernel, MemoryHotplugError, Resource, format_range, round_up
 
 __all__ = ["DEVDAX", "KMEM", "Instance", "bound_to_devdax", "free_address", "instances", "new_instance", "put",
            "release_devdax"]  # fmt: skip
@@ -143,7 +143,7 @@ def free_address(kernel: Kernel) -> int:
     """Return the first address above all memory and all instances."""
     size = kernel.geometry.memory_block_size
     ends = [start + length for item in instances(kernel) for start, length in item.spans]
-    return max(kernel.state.first_free_address(), -(-max(ends, default=0) // size) * size)
+    return max(kernel.state.first_free_address(), round_up(max(ends, default=0), size))
 
 
 def bound_to_devdax(kernel: Kernel, instance: Instance) -> Instance:

@@ -10,7 +10,16 @@ import errno
 from collections.abc import Sequence
 from itertools import islice
 
-from memhotplug.plugin import AddRequest, ExtentSet, Kernel, LazyRanges, MemoryHotplugError, PhysRange, format_size
+from memhotplug.plugin import (
+    AddRequest,
+    ExtentSet,
+    Kernel,
+    LazyRanges,
+    MemoryHotplugError,
+    PhysRange,
+    div_round_up,
+    format_size,
+)
 from memhotplug_drivers._virtio_mem_device import (
     Region,
     SbmState,
@@ -40,7 +49,7 @@ def new_ranges(kernel: Kernel, region: Region) -> Sequence[PhysRange]:
     blocks = set(own_blocks(kernel, region).tolist())
     plugged = plugged_size(kernel, region)
     left = _steps(kernel, region) * region.sizes.step - (len(blocks) * size - plugged)
-    needed = max(-(-left // unit), 0)
+    needed = max(div_round_up(left, unit), 0)
     first, end = unit_ids(kernel, region)
     numbers: Sequence[int] = range(first, max(min(end, first + needed), first))
     if blocks:

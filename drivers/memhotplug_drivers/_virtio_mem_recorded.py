@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from memhotplug.plugin import BlockState, ExtentSet, Kernel, RecordedDevice
+from memhotplug.plugin import BlockState, ExtentSet, Kernel, RecordedDevice, round_down
 from memhotplug_drivers._virtio_mem_device import Region, block_pages, own_blocks, plugged_size
 
 __all__ = ["note_unplugged"]
@@ -54,7 +54,7 @@ def _withhold(kernel: Kernel, pages: ExtentSet) -> None:
 def _from_the_top(kernel: Kernel, region: Region, ids: Sequence[int], pages: int) -> None:
     """Withhold whole subblocks, as many as make up some pages, from the end of the highest block down."""
     step = kernel.geometry.pfn(region.sizes.step)
-    left = pages // step * step
+    left = round_down(pages, step)
     most = kernel.geometry.pages_per_block - step  # a block without any would have been removed
     for block in sorted(ids, reverse=True):
         taken = min(left, most)

@@ -8,7 +8,7 @@ from typing import Final
 
 from memhotplug.commands.report.chart import lines_svg
 from memhotplug.formats.scenario.refusal import cut
-from memhotplug.units import format_size
+from memhotplug.units import div_round_up, format_size
 
 __all__ = ["TEXT", "plot", "table_of", "text"]
 
@@ -90,4 +90,4 @@ def _ticks(places: Sequence[str]) -> str:
 
 def _stride(names: Sequence[str], room: int) -> int:
     longest = max(len(name) for name in names) + 3
-    return max(-(-len(names) * longest // room), 1)
+    return max(div_round_up(len(names) * longest, room), 1)
