@@ -251,3 +251,22 @@ def test_hostile_clients_break_nothing(machine: Make, tmp_path: Path) -> None:
     done = machine().run("bash", "-c", script, timeout=300)
     assert done.stdout == "online\n"
     assert done.result["violations"] == []
+
+
+def test_what_is_gone_is_gone_at_once_and_back_at_once(machine: Make) -> None:
+    """However often its names were looked up: names are kept by the kernel until something changes."""
+    script = """
+    mhp() { "$0" -m memhotplug "$@"; }
+    cd /sys/devices/system
+    for round in 1 2 3; do
+      stat -c %s memory/memory32/state && ls -d node/node0/memory32/state
+      mhp ctl eject dimm0
+      stat memory/memory32 memory/memory32/state node/node0/memory32/state 2>&1 | grep -c 'No such file'
+      ls memory | grep -c memory32
+      mhp ctl add dimm0 1G
+    done
+    """
+    import sys
+
+    done = machine().run("bash", "-c", script, sys.executable)
+    assert done.stdout.splitlines() == ["4096", "node/node0/memory32/state", "3", "0"] * 3, done.stderr

@@ -2,23 +2,26 @@
 
 A file is shown when it is read from its beginning, and what was shown is read on from there, at whatever offsets; one
 write is one store, wherever it is; truncation does nothing; nothing can be made, removed or renamed; no page of it
-is cached, so that nobody reads what was true a moment ago.
+is cached, so that nobody reads what was true a moment ago. Names and attributes are, until the machine has other files:
+then the kernel is told, before the operation that did it is over.
 
 Models: fs/seq_file.c, fs/kernfs/file.c, fs/sysfs/file.c (v6.12).
 """
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import stat
 import threading
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import mfusepy  # type: ignore[import-untyped]
 
 from memhotplug.contracts import SysfsFile
-from memhotplug.engine.base_memory import Entry, Folder, tree_of
+from memhotplug.engine.base_memory import Entry, Folder
 from memhotplug.errors import InputError, MemoryHotplugError
 from memhotplug.live.machine import LiveMachine
 
@@ -28,6 +31,8 @@ _WRITES: Final = os.O_WRONLY | os.O_RDWR
 _BLOCK: Final = 4096
 _THREADS: Final = 10
 _THREADS_SINCE: Final = 312  # libfuse 3.12
+_LONG: Final = 86400.0  # seconds for which names and attributes hold, unless the kernel is told otherwise
+_SOON: Final = (0.02, 1.0)
 
 
 class FileSystem(mfusepy.Operations):  # type: ignore[misc]  # untyped
@@ -44,32 +49,59 @@ class FileSystem(mfusepy.Operations):  # type: ignore[misc]  # untyped
         self._open: dict[int, str | None] = {}
         self._next = 0
         self._lock = threading.Lock()
+        self._mount = threading.Lock()
+        self._fuse: ctypes.c_void_p | None = None
+
+    def init_with_config(self, conn_info: Any, config: Any) -> None:
+        """Learn which mount this is, to be able to say what has changed."""
+        config.entry_timeout = config.attr_timeout = _LONG
+        config.negative_timeout = 0
+        self._fuse = ctypes.c_void_p(mfusepy._libfuse.fuse_get_context().contents.fuse)
+        self._live.doubt(self._doubt)
+
+    def destroy(self, path: str) -> None:
+        """Know that the mount has ended."""
+        with self._mount:
+            self._fuse = None
+
+    def _doubt(self, paths: Sequence[str]) -> None:
+        """Have the kernel ask anew about paths: now, and again when whoever was just looking one up has his answer."""
+        self._forget(paths)
+        for seconds in _SOON:
+            again = threading.Timer(seconds, self._forget, (paths,))
+            again.daemon = True
+            again.start()
+
+    def _forget(self, paths: Sequence[str]) -> None:
+        with self._mount:
+            for path in paths if self._fuse is not None else ():
+                mfusepy._libfuse.fuse_invalidate_path(self._fuse, b"/" + path.encode())
 
     def _found(self, path: str) -> Entry:
-        entry = self._live.find(path.strip("/"))
+        entry = self._live.view.find(path[1:])
         if entry is None:
             raise OSError(errno.ENOENT, path)
         return entry
 
-    def getattr(self, path: str, fh: int | None = None) -> dict[str, Any]:
+    def getattr(self, path: str, fh: int | None = None) -> Mapping[str, Any]:
         """Return what stat(2) says. Times are 0: a modelled machine has no clock."""
         entry = self._found(path)
         node = entry.node
         if isinstance(node, Folder):
-            return {"st_mode": stat.S_IFDIR | 0o755, "st_nlink": 2, "st_size": 0}
-        if node.link is not None:
-            return {"st_mode": stat.S_IFLNK | 0o777, "st_nlink": 1, "st_size": 0}
+            return _FOLDER
         if node.device is not None:
-            number = os.makedev(*node.device(self._live.kernel, entry.ids))
-            return {"st_mode": stat.S_IFCHR | node.mode, "st_nlink": 1, "st_size": 0, "st_rdev": number}
-        return {"st_mode": stat.S_IFREG | node.mode, "st_nlink": 1, "st_size": node.size, "st_blksize": _BLOCK}
+            return {**_of_file(node), "st_rdev": os.makedev(*node.device(self._live.kernel, entry.ids))}
+        return _of_file(node)
 
-    def readdir(self, path: str, fh: int) -> list[str]:
-        """Return the names in a directory."""
-        entry, kernel = self._found(path), self._live.kernel
-        if not isinstance(entry.node, Folder):
-            raise OSError(errno.ENOTDIR, path)
-        return [".", "..", *tree_of(kernel).names(kernel, entry)]
+    def readdir(self, path: str, fh: int) -> Iterator[tuple[str, int, int]]:
+        """Yield the names in a directory, each with its type and no position."""
+        view = self._live.view
+        entry = view.find(path[1:])
+        if entry is None or not isinstance(entry.node, Folder):
+            raise OSError(errno.ENOENT if entry is None else errno.ENOTDIR, path)
+        yield from ((name, stat.S_IFDIR, 0) for name in (".", ".."))
+        for name, node in view.tree.entries(view.kernel, entry):
+            yield name, (_FOLDER if isinstance(node, Folder) else _of_file(node))["st_mode"], 0
 
     def readlink(self, path: str) -> str:
         """Return where a link points."""
@@ -100,14 +132,14 @@ class FileSystem(mfusepy.Operations):  # type: ignore[misc]  # untyped
         """Return a part of what the file showed when it was last read from its beginning."""
         text = self._open.get(fh)
         if offset == 0 or text is None:
-            text = self._answer(lambda: self._live.read(path.strip("/")))
+            text = self._answer(lambda: self._live.view.read(path[1:]))
             self._open[fh] = text
         return text.encode()[offset : offset + size]
 
     def write(self, path: str, data: bytes, offset: int, fh: int) -> int:
         """Do one store; of a longer write the first 4096 bytes are taken."""
         capable = mfusepy.fuse_get_context()[0] == 0
-        count: int = self._answer(lambda: self._live.write(path.strip("/"), data, capable=capable))
+        count: int = self._answer(lambda: self._live.write(path[1:], data, capable=capable))
         return count
 
     @staticmethod
@@ -153,5 +185,22 @@ def serve(live: LiveMachine, place: str, **options: object) -> None:
     """
     if mfusepy._libfuse.fuse_version() >= _THREADS_SINCE:  # which else complains about its own default
         options |= {"max_threads": _THREADS, "max_idle_threads": _THREADS}
-    options |= {"entry_timeout": 0, "attr_timeout": 0, "negative_timeout": 0}  # what is gone is gone at once
     mfusepy.FUSE(FileSystem(live), place, foreground=True, direct_io=True, **options)
+
+
+_FOLDER: Final = {"st_mode": stat.S_IFDIR | 0o755, "st_nlink": 2}
+_of_files: dict[int, tuple[SysfsFile, Mapping[str, Any]]] = {}
+
+
+def _of_file(node: SysfsFile) -> Mapping[str, Any]:
+    """Return what stat(2) says of a file of the table, worked out once."""
+    known = _of_files.get(id(node))
+    if known is not None and known[0] is node:
+        return known[1]
+    found: dict[str, Any] = {"st_nlink": 1, "st_mode": stat.S_IFREG | node.mode}
+    if node.link is not None or node.device is not None:
+        found["st_mode"] = (stat.S_IFLNK if node.link is not None else stat.S_IFCHR) | node.mode
+    else:
+        found |= {"st_size": node.size, "st_blksize": _BLOCK}
+    _of_files[id(node)] = node, found
+    return found

@@ -1,7 +1,8 @@
 """The machine while it lives: many readers, one writer at a time, and a record of what was done to it.
 
-Writers take a lock as the kernel's take device_hotplug_lock. Readers never wait: they look at a copy of the machine
-that is replaced when an operation is over, which costs next to nothing since copies share their arrays.
+Writers take a lock as the kernel's take device_hotplug_lock. Readers never wait: they look at a view of the machine
+that is replaced when an operation is over, which costs next to nothing since copies share their arrays. What was looked
+up stays known for as long as the files are the same, what was read until anything changes.
 
 Models: drivers/base/core.c:lock_device_hotplug_sysfs(). Simplified: a write waits for its turn instead of starting
 the system call anew.
@@ -20,11 +21,12 @@ import numpy as np
 
 from memhotplug.catalog import Installed
 from memhotplug.contracts import Write
-from memhotplug.engine.base_memory import Entry, show, store, tree_of
+from memhotplug.engine.base_memory import Entry, store, tree_of
 from memhotplug.engine.kernel import Kernel
 from memhotplug.errors import MemoryHotplugError
 from memhotplug.formats.scenario import parse_args
 from memhotplug.live.faults import Fault, Faults, veto_of
+from memhotplug.live.view import View
 from memhotplug.machine import Machine
 from memhotplug.model.blocks import BlockState
 from memhotplug.ranges import check_name
@@ -57,6 +59,7 @@ class Change:
 
 
 Listener = Callable[[Change], None]
+Doubter = Callable[[Sequence[str]], None]
 
 
 class LiveMachine:
@@ -77,14 +80,20 @@ class LiveMachine:
         self._lock = threading.Lock()
         self._listeners: list[Listener] = []
         self._steps: list[dict[str, object]] = []
-        self._published = machine.kernel.copy()
+        self._doubters: list[Doubter] = []
+        self._view = View(machine.kernel.copy())
 
     # ---- readers ----
 
     @property
     def kernel(self) -> Kernel:
         """The machine as readers see it; never changed, but replaced."""
-        return self._published
+        return self._view.kernel
+
+    @property
+    def view(self) -> View:
+        """The same, with what was looked up and read."""
+        return self._view
 
     @property
     def steps(self) -> list[dict[str, object]]:
@@ -93,8 +102,7 @@ class LiveMachine:
 
     def find(self, path: str) -> Entry | None:
         """Return what is at a path (without a leading slash), None if there is nothing."""
-        kernel = self._published
-        return tree_of(kernel).find(kernel, path)
+        return self._view.find(path)
 
     def read(self, path: str) -> str:
         """Return what a file reads.
@@ -102,8 +110,18 @@ class LiveMachine:
         Raises:
             MemoryHotplugError: ENODEV the file is gone, EACCES it is write-only.
         """
-        kernel = self._published
-        return show(kernel, _present(kernel, path), "/" + path)
+        return self._view.read(path)
+
+    def doubt(self, doubter: Doubter) -> None:
+        """Have a function told, before an operation is over, of paths that may not be what they were."""
+        self._doubters.append(doubter)
+
+    def _publish(self, kernel: Kernel) -> None:
+        new, doubtful = self._view.succeeded_by(kernel)
+        self._view = new
+        if doubtful:
+            for doubter in self._doubters:
+                doubter(doubtful)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Have a function told of every operation that is over; return what ends that."""
@@ -130,7 +148,10 @@ class LiveMachine:
 
         def action() -> None:
             kernel = self._machine.kernel
-            store(kernel, _present(kernel, path), "/" + path, Write(value, capable))
+            entry = tree_of(kernel).find(kernel, path)
+            if entry is None:
+                raise MemoryHotplugError(errno.ENODEV, f"/{path} is gone")
+            store(kernel, entry, "/" + path, Write(value, capable))
 
         self._operate("write", step, action, direction or "", block)
         return len(data)
@@ -169,8 +190,8 @@ class LiveMachine:
                     self._faults.came(fault)
                     step["veto"] = {"event": fault.event, "errno": fault.errno}
             self._steps.append({op: step})
-            self._published = self._machine.kernel.copy()
-            change = _change(op, step, before, self._published, problem)
+            self._publish(self._machine.kernel.copy())
+            change = _change(op, step, before, self.kernel, problem)
         for listener in list(self._listeners):
             listener(change)
         if problem is not None:
@@ -187,20 +208,13 @@ class LiveMachine:
             row = seen.state.blocks.row(block)
             if row is not None and seen.state.blocks.state[row] == BlockState.ONLINE:
                 seen.state.blocks.set(slice(row, row + 1), state=BlockState.GOING_OFFLINE)
-                self._published = seen
+                self._publish(seen)
         threading.Event().wait(seconds)
 
     def end(self) -> Machine:
         """Return the machine when nobody uses it any more."""
         with self._lock:
             return self._machine
-
-
-def _present(kernel: Kernel, path: str) -> Entry:
-    entry = tree_of(kernel).find(kernel, path)
-    if entry is None:
-        raise MemoryHotplugError(errno.ENODEV, f"/{path} is gone")
-    return entry
 
 
 def _aim(path: str, value: str) -> tuple[int | None, str | None]:

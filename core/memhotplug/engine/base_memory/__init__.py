@@ -35,7 +35,8 @@ def tree_of(kernel: Kernel) -> Tree:
     key = "sysfs", tuple(plugins.keys)
     known = kernel.memo.get(key)
     if not isinstance(known, Tree):
-        known = kernel.memo[key] = Tree(_files(kernel))
+        known = kernel.memo.setdefault(key, Tree(_files(kernel)))  # of two threads that made one, one is right
+    assert isinstance(known, Tree)
     return known
 
 

@@ -24,6 +24,9 @@ __all__ = ["Entry", "Folder", "Tree"]
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,17}", re.ASCII)
 
 
+Numbers: TypeAlias = Callable[[Kernel, Ids], Sequence[int] | Array]
+
+
 @dataclass(slots=True)
 class Folder:
     """A directory.
@@ -33,11 +36,13 @@ class Folder:
         numbered: what is in it once for each number, or for each pair of numbers: the texts around the numbers,
             and what it is.
         always: whether some file below is there on every machine, so that nothing need be asked.
+        ids: for each number on the way here who says which there are.
     """
 
     named: dict[str, Node] = field(default_factory=dict)
     numbered: list[tuple[tuple[str, ...], Node]] = field(default_factory=list)
     always: bool = False
+    ids: tuple[Numbers, ...] = ()
 
     def child(self, part: str, make: type[Folder] | SysfsFile) -> Node:
         """Return what is in the directory under one part of a path, put there if it is not."""
@@ -71,7 +76,6 @@ class Tree:
 
     def __init__(self, files: Iterable[SysfsFile]) -> None:
         self._root = Folder()
-        self._ids: dict[int, tuple[Callable[[Kernel, Ids], Sequence[int] | Array], ...]] = {}
         for file in files:
             self._put(file)
 
@@ -83,11 +87,8 @@ class Tree:
             assert isinstance(below, Folder), f"{file.path} lies below a file"
             folder = below
             folder.always = folder.always or file.exists is None
-            self._note_ids(folder, file)
+            folder.ids = folder.ids or file.ids
         folder.child(name, file)
-
-    def _note_ids(self, folder: Folder, file: SysfsFile) -> None:
-        self._ids.setdefault(id(folder), file.ids)
 
     def find(self, kernel: Kernel, path: str) -> Entry | None:
         """Return what is at a path (without a leading slash; empty for the root), None if there is nothing."""
@@ -112,16 +113,22 @@ class Tree:
 
     def names(self, kernel: Kernel, entry: Entry) -> Iterator[str]:
         """Yield the names in a directory, in a fixed order."""
+        for name, _ in self.entries(kernel, entry):
+            yield name
+
+    def entries(self, kernel: Kernel, entry: Entry) -> Iterator[tuple[str, Node]]:
+        """Yield the names in a directory with what each is, in a fixed order."""
         folder = entry.node
         assert isinstance(folder, Folder)
         for name, node in folder.named.items():
             if not isinstance(node, Folder) and not (node.listed and _present(kernel, node, entry.ids)):
                 continue
             if _exists(kernel, node):
-                yield name
+                yield name, node
         for texts, node in folder.numbered:
             if _exists(kernel, node):
-                yield from self._spelled(kernel, node, entry.ids, texts)
+                for name in self._spelled(kernel, node, entry.ids, texts):
+                    yield name, node
 
     def walk(self, kernel: Kernel, path: str = "") -> Iterator[tuple[str, Entry]]:
         """Yield every path below a directory with what is there, directories before what is in them."""
@@ -154,8 +161,7 @@ class Tree:
         return True
 
     def _numbers(self, kernel: Kernel, node: Node, ids: Ids) -> Sequence[int] | Array:
-        providers = node.ids if isinstance(node, SysfsFile) else self._ids[id(node)]
-        return providers[len(ids)](kernel, ids)
+        return node.ids[len(ids)](kernel, ids)
 
 
 def _present(kernel: Kernel, node: Node, ids: Ids) -> bool:
