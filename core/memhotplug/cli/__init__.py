@@ -1,6 +1,6 @@
 """The command ``mhp``: one file a command, each imported only when it is run.
 
-``main`` is the entry point and the only place that turns exceptions into exit statuses.
+``main`` is the entry point; it imports nothing before it knows what for.
 """
 
 from __future__ import annotations
@@ -8,14 +8,19 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import Final
+
+TYPE_CHECKING = False  # as in typing, which would be one more import
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Final
 
 __all__ = ["main"]
 
 _FEW_COLLECTIONS: Final = 100_000
 """Objects made between two collections: imports make many that live as long as the process."""
+_HELP: Final = "help.txt"
+_WIDE: Final = 80
+"""Columns for which the help is kept ready."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,53 +29,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the arguments without the program's name; None for those of the process.
     """
+    if argv is None:
+        gc.set_threshold(_FEW_COLLECTIONS)
+        if sys.argv[1:] in (["--help"], ["-h"]) and _is_wide() and _print_help():
+            return 0
+    from memhotplug.cli.start import run
+
     if argv is not None:
-        return _run(list(argv))
-    gc.set_threshold(_FEW_COLLECTIONS)
-    status = _run(sys.argv[1:])
+        return run(list(argv))
+    status = run(sys.argv[1:])
     gc.freeze()  # the process ends here: nothing is left for the last collection to look at
     return status
 
 
-def _run(args: list[str]) -> int:
-    from memhotplug.cli.exits import explain
-    from memhotplug.cli.group import mhp
-
-    _prepare_streams()
-    if "_MHP_COMPLETE" in os.environ:
-        mhp.main(args, prog_name="mhp")
+def _is_wide() -> bool:
+    """Whether the help would be wrapped as it is kept, and can be written as it is."""
+    asked, out = os.environ.get("COLUMNS", ""), sys.stdout
+    if out is None or "_MHP_COMPLETE" in os.environ:
+        return False
+    if asked.isdigit() and int(asked):
+        return int(asked) >= _WIDE
     try:
-        with mhp.make_context("mhp", list(args)) as context, _guarded(args):
-            status = mhp.invoke(context)
-            sys.stdout.flush()
-    except BaseException as problem:  # every way out has an exit status
-        return explain(problem, args)
-    return int(status or 0)
+        return os.get_terminal_size(sys.__stdout__.fileno()).columns >= _WIDE  # type: ignore[union-attr]
+    except (OSError, ValueError, AttributeError):
+        return True  # no terminal: nobody says how wide it is
 
 
-def _guarded(args: Sequence[str]) -> AbstractContextManager[None]:
-    """Return a block in which no single call of a plugin takes longer than --plugin-timeout, whatever the command."""
-    if "--help" in args or "-h" in args:
-        return nullcontext()  # which asks no plugin, and imports nothing
-    from memhotplug.output.watchdog import DEFAULT_TIMEOUT, limited
+def _print_help() -> bool:
+    """Write the help of the group, which is always the same; return whether it could be written.
 
-    seconds = DEFAULT_TIMEOUT
-    own = args[: args.index("--")] if "--" in args else args  # what follows is for another program
-    for word, value in zip(own, [*own[1:], ""], strict=True):
-        text = value if word == "--plugin-timeout" else word.removeprefix("--plugin-timeout=")
-        if text != word:
-            with suppress(ValueError):  # the command itself says what is wrong with it
-                seconds = float(text)
-    return limited(seconds)
-
-
-def _prepare_streams() -> None:
-    """Make sure that text can be written: without a stream into nothing, without an encoding escaped."""
-    from memhotplug.cli.terminal import Nowhere
-
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, Nowhere())
-        elif hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    A test holds the file against what click writes.
+    """
+    try:
+        with open(os.path.join(os.path.dirname(__file__), _HELP), encoding="utf-8") as stream:
+            sys.stdout.write(stream.read())
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        return False  # a full disk, a closed pipe, an encoding that lacks a letter
+    return True

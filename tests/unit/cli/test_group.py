@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import resources
 from typing import Any
 
 import click
@@ -30,6 +32,46 @@ def _imported(*args: str) -> set[str]:
 def test_help_imports_nothing_heavy(args: list[str]) -> None:
     """Start-up counts: help must come at once."""
     assert _imported(*args) == set()
+
+
+@pytest.mark.parametrize("word", ["--help", "-h"])
+def test_the_help_is_ready_to_be_printed(word: str, mhp: Mhp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As click writes it for 80 columns, and without click.
+
+    Where it is out of date: COLUMNS=80 python -c "from memhotplug.cli import main; main(['--help'])"
+    """
+    monkeypatch.setenv("COLUMNS", "80")
+    written = mhp(word)
+    code = (
+        f"import sys\nsys.argv = ['mhp', {word!r}]\nfrom memhotplug.cli import main\n"
+        "sys.exit(main() or ('click' in sys.modules) * 9)"
+    )
+    ready = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+
+    assert (ready.returncode, ready.stderr, ready.stdout) == (0, "", written.out)
+    assert resources.files("memhotplug.cli").joinpath("help.txt").read_text(encoding="utf-8") == written.out
+
+
+def test_a_narrow_terminal_has_narrow_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is wrapped by click."""
+    monkeypatch.setenv("COLUMNS", "60")
+    done = subprocess.run([sys.executable, "-m", "memhotplug", "-h"], capture_output=True, text=True, check=True)
+
+    assert max(map(len, done.stdout.split("Examples:")[0].splitlines())) <= 60
+    assert done.stdout.startswith("Usage: ")
+
+
+def test_the_help_of_a_full_disk_and_of_poor_encodings() -> None:
+    """Neither is silent."""
+    command = [sys.executable, "-m", "memhotplug", "--help"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    poor = subprocess.run(
+        command, env={**os.environ, "PYTHONIOENCODING": "latin-1"}, capture_output=True, text=True, check=True
+    )
+
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "--vary \\u2026" in poor.stdout
 
 
 def test_a_command_imports_only_what_it_needs() -> None:

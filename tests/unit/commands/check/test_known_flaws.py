@@ -37,7 +37,8 @@ FLAWS = [
     Flaw("the first block of 8 GiB is memmap of the others", "{operations: [online, offline, remove], zones: movable}",
          DEVICE + EIGHT_GIB, "I11", ["remove block 32"]),
     Flaw("a vetoed online leaves the span grown",
-         "{drivers: acpi, blocks: 1, operations: [add, online], zones: movable}", DEVICE, "I17", ["add acpi m0 size 128M", "online block 32 zone movable veto MEM_GOING_ONLINE ENOMEM"], True),
+         "{drivers: acpi, blocks: 1, operations: [add, online], zones: movable}", DEVICE,
+         "I17", ["add acpi m0 size 128M", "online block 32 zone movable veto MEM_GOING_ONLINE ENOMEM"], True),
     Flaw("a balloon's memmap lies where the host has no memory", "{operations: [add], sizes: 1M, blocks: 1}",
          "drivers: {hv_balloon: {mhp_flags: memblock}}\n", "memmap on unbacked memory", ["add hv_balloon m0 size 1M"]),
 ]  # fmt: skip
