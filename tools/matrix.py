@@ -2,7 +2,7 @@
 
     python3 tools/matrix.py                       # all of it
     python3 tools/matrix.py --list                # what there is to run, and what is not found
-    python3 tools/matrix.py --lowest              # what .ci/run adds to the newest of everything
+    python3 tools/matrix.py --lowest --newest     # what .ci/run adds: the declared minimums, the newest Python found
     python3 tools/matrix.py 3.11-lowest 3.13 -- tests/unit -q
 
 A cell is a Python and what is installed for it: the newest of everything, or exactly the versions behind ``>=``,
@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / ".matrix"
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 LOWEST = "lowest"
+UV = os.environ.get("UV_PYTHON_INSTALL_DIR", "~/.local/share/uv/python")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +75,22 @@ def minimums(project: dict[str, object], extra: str) -> list[str]:
 
 
 def interpreter(python: str) -> str | None:
-    """Return a Python of a version: this one, one on the path, or one that pyenv has; None if there is none."""
-    patterns = [sys.executable, shutil.which(f"python{python}") or ""]
-    patterns += sorted(glob.glob(os.path.expanduser(f"~/.pyenv/versions/{python}.*/bin/python")), reverse=True)
-    for path in filter(None, patterns):
+    """Return a Python of a version: this one, one on the path, one that pyenv or uv has; None if there is none."""
+    places = [os.environ.get("PYENV_ROOT", "~/.pyenv") + "/versions/{}.*", UV + "/cpython-{}.*"]
+    found = [sys.executable, shutil.which(f"python{python}") or ""]
+    for place in places:
+        pattern = os.path.expanduser(place.format(python) + "/bin/python3")
+        found += sorted(glob.glob(pattern), key=_numbers, reverse=True)
+    for path in filter(None, found):
         command = [path, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
         asked = subprocess.run(command, capture_output=True, text=True, check=False)
         if asked.returncode == 0 and asked.stdout.strip() == python:
             return path
     return None
+
+
+def _numbers(path: str) -> list[int]:
+    return [int(number) for number in re.findall(r"[0-9]+", path)]
 
 
 def prepare(cell: Cell, python: str) -> Path:
@@ -123,12 +131,22 @@ def run(cell: Cell, arguments: Sequence[str]) -> str:
     return "passed" if done.returncode == 0 else "failed"
 
 
+def _chosen(known: dict[str, Cell], *, lowest: bool, newest: bool) -> list[str]:
+    """Return the cells that two options ask for; all without either."""
+    if not lowest and not newest:
+        return list(known)
+    chosen = [name for name, cell in known.items() if cell.lowest and lowest]
+    found = [name for name, cell in known.items() if not cell.lowest and interpreter(cell.python) is not None]
+    return chosen + (found[-1:] if newest else [])
+
+
 def main(words: Sequence[str]) -> int:
     """Run the chosen cells; return 0 if every one that was found passed, and none that was named is missing."""
     known = {cell.name: cell for cell in cells()}
     parser = argparse.ArgumentParser(prog="tools/matrix.py", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("cells", nargs="*", metavar="CELL", help=f"of {', '.join(known)}; default all that is found")
     parser.add_argument("--lowest", action="store_true", help="only the cell of the declared minimums, if it is found")
+    parser.add_argument("--newest", action="store_true", help="only the newest Python that is found")
     parser.add_argument("--list", action="store_true", help="only say what there is")
     own, rest = list(words), []
     if "--" in own:
@@ -142,7 +160,7 @@ def main(words: Sequence[str]) -> int:
         for cell in known.values():
             print(f"{cell.name:12} {interpreter(cell.python) or 'not found'}")
         return 0
-    chosen = asked.cells or [name for name, cell in known.items() if cell.lowest or not asked.lowest]
+    chosen = asked.cells or _chosen(known, lowest=asked.lowest, newest=asked.newest)
     results = {name: run(known[name], rest or ["-q", "-n", "2"]) for name in chosen}
     for name, result in results.items():
         print(f"{name:12} {result}")

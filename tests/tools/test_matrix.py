@@ -16,9 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
-@pytest.fixture
-def matrix(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The tool as a module; it belongs to no package, since it runs without any environment."""
+def load_matrix(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Return the tool as a module; it belongs to no package, since it runs without any environment."""
     spec = importlib.util.spec_from_file_location("matrix_tool", ROOT / "tools" / "matrix.py")
     assert spec is not None
     assert spec.loader is not None
@@ -26,6 +25,12 @@ def matrix(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setitem(sys.modules, "matrix_tool", module)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def matrix(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The tool, loaded anew."""
+    return load_matrix(monkeypatch)
 
 
 def test_every_dependency_declares_a_minimum_and_no_more(matrix: ModuleType) -> None:
@@ -55,6 +60,54 @@ def test_an_interpreter_is_found_by_its_version(matrix: ModuleType) -> None:
     """This one is; a version that nobody has is not."""
     assert matrix.interpreter("{}.{}".format(*sys.version_info)) == sys.executable
     assert matrix.interpreter("3.99") is None
+
+
+@pytest.mark.parametrize(
+    ("variable", "folder"),
+    [("PYENV_ROOT", "versions/3.12.1"), ("UV_PYTHON_INSTALL_DIR", "cpython-3.12.7-linux-x86_64")],
+)
+def test_pythons_that_version_managers_have_are_found(
+    variable: str, folder: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The newest of a version; one that does not start, or says that it is another, is passed over."""
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "none"))
+    monkeypatch.setenv("UV_PYTHON_INSTALL_DIR", str(tmp_path / "none"))
+    monkeypatch.setenv(variable, str(tmp_path))
+    other = folder.replace("3.12.1", "3.12.10").replace("3.12.7", "3.12.11")
+    for name, version in ((folder, "3.12"), (other, "3.12"), (other.replace("3.12.1", "3.12.9"), "3.9")):
+        file = tmp_path / name / "bin" / "python3"
+        file.parent.mkdir(parents=True)
+        file.write_text(f"#!/bin/sh\necho {version}\n", encoding="utf-8")
+        file.chmod(0o755)
+    fresh = load_matrix(monkeypatch)
+    assert fresh.interpreter("3.12") == str(tmp_path / other / "bin" / "python3")
+    assert fresh.interpreter("3.13") is None
+
+
+@pytest.mark.parametrize(
+    ("words", "cells"),
+    [
+        ([], ["3.11-lowest", "3.11", "3.12", "3.13", "3.14"]),
+        (["--lowest"], ["3.11-lowest"]),
+        (["--newest"], ["3.13"]),
+        (["--lowest", "--newest"], ["3.11-lowest", "3.13"]),
+    ],
+)
+def test_ends_of_the_matrix_may_be_asked_for(
+    words: list[str], cells: list[str], matrix: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest is the newest that is found."""
+    ran: list[str] = []
+
+    def run(cell: Any, _arguments: object) -> str:
+        ran.append(cell.name)
+        return "passed"
+
+    monkeypatch.setattr(matrix, "interpreter", lambda python: None if python == "3.14" else python)
+    monkeypatch.setattr(matrix, "run", run)
+    assert matrix.main(words) == 0
+    assert ran == cells
 
 
 def test_a_cell_that_fails_fails_the_matrix(
