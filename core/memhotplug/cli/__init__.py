@@ -37,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     if argv is not None:
         return run(list(argv))
+    from memhotplug.output.apart import answer_apart
+
+    answer_apart()
     status = run(sys.argv[1:])
     gc.freeze()  # the process ends here: nothing is left for the last collection to look at
     return status

@@ -22,6 +22,7 @@ from memhotplug.engine.base_memory import Folder, tree_of
 from memhotplug.live import namespace
 from memhotplug.live.machine import LiveMachine
 from memhotplug.live.namespace import NamespaceError
+from memhotplug.output.apart import answer_back
 
 __all__ = ["CANNOT_RUN", "CANNOT_SET_UP", "CONTROL", "NOT_FOUND", "execute", "private_folder"]
 
@@ -147,6 +148,7 @@ def _become(live: LiveMachine, command: Sequence[str], folder: str, connection: 
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (*_PASSED_ON, signal.SIGCHLD))
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         status = CANNOT_RUN
+        answer_back()
         os.execvp(command[0], list(command))
     except FileNotFoundError:
         status = NOT_FOUND

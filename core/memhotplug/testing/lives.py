@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import random
 from collections.abc import Mapping
-from contextlib import redirect_stderr, redirect_stdout
 
 from memhotplug.machine import Machine
 from memhotplug.testing.fingerprint import fingerprint
-from memhotplug.testing.support import Contract, boot
+from memhotplug.testing.support import Contract, boot, everything_said
 
 __all__ = ["Lives"]
 
@@ -46,7 +44,6 @@ class Lives(Contract):
 
     def test_nothing_is_printed(self, keywords: Mapping[str, object], way: object) -> None:
         """What is to be said is a message, a warning or an event."""
-        said = io.StringIO()
-        with redirect_stdout(said), redirect_stderr(said):
+        with everything_said() as said:
             self.live(Machine.boot(**keywords), way)
-        assert said.getvalue() == ""
+        assert said == [""]

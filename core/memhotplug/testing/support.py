@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -12,7 +16,7 @@ from memhotplug.errors import MemoryHotplugError
 from memhotplug.machine import Machine, Memory
 from memhotplug.model.vmemmap import Source
 
-__all__ = ["BOTH_WAYS", "Balance", "Contract", "balance", "boot", "failure_points", "whole_cycle"]
+__all__ = ["BOTH_WAYS", "Balance", "Contract", "balance", "boot", "everything_said", "failure_points", "whole_cycle"]
 
 BOTH_WAYS: Final = (1, 3)
 """Numbers of memory blocks that the contracts add: one, and several."""
@@ -26,6 +30,29 @@ def boot(keywords: Mapping[str, object]) -> Machine:
     if key not in _booted:
         _booted[key] = Machine.boot(**keywords)
     return _booted[key].copy()
+
+
+@contextmanager
+def everything_said() -> Iterator[list[str]]:
+    """Return a block behind which the list holds one text: all that was written to stdout and stderr inside.
+
+    By print(), and past Python too: to descriptors 1 and 2, as C libraries do.
+    """
+    said: list[str] = []
+    text = io.StringIO()
+    with tempfile.TemporaryFile() as file:
+        kept = {number: os.dup(number) for number in (1, 2)}
+        try:
+            for number in kept:
+                os.dup2(file.fileno(), number)
+            with redirect_stdout(text), redirect_stderr(text):
+                yield said
+        finally:
+            for number, own in kept.items():
+                os.dup2(own, number)
+                os.close(own)
+        file.seek(0)
+        said.append(text.getvalue() + file.read().decode(errors="replace"))
 
 
 @dataclass(frozen=True, slots=True)
