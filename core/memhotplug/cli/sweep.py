@@ -82,6 +82,7 @@ def command(scenario: str | None, **options: Any) -> int:
 def _sweep(scenario: str, options: dict[str, Any]) -> int:
     from memhotplug.commands.sweep.answer import check_values, sweep
     from memhotplug.commands.sweep.store import StoreFullError, open_store
+    from memhotplug.commands.sweep.workers import PoolGoneError
     from memhotplug.output.watchdog import WatchedCatalog
 
     question = _question(scenario, options)
@@ -92,9 +93,9 @@ def _sweep(scenario: str, options: dict[str, Any]) -> int:
         try:
             with _Meter() as meter:
                 progress = sweep(question, store, pool, observe=meter.show)
-        except StoreFullError as full:
-            say(f"{options['output']}: cannot keep any more: {full.problem}; what was kept stays, and the same "
-                "command goes on")  # fmt: skip
+        except (StoreFullError, PoolGoneError) as stop:
+            what = "cannot keep any more: " if isinstance(stop, StoreFullError) else ""
+            say(f"{options['output']}: {what}{stop.problem}; what was kept stays, and the same command goes on")
             return ExitCode.FAILURE
         finally:
             if pool is not None:

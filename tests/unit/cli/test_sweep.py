@@ -103,3 +103,17 @@ def test_a_scheduler_that_does_not_answer_is_named(
     monkeypatch.setattr(workers, "_ANSWER_SECONDS", 0.2)
     assert main(["sweep", "grow.yaml", *VARY, "-o", "y.sqlite", "--scheduler", "tcp://127.0.0.1:9"]) == 2
     assert "got tcp://127.0.0.1:9, expected a Dask scheduler that answers within 0.2 s" in capsys.readouterr().err
+
+
+def test_a_log_gets_a_line_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    """With rate and time left; nothing in between."""
+    from memhotplug.cli.sweep import _Meter
+    from memhotplug.commands.sweep.answer import Progress
+
+    with _Meter() as meter:
+        for seconds in (1, 9.9, 10, 12, 19, 20.5, 21):
+            meter.show(Progress(cases=1000, skipped=100, played=int(10 * seconds), seconds=seconds))
+    assert capsys.readouterr().err.splitlines() == [
+        "mhp: 200 of 1000 cases, 10 cases/s, 80 s left",
+        "mhp: 305 of 1000 cases, 10 cases/s, 70 s left",
+    ]

@@ -12,7 +12,7 @@ import os
 import signal
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ from typing import Final, TypeAlias
 from memhotplug import __version__
 from memhotplug.commands.sweep.question import Question
 from memhotplug.commands.sweep.store import Played
-from memhotplug.errors import InputError, PluginError
+from memhotplug.errors import InputError, Interruption, PluginError
 from memhotplug.output.watchdog import limit, limited
 
-__all__ = ["BATCH", "Cluster", "Local", "Pool", "Seat", "play_all"]
+__all__ = ["BATCH", "Cluster", "Local", "Pool", "PoolGoneError", "Seat", "play_all"]
 
 BATCH: Final = 64
 """Cases that a worker plays at a time, and that are kept together."""
@@ -111,10 +111,24 @@ def _work(key: str, question: Question, numbers: Sequence[int], seconds: float) 
         return _Answer(__version__, _seat(key, _Held(question)).play(numbers))
 
 
+class PoolGoneError(Interruption):
+    """Nobody is there any more who would play; what was committed stays."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+
 class Pool:
-    """Where batches are sent."""
+    """Where batches are sent.
+
+    Attributes:
+        seats: how many play at a time.
+        lost: what a future raises whose cases were lost with a worker.
+    """
 
     seats: int
+    lost: tuple[type[Exception], ...] = (BrokenProcessPool,)
 
     def executor(self) -> Executor:
         """Return a fresh executor."""
@@ -150,7 +164,7 @@ class Cluster(Pool):
 
     def __init__(self, address: str) -> None:
         try:
-            from distributed import Client
+            from distributed import Client, KilledWorker
         except ImportError as problem:
             raise InputError("the extra 'cluster': pip install 'memhotplug[cluster]'", got=str(problem)) from problem
         try:
@@ -158,6 +172,7 @@ class Cluster(Pool):
         except (OSError, ValueError) as problem:
             expected = f"a Dask scheduler that answers within {_ANSWER_SECONDS} s"
             raise InputError(expected, got=address, path="--scheduler") from problem
+        self.lost = (KilledWorker,)  # after some tries on other workers, of which some may not come back
         self.seats = max(len(self._client.scheduler_info()["workers"]), 1)
         self._check_versions()
 
@@ -186,24 +201,25 @@ def play_all(pool: Pool, question: Question, numbers: Sequence[int]) -> Iterator
     Raises:
         InputError: a worker has another version, or the same cases killed their workers again and again.
         PluginError: a plugin is missing or broken.
+        PoolGoneError: the scheduler of a cluster went away.
     """
     key = json.dumps([question.identity, question.shape, question.version], sort_keys=True)
     waiting: list[_Batch] = [(numbers[low : low + BATCH], 0) for low in range(0, len(numbers), BATCH)][::-1]
     while waiting:
         with pool.executor() as executor:
-            lost = yield from _until_broken(executor, pool.seats, key, question, waiting)
+            lost = yield from _until_broken(executor, pool, key, question, waiting)
         waiting.extend(_again(lost))
 
 
 def _until_broken(
-    executor: Executor, seats: int, key: str, question: Question, waiting: list[_Batch]
+    executor: Executor, pool: Pool, key: str, question: Question, waiting: list[_Batch]
 ) -> Generator[tuple[Played, ...], None, list[_Batch]]:
     """Yield batches until all are played or a worker dies; return what was lost with it."""
     running: dict[Future[_Answer], _Batch] = {}
     lost: list[_Batch] = []
     try:
         while (waiting or running) and not lost:
-            while waiting and len(running) < 2 * seats:
+            while waiting and len(running) < 2 * pool.seats:
                 batch = waiting.pop()
                 running[executor.submit(_work, key, question, batch[0], limit())] = batch
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -211,9 +227,11 @@ def _until_broken(
                 batch = running.pop(future)
                 try:
                     answer = future.result()
-                except BrokenProcessPool:
+                except pool.lost:
                     lost.append(batch)
                     continue
+                except CancelledError as problem:
+                    raise PoolGoneError("the scheduler does not answer any more") from problem
                 if answer.version != __version__:
                     raise InputError(f"workers with memhotplug {__version__}", got=answer.version)
                 yield answer.played

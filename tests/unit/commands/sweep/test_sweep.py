@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import time
+from concurrent.futures import CancelledError, Executor, Future
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tests.unit.commands.sweep.conftest import TEXT, asked, exported, run
 
-from memhotplug import InputError, PluginError
+from memhotplug import InputError, PluginError, __version__
+from memhotplug.commands.sweep.answer import sweep
 from memhotplug.commands.sweep.store import Played, Store, StoreFullError, open_store
 from memhotplug.commands.sweep.trace import read_trace
-from memhotplug.commands.sweep.workers import BATCH, Local, Seat, _again, play_all
+from memhotplug.commands.sweep.workers import BATCH, Cluster, Local, Pool, PoolGoneError, Seat, _again, play_all
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -72,9 +76,9 @@ def test_several_processes_give_the_same(results: Path, tmp_path: Path) -> None:
     assert exported(path) == exported(results)
 
 
-def test_a_killed_run_loses_at_most_what_was_running(tmp_path: Path) -> None:
-    """kill -9 in the middle, then the same command: every row is there, as if nothing had happened."""
-    question = asked(vary=("steps.0.add.size=1G..40G/128M",))
+def test_a_run_killed_ten_times_comes_to_the_same(tmp_path: Path) -> None:
+    """kill -9 whenever something new is kept, and the same command again: as if nothing had happened."""
+    question = asked(vary=("steps.0.add.size=1G..104G/128M",))
     scenario = tmp_path / "grow.yaml"
     scenario.write_text(TEXT, encoding="utf-8")
     path = tmp_path / "r.sqlite"
@@ -82,26 +86,32 @@ def test_a_killed_run_loses_at_most_what_was_running(tmp_path: Path) -> None:
         sys.executable, "-m", "memhotplug", "sweep", str(scenario), "--vary", question.vary[0], "-o", str(path),
         "--jobs", "1", "--json",
     ]  # fmt: skip
-    started = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    while started.poll() is None and (not path.exists() or len(_kept(path)) < BATCH):
-        os.sched_yield()
-    started.send_signal(signal.SIGKILL)
-    started.wait()
-    kept = len(_kept(path))
+    kept = 0
+    for _ in range(10):
+        started = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        while started.poll() is None and len(_kept(path)) < kept + BATCH:
+            time.sleep(0.005)
+        started.send_signal(signal.SIGKILL)
+        started.wait()
+        before, kept = kept, len(_kept(path))
+        assert kept % BATCH == 0
+        assert kept > before
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     document = json.loads(done.stdout)
-    assert (document["skipped"], document["done"], document["cases"]) == (kept, 313, 313)
+    assert (document["skipped"], document["done"], document["cases"]) == (kept, 825, 825)
     whole = tmp_path / "whole.sqlite"
     run(asked(vary=question.vary, file=str(scenario)), whole)
     assert exported(path) == exported(whole)
 
 
 def _kept(path: Path) -> dict[int, str]:
+    if not path.exists():
+        return {}
     try:
         with open_store(str(path)) as store:
             return store.done()
-    except InputError:
-        return {}
+    except (InputError, sqlite3.OperationalError):
+        return {}  # killed before there was anything, or busy
 
 
 @pytest.mark.parametrize(
@@ -132,8 +142,6 @@ def test_redo_plays_what_another_version_played(results: Path) -> None:
 
 def test_another_programs_file_is_left_alone(tmp_path: Path) -> None:
     """A database, and something that is none."""
-    import sqlite3
-
     other = tmp_path / "other.sqlite"
     with sqlite3.connect(other) as connection:
         connection.execute("CREATE TABLE t (a)")
@@ -259,8 +267,6 @@ def test_a_worker_that_dies_costs_its_cases_only(tmp_path: Path) -> None:
 def test_a_dask_cluster_gives_the_same(results: Path, tmp_path: Path) -> None:
     """Two workers of a local cluster, by the address of their scheduler."""
     distributed = pytest.importorskip("distributed")
-    from memhotplug.commands.sweep.workers import Cluster
-
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None, silence_logs=50
     ) as cluster:
@@ -269,6 +275,62 @@ def test_a_dask_cluster_gives_the_same(results: Path, tmp_path: Path) -> None:
         run(asked(), path, pool)
         pool.close()
     assert exported(path) == exported(results)
+
+
+class _Fails(Executor):
+    """An executor all of whose futures end with an exception."""
+
+    def __init__(self, problem: Exception) -> None:
+        self._problem = problem
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_exception(self._problem)
+        return future
+
+
+def test_a_scheduler_that_goes_away_is_said(tmp_path: Path) -> None:
+    """What was kept stays."""
+
+    class Gone(Pool):
+        seats = 2
+
+        def executor(self) -> Executor:
+            return _Fails(CancelledError())
+
+    with open_store(str(tmp_path / "r.sqlite"), asked()) as store:
+        with Seat(asked()) as seat:
+            store.add(seat.play([0]))
+        with pytest.raises(PoolGoneError) as caught:
+            sweep(asked(), store, Gone())
+        assert sorted(store.done()) == [0]
+    assert caught.value.problem == "the scheduler does not answer any more"
+
+
+def test_cases_that_a_cluster_lost_are_played_again() -> None:
+    """Whatever the pool says of lost workers; then the case that kills its worker is named."""
+
+    class LostError(Exception):
+        pass
+
+    class Clumsy(Pool):
+        seats, lost = 1, (LostError,)
+
+        def executor(self) -> Executor:
+            return _Fails(LostError())
+
+    with pytest.raises(PluginError, match="of case 0: ended its worker 3 times"):
+        list(play_all(Clumsy(), asked(), [0]))
+
+
+def test_workers_of_another_version_are_refused_by_name() -> None:
+    """Each worker is asked before anything is sent to it."""
+    cluster = Cluster.__new__(Cluster)
+    answers = {"tcp://10.0.0.1:1": __version__, "tcp://10.0.0.2:2": "0.0.9"}
+    cluster._client = SimpleNamespace(run=lambda _question: answers)
+    with pytest.raises(InputError) as caught:
+        cluster._check_versions()
+    assert str(caught.value) == f"got tcp://10.0.0.2:2 with 0.0.9, expected workers with memhotplug {__version__}"
 
 
 def test_a_store_can_be_read_while_it_is_written(tmp_path: Path) -> None:
