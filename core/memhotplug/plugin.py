@@ -55,7 +55,7 @@ from memhotplug.model.geometry import Geometry
 from memhotplug.model.resources import Resource
 from memhotplug.model.state import Device, MachineState, ProfileState
 from memhotplug.model.vmemmap import MapRuns, Source
-from memhotplug.model.watermarks import setup_watermarks
+from memhotplug.model.watermarks import settle_watermarks, setup_watermarks
 from memhotplug.model.zones import Node, Zone, ZoneKind
 from memhotplug.units import (
     div_round_up,
@@ -140,6 +140,7 @@ __all__ = [
     "remove_memory_block_devices",
     "round_down",
     "round_up",
+    "settle_watermarks",
     "setup_watermarks",
     "shrink_zone_span",
     "take_down_sections",

@@ -230,28 +230,41 @@ def unit_ids(kernel: Kernel, region: Region) -> tuple[int, int]:
 
 def own_blocks(kernel: Kernel, region: Region) -> Array:
     """Return the ids of the device's memory blocks, ascending; int64, shape (n,)."""
-    index = device_index(kernel, region)
-    size = kernel.geometry.memory_block_size
     blocks = kernel.state.blocks
-    rows = blocks.rows(region.start // size, div_round_up(region.end, size) - 1)
-    found: Array = blocks.id[rows][blocks.device[rows] == (-2 if index is None else index)]
+    rows, index = _rows_of(kernel, region)
+    if blocks.common("device", rows) == index:
+        return blocks.id[rows]
+    found: Array = blocks.id[rows][blocks.device[rows] == index]
     return found
+
+
+def _rows_of(kernel: Kernel, region: Region) -> tuple[slice, int]:
+    """Return the rows of the blocks in the device's region, and the index that those of the device have."""
+    size = kernel.geometry.memory_block_size
+    index = device_index(kernel, region)
+    rows = kernel.state.blocks.rows(region.start // size, div_round_up(region.end, size) - 1)
+    return rows, -2 if index is None else index
 
 
 def plugged_size(kernel: Kernel, region: Region) -> int:
     """Return the bytes that are plugged."""
-    starts = own_blocks(kernel, region) * kernel.geometry.pages_per_block
-    ends = starts + kernel.geometry.pages_per_block
-    pages = ends - starts - kernel.state.withheld.covered_many(starts, ends)
-    return int(pages.sum()) * kernel.geometry.page_size
+    ids, block = own_blocks(kernel, region), kernel.geometry.pages_per_block
+    if not len(ids):
+        return 0
+    first, end = int(ids[0]), int(ids[-1]) + 1
+    if end - first == len(ids):
+        held = kernel.state.withheld.covered(first * block, end * block)
+    else:
+        held = int(kernel.state.withheld.covered_many(ids * block, (ids + 1) * block).sum())
+    return (len(ids) * block - held) * kernel.geometry.page_size
 
 
 def offline_size(kernel: Kernel, region: Region) -> int:
     """Return the bytes that are added and not online."""
-    ids = own_blocks(kernel, region)
     blocks = kernel.state.blocks
-    offline = blocks.state[np.searchsorted(blocks.id, ids)] != BlockState.ONLINE
-    return int(offline.sum()) * kernel.geometry.memory_block_size
+    rows, index = _rows_of(kernel, region)
+    offline = (blocks.state[rows] != BlockState.ONLINE) & (blocks.device[rows] == index)
+    return int(np.count_nonzero(offline)) * kernel.geometry.memory_block_size
 
 
 def sbm_state(kernel: Kernel, block: int) -> SbmState:

@@ -216,10 +216,15 @@ def _wait_for_online(kernel: Kernel, phys_range: PhysRange) -> int:
     """Wait 5 s; what is still offline then stays so until somebody onlines it. Return the backed pages online."""
     state, size = kernel.state, kernel.geometry.memory_block_size
     rows = state.blocks.rows(phys_range.start // size, (phys_range.start + phys_range.size) // size - 1)
+    common = state.blocks.common("state", rows)
+    if common == BlockState.ONLINE:
+        start_pfn, end_pfn = state.span_of(rows)
+        return end_pfn - start_pfn - state.unbacked.covered(start_pfn, end_pfn)
     online = state.blocks.state[rows] == BlockState.ONLINE
     offline = state.blocks.id[rows][~online].tolist()
-    if offline:
-        kernel.log("hv_wait_timeout", blocks=format_blocks(offline), waited_seconds=5)
+    kernel.log("hv_wait_timeout", blocks=format_blocks(offline), waited_seconds=5)
+    if common is not None:
+        return 0
     starts, ends = state.block_bounds(rows)
     there = ends[online] - starts[online] - state.unbacked.covered_many(starts[online], ends[online])
     return int(there.sum())

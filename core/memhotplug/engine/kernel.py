@@ -219,11 +219,12 @@ class Kernel(SparseVmemmap):
         Models: memory_add_physaddr_to_nid() of the architectures (v5.2).
         """
         pfn = self.geometry.pfn(address)
-        for nid, node in self.state.nodes.items():
+        online = {nid: node for nid, node in self.state.nodes.items() if node.online}
+        for nid, node in online.items():
             low, high = node.span
-            if node.online and low <= pfn < high:
+            if low <= pfn < high:
                 return nid
-        return min(nid for nid, node in self.state.nodes.items() if node.online)
+        return min(online)
 
     def set_policy(self, driver: str, policy: str) -> None:
         """Let a policy plugin decide the flags of a driver's ranges from now on.
@@ -361,12 +362,15 @@ class Kernel(SparseVmemmap):
         Raises:
             MemoryHotplugError: somebody vetoed.
         """
-        if event in self.vetoes:
+        if self.vetoes and event in self.vetoes:
             raise MemoryHotplugError(self.vetoes[event], f"a notifier vetoed {event.name}")
-        if event in self.injected:
+        if self.injected and event in self.injected:
             raise MemoryHotplugError(self.injected[event], f"notifier-error-inject vetoed {event.name}")
+        listeners = self._listeners()
+        if not listeners:
+            return
         notify = MemoryNotify(event=event, start_pfn=start_pfn, nr_pages=nr_pages, altmap_pages=altmap_pages)
-        for key in self._listeners():
+        for key in listeners:
             try:
                 self.plugins.call(key, "memory_notify", kernel=self, notify=notify)
             except MemoryHotplugError:

@@ -41,8 +41,10 @@ class PageTables:
         Raises:
             MemoryHotplugError: ENOMEM.
         """
-        have = self.state.page_tables.setdefault(kind, ExtentSet())
-        if have.contains(first, end):
+        have = self.state.page_tables.get(kind)
+        if have is None:
+            have = self.state.page_tables[kind] = ExtentSet()
+        elif have.contains(first, end):
             return
         missing = have.gaps(first, end)
         if self.boot_altmap is None:

@@ -38,10 +38,12 @@ def alloc_pages(
         The pages in allocation order; fewer than asked for when memory ran out. Each run
         is a whole number of chunks, and the first chunk of a run is naturally aligned.
     """
-    count, injected = _inject(state, count)
+    if state.fail_allocation is not None:  # fault injection cuts what it does not let through
+        count = min(count, state.fail_allocation)
+        state.fail_allocation -= count
     taken: list[Runs] = []
     highest = _MOVABLE if movable else _NORMAL
-    zonelist = state.zonelist(nid, highest)
+    zonelist = state.zonelist(nid, highest) if count > 0 else []
     for mark in (1, 0):  # low first, min on the slow path
         for zone in zonelist:
             if count <= 0:
@@ -50,18 +52,7 @@ def alloc_pages(
                 pages = _take(state, zone, order, min(count, allocatable_chunks(zone, order, highest, mark)), movable)
                 count -= pages.total >> order
                 taken.append(pages)
-    if injected:
-        state.fail_allocation = 0
-    return Runs.join(taken)
-
-
-def _inject(state: MachineState, count: int) -> tuple[int, bool]:
-    """Return how many of ``count`` allocations fault injection lets through, and whether it cut."""
-    if state.fail_allocation is None:
-        return count, False
-    allowed = min(count, state.fail_allocation)
-    state.fail_allocation -= allowed
-    return allowed, allowed < count
+    return taken[0] if len(taken) == 1 else Runs.join(taken)
 
 
 def allocatable_chunks(zone: Zone, order: int, highest: ZoneKind, mark: int) -> int:

@@ -67,14 +67,16 @@ class _Room:
     """Rows of one column, some of which no table has yet.
 
     Attributes:
-        used: rows that some table has, and nobody writes into any more.
+        rows, read_only: all of them, for who appends and for tables.
+        used: how many of them some table has; nobody writes into those any more.
     """
 
-    __slots__ = ("rows", "used")
+    __slots__ = ("read_only", "rows", "used")
 
     def __init__(self, rows: npt.NDArray[Any]) -> None:
-        self.rows = rows
-        self.used = 0
+        self.rows, self.used = rows, 0
+        self.read_only = rows.view()
+        self.read_only.setflags(write=False)
 
 
 class BlockTable:
@@ -156,12 +158,11 @@ class BlockTable:
         Args:
             values: columns that differ from a fresh offline block's.
         """
-        ids = first if count == 1 else np.arange(first, first + count, dtype=np.int64)
         at = int(self.id.searchsorted(first))
-        new = {"id": ids, **_FRESH, **values}
+        ids = first if count == 1 else np.arange(first, first + count, dtype=np.int64)
+        new: dict[str, int | Array] = {"id": ids, **_FRESH, **values}
         if at == len(self.id):
-            for name, value in new.items():
-                self._append(name, value, at, at + count)
+            self._append(count, new)
             return
         for name, value in new.items():
             column = getattr(self, name)
@@ -169,18 +170,21 @@ class BlockTable:
             longer[:at], longer[at : at + count], longer[at + count :] = column[:at], value, column[at:]
             self._keep(name, longer)
 
-    def _append(self, name: str, value: int | Array, size: int, end: int) -> None:
-        """Make a column of ``size`` rows ``end`` rows long, in place where nobody else has the rows behind it.
+    def _append(self, count: int, values: dict[str, int | Array]) -> None:
+        """Add rows behind the last, in place where nobody else has them.
 
         Copies share a column with the room behind it; the first that appends takes the room.
         """
-        column, room = getattr(self, name), self._room.get(name)
-        if room is None or column.base is not room.rows or room.used != size or end > len(room.rows):
-            room = self._room[name] = _Room(np.empty(end + (end // 8 if size else 0), dtype=column.dtype))
-            room.rows[:size] = column
-        room.rows[size:end] = value
-        room.used = end
-        self._keep(name, room.rows[:end])
+        size, rooms = len(self.id), self._room
+        end = size + count
+        for name, value in values.items():
+            column, room = getattr(self, name), rooms.get(name)
+            if room is None or column.base is not room.rows or room.used != size or end > len(room.rows):
+                room = rooms[name] = _Room(np.empty(end + (end // 8 if size else 0), dtype=column.dtype))
+                room.rows[:size] = column
+            room.rows[size if count == 1 else slice(size, end)] = value  # one row is much cheaper than a slice of one
+            room.used = end
+            setattr(self, name, room.read_only[:end])
 
     def delete(self, rows: slice) -> None:
         """Take out some rows."""

@@ -9,8 +9,6 @@ Models: mm/page_alloc.c:__free_one_page() (merging), rmqueue() (lowest sufficien
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from memhotplug.model.extents import Array, ExtentSet
@@ -107,17 +105,19 @@ def largest_order(free: ExtentSet, max_order: int) -> int:
 # ---- sets of few runs, without arrays ----
 
 
-def _halves(free: ExtentSet) -> Iterator[tuple[int, int, int]]:
-    """Yield of each run where it splits into chunks that grow and chunks that shrink, and the pages before and behind.
+def _halves(free: ExtentSet) -> list[tuple[int, int, int]]:
+    """Return of each run where it splits into chunks that grow and chunks that shrink, and the pages before and behind.
 
     The pages before, written in binary, are the chunks there, the smallest first: each 1 is a chunk of that order.
     Those behind are too, the largest first. Of the run [5, 14) these are 8 with 0b011 (5, then 6 and 7) and
     0b110 (8 to 11, then 12 and 13).
     """
+    found = []
     for start, end in free:
         shift = (start ^ end).bit_length() - 1
         middle = end >> shift << shift
-        yield middle, middle - start, end - middle
+        found.append((middle, middle - start, end - middle))
+    return found
 
 
 def _few_by_order(free: ExtentSet, max_order: int) -> list[int]:
@@ -130,10 +130,15 @@ def _few_by_order(free: ExtentSet, max_order: int) -> list[int]:
 
 
 def _first_of_few(free: ExtentSet, order: int, wanted: int, max_order: int) -> Runs:
-    halves = list(_halves(free))
+    halves = _halves(free)
+    orders = 0  # a bit for each order that some run has a chunk of
+    for _, left, right in halves:
+        orders |= left | right
     starts: list[int] = []
     ends: list[int] = []
     for size in range(order, max_order + 1):
+        if not orders >> size & (1 if size < max_order else -1):
+            continue
         for low, high in _few_chunks(halves, size, max_order):
             if wanted <= 0:
                 return Runs.of_few(starts, ends)
@@ -143,19 +148,20 @@ def _first_of_few(free: ExtentSet, order: int, wanted: int, max_order: int) -> R
     return Runs.of_few(starts, ends)
 
 
-def _few_chunks(halves: list[tuple[int, int, int]], order: int, max_order: int) -> Iterator[tuple[int, int]]:
-    """Yield what :func:`chunk_runs` returns, run by run."""
+def _few_chunks(halves: list[tuple[int, int, int]], order: int, max_order: int) -> list[tuple[int, int]]:
+    """Return what :func:`chunk_runs` returns, run by run."""
     size = 1 << order
+    found = []
     if order == max_order:
         for middle, left, right in halves:
-            low, high = middle - (left >> order << order), middle + (right >> order << order)
-            if low < high:
-                yield low, high
-        return
+            if left >= size or right >= size:
+                found.append((middle - (left >> order << order), middle + (right >> order << order)))
+        return found
     for middle, left, right in halves:
         if left & size:
             low = middle - (left >> order << order)
-            yield low, low + size
+            found.append((low, low + size))
         if right & size:
             high = middle + (right >> order << order)
-            yield high - size, high
+            found.append((high - size, high))
+    return found

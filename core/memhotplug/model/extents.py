@@ -14,6 +14,7 @@ import numpy as np
 from memhotplug.model.runs import (
     EMPTY,
     FEW,
+    NO_RUNS,
     Array,
     Runs,
     distinct,
@@ -44,7 +45,7 @@ class ExtentSet(Runs):
     __slots__ = ()
 
     def __init__(self, starts: Array = EMPTY, ends: Array = EMPTY) -> None:
-        super().__init__()
+        self._arrays, self._few, self.total = None, NO_RUNS, 0  # not by super(): sets are made all the time
         if 0 < len(starts) <= FEW:
             self._keep_few(*few_merged(_listed(starts), _listed(ends)))
         elif len(starts):
@@ -167,8 +168,7 @@ class ExtentSet(Runs):
         if first >= last:
             return
         start, end = int(start), int(end)
-        starts: list[int] = []
-        ends: list[int] = []
+        starts, ends = [], []
         low, high, old = self._ends_of(first, last)
         if low < start:
             starts.append(low)
@@ -245,10 +245,12 @@ class ExtentSet(Runs):
 
     def gaps(self, start: int, end: int) -> ExtentSet:
         """Return what of [start, end) is not in the set."""
-        found = ExtentSet()
         if end <= start:
-            return found
+            return ExtentSet()
         first, last = self._overlapped(start, end)
+        if first >= last:
+            return ExtentSet.of_few([int(start)], [int(end)])
+        found = ExtentSet()
         if self._few is not None:
             starts = [int(start), *self._few[1][first:last]]
             ends = [*self._few[0][first:last], int(end)]
@@ -337,6 +339,9 @@ class ExtentSet(Runs):
         """Return whether all of [start, end) is in the set."""
         if end <= start:
             return True
+        if self._few is not None:
+            at = bisect_right(self._few[0], start) - 1
+            return at >= 0 and end <= self._few[1][at]
         first, last = self._overlapped(start, end)
         if last - first != 1:
             return False

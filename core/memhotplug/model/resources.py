@@ -109,17 +109,22 @@ class ResourceTable:
         Models: kernel/resource.c:merge_system_ram_resource() (v5.10).
         """
         at = bisect_left(self._starts, start)
-        self._entries[at] = replace(self._entries[at], mergeable=True)
-        for left in (at, at - 1):
-            if 0 <= left < len(self._entries) - 1 and self._may_merge(*self._entries[left : left + 2]):
-                joined = replace(self._entries[left], end=self._entries[left + 1].end)
-                self._entries[left : left + 2] = [joined]
-                del self._starts[left + 1]
+        entry = self._entries[at]
+        first = at - (at > 0 and self._may_merge(entry, self._entries[at - 1]))
+        last = at + (at + 1 < len(self._entries) and self._may_merge(entry, self._entries[at + 1]))
+        kept, end = self._entries[first], self._entries[last].end
+        self._entries[first : last + 1] = [
+            Resource(
+                start=kept.start, end=end, name=kept.name, hotplugged=kept.hotplugged,
+                mergeable=True, children=kept.children,
+            )
+        ]  # fmt: skip
+        self._starts[first : last + 1] = [kept.start]
 
     @staticmethod
-    def _may_merge(low: Resource, high: Resource) -> bool:
-        alike = low.name == high.name and low.mergeable and high.mergeable
-        return alike and low.end + 1 == high.start and not low.children and not high.children
+    def _may_merge(entry: Resource, other: Resource) -> bool:
+        alike = other.mergeable and entry.name == other.name and not entry.children and not other.children
+        return alike and (entry.end + 1 == other.start or other.end + 1 == entry.start)
 
     @staticmethod
     def _part(entry: Resource, start: int, end: int) -> Resource:

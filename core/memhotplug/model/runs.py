@@ -12,8 +12,21 @@ from typing import Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["EMPTY", "FEW", "Array", "Few", "Runs", "distinct", "few_merged", "few_minus", "few_overlaps", "frozen",
-           "intersect", "merge"]  # fmt: skip
+__all__ = [
+    "EMPTY",
+    "FEW",
+    "NO_RUNS",
+    "Array",
+    "Few",
+    "Runs",
+    "distinct",
+    "few_merged",
+    "few_minus",
+    "few_overlaps",
+    "frozen",
+    "intersect",
+    "merge",
+]
 
 Array: TypeAlias = npt.NDArray[np.int64]
 Few: TypeAlias = tuple[list[int], list[int]]
@@ -25,7 +38,7 @@ EMPTY.setflags(write=False)
 FEW = 32
 """Runs up to which plain integers are kept."""
 
-_NO_RUNS: Few = ([], [])
+NO_RUNS: Few = ([], [])
 
 
 class Runs:
@@ -40,7 +53,7 @@ class Runs:
 
     def __init__(self) -> None:
         self._arrays: tuple[Array, Array] | None = None
-        self._few: Few | None = _NO_RUNS
+        self._few: Few | None = NO_RUNS
         self.total = 0
 
     @classmethod
@@ -98,7 +111,7 @@ class Runs:
 
     def _as_arrays(self) -> tuple[Array, Array]:
         if self._arrays is None:
-            starts, ends = (np.array(column, dtype=np.int64) for column in self._few or _NO_RUNS)
+            starts, ends = (np.array(column, dtype=np.int64) for column in self._few or NO_RUNS)
             self._arrays = frozen(starts, ends)
         return self._arrays
 

@@ -270,12 +270,9 @@ class MachineState:
 
         Models: mm/page_alloc.c:build_zonelists(), find_next_best_node() (v5.2).
         """
-        ids = sorted(self.nodes, key=lambda other: (other < nid, other))
+        nodes = [self.nodes[other] for other in sorted(self.nodes, key=lambda other: (other < nid, other))]
         return [
-            zone
-            for other in ids
-            for zone in reversed(self.nodes[other].zones.values())
-            if zone.kind <= highest and zone.managed
+            zone for node in nodes for zone in reversed(node.zones.values()) if zone.managed and zone.kind <= highest
         ]
 
     def block_bounds(self, rows: slice) -> tuple[Array, Array]:

@@ -6,15 +6,15 @@ setup_per_zone_lowmem_reserve(); mm/khugepaged.c:set_recommended_min_free_kbytes
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate
 from math import isqrt
 
-import numpy as np
-
-from memhotplug.model.extents import EMPTY, Array
+from memhotplug.model.extents import Array, ExtentSet
 from memhotplug.model.state import MachineState
 from memhotplug.model.zones import Zone, ZoneKind
 
-__all__ = ["setup_watermarks", "small_marks"]
+__all__ = ["settle_watermarks", "setup_watermarks", "small_marks"]
 
 _MIN_FREE_KBYTES = (128, 262144)  # v5.5 and later; up to v5.4 the upper bound was 65536
 _WATERMARK_SCALE = 10  # of 10000, vm.watermark_scale_factor
@@ -24,21 +24,21 @@ _MOVABLE = ZoneKind.MOVABLE
 _REMEMBERED = 32  # blocks; each forgets nine tenths of the difference that the history makes
 
 
-def setup_watermarks(state: MachineState, zone: Zone | None = None, changes: Array = EMPTY) -> None:
+def setup_watermarks(state: MachineState, zone: Zone | None = None, changes: Sequence[int] | Array = ()) -> None:
     """Set min, low, high and the lowmem reserve of every zone from what it manages now.
 
     The kernel does so after every block, and each result depends a little on the one before.
 
     Args:
         zone: a zone that several blocks have just come to or gone from.
-        changes: pages that each of them added to what the zone manages, ascending by time; int64.
+        changes: pages that each of them added to what the zone manages, ascending by time.
     """
     zones = list(state.zones())
     if zone is not None and len(changes) > 1:
         counts = zone.kind < _MOVABLE or state.movable_shares_marks
         managed = zone.managed
-        pending = np.cumsum(changes[::-1])[::-1][1:][-_REMEMBERED:]
-        for missing in pending.tolist():
+        latest = [int(change) for change in changes[1:][-_REMEMBERED:]]
+        for missing in list(accumulate(reversed(latest)))[::-1]:
             zone.managed = managed - missing
             if not _setup_marks(state, zones) and not counts:
                 break  # what comes to this zone changes no other zone's marks, and those have settled
@@ -46,6 +46,18 @@ def setup_watermarks(state: MachineState, zone: Zone | None = None, changes: Arr
     _setup_marks(state, zones)
     for node in state.nodes.values():
         _setup_lowmem_reserve(list(node.zones.values()))
+
+
+def settle_watermarks(state: MachineState, zone: Zone, rows: slice, pages: ExtentSet, sign: int = 1) -> None:
+    """Set them as they are once neighbouring blocks have come one after the other, or (``sign`` -1) have gone.
+
+    Args:
+        pages: what the page allocator got of the blocks, or gave.
+    """
+    block, (_, end_pfn) = state.geometry.pages_per_block, state.span_of(rows)
+    count = min(rows.stop - rows.start, _REMEMBERED + 1)
+    starts = range(end_pfn - count * block, end_pfn, block) if count > 1 else ()
+    setup_watermarks(state, zone, [sign * pages.covered(start, start + block) for start in starts])
 
 
 def _setup_marks(state: MachineState, zones: list[Zone]) -> bool:

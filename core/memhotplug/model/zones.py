@@ -100,12 +100,12 @@ class Zone:
         Models: mm/page_alloc.c:gfp_to_alloc_flags_cma(), __rmqueue() (v5.8 to v6.12): MIGRATE_CMA serves movable
         requests alone, MIGRATE_HIGHATOMIC and MIGRATE_ISOLATE are no fallback of anybody.
         """
-        closed = (self.barred,) if movable else (self.barred, self.cma_pages)
-        if not any(pages.total for pages in closed):
+        if not self.barred.total and (movable or not self.cma_pages.total):
             return self.free
         found = self.free.copy()
-        for pages in closed:
-            found.difference_update(pages)
+        found.difference_update(self.barred)
+        if not movable:
+            found.difference_update(self.cma_pages)
         return found
 
     def unusable(self, *, movable: bool) -> int:
@@ -113,6 +113,8 @@ class Zone:
 
         Models: mm/page_alloc.c:__zone_watermark_unusable_free() (v5.8 to v6.12).
         """
+        if not self.barred.total and (movable or not self.cma_pages.total):
+            return self.highatomic
         reserve = max(self.highatomic, self.free.covered_by(self.barred))
         return reserve if movable else reserve + self.free.covered_by(self.cma_pages)
 
@@ -175,10 +177,10 @@ class Node:
 
         Models: mm/memory_hotplug.c:update_pgdat_span() (v5.5).
         """
-        spans = [(zone.start_pfn, zone.end_pfn) for zone in self.zones.values() if zone.spanned]
-        if not spans:
+        spanned = [zone for zone in self.zones.values() if zone.spanned]
+        if not spanned:
             return 0, 0
-        return min(low for low, _ in spans), max(high for _, high in spans)
+        return min([zone.start_pfn for zone in spanned]), max([zone.start_pfn + zone.spanned for zone in spanned])
 
     @property
     def present(self) -> int:

@@ -8,9 +8,10 @@ from math import isqrt
 import numpy as np
 import pytest
 
+from memhotplug.model.extents import ExtentSet
 from memhotplug.model.geometry import Geometry
 from memhotplug.model.state import MachineState
-from memhotplug.model.watermarks import setup_watermarks, small_marks
+from memhotplug.model.watermarks import settle_watermarks, setup_watermarks, small_marks
 from memhotplug.model.zones import ZoneKind
 
 Make = Callable[[dict[tuple[int, ZoneKind], tuple[int, int]]], MachineState]
@@ -195,3 +196,28 @@ def test_no_memory_at_all_is_no_error(make_state: Make) -> None:
     setup_watermarks(state)
 
     assert [zone.wmark[0] for zone in state.zones()] == [0, 0, 0, 32]
+
+
+@pytest.mark.parametrize("count", [1, 2, 33, 34, 80])
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("kind", [NORMAL, MOVABLE])
+def test_many_blocks_settle_as_one_after_the_other(make_state: Make, count: int, sign: int, kind: ZoneKind) -> None:
+    """The marks remember what the machine was; blocks may differ in how many pages the allocator gets."""
+    at_once = booted(make_state({(0, DMA32): (4096, 3 * GIB), (0, kind): (4 * GIB, 80 * GIB)}))
+    one_by_one = at_once.copy()
+    pages, rows = ExtentSet(), slice(0, count)
+    block = at_once.geometry.pages_per_block
+    for state in (at_once, one_by_one):
+        state.blocks.insert(0, count)
+    for number in range(count):
+        pages.add(number * block + (number % 3) * 512, (number + 1) * block)
+
+    at_once.zone((0, kind)).managed += sign * pages.total
+    settle_watermarks(at_once, at_once.zone((0, kind)), rows, pages, sign)
+    for number in range(count):
+        one_by_one.zone((0, kind)).managed += sign * pages.covered(number * block, (number + 1) * block)
+        setup_watermarks(one_by_one)
+
+    assert [(zone.wmark, zone.protection) for zone in at_once.zones()] == [
+        (zone.wmark, zone.protection) for zone in one_by_one.zones()
+    ]

@@ -21,11 +21,12 @@ from memhotplug.plugin import (
     isolate,
     migrate,
     remove_memory_block_devices,
+    settle_watermarks,
     try_offline_node,
     unisolate,
     zone_of_rows,
 )
-from memhotplug_profiles.mainline.online import count_group, settle_watermarks
+from memhotplug_profiles.mainline.online import count_group
 from memhotplug_profiles.mainline.rules import Rules
 from memhotplug_profiles.mainline.spans import remove_pfn_range_from_zone
 
@@ -60,7 +61,7 @@ def offline(kernel: Kernel, rules: Rules, rows: slice) -> None:
     zone.present -= end_pfn - start_pfn
     zone.present_early -= kernel.state.early_pages(start_pfn, end_pfn)
     count_group(kernel, rows, zone, -1)
-    settle_watermarks(kernel, rows, zone, pages, -1)
+    settle_watermarks(kernel.state, zone, rows, pages, -1)
     kernel.notify(MemoryEvent.MEM_OFFLINE, start_pfn, end_pfn - start_pfn, altmap_pages)
     remove_pfn_range_from_zone(kernel, zone, start_pfn, end_pfn)
     kernel.state.blocks.set(rows, state=BlockState.OFFLINE, zone=NO_ZONE)

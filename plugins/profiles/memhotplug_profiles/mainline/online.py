@@ -9,19 +9,18 @@ from __future__ import annotations
 from memhotplug.plugin import (
     EHWPOISON,
     BlockState,
-    ExtentSet,
     Kernel,
     MemoryEvent,
     MemoryHotplugError,
     Zone,
     ZoneKind,
-    setup_watermarks,
+    settle_watermarks,
 )
 from memhotplug_profiles.mainline.params import state_of
 from memhotplug_profiles.mainline.rules import Rules
 from memhotplug_profiles.mainline.spans import remove_pfn_range_from_zone
 
-__all__ = ["count_group", "online", "settle_watermarks"]
+__all__ = ["count_group", "online"]
 
 
 def online(kernel: Kernel, rules: Rules, rows: slice, zone: Zone) -> None:
@@ -57,20 +56,12 @@ def online(kernel: Kernel, rules: Rules, rows: slice, zone: Zone) -> None:
     zone.present_early += state.early_pages(start_pfn, end_pfn)
     state.blocks.set(rows, state=BlockState.ONLINE, zone=zone.kind)
     count_group(kernel, rows, zone)
-    settle_watermarks(kernel, rows, zone, pages)
+    settle_watermarks(state, zone, rows, pages)
     kernel.notify(MemoryEvent.MEM_ONLINE, start_pfn, end_pfn - start_pfn, altmap_pages)
     kernel.log(
         "onlined",
         start_pfn=start_pfn, nr_pages=end_pfn - start_pfn, node=zone.nid, zone=zone.kind.label, managed_pages=managed,
     )  # fmt: skip
-
-
-def settle_watermarks(kernel: Kernel, rows: slice, zone: Zone, pages: ExtentSet, sign: int = 1) -> None:
-    """Set the watermarks as they are once the pages of one block after the other have come (or gone)."""
-    if rows.stop - rows.start == 1:
-        setup_watermarks(kernel.state)
-    else:
-        setup_watermarks(kernel.state, zone, sign * pages.covered_many(*kernel.state.block_bounds(rows)))
 
 
 def count_group(kernel: Kernel, rows: slice, zone: Zone, sign: int = 1) -> None:
