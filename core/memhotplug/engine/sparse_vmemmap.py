@@ -54,7 +54,7 @@ class SparseVmemmap(PageTables):
         if row is None:
             return pfn, pfn + 1
         span = row[3] * self.geometry.described_per_page
-        return pfn // span * span, (pfn // span + 1) * span
+        return round_down(pfn, span), round_down(pfn, span) + span
 
     def populate(self, start_pfn: int, nr_pages: int, *, leaf_pages: int, nid: int, altmap: Altmap | None) -> None:
         """Back the memmap of a range with leaves of ``leaf_pages`` pages, ascending, as far as memory goes.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from memhotplug.model.extents import Array
+from memhotplug.model.extents import Array, ExtentSet
 
 __all__ = ["NO_ZONE", "BlockState", "BlockTable", "OnlineType"]
 
@@ -138,6 +138,13 @@ class BlockTable:
         """Return the row of one block, None if there is no such block."""
         found = self.rows(block, block)
         return found.start if found.stop > found.start else None
+
+    def id_runs(self, chosen: npt.NDArray[np.bool_] | None = None) -> ExtentSet:
+        """Return the ids of all blocks, or of the chosen ones, as a set; ``chosen`` has shape (n,)."""
+        ids = self.id if chosen is None else self.id[chosen]
+        if len(ids) and int(ids[-1]) - int(ids[0]) + 1 == len(ids):
+            return ExtentSet.of_few([int(ids[0])], [int(ids[-1]) + 1])
+        return ExtentSet(ids, ids + 1)
 
     def common(self, name: str, rows: slice) -> int | None:
         """Return the value that all of some rows have in a column, None if they differ or there is no row."""

@@ -25,6 +25,7 @@ from memhotplug.model.runs import (
     intersect,
     merge,
 )
+from memhotplug.units import round_down, round_up
 
 __all__ = ["EMPTY", "Array", "ExtentSet", "distinct", "intersect", "merge"]
 
@@ -263,15 +264,23 @@ class ExtentSet(Runs):
         found._take_arrays(lows[kept], highs[kept])
         return found
 
+    def times(self, factor: int) -> ExtentSet:
+        """Return the set of ``factor`` pfns for each pfn of this one, such as the pages of some blocks."""
+        if self._few is not None:
+            return ExtentSet.of_few([low * factor for low in self._few[0]], [high * factor for high in self._few[1]])
+        found = ExtentSet()
+        found._take_arrays(self.starts * factor, self.ends * factor)
+        return found
+
     def whole(self, size: int) -> ExtentSet:
         """Return what of the set are whole, naturally aligned pieces of ``size`` pfns."""
         found = ExtentSet()
         if self._few is None:
-            starts, ends = -(-self.starts // size) * size, self.ends // size * size
+            starts, ends = round_up(self.starts, size), round_down(self.ends, size)
             kept = ends > starts
             found._take_arrays(starts[kept], ends[kept])
             return found
-        lows, highs = [-(-start // size) * size for start in self._few[0]], [end // size * size for end in self._few[1]]
+        lows, highs = [round_up(start, size) for start in self._few[0]], [round_down(end, size) for end in self._few[1]]
         if all(map(lt, lows, highs)):
             found._keep_few(lows, highs)
         else:
@@ -311,15 +320,16 @@ class ExtentSet(Runs):
         return held - max(int(start) - low, 0) - max(high - int(end), 0)
 
     def coverage(self, points: Array) -> Array:
-        """Return how many pfns of the set lie below each point; int64, shape of ``points``."""
+        """Return how many pfns of the set lie below each point, none of them negative; int64, shape of ``points``."""
         if not self.total:
             return np.zeros(len(points), dtype=np.int64)
         starts, ends = self._as_arrays()
-        index = np.searchsorted(starts, points, side="left")
-        before = np.concatenate(([0], np.cumsum(ends - starts)))
-        last = np.maximum(index - 1, 0)
-        over = np.maximum(ends[last] - points, 0)
-        return np.where(index > 0, before[index] - over, 0).astype(np.int64)
+        index = starts.searchsorted(points)
+        reached, before = np.zeros(len(starts) + 1, dtype=np.int64), np.zeros(len(starts) + 1, dtype=np.int64)
+        reached[1:] = ends
+        np.cumsum(ends - starts, out=before[1:])
+        over: Array = np.maximum(reached[index] - points, 0)
+        return before[index] - over
 
     def covered_many(self, starts: Array, ends: Array) -> Array:
         """Return how many pfns of each run are in the set; int64, shape (n,)."""
@@ -329,7 +339,8 @@ class ExtentSet(Runs):
             low, high = self._few[0][0], self._few[1][0]
             inside: Array = np.minimum(ends, high) - np.maximum(starts, low)
             return inside * (inside > 0)
-        return self.coverage(ends) - self.coverage(starts)
+        below = self.coverage(np.concatenate((starts, ends)))
+        return below[len(starts) :] - below[: len(starts)]
 
     def covered_by(self, other: ExtentSet) -> int:
         """Return how many pfns of the set are in another one too."""

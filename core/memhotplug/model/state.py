@@ -8,6 +8,9 @@ from enum import Enum
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from memhotplug.model.blocks import BlockTable, OnlineType
 from memhotplug.model.extents import Array, ExtentSet
 from memhotplug.model.geometry import Geometry
@@ -279,6 +282,10 @@ class MachineState:
         """Return first pfn and end pfn of some blocks; int64, shape (n,)."""
         starts = self.blocks.id[rows] * self.geometry.pages_per_block
         return starts, starts + self.geometry.pages_per_block
+
+    def pages_of(self, chosen: npt.NDArray[np.bool_] | None = None) -> ExtentSet:
+        """Return all pages of all blocks, or of the chosen ones; ``chosen`` has shape (blocks,)."""
+        return self.blocks.id_runs(chosen).times(self.geometry.pages_per_block)
 
     def span_of(self, rows: slice) -> tuple[int, int]:
         """Return first pfn and end pfn of some neighbouring blocks."""

@@ -107,6 +107,17 @@ def test_copies_that_grow_apart_never_see_each_other(steps: list[tuple[int, str,
             assert not any(column.flags.writeable for _, column in other)
 
 
+def test_ids_of_chosen_blocks_are_a_set() -> None:
+    """All of them, or those of a mask."""
+    table = BlockTable()
+    table.insert(2, 3, nid=1)
+    table.insert(8, 2)
+
+    assert list(table.id_runs()) == [(2, 5), (8, 10)]
+    assert list(table.id_runs(table.nid == 1)) == [(2, 5)]
+    assert list(table.id_runs(table.nid == 7)) == []
+
+
 def test_what_rows_have_in_common() -> None:
     """One value, None if they differ; and the sum."""
     table = BlockTable()

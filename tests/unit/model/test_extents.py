@@ -279,3 +279,11 @@ def test_runs_in_any_order_are_added_and_taken_out(pairs: Runs, others: Runs) ->
     assert found.total == sum(high - low for low, high in others)
     assert members(added) == as_set(pairs) | as_set(others)
     assert members(removed) == as_set(pairs) - as_set(others)
+
+
+@given(runs, st.integers(1, 4))
+def test_times_has_several_pfns_for_each(pairs: Runs, factor: int) -> None:
+    """Such as the pages of some blocks."""
+    assert members(ExtentSet.of(*pairs).times(factor)) == {
+        pfn * factor + offset for pfn in as_set(pairs) for offset in range(factor)
+    }

@@ -117,11 +117,15 @@ def test_the_table_is_a_set_of_claimed_bytes(steps: list[tuple[bool, tuple[int, 
 
 
 def test_only_ram_counts_as_ram() -> None:
-    """Reserved ranges neither end memory nor fill a range; a driver's RAM does."""
-    table = ResourceTable([ram(0, 10), ram(10, 20, "System RAM (kmem)"), ram(20, 30, "Reserved")])
+    """Reserved ranges do not fill a range, a driver's RAM does; memory ends behind whatever was hot-added."""
+    reserved = Resource(start=20, end=29, name="Reserved")
+    table = ResourceTable([ram(0, 10), ram(10, 20, "System RAM (kmem)"), reserved])
 
     assert table.ram_bytes(0, 100) == 20
     assert table.end() == 20
+    table.request(ram(40, 50, "dax0.0"))
+    assert table.ram_bytes(0, 100) == 20
+    assert table.end() == 50
 
 
 def test_a_copy_does_not_follow() -> None:

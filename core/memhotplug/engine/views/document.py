@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from memhotplug.engine.base_memory import valid_zones
 from memhotplug.engine.kernel import Kernel
@@ -61,9 +64,10 @@ def describe_state(kernel: Kernel) -> StateDocument:
 def _blocks(kernel: Kernel) -> list[BlockDocument]:
     state, blocks = kernel.state, kernel.state.blocks
     size, pages = kernel.geometry.memory_block_size, kernel.geometry.pages_per_block
-    memmap = state.vmemmap_pages_by_block().tolist()
+    hosted = state.vmemmap_pages_by_block()
+    memmap = hosted.tolist()
     # A self-hosting block may reserve more than its memmap fills (memmap_on_memory=force).
-    kept = np.maximum(state.blocks.altmap_pages - state.vmemmap_pages_by_block(), 0) * (state.blocks.altmap_pages > 0)
+    kept = np.maximum(state.blocks.altmap_pages - hosted, 0) * (state.blocks.altmap_pages > 0)
     withheld = (state.withheld_by_block() + kept).tolist()
     names = [device.name for device in state.devices]
     zones = _valid_zones_by_row(kernel)
@@ -94,19 +98,25 @@ def _valid_zones_by_row(kernel: Kernel) -> list[list[str]]:
     spans = [(zone.start_pfn, zone.end_pfn) for zone in state.zones() if zone.spanned]
     borders = sorted({edge for span in spans for edge in span})
     starts, ends = state.block_bounds(slice(None))
-    keys = np.stack(
-        [
-            np.searchsorted(borders, starts, side="right"),
-            np.searchsorted(borders, ends, side="left"),
-            blocks.nid.astype(np.int64),
-            blocks.state.astype(np.int64),
-            blocks.zone.astype(np.int64),
-            blocks.group.astype(np.int64),
-        ]
-    )
-    _, first, index = np.unique(keys, axis=1, return_index=True, return_inverse=True)
-    answers = [valid_zones(kernel, row) for row in first.tolist()]
-    return [answers[which] for which in index.reshape(-1).tolist()]
+    edges = np.array(borders, dtype=np.int64)
+    low, high = edges.searchsorted(starts, side="right"), edges.searchsorted(ends)
+    columns = (low, high, blocks.nid, blocks.state, blocks.zone, blocks.group)
+    answers: dict[tuple[int, ...], list[str]] = {}
+    found: list[list[str]] = []
+    for first, end in pairwise(_cuts(columns)):
+        key = tuple(int(column[first]) for column in columns)
+        if key not in answers:
+            answers[key] = valid_zones(kernel, first)
+        found += [answers[key]] * (end - first)
+    return found
+
+
+def _cuts(columns: Sequence[npt.NDArray[np.signedinteger[Any]]]) -> list[int]:
+    """Return 0, each row in which some column is another than in the row before it, and the number of rows."""
+    changes = np.zeros(max(len(columns[0]) - 1, 0), dtype=np.bool_)
+    for column in columns:
+        changes |= column[1:] != column[:-1]
+    return [0, *(np.flatnonzero(changes) + 1).tolist(), len(columns[0])]
 
 
 def _zones(kernel: Kernel) -> list[ZoneDocument]:
@@ -129,23 +139,22 @@ def _zones(kernel: Kernel) -> list[ZoneDocument]:
 def memmap_totals(kernel: Kernel) -> MemmapTotals:
     """Return what the memmap of hot-added memory costs, in pages, and on which nodes it lies."""
     state = kernel.state
-    runs = state.vmemmap.runs
-    runs = runs[runs.source != Source.BOOT]
-    pages = (runs.end - runs.start) // state.vmemmap.described_per_page
+    hosted, allocated = state.vmemmap.backing_from(Source.ALTMAP), state.vmemmap.backing_from(Source.ALLOCATOR)
     by_node: dict[int, int] = {}
-    starts, ends = state.block_bounds(slice(None))
-    backing = state.vmemmap.backing(runs)
-    held_by_block = backing.covered_many(starts, ends)
-    for nid in sorted(set(state.blocks.nid[held_by_block > 0].tolist())):
-        by_node[nid] = int(held_by_block[state.blocks.nid == nid].sum())
+    backing = allocated.copy()
+    backing.update(hosted)
+    for nid in sorted(set(state.blocks.nid.tolist())):
+        held = backing.covered_by(state.pages_of(state.blocks.nid == nid))
+        if held:
+            by_node[nid] = held
     left = backing.copy()
-    left.remove_many(starts, ends)
+    left.difference_update(state.pages_of())
     for low, high in left:  # where a kernel without arch_remove_memory() left it behind, with its memory gone
         nid = kernel.node_of_address(low * kernel.geometry.page_size)
         by_node[nid] = by_node.get(nid, 0) + high - low
     return {
-        "self_hosted_pages": int(pages[runs.source == Source.ALTMAP].sum()),
-        "allocated_pages": int(pages[runs.source == Source.ALLOCATOR].sum()),
+        "self_hosted_pages": hosted.total,
+        "allocated_pages": allocated.total,
         "page_table_pages": sum(
             held.pages.total for held in state.allocations.values() if held.is_for(Use.PAGE_TABLES)
         ),

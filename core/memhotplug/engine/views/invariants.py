@@ -25,9 +25,7 @@ def violations(kernel: Kernel) -> list[str]:
 
 
 def _online(kernel: Kernel) -> ExtentSet:
-    starts, ends = kernel.state.block_bounds(slice(None))
-    chosen = kernel.state.blocks.state == BlockState.ONLINE
-    online = ExtentSet(starts[chosen], ends[chosen])
+    online = kernel.state.pages_of(kernel.state.blocks.state == BlockState.ONLINE)
     online.difference_update(kernel.state.holes)
     return online
 
@@ -52,8 +50,9 @@ def _present(kernel: Kernel) -> Iterator[str]:
     withheld = ExtentSet()
     for kept in (state.reserved, state.withheld, *memmap):
         withheld.update(kept)
-    starts, _ = state.block_bounds(slice(None))
-    withheld.add_many(starts, starts + state.blocks.altmap_pages)
+    hosting = state.blocks.altmap_pages > 0
+    starts = state.blocks.id[hosting] * state.geometry.pages_per_block
+    withheld.add_many(starts, starts + state.blocks.altmap_pages[hosting])
     for zone in state.zones():
         there = zone.linked.intersection(online)
         if there.total != zone.present:
@@ -87,6 +86,10 @@ def _memmap(kernel: Kernel) -> Iterator[str]:
     missing.difference_update(state.vmemmap.mapped)
     if missing.total:
         yield f"I11: {missing.total} pages of present sections have no memmap (first pfn {int(missing.starts[0]):#x})"
+    backing = state.vmemmap.backing()
+    backing.difference_update(state.sections)
+    if not backing.total:
+        return
     runs = state.vmemmap.runs
     per_page = kernel.geometry.described_per_page
     ends = runs.backing + (runs.end - runs.start) // per_page
@@ -105,9 +108,8 @@ def _memmap(kernel: Kernel) -> Iterator[str]:
 def _left_behind(kernel: Kernel) -> Iterator[str]:
     """What a failed add left behind may host its memmap in memory that no block device ever had."""
     state = kernel.state
-    starts, ends = state.block_bounds(slice(None))
     lonely = state.sections.copy()
-    lonely.remove_many(starts, ends)
+    lonely.difference_update(state.pages_of())
     if not lonely.total:
         return
     memmap = state.vmemmap.backing_from(Source.ALTMAP)
@@ -131,14 +133,14 @@ def _block_runs(kernel: Kernel, pages: ExtentSet) -> Iterator[tuple[int, int]]:
 def _blocks(kernel: Kernel) -> Iterator[str]:
     state = kernel.state
     blocks = state.blocks
-    if len(blocks) and not (np.diff(blocks.id) > 0).all():
+    if not (blocks.id[1:] > blocks.id[:-1]).all():
         yield "I22: block ids are not unique"
     size = kernel.geometry.memory_block_size
-    late = ExtentSet(blocks.id[~blocks.early], blocks.id[~blocks.early] + 1)
+    late = blocks.id_runs(~blocks.early)
     for first, end in late:
         if state.resources.ram_bytes(first * size, (end - first) * size) != (end - first) * size:
             yield f"I14: no resource covers all of blocks {format_blocks(range(first, end))}"
-    here = ExtentSet(blocks.id, blocks.id + 1)
+    here = blocks.id_runs()
     for entry in state.resources:
         if entry.hotplugged and not here.contains(entry.start // size, (entry.end + 1) // size):
             yield f"I14: the resource at {entry.start:#x} has no blocks"

@@ -39,13 +39,10 @@ def _ids(kernel: Kernel, rows: Array | npt.NDArray[np.bool_]) -> str:
 def _early(kernel: Kernel) -> Iterator[str]:
     """I6: present_early counts boot memory only."""
     state = kernel.state
-    boot = state.early.copy()
-    boot.remove_many(state.holes.starts, state.holes.ends)
-    starts, ends = state.block_bounds(slice(None))
-    online = state.blocks.state == BlockState.ONLINE
-    boot = ExtentSet(*boot.clip_many(starts[online], ends[online]))
+    boot = state.early.intersection(state.pages_of(state.blocks.state == BlockState.ONLINE))
+    boot.difference_update(state.holes)
     for zone in state.zones():
-        early = int(zone.linked.covered_many(boot.starts, boot.ends).sum())
+        early = zone.linked.covered_by(boot)
         if early != zone.present_early:
             yield f"I6: {zone.title}: present_early is {zone.present_early}, {early} of its pages are boot memory"
 
@@ -53,9 +50,11 @@ def _early(kernel: Kernel) -> Iterator[str]:
 def _groups(kernel: Kernel) -> Iterator[str]:
     """I7: a memory group's present pages are those of its online blocks."""
     blocks, per_block = kernel.state.blocks, kernel.geometry.pages_per_block
+    groups = state_of(kernel).groups
+    if not groups:
+        return
     online = (blocks.state == BlockState.ONLINE) & (blocks.group >= 0)
     movable = blocks.zone == ZoneKind.MOVABLE
-    groups = state_of(kernel).groups
     counted = [
         np.bincount(blocks.group[online & side], minlength=len(groups)) * per_block for side in (~movable, movable)
     ]
@@ -72,17 +71,20 @@ def _self_hosted(kernel: Kernel) -> Iterator[str]:
     """I8: the reserved pages of an online block are in its zone, whole pageblocks, on no free list."""
     state, geometry = kernel.state, kernel.geometry
     hosting = (state.blocks.altmap_pages > 0) & (state.blocks.state == BlockState.ONLINE)
+    if not hosting.any():
+        return
     starts = state.block_bounds(slice(None))[0][hosting]
     ends = starts + state.blocks.altmap_pages[hosting]
+    reserved = ExtentSet(starts, ends)
     if ((ends - starts) % geometry.pageblock_pages).any():
         yield f"I8: blocks {_ids(kernel, hosting)}: the reserved pages are not whole pageblocks"
     nids, kinds = state.blocks.nid[hosting], state.blocks.zone[hosting]
     for zone in state.zones():
-        own = (nids == zone.nid) & (kinds == zone.kind)
-        inside = zone.linked.covered_many(starts, ends)
-        if (inside != np.where(own, ends - starts, 0)).any():
+        chosen = (nids == zone.nid) & (kinds == zone.kind)
+        own = ExtentSet(starts[chosen], ends[chosen])
+        if zone.linked.covered_by(own) != own.total or zone.linked.covered_by(reserved) != own.total:
             yield f"I8: {zone.title}: reserved pages of self-hosted blocks are in another zone than their block"
-        free = int((zone.free.covered_many(starts, ends) + zone.pcp.covered_many(starts, ends)).sum())
+        free = zone.free.covered_by(reserved) + zone.pcp.covered_by(reserved)
         if free:
             yield f"I8: {zone.title}: {free} reserved pages of self-hosted blocks are free"
 
@@ -90,8 +92,9 @@ def _self_hosted(kernel: Kernel) -> Iterator[str]:
 def _altmaps(kernel: Kernel) -> Iterator[str]:
     """I9, I10: memmap from an altmap lies in the block that it describes, within what that block reserves."""
     state, per_block = kernel.state, kernel.geometry.pages_per_block
-    runs = state.vmemmap.runs
-    runs = runs[runs.source == Source.ALTMAP]
+    runs = state.vmemmap.runs.of(Source.ALTMAP)
+    if not len(runs) and not state.blocks.altmap_pages.any():
+        return
     last = runs.backing + (runs.end - runs.start) // kernel.geometry.described_per_page - 1
     home = runs.backing // per_block
     # ppc64 with 64K pages: the page that holds the last of a block's struct pages may be shared within the block only
@@ -119,8 +122,8 @@ def _shared(kernel: Kernel) -> Array:
     """
     state, described = kernel.state, kernel.geometry.described_per_page
     starts, ends = state.block_bounds(slice(None))
-    runs = state.vmemmap.runs
-    runs = runs[(runs.source != Source.ALTMAP) & (runs.leaf * described > kernel.geometry.pages_per_block)]
+    runs = state.vmemmap.runs.of(Source.BOOT, Source.ALLOCATOR)
+    runs = runs[runs.leaf * described > kernel.geometry.pages_per_block]
     pages: Array = ExtentSet(runs.start, runs.end).covered_many(starts, ends) // described
     return pages
 
@@ -136,11 +139,11 @@ def _states(kernel: Kernel) -> Iterator[str]:
     lost = ((online & ~blocks.early) & (blocks.zone == NO_ZONE)) | (~online & (blocks.zone != NO_ZONE))
     if lost.any():
         yield f"I12: blocks {_ids(kernel, lost)}: state and zone contradict each other"
-    starts, ends = state.block_bounds(slice(None))
+    offline = state.pages_of(~online)
     for zone in state.zones():
-        held = zone.linked.covered_many(starts[~online], ends[~online])
-        if held.any():
-            yield f"I12: {zone.title}: holds {int(held.sum())} pages of offline blocks"
+        held = zone.linked.covered_by(offline)
+        if held:
+            yield f"I12: {zone.title}: holds {held} pages of offline blocks"
 
 
 def _ratio(kernel: Kernel) -> Iterator[str]:
