@@ -10,6 +10,7 @@ from memhotplug.commands.plan.judge import verdict_of
 from memhotplug.commands.plan.question import Question, Subject
 from memhotplug.commands.plan.sizes import typed_size
 from memhotplug.engine.memory_hotplug.presence import drivers_of
+from memhotplug.errors import PluginError
 from memhotplug.machine import Machine
 
 if TYPE_CHECKING:
@@ -89,5 +90,8 @@ def _drivers(subject: Subject, machine: Machine, question: Question) -> Iterator
     for driver in drivers_of(subject.arch):
         if driver == question.driver:
             continue
-        asked = replace(question, driver=driver, policy=None)
-        yield Remedy(kind="driver", value=driver, verdict=verdict_of(machine, asked), text=f"by {driver}")
+        try:
+            verdict = verdict_of(machine, replace(question, driver=driver, policy=None))
+        except PluginError:  # nobody asked for this driver; mhp plugins says what is wrong with it
+            continue
+        yield Remedy(kind="driver", value=driver, verdict=verdict, text=f"by {driver}")
