@@ -122,8 +122,12 @@ def free_port() -> str:
         return str(server.getsockname()[1])
 
 
-def run_session(block: Block, folder: Path) -> list[Ran]:
-    """Type the commands of a console block into one shell and return what came of each."""
+def run_session(block: Block, folder: Path, binaries: Path = Path(sys.executable).parent) -> list[Ran]:
+    """Type the commands of a console block into one shell and return what came of each.
+
+    Args:
+        binaries: where the shell looks for commands first; by default where the tests are installed.
+    """
     typed = [(command, shown) for command, shown in sessions(block) if own_part(command) is not None]
     lines = ["exec 2>&1", "status=0"]
     port = free_port() if _PORT in block.text else _PORT
@@ -131,7 +135,7 @@ def run_session(block: Block, folder: Path) -> list[Ran]:
         run = str(own_part(command)).replace(_PORT, port)
         lines += ["(exit $status)", run, "status=$?", f"printf '\\n{_MARK}%d{_MARK}' $status"]
     quiet = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "FORCE_COLOR")}
-    environment = {**quiet, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    environment = {**quiet, "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"}
     with subprocess.Popen(
         ["bash", "-c", "\n".join(lines)], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, text=True, start_new_session=True,
@@ -164,3 +168,16 @@ def missing_line(shown: list[str], real: list[str]) -> str | None:
         if not any(one.startswith(begin) if begin != words else one == words for one in rest):
             return line
     return None
+
+
+def shows_real_output(block: Block, folder: Path, binaries: Path = Path(sys.executable).parent) -> None:
+    """Compare what stands below each command with what it prints, in that order, and its exit status.
+
+    … stands for what is left out. A command that fails is followed by ``echo $?``.
+    """
+    ran = run_session(block, folder, binaries)
+    for number, one in enumerate(ran):
+        real = "\n".join(one.printed)
+        assert missing_line(one.shown, one.printed) is None, f"{block.label}: {one.command}\n{real}"
+        told = number + 1 < len(ran) and ran[number + 1].command == "echo $?"
+        assert one.status == 0 or told, f"{block.label}: {one.command} ends in {one.status}\n{real}"

@@ -16,8 +16,7 @@ from tests.docs.examples import (
     Block,
     all_blocks,
     blocks_of,
-    missing_line,
-    run_session,
+    shows_real_output,
     write_files,
 )
 
@@ -37,19 +36,6 @@ def each(*languages: str) -> pytest.MarkDecorator:
     """Run a test for each block in one of some languages."""
     blocks = all_blocks(*languages)
     return pytest.mark.parametrize("block", blocks, ids=[block.label for block in blocks])
-
-
-def shows_real_output(block: Block, folder: Path) -> None:
-    """Compare what stands below each command with what it prints, in that order, and its exit status.
-
-    … stands for what is left out. A command that fails is followed by ``echo $?``.
-    """
-    ran = run_session(block, folder)
-    for number, one in enumerate(ran):
-        real = "\n".join(one.printed)
-        assert missing_line(one.shown, one.printed) is None, f"{block.label}: {one.command}\n{real}"
-        told = number + 1 < len(ran) and ran[number + 1].command == "echo $?"
-        assert one.status == 0 or told, f"{block.label}: {one.command} ends in {one.status}\n{real}"
 
 
 def runs(block: Block) -> None:
