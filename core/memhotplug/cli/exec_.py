@@ -39,8 +39,13 @@ Exit status:
 @fault_options
 @plugin_options
 @click.option("-o", "--output", metavar="DIR", help="Leave result.json and steps.yaml in this folder.")
+@click.option(
+    "--namespace",
+    type=click.Choice(["bwrap", "unshare"]),
+    help="How the command's namespace is made; default bwrap where it is installed and works, else unshare.",
+)
 @click.argument("words", nargs=-1, metavar="[SCENARIO] -- COMMAND…")
-def command(words: tuple[str, ...], output: str | None, **options: Any) -> int:
+def command(words: tuple[str, ...], output: str | None, namespace: str | None, **options: Any) -> int:
     """Run a command and return its exit status."""
     scenario, argv = _split(words, has_source=bool(options["boot"] or options["snapshot"]))
     from memhotplug.live.requirements import missing
@@ -59,8 +64,8 @@ def command(words: tuple[str, ...], output: str | None, **options: Any) -> int:
     from memhotplug.live.leavings import leave
     from memhotplug.output.watchdog import unguarded
 
-    with unguarded(), private_folder() as folder, Control(live, folder) as control:
-        status = execute(live, argv, folder, say, control.start)
+    with unguarded(), private_folder() as home, Control(live, home.folder) as control:
+        status = execute(live, argv, home, say, control.start, kind=namespace)
     if left is not None:
         leave(left, source.document, live)
     return status

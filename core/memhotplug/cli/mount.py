@@ -54,7 +54,7 @@ def command(words: tuple[str, ...], output: str | None, **options: Any) -> int:
     from memhotplug.live.filesystem import serve
     from memhotplug.output.watchdog import unguarded
 
-    with unguarded(), private_folder() as folder, Control(live, folder) as control:
+    with unguarded(), private_folder() as home, Control(live, home.folder) as control:
         control.start()
         say(f"control socket: {control.path}")
         try:

@@ -1,12 +1,16 @@
 """``mhp exec``: a command that sees the machine, and a supervisor that serves it and passes on its exit status.
 
-Three processes: the supervisor, which is the file system; the command, in its own mount namespace, killed with the
-supervisor; and a janitor that waits for the supervisor's end, however it comes, and removes its folder.
+Four processes: the supervisor, which is the file system; the command, in its own mount namespace, killed with the
+supervisor; a keeper beside it (:mod:`memhotplug.live.inside`); and a janitor that waits for the supervisor's end,
+however it comes, ends whatever is left in the namespace, and removes the machine's folder.
+
+The namespace is bubblewrap's where that is installed, else one that is made by unshare(2).
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -18,55 +22,77 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from memhotplug.contracts import SysfsFile
-from memhotplug.engine.base_memory import Folder, tree_of
-from memhotplug.live import namespace
+from memhotplug.engine.base_memory import Folder
+from memhotplug.live import inside, namespace
+from memhotplug.live.inside import CANNOT_SET_UP, LARGEST
 from memhotplug.live.machine import LiveMachine
 from memhotplug.live.namespace import NamespaceError
 from memhotplug.output.apart import answer_back
 
-__all__ = ["CANNOT_RUN", "CANNOT_SET_UP", "CONTROL", "NOT_FOUND", "execute", "private_folder"]
-
-CANNOT_SET_UP: Final = 125
-CANNOT_RUN: Final = 126
-NOT_FOUND: Final = 127
+__all__ = ["CONTROL", "KINDS", "Home", "execute", "private_folder"]
 
 CONTROL: Final = "control"
 """The name of the control socket in the machine's folder."""
+
+KINDS: Final = ("bwrap", "unshare")
+"""How a namespace can be made, the better one first."""
 
 _PASSED_ON: Final = (
     signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT,
     signal.SIGWINCH, signal.SIGALRM,
 )  # fmt: skip
 _FROM_KERNEL: Final = 0x80  # si_code of what a terminal sends, which the command gets itself
+_SUBREAPER: Final = 36
+_PATIENCE: Final = 5.0  # seconds that a keeper is waited for
+
+
+class Home:
+    """The folder of a machine, and the namespace that ends with it."""
+
+    def __init__(self, folder: str, writer: int) -> None:
+        self.folder = folder
+        self.namespace = ""
+        self._writer = writer
+
+    def belongs_to(self, name: str) -> None:
+        """Have whatever is in a mount namespace killed at the end."""
+        self.namespace = name
+        os.write(self._writer, name.encode())
 
 
 @contextlib.contextmanager
-def private_folder() -> Iterator[str]:
+def private_folder() -> Iterator[Home]:
     """Make a folder that nobody else can look into, and that a janitor removes even if this process is killed."""
     folder = tempfile.mkdtemp(prefix="mhp-")
     reader, writer = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
-    if os.fork() == 0:
+    janitor = os.fork()
+    if janitor == 0:
         _janitor(folder, reader, writer)
     os.close(reader)
+    home = Home(folder, writer)
     try:
-        yield folder
+        yield home
     finally:
+        namespace.kill_all(home.namespace)
         shutil.rmtree(folder, ignore_errors=True)
         os.close(writer)
         with contextlib.suppress(ChildProcessError):
-            os.wait()
+            os.waitpid(janitor, 0)
 
 
 def _janitor(folder: str, reader: int, writer: int) -> None:
-    """Wait until nobody holds the other end of a pipe, then remove the folder."""
+    """Wait until nobody holds the other end of a pipe; then kill what is in the namespace, and remove the folder."""
     os.setsid()
     os.close(writer)
     for number in (0, 1, 2):
         with contextlib.suppress(OSError):
             os.dup2(reader if number == 0 else os.open(os.devnull, os.O_WRONLY), number)
-    os.read(reader, 1)
+    told = b""
+    while data := os.read(reader, 4096):
+        told += data
+    namespace.kill_all(told.decode())
     shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)
 
@@ -74,48 +100,133 @@ def _janitor(folder: str, reader: int, writer: int) -> None:
 def execute(
     live: LiveMachine,
     command: Sequence[str],
-    folder: str,
+    home: Home,
     say: Callable[[str], None],
     start: Callable[[], None] = lambda: None,
+    *,
+    kind: str | None = None,
 ) -> int:
     """Run a command on a machine and return its exit status.
 
     Args:
-        folder: the machine's folder, with the control socket.
+        home: the machine's folder, with the control socket.
         start: starts whatever has threads, which must not be there yet when the command's process is made.
         say: is told why the command could not be run.
+        kind: how the namespace is made, one of ``KINDS``; None for the first that works.
     """
-    os.mkdir(os.path.join(folder, namespace.HOME))
-    ours, theirs = socket.socketpair()
+    os.mkdir(os.path.join(home.folder, namespace.HOME))
     signal.pthread_sigmask(signal.SIG_BLOCK, (*_PASSED_ON, signal.SIGCHLD))
+    namespace.prctl(_SUBREAPER, 1)
+    problem = "no namespaces"
+    for one in KINDS if kind is None else (kind,):
+        if one == "bwrap" and shutil.which("bwrap") is None:
+            problem = "bwrap is not installed"
+            continue
+        begun = _begin(command, home.folder, one)
+        if begun.problem is None:
+            return _go_on(live, begun, home, say, start)
+        problem = begun.problem
+    say(problem)
+    return CANNOT_SET_UP
+
+
+class _Begun:
+    """A namespace in which somebody waits to become the command, or what went wrong with it."""
+
+    def __init__(self, child: int, talk: socket.socket, keep: socket.socket) -> None:
+        self.child, self.talk, self.keep = child, talk, keep
+        data, descriptors, _, _ = socket.recv_fds(talk, LARGEST, 1)
+        hello = json.loads(data) if data else {}
+        self.problem: str | None = hello.get("problem")
+        self.process: int = hello.get("process", child)
+        self.namespace: str = hello.get("namespace", "")
+        self.descriptor = descriptors[0] if descriptors else -1
+        if not descriptors:
+            self.problem = self.problem or "the namespace could not be made"
+            os.waitpid(child, 0)
+
+
+def _begin(command: Sequence[str], folder: str, kind: str) -> _Begun:
+    talk, their_talk = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    keep, their_keep = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     sys.stdout.flush()
     parent = os.getpid()
     child = os.fork()
     if child == 0:
-        ours.close()
-        _become(live, command, folder, theirs, parent)
-    theirs.close()
-    problem, descriptor = _hear(ours)
-    if problem is not None or descriptor is None:
-        os.waitpid(child, 0)
-        say(problem or "the namespace could not be made")
-        return CANNOT_SET_UP
-    _serve(live, descriptor)
+        talk.close()
+        keep.close()
+        _enter(their_talk, their_keep, os.path.join(folder, namespace.HOME), command, parent, kind)
+    their_talk.close()
+    their_keep.close()
+    return _Begun(child, talk, keep)
+
+
+def _enter(talk: socket.socket, keep: socket.socket, home: str, command: Sequence[str], parent: int, kind: str) -> None:
+    """In the child: make the namespace, then become the command. Does not return."""
+    try:
+        answer_back()
+        namespace.die_with_parent(parent)
+        if kind == "unshare":
+            namespace.enter()
+            inside.become(talk, keep, home, command)
+        _become_bwrap(talk, keep, home, command)
+    except (NamespaceError, OSError) as problem:
+        inside.tell(talk, problem=str(problem))
+    finally:
+        os._exit(CANNOT_SET_UP)
+
+
+def _become_bwrap(talk: socket.socket, keep: socket.socket, home: str, command: Sequence[str]) -> None:
+    """Have bubblewrap make the namespace; what is needed inside begins anew there, as a script."""
+    for one in (talk, keep):
+        one.set_inheritable(True)
+    for number in (signal.SIGINT, signal.SIGQUIT):  # bubblewrap waits for the command, whatever the terminal sends
+        signal.signal(number, signal.SIG_IGN)
+    user = () if namespace.may_mount() else ("--unshare-user", "--uid", "0", "--gid", "0")
+    script = (sys.executable, "-I", "-S", inside.__file__, str(talk.fileno()), str(keep.fileno()), home)
+    os.execvp("bwrap", ["bwrap", "--dev-bind", "/", "/", *user, "--cap-add", "ALL", "--", *script, *command])
+
+
+def _go_on(live: LiveMachine, begun: _Begun, home: Home, say: Callable[[str], None], start: Callable[[], None]) -> int:
+    home.belongs_to(begun.namespace)
+    _serve(live, begun.descriptor)
     start()
-    ours.sendall(b"+")
-    problem, _ = _hear(ours)
-    status = _wait(child)
-    if problem is not None:
-        say(problem)
+    covered = _covered(live)
+    inside.tell(
+        begun.talk, cover=covered, control=os.path.join(home.folder, CONTROL), signals=[int(one) for one in _PASSED_ON]
+    )
+    live.doubt(lambda _paths: _keep(live, begun.keep, covered))
+    last = begun.talk.recv(LARGEST)
+    status = _wait(begun)
+    if last:
+        say(json.loads(last)["problem"])
     return status
 
 
-def _hear(connection: socket.socket) -> tuple[str | None, int | None]:
-    """Return what the command's process says went wrong, and the descriptor that it sends."""
-    data, descriptors, _, _ = socket.recv_fds(connection, 65536, 1)
-    if not data or data == b"+":
-        return None, descriptors[0] if descriptors else None
-    return data.decode("utf-8", "replace"), None
+def _keep(live: LiveMachine, keep: socket.socket, covered: list[tuple[str, bool]]) -> None:
+    """Have what the machine has got by now covered too, before whoever gave it to the machine goes on."""
+    new = [place for place in _covered(live) if place not in covered]
+    if not new:
+        return
+    covered += new
+    with contextlib.suppress(OSError):
+        keep.settimeout(_PATIENCE)
+        keep.send(json.dumps(new).encode())
+        keep.recv(LARGEST)
+
+
+def _covered(live: LiveMachine) -> list[tuple[str, bool]]:
+    view = live.view
+
+    def is_folder(path: str) -> bool:
+        entry = view.find(path)
+        return entry is not None and isinstance(entry.node, Folder)
+
+    def names(path: str) -> list[str]:
+        entry = view.find(path)
+        return [] if entry is None or isinstance(entry.node, SysfsFile) else list(view.tree.names(view.kernel, entry))
+
+    return list(namespace.tops(is_folder, names))
 
 
 def _serve(live: LiveMachine, descriptor: int) -> None:
@@ -132,67 +243,29 @@ def _serve(live: LiveMachine, descriptor: int) -> None:
     threading.Thread(target=run, daemon=True, name="fuse").start()
 
 
-def _become(live: LiveMachine, command: Sequence[str], folder: str, connection: socket.socket, parent: int) -> None:
-    """In the child: make the namespace, then become the command. Does not return."""
-    status = CANNOT_SET_UP
-    try:
-        namespace.die_with_parent(parent)
-        namespace.enter()
-        home = os.path.join(folder, namespace.HOME)
-        descriptor = namespace.mount_fuse(home)
-        socket.send_fds(connection, [b"+"], [descriptor])
-        os.close(descriptor)
-        connection.recv(1)
-        namespace.cover(home, _is_folder(live), _names(live))
-        os.environ["MHP_CTL"] = os.path.join(folder, CONTROL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, (*_PASSED_ON, signal.SIGCHLD))
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        status = CANNOT_RUN
-        answer_back()
-        os.execvp(command[0], list(command))
-    except FileNotFoundError:
-        status = NOT_FOUND
-        _tell(connection, f"{command[0]!r}: no such command")
-    except OSError as problem:
-        _tell(connection, f"{command[0]!r}: {problem.strerror}" if status == CANNOT_RUN else str(problem))
-    except NamespaceError as problem:
-        _tell(connection, str(problem))
-    finally:
-        os._exit(status)
+def _wait(begun: _Begun) -> int:
+    """Pass signals on until the command ends; return its exit status, 128 and the signal if one ended it.
 
-
-def _tell(connection: socket.socket, text: str) -> None:
-    with contextlib.suppress(OSError):
-        connection.sendall(text.encode())
-
-
-def _is_folder(live: LiveMachine) -> Callable[[str], bool]:
-    def is_folder(path: str) -> bool:
-        entry = live.find(path)
-        return entry is not None and isinstance(entry.node, Folder)
-
-    return is_folder
-
-
-def _names(live: LiveMachine) -> Callable[[str], list[str]]:
-    def names(path: str) -> list[str]:
-        entry = live.find(path)
-        if entry is None or isinstance(entry.node, SysfsFile):
-            return []
-        return list(tree_of(live.kernel).names(live.kernel, entry))
-
-    return names
-
-
-def _wait(child: int) -> int:
-    """Pass signals on until the command ends; return its exit status, 128 and the signal if one ended it."""
+    What the command leaves without a parent is this process's, and is buried too.
+    """
     while True:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
+        status = _buried(begun.child)
+        if status is not None:
             code = os.waitstatus_to_exitcode(status)
             return code if code >= 0 else 128 - code
         info = signal.sigwaitinfo((*_PASSED_ON, signal.SIGCHLD))
         from_terminal = info.si_code == _FROM_KERNEL and info.si_signo in (signal.SIGINT, signal.SIGQUIT)
         if info.si_signo != signal.SIGCHLD and not from_terminal:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(child, info.si_signo)
+                os.kill(begun.process, info.si_signo)
+
+
+def _buried(child: int) -> int | None:
+    """Return how a child ended, None if it lives; take leave of all others in the meantime."""
+    while True:
+        info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if info is None:
+            return None
+        _, status = os.waitpid(info.si_pid, 0)
+        if info.si_pid == child:
+            return status

@@ -113,13 +113,13 @@ class LiveMachine:
         return self._view.read(path)
 
     def doubt(self, doubter: Doubter) -> None:
-        """Have a function told, before an operation is over, of paths that may not be what they were."""
+        """Have a function told, before an operation is over, that files came or went, and which may not be the same."""
         self._doubters.append(doubter)
 
     def _publish(self, kernel: Kernel) -> None:
         new, doubtful = self._view.succeeded_by(kernel)
         self._view = new
-        if doubtful:
+        if doubtful is not None:
             for doubter in self._doubters:
                 doubter(doubtful)
 

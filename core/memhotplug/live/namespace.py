@@ -2,6 +2,8 @@
 
 Nothing outside sees it, and it is gone with its last process. Root needs no user namespace; everybody else becomes
 root of one of his own. No setuid helper takes part: /dev/fuse is opened and mounted inside.
+
+Imports nothing but the standard library, and little of that: bubblewrap begins it anew, as a script (``inside.py``).
 """
 
 from __future__ import annotations
@@ -10,17 +12,17 @@ import contextlib
 import ctypes
 import os
 import stat
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-__all__ = ["HOME", "NamespaceError", "cover", "die_with_parent", "enter", "mount_fuse", "own_mounts"]
+__all__ = ["HOME", "Cover", "NamespaceError", "die_with_parent", "enter", "kill_all", "may_mount",
+           "mount_fuse", "name_of", "prctl", "tops"]  # fmt: skip
 
 _NEWNS, _NEWUSER = 0x00020000, 0x10000000
 _MS_NOSUID, _MS_NODEV, _MS_BIND, _MS_REC, _MS_PRIVATE, _MS_SLAVE = 2, 4, 4096, 16384, 1 << 18, 1 << 19
 _PR_SET_PDEATHSIG: Final = 1
 _SIGKILL: Final = 9
+_ROUNDS: Final = 100
 
 HOME: Final = "root"
 """The folder, in the folder of the machine, at which the file system itself lies."""
@@ -48,9 +50,14 @@ def _call(name: str, *arguments: object) -> None:
         raise OSError(number, os.strerror(number))
 
 
+def prctl(option: int, value: int) -> None:
+    """Set something of this process. Raises: OSError."""
+    _call("prctl", option, value, 0, 0, 0)
+
+
 def die_with_parent(parent: int) -> None:
     """Have this process, and whatever it becomes, killed when its parent is."""
-    _call("prctl", _PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
+    prctl(_PR_SET_PDEATHSIG, _SIGKILL)
     if os.getppid() != parent:  # it died before that
         os._exit(_SIGKILL + 128)
 
@@ -62,7 +69,7 @@ def enter() -> None:
         NamespaceError: the system does not allow that.
     """
     uid, gid = os.geteuid(), os.getegid()
-    user = 0 if uid == 0 and _may_mount() else _NEWUSER
+    user = 0 if uid == 0 and may_mount() else _NEWUSER
     try:
         _call("unshare", _NEWNS | user)
     except OSError as problem:
@@ -70,28 +77,22 @@ def enter() -> None:
         raise NamespaceError(f"no {kind} namespaces: {problem.strerror}") from None
     if user:
         _map(uid, gid)
-    own_mounts()
+    _mount(None, "/", None, _MS_REC | _MS_PRIVATE)  # no mount of this namespace is seen outside
 
 
-def _may_mount() -> bool:
-    """Whether root may mount here (CAP_SYS_ADMIN), as it may not in most containers."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("CapEff:"):
-            return bool(int(line.split()[1], 16) >> 21 & 1)
-    return False
+def may_mount() -> bool:
+    """Return whether this process may mount (CAP_SYS_ADMIN), as even root may not in most containers."""
+    with open("/proc/self/status", encoding="utf-8", errors="replace") as status:
+        return any(line.startswith("CapEff:") and int(line.split()[1], 16) >> 21 & 1 for line in status)
 
 
 def _map(uid: int, gid: int) -> None:
     try:
         for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
-            Path("/proc/self", name).write_text(text, encoding="ascii")
+            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+                file.write(text)
     except OSError as problem:
         raise NamespaceError(f"no user namespaces: {problem.strerror}") from None
-
-
-def own_mounts() -> None:
-    """Let no mount of this namespace be seen outside."""
-    _mount(None, "/", None, _MS_REC | _MS_PRIVATE)
 
 
 def _mount(source: str | None, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
@@ -121,50 +122,74 @@ def mount_fuse(place: str) -> int:
 # ---- what is covered ----
 
 
-@dataclass(slots=True)
-class _Cover:
-    """The work of covering: which directories were made anew, so that something can be put into them."""
-
-    home: str
-    anew: set[str] = field(default_factory=set)
-
-
-def cover(home: str, is_folder: Callable[[str], bool], names: Callable[[str], list[str]]) -> None:
-    """Put the modelled files over the host's.
+class Cover:
+    """The work of putting the modelled files over the host's, piece by piece.
 
     Args:
         home: where the file system is mounted.
-        is_folder, names: tell of a path of the machine whether it is a directory, and what is in it.
-
-    Raises:
-        NamespaceError: something cannot be mounted.
     """
-    work = _Cover(home)
-    for path in _tops("", is_folder, names):
-        _cover(work, path, is_folder(path))
+
+    def __init__(self, home: str) -> None:
+        self._home = home
+        self._anew: set[str] = set()  # directories that were made anew, so that something can be put into them
+        self._done: set[str] = set()
+
+    def cover(self, places: Iterable[tuple[str, bool]]) -> None:
+        """Cover paths that are not covered yet, each given with whether it is a directory.
+
+        Raises:
+            NamespaceError: something cannot be mounted.
+        """
+        for path, folder in places:
+            if path not in self._done:
+                self._cover(path, folder)
+                self._done.add(path)
+
+    def _cover(self, path: str, folder: bool) -> None:
+        target, source = f"/{path}", f"{self._home}/{path}"
+        if not os.path.lexists(target) or os.path.islink(target):
+            self._make_room(os.path.dirname(target))
+            if os.path.islink(source):
+                os.symlink(os.readlink(source), target)
+                return
+            _make(target, folder)
+        elif os.path.islink(source):
+            return  # the host has something there that the machine only points to
+        _mount(source, target, None, _MS_BIND)
+
+    def _make_room(self, folder: str) -> None:
+        """Have a directory of the host hold more than it does: an empty one in its place, with all its own in it."""
+        if folder in self._anew:
+            return
+        if not os.path.isdir(folder):
+            self._make_room(os.path.dirname(folder))
+            if not os.path.isdir(folder):
+                os.mkdir(folder)
+                self._anew.add(folder)
+                return
+        if folder == "/sys/kernel/debug":
+            # So that whoever looks for debugfs finds it where it always is; only real root may.
+            with contextlib.suppress(NamespaceError):
+                _mount("debugfs", folder, "debugfs", 0)
+        _mount_over(folder)
+        self._anew.add(folder)
 
 
-def _tops(path: str, is_folder: Callable[[str], bool], names: Callable[[str], list[str]]) -> Iterator[str]:
-    """Yield what is to be covered: the highest paths that the machine does not share with the host."""
+def tops(
+    is_folder: Callable[[str], bool], names: Callable[[str], Iterable[str]], path: str = ""
+) -> Iterator[tuple[str, bool]]:
+    """Yield what is to be covered: the highest paths that the machine does not share with the host.
+
+    Args:
+        is_folder, names: tell of a path of the machine whether it is a directory, and what is in it.
+    """
     for name in names(path):
         below = f"{path}/{name}" if path else name
-        if below in _SHARED and is_folder(below):
-            yield from _tops(below, is_folder, names)
+        folder = is_folder(below)
+        if below in _SHARED and folder:
+            yield from tops(is_folder, names, below)
         else:
-            yield below
-
-
-def _cover(work: _Cover, path: str, folder: bool) -> None:
-    target, source = f"/{path}", f"{work.home}/{path}"
-    if not os.path.lexists(target) or os.path.islink(target):
-        _make_room(work, os.path.dirname(target))
-        if os.path.islink(source):
-            os.symlink(os.readlink(source), target)
-            return
-        _make(target, folder)
-    elif os.path.islink(source):
-        return  # the host has something there that the machine only points to
-    _mount(source, target, None, _MS_BIND)
+            yield below, folder
 
 
 def _make(path: str, folder: bool) -> None:
@@ -172,24 +197,6 @@ def _make(path: str, folder: bool) -> None:
         os.mkdir(path)
     else:
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
-
-
-def _make_room(work: _Cover, folder: str) -> None:
-    """Have a directory of the host hold more than it does: an empty one in its place, with all its own in it."""
-    if folder in work.anew:
-        return
-    if not os.path.isdir(folder):
-        _make_room(work, os.path.dirname(folder))
-        if not os.path.isdir(folder):
-            os.mkdir(folder)
-            work.anew.add(folder)
-            return
-    if folder == "/sys/kernel/debug":
-        # So that whoever looks for debugfs finds it where it always is; only real root may.
-        with contextlib.suppress(NamespaceError):
-            _mount("debugfs", folder, "debugfs", 0)
-    _mount_over(folder)
-    work.anew.add(folder)
 
 
 def _mount_over(folder: str) -> None:
@@ -207,3 +214,27 @@ def _mount_over(folder: str) -> None:
         _make(target, stat.S_ISDIR(mode))
         _mount(source, target, None, _MS_BIND | _MS_REC)
     os.close(original)
+
+
+# ---- the end ----
+
+
+def name_of(process: int | str = "self") -> str:
+    """Return by what name a process's mount namespace is known, empty if nobody tells."""
+    try:
+        return os.readlink(f"/proc/{process}/ns/mnt")
+    except OSError:
+        return ""
+
+
+def kill_all(namespace: str) -> None:
+    """Kill every process in a mount namespace that is not this process's own."""
+    if not namespace or namespace == name_of():
+        return
+    for _ in range(_ROUNDS):  # whoever forks meanwhile is met in the next one
+        found = [int(entry) for entry in os.listdir("/proc") if entry.isdigit() and name_of(entry) == namespace]
+        for process in found:
+            with contextlib.suppress(OSError):
+                os.kill(process, _SIGKILL)
+        if not found:
+            return

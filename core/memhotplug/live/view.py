@@ -64,17 +64,16 @@ class View:
             self._texts[path] = text
         return text
 
-    def succeeded_by(self, kernel: Kernel) -> tuple[View, list[str]]:
-        """Return the view of a later state, and the paths that may not be what they were.
+    def succeeded_by(self, kernel: Kernel) -> tuple[View, list[str] | None]:
+        """Return the view of a later state, and the paths that may not be what they were; None if no file came or went.
 
-        Where the machine has the same files, what was looked up stays known. Where it has not, that of blocks which are
-        still there does.
+        In this case all that was looked up stays known, else that of blocks which are still there.
         """
         new = View(kernel, self._entries)
         if new.tree is not self.tree:  # a driver has come, with files anywhere
             return View(kernel), list(self._entries)
         if _has_same_files(self.kernel, kernel):
-            return new, []
+            return new, None
         gone = _gone(self.kernel, kernel)
         kept: dict[str, Entry] = {}
         doubtful = []

@@ -87,6 +87,7 @@ def test_a_block_on_another_node_is_another_block() -> None:
     machine.eject("one")
     machine.add_memory(driver="acpi", name="two", size="128M", node=1)
     after, doubtful = view.succeeded_by(machine.kernel.copy())
+    assert doubtful is not None
     assert path in doubtful
     assert after.find(path) is None
     assert after.find(f"{_MEMORY}/memory32/node1") is not None
