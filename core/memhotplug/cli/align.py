@@ -9,7 +9,7 @@ import click
 
 from memhotplug.cli.exits import ExitCode
 from memhotplug.cli.pluginfiles import plugin_options
-from memhotplug.cli.terminal import paint_for
+from memhotplug.cli.terminal import paint_for, show, width_of
 
 if TYPE_CHECKING:
     from memhotplug.commands.align.answer import BySize, Window
@@ -123,8 +123,7 @@ def command(
         return _status(entries[0])
     from memhotplug.commands.align.text import align_lines
 
-    for line in align_lines(entries, chosen, kernel, assumed, paint_for(sys.stdout)):
-        print(line)
+    show(align_lines(entries, chosen, kernel, assumed, paint_for(sys.stdout), width=width_of(sys.stdout)))
     return _status(entries[0])
 
 

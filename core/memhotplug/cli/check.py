@@ -11,7 +11,7 @@ import click
 from memhotplug.cli.exits import ExitCode
 from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.reading import read_scenario
-from memhotplug.cli.terminal import paint_for
+from memhotplug.cli.terminal import paint_for, show
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -28,15 +28,16 @@ checked, and that refused operations changed nothing, that what was undone gave 
 of a machine leave it alone. Beyond the budget, random lives go on.
 
 \b
-  explore: {operations: [add, remove], drivers: [acpi], sizes: [256M], blocks: 4}
+  explore:
+    {operations: [add, remove], drivers: [acpi], sizes: [256M], blocks: 4}
 
 in the scenario narrows what is tried.
 
 \b
   mhp check dimm.yaml
   mhp check dimm.yaml --depth 6 --operations 1000000 --jobs 2 --faults
-  mhp check dimm.yaml -o found           then: mhp run --check found/00-I11.yaml
-  mhp check dimm.yaml --against linux-6.1        the first step at which two kernels differ
+  mhp check dimm.yaml -o found       then: mhp run --check found/00-I11.yaml
+  mhp check dimm.yaml --against linux-6.1      where two kernels differ first
 
 \b
 Exit status:
@@ -103,8 +104,7 @@ def command(
     else:
         from memhotplug.commands.check.text import answer_lines
 
-        for line in answer_lines(answer, files, paint_for(sys.stdout)):
-            print(line)
+        show(answer_lines(answer, files, paint_for(sys.stdout)))
     return ExitCode.OK if answer.ok else ExitCode.FAILURE
 
 

@@ -10,7 +10,7 @@ import click
 from memhotplug.cli.exits import ExitCode
 from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.reading import scenario_tree
-from memhotplug.cli.terminal import paint_for
+from memhotplug.cli.terminal import paint_for, show, width_of
 
 if TYPE_CHECKING:
     from memhotplug.commands.compare.question import Variant
@@ -24,8 +24,10 @@ an empty one leaves the key out. Steps that 'expect' something are left out of t
 
 \b
   mhp compare dimm.yaml --vary drivers.acpi.mhp_flags=none,device,memblock
-  mhp compare dimm.yaml --vary machine.kernel=v2-2019,linux-6.12 --vary steps.0.add.size=1G,16G
-  mhp compare dimm.yaml --vary 'machine.cmdline=,memory_hotplug.memmap_on_memory=1' --csv
+  mhp compare dimm.yaml --vary machine.kernel=v2-2019,linux-6.12 \\
+    --vary steps.0.add.size=1G,16G
+  mhp compare dimm.yaml --csv \\
+    --vary 'machine.cmdline=,memory_hotplug.memmap_on_memory=1'
 
 It shows what the memmap costs and where it lies, how much of each zone is usable (neither memmap nor page tables
 of hot-added memory), the longest run of free pages, how many 1 GiB pages could be made, and the smallest unit in
@@ -35,7 +37,7 @@ last moment at which most hot-added memory was online.
 \b
 Exit status:
   0  the table was printed; what failed is in it
-  2  wrong usage, a scenario that cannot be used, or a value that the format refuses
+  2  wrong usage, or a scenario or a value that cannot be used
 """
 
 
@@ -65,8 +67,7 @@ def command(scenario: str, axes: tuple[str, ...], as_json: bool, as_csv: bool) -
     else:
         from memhotplug.commands.compare.text import compare_lines
 
-        for line in compare_lines(done, paint_for(sys.stdout)):
-            print(line)
+        show(compare_lines(done, paint_for(sys.stdout), width=width_of(sys.stdout)))
     return ExitCode.OK
 
 

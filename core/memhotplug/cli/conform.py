@@ -9,7 +9,7 @@ import click
 
 from memhotplug.cli.exits import ExitCode, say
 from memhotplug.cli.pluginfiles import plugin_options
-from memhotplug.cli.terminal import paint_for
+from memhotplug.cli.terminal import paint_for, show
 
 __all__ = ["command"]
 
@@ -19,7 +19,7 @@ The model boots from a recording's first step and then does what was done. After
 what the kernel showed: the result, zones, memory blocks, System RAM, MemTotal, page flags and free pages.
 
 \b
-A difference reads like a diff; the word behind the sign says what kind of thing differs:
+A difference reads like a diff; the word behind the sign says what differs:
   -zone     node 0 zone Movable managed: 32256      the real kernel
   +zone     node 0 zone Movable managed: 32768      the model
 
@@ -30,9 +30,11 @@ What is compared after each step:
   block     state, valid_zones, removable and node of each memory block
   iomem     each line of System RAM
   memtotal  by how much MemTotal has changed since boot
-  pages     runs of hot-added pages: offline, self-hosted, online (in Movable: buddy or not)
-  free      free pages of zones that exist only through hotplug: exact in Movable, else up to 128
-            less than the zone's managed pages without memmap, which the guest took for itself
+  pages     runs of hot-added pages: offline, self-hosted, online (in
+            Movable: buddy or not)
+  free      free pages of zones that exist only through hotplug: exact in
+            Movable, else up to 128 less than the zone's managed pages without
+            memmap, which the guest took for itself
   marks     min, low and high of each zone
 
 How a replay is judged: page flags recorded before a step are read as input where they show what the guest holds in
@@ -51,7 +53,7 @@ A step of which only the operation was recorded is predicted rather than compare
 Exit status:
   0  every observation matches
   1  some differ
-  2  wrong usage, or a recording that cannot be used; the others are replayed all the same
+  2  wrong usage, or a recording that cannot be used; others are replayed
 """
 _STYLES: Final = {"-": "red", "+": "green", "@": "cyan", "?": "yellow"}
 
@@ -95,13 +97,13 @@ def command(recordings: tuple[str, ...], predict: int | None, as_json: bool) -> 
             continue
         for line in file_lines(results[-1]) if not as_json else ():
             style = _STYLES.get(line[0])
-            print(paint(line, style) if style else line)
+            show([paint(line, style) if style else line])
     if as_json:
         from memhotplug.output.jsontext import render
 
         sys.stdout.write(render(totals_to_dict(results, refused)))
     elif results:
-        print(total_line(results, len(refused)))
+        show([total_line(results, len(refused))])
     if refused:
         return ExitCode.USAGE
     same = all(result.matched == len(result.observations) for result in results)

@@ -20,7 +20,7 @@ _HELP: Final = """Talk to a machine that runs in 'mhp exec' or 'mhp mount'.
 Inside exec the variable MHP_CTL says where it is; from outside, --socket does. The socket speaks QMP.
 
 \b
-  mhp ctl add dimm0 1G                 a driver adds memory, the architecture's usual one
+  mhp ctl add dimm0 1G                 a driver adds memory, the usual one
   mhp ctl add vm0 256M --driver virtio_mem --set device_size=2G
   mhp ctl resize vm0 512M
   mhp ctl eject dimm0

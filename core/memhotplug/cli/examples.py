@@ -23,7 +23,8 @@ _HELP: Final = """List the scenarios that come with mhp, print the one called NA
   mhp examples
   mhp examples cover-letter-device
   mhp examples cover-letter-device | mhp run -
-  mhp examples policy-by-size -o try && mhp run try/scenarios/policy-by-size.yaml
+  mhp examples policy-by-size -o try
+  mhp run try/scenarios/policy-by-size.yaml
 
 \b
 Exit status:

@@ -9,7 +9,7 @@ import click
 
 from memhotplug.cli.exits import ExitCode
 from memhotplug.cli.pluginfiles import plugin_options
-from memhotplug.cli.terminal import paint_for, width_of
+from memhotplug.cli.terminal import paint_for, show, width_of
 
 __all__ = ["command"]
 
@@ -20,11 +20,11 @@ Every row is tried out on a small machine with the installed plugins. Where the 
 forbids it follows, with the kernel function that has it.
 
 \b
-  mhp explain                               every architecture, the newest kernel
+  mhp explain                        all architectures, the newest kernel
   mhp explain --arch powerpc --page-size 64K
-  mhp explain --driver acpi                 one driver's policy, kernel by kernel
+  mhp explain --driver acpi          one driver, kernel by kernel
   mhp explain --driver acpi --plugin my_policy.py --policy my_policy
-  mhp explain --kernel v2-2019              the series of 2019
+  mhp explain --kernel v2-2019       the series of 2019
   mhp explain --json | jq '.platforms[] | select(.modes[].supported)'
 
 \b
@@ -71,6 +71,5 @@ def command(as_json: bool, **options: Any) -> int:
         return ExitCode.OK
     from memhotplug.commands.explain.text import explain_lines
 
-    for line in explain_lines(document, paint_for(sys.stdout), width=width_of(sys.stdout)):
-        print(line)
+    show(explain_lines(document, paint_for(sys.stdout), width=width_of(sys.stdout)))
     return ExitCode.OK

@@ -23,7 +23,8 @@ Programs that take a root folder read it (lsmem --sysroot DIR), and so do plan, 
 \b
 Exit status:
   0  the files are written
-  2  wrong usage, a machine that cannot be, or a folder that is not empty or cannot be written
+  2  wrong usage, a machine that cannot be, or a folder that is not empty or
+     cannot be written
 """
 
 

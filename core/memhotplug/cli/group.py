@@ -90,15 +90,15 @@ costs and where it goes. Nothing is done to the machine it runs on.
 
 \b
 Examples:
-  mhp plan --boot 2G --add 32G           will it fit, what does it cost, what would help
-  mhp run dimm.yaml --map                what becomes of the memory, step by step
-  mhp report dimm.yaml -o dimm.html      the same to look at, in one file for others
-  mhp compare dimm.yaml --vary …         policies, kernels, architectures side by side
-  mhp sweep dimm.yaml --vary … -o FILE   thousands of variants, resumable
-  mhp check dimm.yaml --faults           the shortest way to break it
-  mhp exec dimm.yaml -- lsmem            a program that sees the modelled machine
-  mhp explain --driver acpi              who may host its memmap, and why not
-  mhp examples                           scenarios to start from
+  mhp plan --boot 2G --add 32G        will it fit, what would it cost
+  mhp run dimm.yaml --map             what becomes of the memory
+  mhp report dimm.yaml -o dimm.html   the same in one file, for others
+  mhp compare dimm.yaml --vary …      policies and kernels side by side
+  mhp sweep dimm.yaml --vary … -o F   thousands of variants, resumable
+  mhp check dimm.yaml --faults        the shortest way to break it
+  mhp exec dimm.yaml -- lsmem         a program sees the modelled machine
+  mhp explain --driver acpi           who may host its memmap, and why not
+  mhp examples                        scenarios to start from
 
 \b
 Exit status:

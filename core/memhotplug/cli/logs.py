@@ -18,7 +18,7 @@ class Log:
     """A log of a machine's events.
 
     Args:
-        verbosity: 0 for warnings only, 1 for every event.
+        verbosity: 1 for every event; 0 for warnings only, and as JSON only, since people find them below the tables.
         as_json: one JSON object a line, rather than text for people.
     """
 
@@ -31,7 +31,7 @@ class Log:
         """Write one event if it is important enough; ``event["event"]`` says what happened."""
         data = dict(event)
         name = data.pop("event")
-        if name == "warning":
+        if name == "warning" and (self._as_json or self._verbosity > 0):
             self._get().warning(name, **data)
         elif self._verbosity > 0:
             self._get().info(name, **data)

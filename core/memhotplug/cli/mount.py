@@ -23,7 +23,8 @@ _HELP: Final = """Show the /sys and /proc of a modelled machine below DIR until 
 Exit status:
   0    it was unmounted
   125  no FUSE
-  2    wrong usage, a machine that cannot be, or a folder that is missing, in use or not empty
+  2    wrong usage, a machine that cannot be, or a folder that is missing, in
+       use or not empty
 """
 
 

@@ -10,7 +10,7 @@ import click
 from memhotplug.cli.exits import ExitCode, say
 from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.reading import read_scenario
-from memhotplug.cli.terminal import paint_for
+from memhotplug.cli.terminal import paint_for, show, width_of
 
 __all__ = ["command"]
 
@@ -53,17 +53,17 @@ def command(scenario: str, range_: str, step: int | None, diff: bool, as_json: b
         say(f"{then.failure} (before step {then.step})")
         return ExitCode.FAILURE
     pages = pages_of(range_, (then.after, then.before) if diff else (then.after,))
-    paint = paint_for(sys.stdout)
+    paint, width = paint_for(sys.stdout), width_of(sys.stdout)
     if diff:
         changed = changes(then.before, then.after, pages)
         if as_json:
             sys.stdout.write(render(text.changes_document(then, changed)))
         else:
-            print(*text.change_lines(changed, paint), sep="\n")
+            show(text.change_lines(changed, paint, width=width))
     elif as_json:
         sys.stdout.write(render(text.runs_document(then, runs(then.after, pages))))
     else:
-        print(*text.run_lines(runs(then.after, pages), paint), sep="\n")
+        show(text.run_lines(runs(then.after, pages), paint, width=width))
     if then.failure is not None:
         say(then.failure)
         return ExitCode.FAILURE

@@ -9,7 +9,7 @@ import click
 
 from memhotplug.cli.exits import ExitCode
 from memhotplug.cli.pluginfiles import plugin_options
-from memhotplug.cli.terminal import paint_for
+from memhotplug.cli.terminal import paint_for, show, width_of
 
 if TYPE_CHECKING:
     from memhotplug.commands.plan.question import Question, Subject
@@ -28,12 +28,13 @@ copy of it. Sizes need a unit.
   mhp plan --boot 1G --boot-profile distro --add 60G --online movable
   mhp plan --from sosreport.tar.xz --add 64G --driver acpi
   mhp plan --live --add 8G --json | jq .verdict
-  mhp plan --boot 8G --add 24G --cmdline memory_hotplug.online_policy=auto-movable
+  mhp plan --boot 8G --add 24G \\
+    --cmdline memory_hotplug.online_policy=auto-movable
 
 \b
 Exit status:
   0  it fits, or nothing was to be added
-  3  it fits with a named risk: fallbacks, low watermarks, too much movable memory
+  3  it fits with a named risk: fallbacks, low watermarks, too much Movable
   4  it does not fit
   2  wrong usage or bad input
 """
@@ -155,8 +156,7 @@ def _print(document: PlanDocument, *, brief: bool) -> None:
     from memhotplug.commands.plan.text import answer_lines, brief_lines
 
     lines = brief_lines if brief else answer_lines
-    for line in lines(document, paint_for(sys.stdout)):
-        print(line)
+    show(lines(document, paint_for(sys.stdout), width=width_of(sys.stdout)))
 
 
 def _subject(options: dict[str, Any]) -> Subject:

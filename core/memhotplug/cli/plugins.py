@@ -10,7 +10,7 @@ import click
 
 from memhotplug.cli.exits import ExitCode, say
 from memhotplug.cli.pluginfiles import plugin_options
-from memhotplug.cli.terminal import paint_for
+from memhotplug.cli.terminal import paint_for, show, width_of
 
 if TYPE_CHECKING:
     from memhotplug.documents.plugins import PluginDocument, PluginListDocument, PluginNewDocument, PluginRowDocument
@@ -33,7 +33,7 @@ States:
 
 \b
 Exit status:
-  0  the list was printed, whatever is in it; with --new: the package was written
+  0  the list was printed, whatever is in it; --new: the package was written
   2  wrong usage; with --new: nothing was written
 """
 _COLUMNS: Final = ("KIND", "NAME", "DISTRIBUTION", "VERSION", "STATE")
@@ -72,8 +72,7 @@ def command(name: str | None, as_json: bool, no_load: bool, new: tuple[str, Path
         [entry["kind"], entry["name"], str(entry["distribution"]), str(entry["version"]), _state(entry)]
         for entry in entries
     ]
-    for line in table(_COLUMNS, rows, _COLUMNS, paint_for(sys.stdout)):
-        print(line)
+    show(table(_COLUMNS, rows, _COLUMNS, paint_for(sys.stdout), width=width_of(sys.stdout)))
     for unreadable in left_out():
         print(f"left out, its entry points cannot be read: {unreadable}")
     return ExitCode.OK
@@ -89,8 +88,7 @@ def _show_one(name: str, *, as_json: bool) -> int:
         document: PluginDocument = {"schema": 1, "plugins": found}
         sys.stdout.write(render(document))
         return ExitCode.OK
-    for line in about_lines(found, paint_for(sys.stdout)):
-        print(line)
+    show(about_lines(found, paint_for(sys.stdout), width=width_of(sys.stdout)))
     return ExitCode.OK
 
 

@@ -12,7 +12,7 @@ from memhotplug.cli.exits import ExitCode, say
 from memhotplug.cli.logs import Log
 from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.reading import read_scenario
-from memhotplug.cli.terminal import DEFAULT_WIDTH, paint_for, width_of
+from memhotplug.cli.terminal import DEFAULT_WIDTH, paint_for, show, width_of
 
 if TYPE_CHECKING:
     from memhotplug.commands.run.runner import RunResult
@@ -139,16 +139,14 @@ class _Show:
             return
         from memhotplug.commands.run.text import step_lines
 
-        for line in step_lines(step, record, self._paint):
-            print(line)
+        show(step_lines(step, record, self._paint))
         if self._as_map and step.op != "expect":
             self._map()
 
     def _legend(self) -> None:
         from memhotplug.memory_map.letters import LEGEND
 
-        for line in LEGEND:
-            print(line)
+        show(LEGEND)
 
     def _map(self) -> None:
         from memhotplug.memory_map.letters import map_lines
@@ -167,5 +165,4 @@ class _Show:
             return
         from memhotplug.commands.run.text import state_lines
 
-        for line in state_lines(result.machine, state, self._paint):
-            print(line)
+        show(state_lines(result.machine, state, self._paint, width=width_of(sys.stdout)))

@@ -24,7 +24,7 @@ scenarios with it:
 
 \b
   mhp schema > scenario.schema.json
-  # yaml-language-server: $schema=scenario.schema.json     (first line of a scenario)
+  # yaml-language-server: $schema=scenario.schema.json   (its first line)
   mhp schema --output plan > plan.schema.json
   mhp schema --list
 

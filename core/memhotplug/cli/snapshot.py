@@ -65,8 +65,9 @@ def command(output: str, root: str, force: bool, as_json: bool) -> int:
         }
         sys.stdout.write(render(document))
     else:
-        for line in _lines(output, collected, notes, machine):
-            print(line)
+        from memhotplug.cli.terminal import show
+
+        show(_lines(output, collected, notes, machine))
     if problem is not None:
         say(f"recorded, but it cannot be used: {problem}")
         return ExitCode.FAILURE

@@ -10,7 +10,7 @@ import click
 
 from memhotplug.cli.exits import INTERRUPTED, ExitCode, say
 from memhotplug.cli.pluginfiles import plugin_options
-from memhotplug.cli.terminal import paint_for
+from memhotplug.cli.terminal import paint_for, show, width_of
 
 if TYPE_CHECKING:
     from memhotplug.commands.sweep.answer import Progress
@@ -37,7 +37,7 @@ where it was stopped, however it was stopped.
 Exit status:
   0  every case was played, whatever came of it
   1  it was stopped, or the results cannot be kept
-  2  wrong usage, a scenario that cannot be used, or results of another question
+  2  wrong usage, a scenario that cannot be used, results of another question
 """
 
 
@@ -174,8 +174,7 @@ def _show(options: dict[str, Any]) -> int:
 
         sys.stdout.write(render(document))
         return ExitCode.OK
-    for line in summary_lines(document, paint_for(sys.stdout)):
-        print(line)
+    show(summary_lines(document, paint_for(sys.stdout), width=width_of(sys.stdout)))
     return ExitCode.OK
 
 

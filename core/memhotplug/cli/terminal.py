@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from memhotplug.output.tables import Paint
 
-__all__ = ["DEFAULT_WIDTH", "Nowhere", "has_colour", "paint_for", "width_of"]
+__all__ = ["DEFAULT_WIDTH", "Nowhere", "has_colour", "paint_for", "show", "width_of"]
 
 
 class Nowhere(io.TextIOBase):
@@ -25,10 +27,17 @@ class Nowhere(io.TextIOBase):
 
 
 def has_colour(stream: TextIO) -> bool:
-    """Return whether to write colour: to a terminal that has it, unless NO_COLOR is set to anything."""
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+    """Return whether to write colour: to a terminal that has it, or anywhere if FORCE_COLOR says so.
+
+    NO_COLOR wins over both, whatever it is set to.
+    """
+    if os.environ.get("NO_COLOR"):
         return False
-    return stream.isatty()
+    return _is_forced() or (stream.isatty() and os.environ.get("TERM") != "dumb")
+
+
+def _is_forced() -> bool:
+    return os.environ.get("FORCE_COLOR", "").lower() not in ("", "0", "false")
 
 
 def paint_for(stream: TextIO) -> Paint:
@@ -51,9 +60,22 @@ DEFAULT_WIDTH = 80
 
 
 def width_of(stream: TextIO) -> int | None:
-    """Return the columns of a terminal (COLUMNS wins), None where lines may be as long as they are."""
-    if not stream.isatty():
+    """Return the columns of a terminal, None where lines may be as long as they are.
+
+    COLUMNS wins over what the terminal says, and counts for FORCE_COLOR, too, which makes a terminal of anything.
+    """
+    if not stream.isatty() and not (_is_forced() and os.environ.get("COLUMNS")):
         return None
     from shutil import get_terminal_size
 
     return get_terminal_size().columns
+
+
+def show(lines: Iterable[str], stream: TextIO | None = None) -> None:
+    """Print lines, each folded between words where the terminal is too narrow for it."""
+    from memhotplug.output.tables import folded
+
+    stream = sys.stdout if stream is None else stream
+    width = width_of(stream)
+    for line in lines:
+        print(*folded(line, width), sep="\n", file=stream)

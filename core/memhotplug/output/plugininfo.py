@@ -96,7 +96,9 @@ def _exists_on(candidate: Candidate) -> dict[str, str] | None:
     return {arch: _EVER if since == (0, 0) else f"{since[0]}.{since[1]}" for arch, since in arches.items()}
 
 
-def about_lines(found: Sequence[PluginAboutDocument], paint: Paint = plain) -> Iterator[str]:
+def about_lines(
+    found: Sequence[PluginAboutDocument], paint: Paint = plain, *, width: int | None = None
+) -> Iterator[str]:
     """Yield what :func:`about` returned as people read it."""
     for entry in found:
         yield paint(f"{entry['name']}: {entry['group']}", HEAD)
@@ -113,7 +115,7 @@ def about_lines(found: Sequence[PluginAboutDocument], paint: Paint = plain) -> I
         if entry["keys"]:
             yield f"  keys of {entry['keys_of']}:"
             rows = [[f"    {key['key']}", key["kind"], key["help"]] for key in entry["keys"]]
-            yield from table(["    KEY", "KIND", "MEANING"], rows, ("    KEY", "KIND", "MEANING"), paint)
+            yield from table(["    KEY", "KIND", "MEANING"], rows, ("    KEY", "KIND", "MEANING"), paint, width=width)
 
 
 def _where(arches: Mapping[str, str] | None) -> str:

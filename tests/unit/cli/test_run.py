@@ -232,15 +232,17 @@ def test_check_stops_at_a_broken_invariant(mhp: Mhp, scenario: Write, monkeypatc
 # ---- logs ----
 
 
-def test_only_warnings_are_logged(mhp: Mhp, scenario: Write) -> None:
-    """One line for people, on stderr."""
+def test_a_warning_is_said_once(mhp: Mhp, scenario: Write) -> None:
+    """Below the tables; stderr has it only for programs, and for whoever asked for a log."""
     scenario(ADD, head=WARNED)
+    warning = "memhp_default_state=maybe is not known to v2-2019 and ignored"
 
     done = mhp("run", "s.yaml")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.count(warning) == 1
 
-    assert (done.status, done.err.count("\n")) == (0, 1)
-    assert done.err.startswith("[warning  ] warning ")
-    assert "memhp_default_state=maybe is not known to v2-2019 and ignored" in done.err
+    assert mhp("run", "s.yaml", "--log-json").err.count(warning) == 1
+    assert mhp("run", "s.yaml", "-v").err.startswith("[warning  ] warning ")
 
 
 def test_logs_can_be_json(mhp: Mhp, scenario: Write) -> None:
@@ -291,13 +293,19 @@ class _Terminal(io.StringIO):
         ({"TERM": "xterm", "NO_COLOR": ""}, _Terminal(), True),
         ({"TERM": "dumb"}, _Terminal(), False),
         ({"TERM": "xterm"}, io.StringIO(), False),
+        ({"FORCE_COLOR": "1"}, io.StringIO(), True),
+        ({"FORCE_COLOR": "1", "TERM": "dumb"}, io.StringIO(), True),
+        ({"FORCE_COLOR": "0"}, io.StringIO(), False),
+        ({"FORCE_COLOR": ""}, io.StringIO(), False),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, _Terminal(), False),
     ],
 )
 def test_colour_is_for_terminals_that_want_it(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], stream: io.StringIO, colour: bool
 ) -> None:
-    """NO_COLOR counts unless it is empty."""
-    monkeypatch.delenv("NO_COLOR", raising=False)
+    """NO_COLOR and FORCE_COLOR count unless they are empty, and the first wins."""
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
 
@@ -358,10 +366,15 @@ def test_a_broken_plugin_that_is_not_used_harms_nobody(process: Mhp, tmp_path: P
     assert (done.status, done.err) == (0, "")
 
 
-@pytest.mark.parametrize(("terminal", "width"), [(True, 77), (False, None)])
-def test_only_a_terminal_has_a_width(terminal: bool, width: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is piped keeps its lines; COLUMNS says how wide a terminal is."""
+@pytest.mark.parametrize(
+    ("terminal", "forced", "width"), [(True, "", 77), (False, "", None), (False, "1", 77), (True, "1", 77)]
+)
+def test_only_a_terminal_has_a_width(
+    terminal: bool, forced: str, width: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is piped keeps its lines; COLUMNS says how wide a terminal is, FORCE_COLOR makes one of anything."""
     monkeypatch.setenv("COLUMNS", "77")
+    monkeypatch.setenv("FORCE_COLOR", forced)
     stream = _Terminal() if terminal else io.StringIO()
 
     assert width_of(stream) == width

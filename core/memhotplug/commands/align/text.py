@@ -97,8 +97,9 @@ def _memmap(memmap: BlockMemmap | None) -> SelfHostingDocument | None:
 
 
 def align_lines(
-    entries: Sequence[BySize], driver: str, kernel: str, assumed: Sequence[str] = (), paint: Paint = plain
-) -> Iterator[str]:
+    entries: Sequence[BySize], driver: str, kernel: str, assumed: Sequence[str] = (), paint: Paint = plain, *,
+    width: int | None = None,
+) -> Iterator[str]:  # fmt: skip
     """Yield the answer for people.
 
     Args:
@@ -114,7 +115,7 @@ def align_lines(
     if len(verdict.fits) > 1:
         yield f"in all {_exact(verdict.usable_bytes)} usable, {_exact(verdict.stranded_bytes)} stranded"
     yield ""
-    yield from _table(entries, paint)
+    yield from _table(entries, paint, width)
     if len(entries) > 1:
         yield ""
         yield _best_line(best(entries))
@@ -175,7 +176,7 @@ _COLUMNS: Final = ("BLOCK_SIZE", "RANGE", "NAME", "BLOCKS", "USABLE", "STRANDED"
 _NAME: Final = _COLUMNS.index("NAME")
 
 
-def _table(entries: Sequence[BySize], paint: Paint) -> list[str]:
+def _table(entries: Sequence[BySize], paint: Paint, width: int | None) -> list[str]:
     rows = []
     for entry in _ascending(entries):
         size = _exact(entry.block_size)
@@ -188,7 +189,9 @@ def _table(entries: Sequence[BySize], paint: Paint) -> list[str]:
     if not any(fit.window.name for entry in entries for fit in entry.fits):
         columns.remove("NAME")
         rows = [[cell for number, cell in enumerate(row) if number != _NAME] for row in rows]
-    return table(columns, rows, ("RANGE", "NAME", "RESULT"), paint)
+    return table(
+        columns, rows, ("RANGE", "NAME", "RESULT"), paint, width=width, short={"BLOCK_SIZE": "BLOCKS", "BLOCKS": "IDS"}
+    )
 
 
 def _row(fit: Fit) -> list[str]:

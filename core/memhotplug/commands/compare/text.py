@@ -12,7 +12,7 @@ from memhotplug.commands.compare.granularity import Removable
 from memhotplug.commands.compare.measure import Measures, ZoneMeasure
 from memhotplug.formats.scenario.refusal import cut
 from memhotplug.output.tables import Paint, plain, table
-from memhotplug.units import format_size, parse_size
+from memhotplug.units import format_blocks, format_size, parse_size
 
 if TYPE_CHECKING:
     from memhotplug.documents.compare import (
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["compare_lines", "to_csv", "to_document"]
 
 _LONGEST: Final = 400
+_CELL: Final = 40
+"""Letters of a value in the table, half of it on a terminal."""
 
 
 def to_document(done: Sequence[Compared], *, scenario: str | None) -> CompareDocument:
@@ -99,21 +101,65 @@ def _removable(found: Removable) -> RemovableDocument:
 # ---- people ----
 
 
-def compare_lines(done: Sequence[Compared], paint: Paint = plain) -> Iterator[str]:
-    """Yield the table, one column a variation, and below it what does not fit into one."""
+def compare_lines(done: Sequence[Compared], paint: Paint = plain, *, width: int | None = None) -> Iterator[str]:
+    """Yield the table, one column a variation, and below it what does not fit into one.
+
+    Args:
+        width: columns of the terminal; of more variations than fit there are several tables, one below the other.
+    """
     keys = list(done[0].values) if done else []
-    heads = [str(number) for number in range(1, len(done) + 1)]
-    rows = [[key, *(cut(entry.values[key], 40) or "-" for entry in done)] for key in keys]
+    values = _Values(_CELL if width is None else _CELL // 2)
+    rows = [[key, *values.row(key, [entry.values[key] for entry in done])] for key in keys]
     rows.append(["result", *(entry.outcome for entry in done)])
-    for label, cells in _rows(done):
-        rows.append([label, *cells])
-    yield from table(["", *heads], rows, ("",), paint)
+    rows += [[label, *cells] for label, cells in _rows(done)]
+    rows.insert(0, ["", *map(str, range(1, len(done) + 1))])
+    for number, columns in enumerate(_groups(rows, width)):
+        if number:
+            yield ""
+        head, *part = [[row[column] for column in (0, *columns)] for row in rows]
+        yield from table(head, part, ("",), paint, width=width)
+    yield from values.legend()
+    yield from _moments(done)
     yield from _details(done)
+
+
+class _Values:
+    """Values of varied keys as they stand in the table; long ones have a letter there, and a line below it."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._long: dict[str, str] = {}
+
+    def row(self, key: str, values: Sequence[str]) -> list[str]:
+        """Return what stands in the table for the values of a key."""
+        if all(len(value) <= self._most for value in values):
+            return [cut(value, self._most) or "-" for value in values]
+        names = {value: f"[{len(self._long) + index}]" for index, value in enumerate(dict.fromkeys(values), 1)}
+        self._long |= {name: f"{key}={cut(value, _LONGEST)}" for value, name in names.items()}
+        return [names[value] for value in values]
+
+    def legend(self) -> Iterator[str]:
+        """Yield what the letters stand for."""
+        if self._long:
+            yield ""
+            yield from (f"{name} {text}" for name, text in self._long.items())
+
+
+def _groups(rows: Sequence[Sequence[str]], width: int | None) -> Iterator[list[int]]:
+    """Yield the columns that fit beside the first one, at least one at a time."""
+    sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    group: list[int] = []
+    for column in range(1, len(sizes)):
+        taken = sizes[0] + sum(sizes[index] + 1 for index in (*group, column))
+        if width is not None and group and taken > width:
+            yield group
+            group = []
+        group.append(column)
+    yield group
 
 
 def _rows(done: Sequence[Compared]) -> Iterator[tuple[str, list[str]]]:
     """Yield each measure with one cell a variation; a dash where there is nothing."""
-    yield "measured after", [_moment(entry) for entry in done]
     yield "memmap, self-hosted", [_pages(entry.measures, "self_hosted") for entry in done]
     yield "memmap, allocated", [_pages(entry.measures, "allocated") for entry in done]
     yield "page tables", [_pages(entry.measures, "page_tables") for entry in done]
@@ -128,10 +174,17 @@ def _rows(done: Sequence[Compared]) -> Iterator[tuple[str, list[str]]]:
     yield "broken invariants", ["-" if entry.measures is None else str(len(entry.violations)) for entry in done]
 
 
-def _moment(entry: Compared) -> str:
-    if entry.measures is None:
-        return "-"
-    return "boot" if entry.measured_after is None else "step {} ({})".format(*entry.measured_after)
+def _moments(done: Sequence[Compared]) -> Iterator[str]:
+    """Yield after which step the variations were measured: the same one, but for those that never came so far."""
+    found: dict[str, list[int]] = {}
+    for number, entry in enumerate(done, 1):
+        if entry.measures is not None:
+            moment = "boot" if entry.measured_after is None else "step {} ({})".format(*entry.measured_after)
+            found.setdefault(moment, []).append(number)
+    if found:
+        yield ""
+    for moment, numbers in found.items():
+        yield f"Measured after {moment}" + (f": {format_blocks(numbers)}" if len(found) > 1 else "")
 
 
 _MIB: Final = 1 << 20

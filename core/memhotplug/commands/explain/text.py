@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -13,15 +14,17 @@ __all__ = ["explain_lines"]
 _SETTINGS: Final = ("N", "Y", "force")
 _SERIES_WORDS: Final = frozenset({"device", "memblock", "default"})
 _FOOTER: Final = (
-    "N, Y and force are values of memory_hotplug.memmap_on_memory. RESERVED pages at the start of every block hold its",
-    "memmap; WASTED ones among them are padding up to a whole pageblock, which only force accepts. 'one' means that",
-    "only a range of exactly one memory block qualifies. What cannot self-host is added all the same: its memmap",
-    "then comes from the page allocator, before the new memory can be used.",
+    "N, Y and force are values of memory_hotplug.memmap_on_memory. RESERVED pages at the start of every block hold its "
+    "memmap; WASTED ones among them are padding up to a whole pageblock, which only force accepts. 'one' means that "
+    "only a range of exactly one memory block qualifies. What cannot self-host is added all the same: its memmap "
+    "then comes from the page allocator, before the new memory can be used."
 )
 _SERIES: Final = (
-    "device and memblock are the flags of the 2019 series: the memmap of the whole range at its start, or that of each",
-    "memory block at the block's start.",
+    "device and memblock are the flags of the 2019 series: the memmap of the whole range at its start, or that of each "
+    "memory block at the block's start."
 )
+_WIDTH: Final = 112
+"""Columns of prose, at most."""
 
 
 class _Sources:
@@ -67,16 +70,16 @@ def explain_lines(document: Mapping[str, Any], paint: Paint = plain, *, width: i
     if sources.texts:
         yield from (f"[{number}] {text}" for number, text in enumerate(sources.texts, start=1))
         yield ""
-    yield from _footer(document)
+    yield from _footer(document, min(width or _WIDTH, _WIDTH))
 
 
-def _footer(document: Mapping[str, Any]) -> Iterator[str]:
+def _footer(document: Mapping[str, Any], width: int) -> Iterator[str]:
     words = {setting["setting"] for row in document["drivers"] for setting in row["settings"]}
     words |= {mode["mode"] for row in document["platforms"] for mode in row["modes"]}
     if words - _SERIES_WORDS:
-        yield from _FOOTER
+        yield from textwrap.wrap(_FOOTER, width)
     if words & _SERIES_WORDS:
-        yield from _SERIES
+        yield from textwrap.wrap(_SERIES, width)
 
 
 def _platforms(rows: Sequence[Mapping[str, Any]], sources: _Sources, paint: Paint, width: int | None) -> list[str]:

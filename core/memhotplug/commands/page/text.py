@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 __all__ = ["change_lines", "changes_document", "run_lines", "runs_document"]
 
 _HEADER: Final = ("PFN", "PAGES", "FLAGS", "REFS", "PRIVATE", "HEAD", "ZONE", "NODE", "BACKING")
+_STYLES: Final = {"-": "red", "+": "green"}
 _LEFT: Final = ("", "PFN", "FLAGS", "PRIVATE", "HEAD", "ZONE", "BACKING")
 
 
-def run_lines(found: Iterable[Run], paint: Paint = plain) -> Iterator[str]:
+def run_lines(found: Iterable[Run], paint: Paint = plain, *, width: int | None = None) -> Iterator[str]:
     """Yield a line for each run of alike pages, below a header."""
-    yield from table(_HEADER, [_cells(run) for run in found], _LEFT, paint)
+    yield from table(_HEADER, [_cells(run) for run in found], _LEFT, paint, width=width)
 
 
-def change_lines(found: Iterable[Change], paint: Paint = plain) -> Iterator[str]:
+def change_lines(found: Iterable[Change], paint: Paint = plain, *, width: int | None = None) -> Iterator[str]:
     """Yield two lines, before and after, for each run that changed; then how much did not."""
     rows: list[list[str]] = []
     same = 0
@@ -39,10 +40,10 @@ def change_lines(found: Iterable[Change], paint: Paint = plain) -> Iterator[str]
             continue
         rows += [["-", *_cells(change.before)], ["+", *_cells(change.after)]]
     if rows:
-        header, *lines = table(["", *_HEADER], rows, _LEFT)
-        yield paint(header, HEAD)
-        for line in lines:
-            yield paint(line, "red" if line.startswith("-") else "green")
+        style = HEAD
+        for line in table(["", *_HEADER], rows, _LEFT, width=width):
+            style = _STYLES.get(line[:1], style)
+            yield paint(line, style)
     yield f"{same} page{'' if same == 1 else 's'} unchanged"
 
 

@@ -22,13 +22,14 @@ _VERDICTS: Final = {
 _BRIEF: Final = 3
 
 
-def answer_lines(document: Mapping[str, Any], paint: Paint = plain) -> list[str]:
-    """Return the lines for what ``to_document()`` returned; prose wraps at 80 columns."""
-    return list(_lines(document, paint))
+def answer_lines(document: Mapping[str, Any], paint: Paint = plain, *, width: int | None = None) -> list[str]:
+    """Return the lines for what ``to_document()`` returned; prose wraps at 80 columns, the table fits ``width``."""
+    return list(_lines(document, paint, width))
 
 
-def brief_lines(document: Mapping[str, Any], paint: Paint = plain) -> list[str]:
+def brief_lines(document: Mapping[str, Any], paint: Paint = plain, *, width: int | None = None) -> list[str]:
     """Return three lines at most, however long: the verdict, why, and the best remedy that was tried."""
+    del width  # sentences; whoever prints them folds them
     largest = document["largest_single_add"]
     if document["verdict"] is None:
         return [_how_much(document), f"limited by {largest['limit']['rule']}: {largest['limit']['text']}"]
@@ -36,7 +37,7 @@ def brief_lines(document: Mapping[str, Any], paint: Paint = plain) -> list[str]:
     return [_headline(document, paint), document["reason"]["text"], *remedy][:_BRIEF]
 
 
-def _lines(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
+def _lines(document: Mapping[str, Any], paint: Paint, width: int | None) -> Iterator[str]:
     yield from _ticket(document, paint)
     yield ""
     yield from _costs(document)
@@ -45,7 +46,7 @@ def _lines(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
     yield ""
     yield paint("The same question under each policy", HEAD)
     nodes = len({zone["node"] for zone in document["zones"]})
-    yield from _policies(document["policies"], document["machine"]["page_size"], nodes)
+    yield from _policies(document["policies"], document["machine"]["page_size"], nodes, width)
     yield ""
     yield paint("Assumed", HEAD)
     for sentence in document["assumptions"]:
@@ -239,7 +240,7 @@ def _why_no_more(total: int, steps: int, searched: int) -> str:
     return "no further step is safe" if steps < MOST_STEPS else f"more than {MOST_STEPS} steps are not tried"
 
 
-def _policies(policies: Sequence[dict[str, Any]], page: int, nodes: int) -> Iterator[str]:
+def _policies(policies: Sequence[dict[str, Any]], page: int, nodes: int, width: int | None) -> Iterator[str]:
     header = ("POLICY", "VERDICT", "MEMMAP", "LOWEST", "USABLE", "LARGEST", "LANDS-IN")
     rows = []
     for policy in policies:
@@ -258,7 +259,7 @@ def _policies(policies: Sequence[dict[str, Any]], page: int, nodes: int) -> Iter
                 or "-",
             )
         )
-    yield from table(header, rows, ("POLICY", "VERDICT", "LANDS-IN"))
+    yield from table(header, rows, ("POLICY", "VERDICT", "LANDS-IN"), width=width)
     yield "* as asked; MEMMAP: taken from memory that is there; LOWEST: free in kernel"
     yield "zones; LARGEST: single add that leaves them their high watermarks, + at least"
 

@@ -1,7 +1,7 @@
 """A run as people read it: one line a step, then the memory as lsmem shows it, the zones, and what
 the memmap costs.
 
-Everything is plain text; ``Paint`` adds colour where there is any. Nothing is ever wrapped: a line is
+Everything is plain text; ``Paint`` adds colour where there is any. Without a width nothing is ever wrapped: a line is
 as long as it is, so that a table survives a pipe.
 """
 
@@ -102,17 +102,20 @@ def _assertions(args: ExpectStep) -> Iterator[str]:
 # ---- the state ----
 
 
-def state_lines(machine: Machine, state: Mapping[str, Any], paint: Paint = plain) -> list[str]:
+def state_lines(
+    machine: Machine, state: Mapping[str, Any], paint: Paint = plain, *, width: int | None = None
+) -> list[str]:
     """Return the tables.
 
     Args:
         state: what ``machine.to_dict()`` returned.
+        width: columns of the terminal, None for lines as long as they are.
     """
     return [
         "",
-        *_memory(machine, state, paint),
+        *_memory(machine, state, paint, width),
         "",
-        *_zones(state, paint),
+        *_zones(state, paint, width),
         "",
         *_memmap(machine, state["memmap"], paint),
         *_listed("Warnings:", state["warnings"], paint, _EXPECTED),
@@ -120,13 +123,14 @@ def state_lines(machine: Machine, state: Mapping[str, Any], paint: Paint = plain
     ]
 
 
+_SHORT: Final = {"REMOVABLE": "REMOV", "START_PFN": "START"}
 _MEMORY_COLUMNS: Final = ("RANGE", "SIZE", "STATE", "REMOVABLE", "BLOCK", "ZONES", "NODE", "VMEMMAP", "DEVICE")
 
 
-def _memory(machine: Machine, state: Mapping[str, Any], paint: Paint) -> Iterator[str]:
+def _memory(machine: Machine, state: Mapping[str, Any], paint: Paint, width: int | None) -> Iterator[str]:
     """Yield the blocks, neighbours that are alike in one row. Models: util-linux sys-utils/lsmem.c."""
     rows = [_memory_row(run, removable) for run, removable in _runs(machine, state["blocks"])]
-    yield from table(_MEMORY_COLUMNS, rows, ("RANGE", "DEVICE"), paint)
+    yield from table(_MEMORY_COLUMNS, rows, ("RANGE", "DEVICE"), paint, width=width, short=_SHORT)
     online = sum(block["size"] for block in state["blocks"] if block["state"] == "online")
     total = sum(block["size"] for block in state["blocks"])
     yield ""
@@ -174,11 +178,12 @@ def _memory_row(run: list[dict[str, Any]], removable: str) -> list[str]:
     ]
 
 
-def _zones(state: Mapping[str, Any], paint: Paint) -> Iterator[str]:
+def _zones(state: Mapping[str, Any], paint: Paint, width: int | None) -> Iterator[str]:
     header = ("NODE", "ZONE", "START_PFN", "SPANNED", "PRESENT", "MANAGED", "FREE")
     keys = ("node", "zone", "start_pfn", "spanned", "present", "managed", "free")
     yield paint("Zones, in pages:", HEAD)
-    yield from table(header, [[str(zone[key]) for key in keys] for zone in state["zones"]], ("ZONE",), paint)
+    rows = [[str(zone[key]) for key in keys] for zone in state["zones"]]
+    yield from table(header, rows, ("ZONE",), paint, width=width, short=_SHORT)
 
 
 def _memmap(machine: Machine, memmap: Mapping[str, Any], paint: Paint) -> Iterator[str]:

@@ -114,7 +114,7 @@ def _word(row: dict[str, Any]) -> str:
 # ---- people ----
 
 
-def summary_lines(document: SummaryDocument, paint: Paint = plain) -> Iterator[str]:
+def summary_lines(document: SummaryDocument, paint: Paint = plain, *, width: int | None = None) -> Iterator[str]:
     """Yield the summary as people read it, the share of what failed at the end."""
     measure, keys = document["measure"], document["keys"]
     for title in ("best", "worst"):
@@ -124,9 +124,9 @@ def summary_lines(document: SummaryDocument, paint: Paint = plain) -> Iterator[s
              _shown(measure, entry["value"])]
             for entry in document[title]
         ]  # fmt: skip
-        yield from table(["CASE", *keys, "OUTCOME", measure], rows, [*keys, "OUTCOME"], paint)
+        yield from table(["CASE", *keys, "OUTCOME", measure], rows, [*keys, "OUTCOME"], paint, width=width)
         yield ""
-    yield from _group_lines(document, paint)
+    yield from _group_lines(document, paint, width)
     if document["flips"]:
         yield ""
         yield paint("where it flips", HEAD)
@@ -143,7 +143,7 @@ def summary_lines(document: SummaryDocument, paint: Paint = plain) -> Iterator[s
     yield f"{document['cases']} cases: {', '.join(parts)}"
 
 
-def _group_lines(document: SummaryDocument, paint: Paint) -> Iterator[str]:
+def _group_lines(document: SummaryDocument, paint: Paint, width: int | None) -> Iterator[str]:
     keys, measure = document["group_by"], document["measure"]
     rows = [
         [
@@ -155,7 +155,7 @@ def _group_lines(document: SummaryDocument, paint: Paint) -> Iterator[str]:
         for group in document["groups"]
     ]  # fmt: skip
     header = [*keys, "CASES", "OK", "LEAST", "MEDIAN", "MOST", "REFUSED"]
-    yield from table(header, rows, [*keys, "REFUSED"], paint)
+    yield from table(header, rows, [*keys, "REFUSED"], paint, width=width)
 
 
 def _shown(measure: str, value: object) -> str:

@@ -19,21 +19,22 @@ KERNELS = "machine.kernel=v2-2019,linux-6.12"
 def test_the_table_has_one_column_a_variation(compared: Compare) -> None:
     """What does not fit into a cell stands below it."""
     assert list(compare_lines(compared(FLAGS))) == [
-        "                                     1               2               3",
-        "drivers.acpi.mhp_flags            none          device        memblock",
-        "result                              ok              ok              ok",
-        "measured after         step 1 (online) step 1 (online) step 1 (online)",
-        "memmap, self-hosted                 0B             32M             32M",
-        "memmap, allocated                  32M              0B              0B",
-        "page tables                         0B              0B              0B",
-        "memmap on node 0                   32M             32M             32M",
-        "usable, node 0 DMA                 15M             15M             15M",
-        "usable, node 0 DMA32             3936M           3968M           3968M",
-        "usable, node 0 Movable              2G           2016M           2016M",
-        "largest free run               3903.9M         3935.9M         3935.9M",
-        "1G pages formable                    4               3               2",
-        "dimm0 removable by        block (128M)     device (2G)    block (128M)",
-        "broken invariants                    0               0               0",
+        "                                  1           2            3",
+        "drivers.acpi.mhp_flags         none      device     memblock",
+        "result                           ok          ok           ok",
+        "memmap, self-hosted              0B         32M          32M",
+        "memmap, allocated               32M          0B           0B",
+        "page tables                      0B          0B           0B",
+        "memmap on node 0                32M         32M          32M",
+        "usable, node 0 DMA              15M         15M          15M",
+        "usable, node 0 DMA32          3936M       3968M        3968M",
+        "usable, node 0 Movable           2G       2016M        2016M",
+        "largest free run            3903.9M     3935.9M      3935.9M",
+        "1G pages formable                 4           3            2",
+        "dimm0 removable by     block (128M) device (2G) block (128M)",
+        "broken invariants                 0           0            0",
+        "",
+        "Measured after step 1 (online)",
         "",
         "Notes:",
         "  2: dimm0 can be removed only as a whole device: I11: the memmap of blocks 33-47 lies in removed memory "
@@ -116,3 +117,26 @@ def test_the_tidy_table_has_one_value_a_line(compared: Compare) -> None:
 def test_the_same_comparison_gives_the_same_text(compared: Compare) -> None:
     """Nothing depends on time or chance."""
     assert to_csv(compared(FLAGS)) == to_csv(compared(FLAGS))
+
+
+def test_variations_that_do_not_fit_beside_one_another_stand_below(compared: Compare) -> None:
+    """Each table has the names of the rows, and as many columns as there is room for."""
+    whole = list(compare_lines(compared(FLAGS)))
+    lines = list(compare_lines(compared(FLAGS), width=50))
+    assert max(len(line) for line in lines[: lines.index("Notes:")]) <= 50
+    assert [line.split() for line in lines if line.strip() in ("1 2", "1           2", "3")] == [["1", "2"], ["3"]]
+    assert [line for line in lines if line.startswith("memmap, self-hosted")] == [
+        "memmap, self-hosted              0B         32M",
+        "memmap, self-hosted             32M",
+    ]
+    assert list(compare_lines(compared(FLAGS), width=len(whole[0]))) == whole
+
+
+def test_long_values_are_told_apart(compared: Compare) -> None:
+    """They begin alike: the table has a number for each, the lines below it all of them."""
+    one, other = "memory_hotplug.memmap_on_memory=force memhp_default_state=", "online_movable"
+    axis = f"machine.cmdline={one}online,{one}{other}"
+    lines = list(compare_lines(compared("machine.kernel=linux-6.12", axis)))
+    assert next(line for line in lines if line.startswith("machine.cmdline")).split()[1:] == ["[1]", "[2]"]
+    assert f"[1] machine.cmdline={one}online" in lines
+    assert f"[2] machine.cmdline={one}{other}" in lines
