@@ -139,6 +139,14 @@ class InputError(ValueError):
             text += f"; did you mean {self.nearest!r}?"
         return f"{where}: {text}" if where else text
 
+    def at(
+        self, *, file: str | None = None, line: int | None = None, column: int | None = None, path: str | None = None
+    ) -> InputError:
+        """Return the same complaint about another place; what is not given is not known of that."""
+        return InputError(
+            self.expected, got=self.got, file=file, line=line, column=column, path=path, nearest=self.nearest
+        )
+
     def to_dict(self) -> ErrorFields:
         """Return the ``error`` object of the JSON output."""
         return {
@@ -167,6 +175,15 @@ class PluginError(InputError):
         self.plugin = plugin
         self.problem = problem
         super().__init__(problem, got=plugin, nearest=nearest)
+
+    def at(
+        self, *, file: str | None = None, line: int | None = None, column: int | None = None, path: str | None = None
+    ) -> PluginError:
+        """Return the same complaint about another place, which leaves it the plugin's fault."""
+        twin = PluginError(self.plugin, self.problem, nearest=self.nearest)
+        twin.file, twin.line, twin.column, twin.path = file, line, column, path
+        twin.__cause__ = self.__cause__
+        return twin
 
     def __str__(self) -> str:
         hint = f"; did you mean {self.nearest!r}?" if self.nearest else ""

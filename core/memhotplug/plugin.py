@@ -30,7 +30,7 @@ from memhotplug.engine.memory_hotplug.block_devices import (
     remove_memory_block_devices,
 )
 from memhotplug.engine.memory_hotplug.online import offline_blocks, online_blocks, zone_of_rows
-from memhotplug.engine.memory_hotplug.remove import remove_memory, try_offline_node
+from memhotplug.engine.memory_hotplug.remove import remove_memory, take_range_away, try_offline_node
 from memhotplug.engine.memory_hotplug.sections import (
     add_sections,
     arch_add_memory,
@@ -144,6 +144,7 @@ __all__ = [
     "setup_watermarks",
     "shrink_zone_span",
     "take_down_sections",
+    "take_range_away",
     "try_offline_node",
     "try_online_node",
     "unisolate",

@@ -93,3 +93,32 @@ def test_plugin_error_names_the_plugin() -> None:
     assert str(problem) == "plugin acpy: not installed; did you mean 'acpi'?"
     assert str(PluginError("acpi", "broken")) == "plugin acpi: broken"
     assert (problem.plugin, problem.problem) == ("acpy", "not installed")
+
+
+def test_a_complaint_about_another_place_is_the_same_complaint() -> None:
+    """What is not given is not known of the other place, and the first one stays as it was."""
+    problem = InputError("a step", got="ad", file="a.yaml", line=3, column=5, path="steps[0]", nearest="add")
+
+    moved = problem.at(path="RANGE")
+
+    assert str(moved) == "RANGE: got ad, expected a step; did you mean 'add'?"
+    assert moved.to_dict() == dict.fromkeys(problem.to_dict()) | {
+        "path": "RANGE", "got": "ad", "expected": "a step", "nearest": "add",
+    }  # fmt: skip
+    assert str(problem).startswith("a.yaml:3:5: steps[0]: ")
+    assert str(problem.at(file="b.yaml", line=1, column=2)).startswith("b.yaml:1:2: got ad")
+
+
+def test_a_plugins_fault_is_its_fault_elsewhere_too() -> None:
+    """With what caused it."""
+    problem = PluginError("acpy", "not installed", nearest="acpi")
+    problem.__cause__ = RuntimeError("no")
+
+    moved = problem.at(file="a.yaml", line=3, column=5, path="steps[0]")
+
+    assert isinstance(moved, PluginError)
+    assert str(moved) == str(problem)
+    assert (moved.file, moved.line, moved.column, moved.path) == ("a.yaml", 3, 5, "steps[0]")
+    assert (moved.plugin, moved.problem, moved.nearest) == ("acpy", "not installed", "acpi")
+    assert moved.__cause__ is problem.__cause__
+    assert (problem.file, problem.path) == (None, None)

@@ -135,7 +135,7 @@ def _status(verdict: BySize) -> ExitCode:
 
 def _by_option(problem: InputError) -> InputError:
     """Return an error about the machine that names the option it came from."""
-    from memhotplug.errors import InputError, PluginError
+    from memhotplug.errors import PluginError
 
     if isinstance(problem, PluginError):
         return problem
@@ -143,7 +143,7 @@ def _by_option(problem: InputError) -> InputError:
     option = _OPTIONS.get(key)
     if option is None:
         return problem
-    return InputError(problem.expected, got=problem.got, path=option, nearest=problem.nearest)
+    return problem.at(path=option)
 
 
 def _size(text: str, option: str) -> int:

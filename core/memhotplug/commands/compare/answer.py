@@ -158,7 +158,7 @@ def _failures(result: RunResult) -> list[Failure]:
 
 def _refused(variant: Variant, problem: InputError) -> Compared:
     """Return the entry of a variation that cannot be; a place in the file would be that of another value."""
-    text = str(InputError(problem.expected, got=problem.got, path=problem.path, nearest=problem.nearest))
+    text = str(problem.at(path=problem.path))
     return Compared(
         values=variant.values, label=variant.label, arch=variant.scenario.machine.arch,
         kernel=variant.scenario.machine.kernel, refused=text, failures=(), violations=(), measured_after=None,

@@ -60,7 +60,7 @@ def parse_axis(text: str) -> Axis:
         where = parse_where(key.strip())
         values = tuple(parse_override(where, value) for value in split_values(rest))
     except InputError as problem:
-        raise InputError(problem.expected, got=problem.got, file="--vary", path=problem.path) from None
+        raise problem.at(file="--vary", path=problem.path) from None
     return Axis(key=key.strip(), values=values)
 
 
@@ -123,10 +123,7 @@ def _blame(problem: InputError, axes: Sequence[Axis], chosen: Sequence[Override]
     path = problem.path or ""
     direct = [pair for pair in pairs if _related(path, pair[1].path)]
     place = ", ".join(f"{axis.key}={cut(override.text, 40)}" for axis, override in direct or pairs)
-    return InputError(
-        problem.expected, got=problem.got, file=f"--vary {place}",
-        path=None if direct and len(direct) == 1 else problem.path, nearest=problem.nearest,
-    )  # fmt: skip
+    return problem.at(file=f"--vary {place}", path=None if direct and len(direct) == 1 else problem.path)
 
 
 def _related(path: str, override: str) -> bool:

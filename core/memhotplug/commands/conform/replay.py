@@ -280,9 +280,7 @@ class Replay:
         if isinstance(problem, PluginError) or problem.file is not None:
             return problem
         path = f"steps[{step}]" + (f".{problem.path}" if problem.path else "")
-        return InputError(
-            problem.expected, got=problem.got, file=self.recording.file, path=path, nearest=problem.nearest
-        )
+        return problem.at(file=self.recording.file, path=path)
 
     def run(self) -> Iterator[tuple[StepFacts, Outcome]]:
         """Do every operation; yield each step when the model has done it.

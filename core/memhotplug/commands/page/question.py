@@ -141,5 +141,5 @@ def _in(machine: Machine, spec: RangeSpec) -> list[tuple[int, int]]:
     try:
         check_name(machine.kernel, spec)
     except InputError as problem:
-        raise InputError(problem.expected, got=problem.got, path="RANGE", nearest=problem.nearest) from None
+        raise problem.at(path="RANGE") from None
     return byte_ranges(machine.kernel, spec)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NoReturn
 
-from memhotplug.errors import InputError, PluginError
+from memhotplug.errors import InputError
 from memhotplug.formats.scenario import Scenario
 from memhotplug.formats.scenario.problems import At, Where
 from memhotplug.formats.scenario.yamltree import MappingNode, Node, ScalarNode, SequenceNode
@@ -33,18 +33,7 @@ def located(scenario: Scenario, prefix: Where, error: InputError) -> InputError:
         found = _find(_node_at(scenario.tree, prefix), error.got)
         where, at = prefix + (found or ()), "key" if found is None else "value"
     place = scenario.error(where, error.expected, at=at)
-    if isinstance(error, PluginError):
-        error.file, error.line, error.column, error.path = place.file, place.line, place.column, place.path
-        return error
-    return InputError(
-        error.expected,
-        got=error.got,
-        file=place.file,
-        line=place.line,
-        column=place.column,
-        path=place.path,
-        nearest=error.nearest,
-    )
+    return error.at(file=place.file, line=place.line, column=place.column, path=place.path)
 
 
 def raise_located(scenario: Scenario, prefix: Where, error: InputError) -> NoReturn:

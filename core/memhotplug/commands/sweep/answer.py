@@ -66,9 +66,7 @@ def check_values(question: Question, catalog: Catalog) -> None:
             except InputError as problem:
                 problems.append(problem)
         if len(problems) == min(len(axis.values), 64):
-            raise InputError(
-                problems[0].expected, got=problems[0].got, file=f"--vary {axis.key}", nearest=problems[0].nearest
-            )
+            raise problems[0].at(file=f"--vary {axis.key}")
 
 
 def sweep(

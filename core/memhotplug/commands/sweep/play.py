@@ -110,7 +110,7 @@ class Player:
 
 
 def _refused(problem: InputError) -> Row:
-    text = str(InputError(problem.expected, got=problem.got, path=problem.path, nearest=problem.nearest))
+    text = str(problem.at(path=problem.path))
     return {"outcome": "refused", "message": text}
 
 

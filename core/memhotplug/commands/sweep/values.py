@@ -36,7 +36,7 @@ def parse_axis(text: str) -> Axis:
             raise InputError(f"at most {MAX_VALUES} values", got=len(texts))
         values = tuple(parse_override(where, value) for value in texts)
     except InputError as problem:
-        raise InputError(problem.expected, got=problem.got, file="--vary", path=problem.path) from None
+        raise problem.at(file="--vary", path=problem.path) from None
     times = Counter(texts)
     if len(times) < len(texts):
         twice = next(value for value, count in times.items() if count > 1)

@@ -10,11 +10,12 @@ from bisect import bisect_left, bisect_right
 from typing import Final
 
 from memhotplug.engine.kernel import Kernel
+from memhotplug.engine.memory_hotplug.block_devices import remove_memory_block_devices
 from memhotplug.errors import MemoryHotplugError
 from memhotplug.model.blocks import BlockState
 from memhotplug.units import format_blocks, format_range
 
-__all__ = ["check_removable", "remove_leftovers", "remove_memory", "try_offline_node"]
+__all__ = ["check_removable", "remove_leftovers", "remove_memory", "take_range_away", "try_offline_node"]
 
 _OFFLINE: Final = BlockState.OFFLINE
 
@@ -70,6 +71,20 @@ def remove_leftovers(kernel: Kernel, start: int, size: int) -> None:
     for low, high in zip(starts.tolist(), ends.tolist(), strict=True):
         kernel.arch_remove_memory(low, high - low)
     kernel.log("removed", start=start, size=size)
+
+
+def take_range_away(kernel: Kernel, start: int, size: int) -> None:
+    """Take a range of ``size`` bytes away that every check has passed: block devices, sections, resource, node.
+
+    Models: mm/memory_hotplug.c:try_remove_memory(), its end, which is the same in every kernel (v5.2 to v6.12).
+    """
+    blocks, block_size = kernel.state.blocks, kernel.geometry.memory_block_size
+    rows = blocks.rows(start // block_size, (start + size) // block_size - 1)
+    nid = int(blocks.nid[rows.stop - 1])
+    remove_memory_block_devices(kernel, rows)
+    kernel.arch_remove_memory(kernel.geometry.pfn(start), kernel.geometry.pfn(size))
+    kernel.state.resources.release(start, size)
+    try_offline_node(kernel, nid)
 
 
 def _without(ranges: tuple[tuple[int, int], ...], start: int, end: int) -> tuple[tuple[int, int], ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
 from memhotplug.formats.snapshot.arches import Architectures
@@ -329,26 +329,8 @@ def _kept(zone: ZoneInfo, by_order: tuple[int, ...], types: PageTypes | None) ->
 
 
 def _zone(zone: ZoneInfo, by_order: tuple[int, ...], extents: Extents, kept: KeptChunks) -> RecordedZone:
-    return RecordedZone(
-        node=zone.node,
-        name=zone.name,
-        free=zone.free,
-        free_by_order=by_order,
-        boost=zone.boost,
-        min=zone.min,
-        low=zone.low,
-        high=zone.high,
-        promo=zone.promo,
-        spanned=zone.spanned,
-        present=zone.present,
-        managed=zone.managed,
-        cma=zone.cma,
-        protection=zone.protection,
-        start_pfn=zone.start_pfn,
-        extents=extents,
-        pagesets=zone.pagesets,
-        kept=kept,
-    )
+    shown = {one.name: getattr(zone, one.name) for one in fields(ZoneInfo)}
+    return RecordedZone(**shown, free_by_order=by_order, extents=extents, kept=kept)
 
 
 def _block(block: BlockFiles, node: int | None) -> RecordedBlock:

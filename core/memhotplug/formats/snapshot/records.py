@@ -9,44 +9,26 @@ from memhotplug.formats.snapshot.extents import Extents, merge
 from memhotplug.formats.snapshot.freetypes import KeptChunks
 from memhotplug.formats.snapshot.iomem import IomemEntry, system_ram
 from memhotplug.formats.snapshot.source import Note
-from memhotplug.formats.snapshot.zoneinfo import Pageset
+from memhotplug.formats.snapshot.zoneinfo import ZoneInfo
 from memhotplug.units import div_round_up
 
 __all__ = ["RecordedBlock", "RecordedMachine", "RecordedNode", "RecordedZone"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RecordedZone:
-    """One zone of one node; counts in pages.
+class RecordedZone(ZoneInfo):
+    """One zone of one node as zoneinfo shows it, and where its pages are.
 
     Attributes:
-        free: as zoneinfo shows it; ``free_by_order`` (index: order) may disagree, which is then noted.
-        min, low, high, promo, boost: watermarks.
-        protection: lowmem reserve towards each zone type, by its index.
+        free_by_order: index: order; may disagree with ``free``, which is then noted.
         start_pfn: first pfn of the span; None for a zone that spans nothing.
         extents: the present pfns, half-open, ascending, as far as they can be told. They hold
             ``present`` pages unless a note says otherwise.
-        pagesets: per-cpu lists; their pages are free but in no buddy list.
         kept: those of the free chunks that are not for everybody.
     """
 
-    node: int
-    name: str
-    free: int
     free_by_order: tuple[int, ...]
-    boost: int
-    min: int
-    low: int
-    high: int
-    promo: int
-    spanned: int
-    present: int
-    managed: int
-    cma: int
-    protection: tuple[int, ...]
-    start_pfn: int | None
     extents: Extents
-    pagesets: tuple[Pageset, ...]
     kept: KeptChunks = field(default_factory=KeptChunks)
 
     @property

@@ -45,7 +45,9 @@ class ZoneInfo:
     Models: mm/vmstat.c:zoneinfo_show_print() (v5.2 to v6.12)
 
     Attributes:
+        min, low, high, promo, boost: watermarks.
         protection: lowmem reserve towards each zone type, by its index.
+        pagesets: per-cpu lists; their pages are free but in no buddy list.
         start_pfn: None for a zone without a present page (newer kernels print none).
         free_cma: free pages that belong to CMA.
     """

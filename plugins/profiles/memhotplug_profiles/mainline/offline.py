@@ -20,9 +20,8 @@ from memhotplug.plugin import (
     Zone,
     isolate,
     migrate,
-    remove_memory_block_devices,
     settle_watermarks,
-    try_offline_node,
+    take_range_away,
     unisolate,
     zone_of_rows,
 )
@@ -101,11 +100,7 @@ def remove(kernel: Kernel, rules: Rules, start: int, size: int) -> None:
         raise MemoryHotplugError(errno.EINVAL, f"Refuse to remove {start:#x} - {start + size:#x}, wrong granularity")
     if hosting not in (0, size // block_size):
         raise MemoryHotplugError(errno.EINVAL, "some blocks of the range host their memmap and some do not")
-    nid = int(kernel.state.blocks.nid[rows.stop - 1])
-    remove_memory_block_devices(kernel, rows)
-    kernel.arch_remove_memory(kernel.geometry.pfn(start), kernel.geometry.pfn(size))
-    kernel.state.resources.release(start, size)
-    try_offline_node(kernel, nid)
+    take_range_away(kernel, start, size)
 
 
 def remove_pages(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:

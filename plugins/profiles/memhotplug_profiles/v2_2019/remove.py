@@ -14,9 +14,8 @@ from memhotplug.plugin import (
     Kernel,
     MapRuns,
     div_round_up,
-    remove_memory_block_devices,
     shrink_zone_span,
-    try_offline_node,
+    take_range_away,
 )
 from memhotplug_profiles.v2_2019.marks import state_of
 
@@ -25,13 +24,7 @@ __all__ = ["release_vmemmap", "remove", "remove_pages"]
 
 def remove(kernel: Kernel, start: int, size: int) -> None:
     """Remove a range of bytes whose blocks are all offline: devices, memmap, resource, node."""
-    block_size = kernel.geometry.memory_block_size
-    rows = kernel.state.blocks.rows(start // block_size, (start + size) // block_size - 1)
-    nid = int(kernel.state.blocks.nid[rows.stop - 1])
-    remove_memory_block_devices(kernel, rows)
-    kernel.arch_remove_memory(kernel.geometry.pfn(start), kernel.geometry.pfn(size))
-    kernel.state.resources.release(start, size)
-    try_offline_node(kernel, nid)
+    take_range_away(kernel, start, size)
 
 
 def remove_pages(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
