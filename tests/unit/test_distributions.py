@@ -75,6 +75,7 @@ def test_headers_may_be_missing(path: Path) -> None:
 
     assert entries(PREFIX) == ([Entry("unknown", "?", "memhotplug.arch", "a", "b")], [])
     assert entries_by_the_book(PREFIX) == entries(PREFIX)
+    assert entries_by_the_book(PREFIX) == entries(PREFIX)
 
 
 @pytest.mark.parametrize(
