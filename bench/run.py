@@ -1,7 +1,7 @@
 """Measure what the project promises to be fast, and print it as figures and ratios.
 
     python bench/run.py            everything, a few seconds
-    python bench/run.py life       one part: small, life, huge, start, conform, fragments
+    python bench/run.py life       one part: small, searches, life, huge, start, conform, fragments, many
     python bench/run.py --json     the small operations as one JSON object, a figure each
 
 Nothing here is asserted: how fast a machine is is not a property of the code. Each timing is the
@@ -121,6 +121,9 @@ def report_huge() -> None:
 
 def report_start() -> None:
     """Start-up: the command's help, the smallest example and plans, against an empty interpreter."""
+    import small
+
+    small.compile_sources(ROOT)
     mhp = str(Path(sys.executable).with_name("mhp"))
     example = ROOT / "scenarios" / "cover-letter-device.yaml"
     commands = {
@@ -196,14 +199,31 @@ def report_small() -> None:
         print(f"  {name:<44} {value:8.3f}  goal {small.GOALS[name]:g}")
 
 
+def report_searches() -> None:
+    """Transitions of mhp check and cases of mhp sweep, a second and core."""
+    import searches
+
+    searches.report_searches()
+
+
+def report_many() -> None:
+    """A million transitions and a hundred thousand cases."""
+    import searches
+
+    searches.report_many()
+
+
 PARTS = {
     "small": report_small,
+    "searches": report_searches,
     "life": report_life,
     "fragments": report_fragments,
     "huge": report_huge,
     "start": report_start,
     "conform": report_conform,
 }
+LONG = {"many": report_many}
+"""Parts that take many minutes, and are played only if they are named."""
 
 
 def main(arguments: list[str]) -> None:
@@ -218,7 +238,7 @@ def main(arguments: list[str]) -> None:
         print(json.dumps(small.measure(ROOT), indent=1))
         return
     for name in arguments or PARTS:
-        PARTS[name]()
+        (PARTS | LONG)[name]()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Each figure is a median; what an operation needs beforehand (a machine, its driv
 
 from __future__ import annotations
 
+import compileall
 import gc
 import itertools
 import json
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from memhotplug import Machine
 
-__all__ = ["GOALS", "measure"]
+__all__ = ["GOALS", "compile_sources", "measure", "searches", "write_scenarios"]
 
 MIB, GIB = 1 << 20, 1 << 30
 _DRIVERS = {
@@ -87,11 +88,18 @@ def typical(action: Callable[[], object], runs: int, prepare: Callable[[], objec
     return statistics.median(timings)
 
 
+def compile_sources(root: Path) -> None:
+    """Compile the project's modules, as they are where it is installed: elsewhere the first import does it."""
+    for folder in ("core", "plugins", "drivers"):
+        compileall.compile_dir(root / folder, quiet=2)
+
+
 def measure(root: Path) -> dict[str, float]:
     """Return all figures by name; the base, in seconds, is ``python -S -c pass``."""
+    compile_sources(root)
     start = [partial(cpu_of, sys.executable, "-S", "-c", "pass") for _ in range(15)]
     starts = [run() for run in start]
-    seconds = _operations() | _blocks() | _views() | _searches()
+    seconds = _operations() | _blocks() | _views() | searches()
     base = statistics.median(starts + [run() for run in start])  # before and after: machines change their pace
     found = {name: value / base for name, value in seconds.items()}
     found["compare of 3 flags at 2 TiB, in runs"] = _compare()
@@ -206,17 +214,23 @@ steps:
 """
 
 
-def _searches() -> dict[str, float]:
-    """Return what a transition and a case cost: that of many, less that of a start with few."""
+def write_scenarios(folder: Path) -> tuple[str, str]:
+    """Write what is checked and what is swept; return the paths."""
+    checked, swept = folder / "check.yaml", folder / "sweep.yaml"
+    checked.write_text(_CHECKED)
+    swept.write_text(_SWEPT)
+    return str(checked), str(swept)
+
+
+def searches() -> dict[str, float]:
+    """Return what a transition and a case cost in seconds of CPU time: that of many, less that of a start with few."""
     mhp = str(Path(sys.executable).with_name("mhp"))
     with tempfile.TemporaryDirectory() as folder:
-        checked, swept = Path(folder, "check.yaml"), Path(folder, "sweep.yaml")
-        checked.write_text(_CHECKED)
-        swept.write_text(_SWEPT)
+        checked, swept = write_scenarios(Path(folder))
         numbers = itertools.count()
 
         def check(count: int) -> tuple[float, int]:
-            command = (mhp, "check", str(checked), "--depth", "6", "--operations", str(count), "--json")
+            command = (mhp, "check", checked, "--depth", "6", "--operations", str(count), "--json")
             said: list[bytes] = []
             taken = cpu_of(*command, said=said)
             return taken, int(json.loads(said[0])["transitions"])
@@ -224,7 +238,7 @@ def _searches() -> dict[str, float]:
         def sweep(count: int) -> tuple[float, int]:
             vary = f"steps.0.add.address=8G..{7 + count}G/1G"
             results = ("-o", str(Path(folder, f"{next(numbers)}.sqlite")), "--jobs", "1")
-            return cpu_of(mhp, "sweep", str(swept), "--vary", vary, *results), count
+            return cpu_of(mhp, "sweep", swept, "--vary", vary, *results), count
 
         return {
             "a transition of mhp check": _each(check, 1500),
