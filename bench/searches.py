@@ -60,9 +60,8 @@ def _report(name: str, command: list[str]) -> None:
     half = len(peaks) // 2
     print(f"  {done} {name}: {wall:.0f} s, {done / wall:.0f} a second; {done / cpu:.0f} a second of CPU time")
     if half:
-        print(
-            f"    memory of all processes: {max(peaks[:half]):.0f} MB in the first half, {max(peaks[half:]):.0f} MB later"
-        )
+        first, second = max(peaks[:half]), max(peaks[half:])
+        print(f"    memory of all processes: {first:.0f} MB in the first half, {second:.0f} MB in the second")
 
 
 def _watch(process: subprocess.Popen[str], peaks: list[float]) -> None:

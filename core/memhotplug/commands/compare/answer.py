@@ -108,10 +108,11 @@ class Fullest:
 
     Args:
         moment: index and operation of the step after which it is kept instead.
+        last: index of the last step, after which the machine is what it stays; None if nobody says.
     """
 
-    def __init__(self, machine: Machine, moment: tuple[int, str] | None = None) -> None:
-        self._running, self._moment = machine, moment
+    def __init__(self, machine: Machine, moment: tuple[int, str] | None = None, last: int | None = None) -> None:
+        self._running, self._moment, self._last = machine, moment, last
         self._most = self._memory()
         self.machine = machine.copy()
         self.step: tuple[int, str] | None = None
@@ -120,7 +121,9 @@ class Fullest:
         """Look at the machine after a step."""
         now = self._memory()
         if now >= self._most if self._moment is None else (step.index, step.op) == self._moment:
-            self._most, self.machine, self.step = now, self._running.copy(), (step.index, step.op)
+            last = step.index == self._last
+            self.machine = self._running if last else self._running.copy()
+            self._most, self.step = now, (step.index, step.op)
 
     def _memory(self) -> tuple[int, int]:
         blocks = self._running.kernel.state.blocks

@@ -97,7 +97,7 @@ class Player:
         return machine
 
     def _run(self, scenario: Scenario, machine: Machine, series: list[Row]) -> tuple[Sequence[StepRecord], Fullest]:
-        fullest = Fullest(machine)
+        fullest = Fullest(machine, last=scenario.steps[-1].index if scenario.steps else None)
         watch: StepObserver = fullest.look
         if self.question.steps:
 
