@@ -50,17 +50,21 @@ class ArchSpec:
     def arch_traits(self) -> ArchTraits:
         """Return what is true of every machine of the architecture: its names, drivers, page sizes, MMUs.
 
-        Optional; without it the defaults of :class:`ArchTraits` hold. Called: before any machine exists, also for
-        architectures that nobody asked about; it must be quick and depend on nothing.
+        Optional; without it the defaults of :class:`ArchTraits` hold, which claim nothing. Nothing else tells the
+        commands and formats about an architecture.
+
+        Called: before any machine exists, also for architectures that nobody asked about; it must be quick and depend
+            on nothing.
         """
         raise NotImplementedError
 
     @hookspec(firstresult=True)
     def machine_keys(self) -> Mapping[str, KeySpec]:
-        """Return the keys of ``machine`` that only this architecture has, by name.
+        """Return the keys of ``machine`` that only this architecture has, by name, as ``driver_keys`` does for ``add``.
 
-        Optional. Called: when a scenario that names the architecture is read. The values arrive in
-        ``SizingRequest.options``.
+        Optional. The values arrive in ``SizingRequest.options``.
+
+        Called: when a scenario that names the architecture is read.
         """
         raise NotImplementedError
 
@@ -69,7 +73,9 @@ class ArchSpec:
         """Return page, section, memory block, struct page and leaf sizes.
 
         Called: once, before anything else, when a machine boots.
-        Args: request: kernel version, boot memory, and what the user asked for.
+        Args:
+            request: kernel version, boot memory, and what the user asked for: sizes, address bits, the architecture's
+                own keys, the command line.
         Raises: InputError: the user asked for what the architecture does not have.
         Models: include/asm/sparsemem.h and memory_block_size_bytes() of the architecture.
         """
@@ -96,11 +102,15 @@ class ArchSpec:
     def vmemmap_populate(self, kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, altmap: Altmap | None) -> None:
         """Back the memmap of [start_pfn, start_pfn + nr_pages).
 
-        Called: for boot memory, and once for each hot-added range. What is mapped already is to be
-        left alone. Use ``kernel.populate()`` for the data pages and ``kernel.ensure_tables()`` for
-        page tables.
-        Args: altmap: take the data pages from there; None means from the page allocator.
-        Raises: MemoryHotplugError ENOMEM: the range is not wholly backed; what is done stays.
+        What is mapped already is left alone. Use ``kernel.populate()`` for the data pages and
+        ``kernel.ensure_tables()`` for page tables, which always come from the page allocator. A hook that returns
+        without having backed everything is blamed.
+
+        Called: for boot memory, and once for each hot-added range, however many sections it has.
+        Args:
+            altmap: take the data pages from there; None means from the page allocator.
+        Raises: MemoryHotplugError: ENOMEM, the range is not wholly backed; what is done stays, and the caller decides
+            what becomes of it.
         Models: vmemmap_populate() of the architecture.
         """
 
@@ -108,8 +118,9 @@ class ArchSpec:
     def vmemmap_free(self, kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
         """Unmap the memmap of [start_pfn, start_pfn + nr_pages), whose sections are gone already.
 
-        Called: at removal. Use ``kernel.unmap()``; a leaf that describes a section that is still
-        there has to stay.
+        Use ``kernel.unmap()``; a leaf that describes a section that is still there has to stay.
+
+        Called: at removal.
         Models: vmemmap_free() of the architecture.
         """
 
@@ -119,23 +130,27 @@ class ArchSpec:
     ) -> None:
         """Map the range into the kernel's direct map and call ``kernel.add_pages()``.
 
-        Raises: MemoryHotplugError: ENOMEM, ERANGE, EINVAL as the architecture has it.
+        Args:
+            restrictions: the flags that are left after filtering, an altmap, and the step in which the kernel goes
+                through the range; an architecture may change them, as s390 does.
+        Raises: MemoryHotplugError: ENOMEM, ERANGE, EINVAL, EFAULT as the architecture has it.
         Models: arch_add_memory() of the architecture.
         """
 
     @hookspec(firstresult=True)
     def arch_remove_memory(self, kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
-        """Call ``kernel.remove_pages()`` and take the range out of the direct map.
+        """Call ``kernel.remove_pages()`` and take the range out of the direct map; it cannot fail.
 
         Models: arch_remove_memory() of the architecture.
         """
 
     @hookspec(firstresult=True)
     def create_mapping(self, kernel: Kernel, start_pfn: int, nr_pages: int, nid: int) -> None:
-        """Note the page tables that the direct map of boot memory has.
+        """Note the page tables that the direct map of boot memory has, so that a hot-add next to it does not pay again.
 
-        Optional. Called: once for each range of boot memory; ``kernel.ensure_tables()`` takes no
-        pages then. Without it no page tables are counted for boot memory.
+        Optional; without it no page tables are counted for boot memory. ``kernel.ensure_tables()`` takes no pages then.
+
+        Called: once for each range of boot memory.
         """
 
     @hookspec(firstresult=True)
@@ -144,8 +159,9 @@ class ArchSpec:
 
         With 0 bytes the question is whether the architecture's kernel has the parameter memmap_on_memory at all.
 
+        Called: by the profiles of Linux 5.13 and later; the 2019 series never asks.
         Models: arch_supports_memmap_on_memory() (v6.6); before it, the PMD rule of
-        mm/memory_hotplug.c:mhp_supports_memmap_on_memory() (v5.13).
+            mm/memory_hotplug.c:mhp_supports_memmap_on_memory() (v5.13).
         """
         raise NotImplementedError
 
@@ -172,9 +188,12 @@ class ProfileSpec:
 
     @hookspec(firstresult=True)
     def kernel_profile(self) -> KernelProfile:
-        """Return the kernel semantics that this plugin models.
+        """Return the kernel semantics that this plugin models: an object of a subclass of :class:`KernelProfile`.
 
-        Called: once a machine. The object must keep no state between machines.
+        Its methods are the steps on which kernels differ. It keeps no state between machines: what the kernel remembers
+        belongs into what its ``new_state()`` returns.
+
+        Called: once a machine.
         """
         raise NotImplementedError
 
@@ -186,7 +205,10 @@ class DriverSpec:
     def driver_traits(self) -> DriverTraits:
         """Return what is true of the driver: where it exists, what it waits for, its unit, its other names.
 
-        Optional; without it the defaults of :class:`DriverTraits` hold: it exists everywhere and waits for nothing.
+        Optional; without it the defaults of :class:`DriverTraits` hold: it exists everywhere, adds whole memory
+        blocks and waits for nothing. Where a driver does not exist every command gives the same answer: the add fails
+        with ``absence_errno``, so that a scenario may expect it.
+
         Called: before any machine exists, also for drivers that nobody asked about; it must be quick and depend on
         nothing.
         """
@@ -196,6 +218,8 @@ class DriverSpec:
     def driver_keys(self) -> Mapping[str, KeySpec]:
         """Return the keys of an ``add`` step that only this driver has, by name.
 
+        The scenario format, its JSON Schema and the messages for bad values are made from it.
+
         Called: when a scenario that names the driver is read, before any machine exists.
         """
         raise NotImplementedError
@@ -203,6 +227,10 @@ class DriverSpec:
     @hookspec(firstresult=True)
     def driver_ranges(self, kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
         """Return the ranges that a request makes the driver add, in the order in which it adds them.
+
+        A :class:`PhysRange` may say that the hypervisor backs only its beginning (``backed``) and that the driver
+        keeps its end from the page allocator (``withheld``). A driver that adds in many small chunks answers with
+        ``LazyRanges(source, make)``, which makes each when its turn comes.
 
         Raises: MemoryHotplugError: the driver refuses the request as a whole.
         """
@@ -212,8 +240,10 @@ class DriverSpec:
     def mhp_flags(self, kernel: Kernel, request: AddRequest, phys_range: PhysRange) -> int:
         """Return the MHP flags that the driver passes for a range: its policy.
 
-        Called: once for each range, unless the scenario sets the flags. ``kernel.flag("device")``
-        gives a bit by its short or kernel name, 0 where the profile does not have it.
+        ``kernel.flag("device")`` gives a bit by its short or kernel name, 0 where the profile does not have it; a bit
+        that the profile does not know is refused.
+
+        Called: once for each range, unless the scenario sets the flags.
         """
         raise NotImplementedError
 
@@ -221,16 +251,19 @@ class DriverSpec:
     def driver_add(self, kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange]) -> str | None:
         """Add the ranges, one ``kernel.add_range()`` each, and return what the driver made of it.
 
-        Optional; without it the ranges are added in order and the first error ends the step. The
-        step's errno is the first error of ``kernel.add_range()`` whatever is returned here.
+        Optional; without it the ranges are added in order and the first error ends the step. The step's errno is the
+        first error of ``kernel.add_range()`` whatever is returned here.
+
         Returns: a word or sentence for ``driver_result``, None for success.
         """
 
     @hookspec(firstresult=True)
     def driver_resize(self, kernel: Kernel, name: str, size: int) -> str | None:
-        """Ask a device for another size in bytes: add what is missing or take out what is too much; 0 takes all.
+        """Give a device another size in bytes: add what is missing or take out what is too much; 0 takes all.
 
-        Optional; without it a device keeps the size that it came with (EOPNOTSUPP).
+        Optional; without it a device keeps the size that it came with (EOPNOTSUPP). The first error of
+        ``kernel.add_range()`` is that of the step.
+
         Returns: a word or sentence for ``driver_result``, None for success.
         Raises: MemoryHotplugError: the device does not reach that size; what came or went stays.
         """
@@ -240,9 +273,13 @@ class DriverSpec:
         """Take over a device that a recorded machine has had for a while, with its blocks as they are.
 
         Optional; without it the device is one that cannot change its size, and a static memory group where
-        ``driver_traits`` says so. What its online blocks lack is noted in ``kernel.state.withheld``.
+        ``driver_traits`` says so. What its online blocks lack is noted in ``kernel.state.withheld``;
+        ``join_group(kernel, device.index, unit_pages=…)`` makes its blocks a dynamic group.
+
         Called: when a machine is read whose /proc/iomem has memory of the driver's ``managed_name``, or a range that
-        fits its ``regions``; zones have no pages yet.
+            fits its ``regions``; zones have no pages yet.
+        Args:
+            device: what /proc/iomem, zones, page flags and the kernel's log say.
         Returns: what it had to assume, as a clause that stands among the machine's warnings; None for nothing.
         """
 
@@ -271,8 +308,12 @@ class PolicySpec:
     def policy_mhp_flags(self, kernel: Kernel, request: AddRequest, phys_range: PhysRange, driver_flags: int) -> int:
         """Return the MHP flags for a range of an existing driver, in place of the driver's own answer.
 
-        Called: once for each range of a driver that the scenario puts under this policy.
-        Args: kernel: a copy of the machine, so that nothing is changed.
+        A bit that the profile does not have is the policy's fault. A policy decides, and changes nothing.
+
+        Called: once for each range of a driver that the scenario puts under this policy, after the driver's
+            ``mhp_flags``.
+        Args:
+            kernel: a copy of the machine.
             driver_flags: what the driver's own ``mhp_flags`` answered; return it to leave the decision alone.
         """
         raise NotImplementedError
@@ -285,8 +326,11 @@ class NotifierSpec:
     def sysfs_files(self, kernel: Kernel) -> Sequence[SysfsFile]:
         """Return the files that the plugin has below /sys, /proc or /dev: attributes of its devices, firmware's tables.
 
-        Optional. Called: once for each plugin that takes part in the machine: a driver from its first add on, and one
-        that the architecture names as ``resident`` from boot on.
+        Optional. A :class:`SysfsFile` is what DEVICE_ATTR() declares. Steps, ``mhp exec``, ``mhp mount`` and ``mhp
+        export`` all see it (no nodes in an export). Built-in examples: the dax bus, and /sys/firmware/memory of s390.
+
+        Called: once for each plugin that takes part in the machine: a driver from its first add on, and one that the
+            architecture names as ``resident`` from boot on.
         """
         raise NotImplementedError
 
@@ -294,7 +338,11 @@ class NotifierSpec:
     def memory_notify(self, kernel: Kernel, notify: MemoryNotify) -> None:
         """Learn that blocks go online or offline, or refuse it.
 
-        Called: for each plugin in the order of names. On a GOING event a raised MemoryHotplugError
-        is a veto; the CANCEL event follows.
+        A plugin of any kind may have it, beside the hooks that its kind requires. On ``MEM_PREPARE_ONLINE``,
+        ``MEM_GOING_ONLINE`` and ``MEM_GOING_OFFLINE`` a raised MemoryHotplugError is a veto, and the CANCEL event
+        follows; on every other event the chain stops there, and nobody looks at the answer. A veto of the scenario
+        comes before all plugins.
+
+        Called: for every plugin that the machine uses, a driver from its first device on, in the order of their names.
         Models: the memory notifier chain (drivers/base/memory.c:memory_notify()).
         """
