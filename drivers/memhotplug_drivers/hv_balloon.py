@@ -38,6 +38,7 @@ from memhotplug_drivers.withheld import ranges_of, release
 __all__ = ["driver_add", "driver_eject", "driver_keys", "driver_ranges", "driver_traits", "mhp_flags"]
 
 _PAGE_SIZE = 4 << 10
+_ONLINE = BlockState.ONLINE
 _HA_CHUNK_PAGES = 32 * 1024
 _STATE = __name__  # where the driver keeps what it remembers
 
@@ -217,14 +218,17 @@ def _wait_for_online(kernel: Kernel, phys_range: PhysRange) -> int:
     state, size = kernel.state, kernel.geometry.memory_block_size
     rows = state.blocks.rows(phys_range.start // size, (phys_range.start + phys_range.size) // size - 1)
     common = state.blocks.common("state", rows)
-    if common == BlockState.ONLINE:
+    if common == _ONLINE:
         start_pfn, end_pfn = state.span_of(rows)
         return end_pfn - start_pfn - state.unbacked.covered(start_pfn, end_pfn)
-    online = state.blocks.state[rows] == BlockState.ONLINE
+    if common is not None:
+        first = int(state.blocks.id[rows.start])
+        named = format_blocks(range(first, first + rows.stop - rows.start))
+        kernel.log("hv_wait_timeout", blocks=named, waited_seconds=5)
+        return 0
+    online = state.blocks.state[rows] == _ONLINE
     offline = state.blocks.id[rows][~online].tolist()
     kernel.log("hv_wait_timeout", blocks=format_blocks(offline), waited_seconds=5)
-    if common is not None:
-        return 0
     starts, ends = state.block_bounds(rows)
     there = ends[online] - starts[online] - state.unbacked.covered_many(starts[online], ends[online])
     return int(there.sum())

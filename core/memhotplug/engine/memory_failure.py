@@ -7,7 +7,6 @@ that the kernel itself uses nothing is noted, and whoever had a broken page goes
 from __future__ import annotations
 
 import errno
-from dataclasses import replace
 
 from memhotplug.engine.kernel import Kernel
 from memhotplug.errors import EHWPOISON, MemoryHotplugError
@@ -78,4 +77,4 @@ def _replace(kernel: Kernel, zone: Zone, held: Allocation, pfn: int, *, soft: bo
         if not fresh.total:
             raise MemoryHotplugError(errno.ENOMEM, f"no page to move pfn {pfn:#x} of {held.name!r} to")
         pages.update(fresh)
-    kernel.state.allocations[held.owner] = replace(held, pages=pages)
+    kernel.state.allocations[held.owner] = held._replace(pages=pages)

@@ -8,7 +8,6 @@ migrates unless it is pinned or no page is left to move it to; the kernel would 
 from __future__ import annotations
 
 import errno
-from dataclasses import replace
 
 from memhotplug.engine.kernel import Kernel
 from memhotplug.errors import MemoryHotplugError
@@ -105,7 +104,7 @@ def _migrate_one(kernel: Kernel, zone: Zone, pages: ExtentSet, held: Allocation)
     kept.difference_update(inside)
     kept.update(fresh)
     kept.update(left)
-    kernel.state.allocations[held.owner] = replace(held, pages=kept)
+    kernel.state.allocations[held.owner] = held._replace(pages=kept)
     if left.total:
         _settle(zone, inside, left)
         raise MemoryHotplugError(

@@ -8,8 +8,6 @@ once; what a kernel takes later depends on what it does. A node without a CPU as
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from memhotplug.engine.kernel import Kernel
 from memhotplug.model.buddy import first_pages, largest_order
 from memhotplug.model.state import Allocation, Owner, Use
@@ -48,7 +46,7 @@ def take_first_slab(kernel: Kernel, zone: Zone) -> None:
     held = kernel.state.allocations.get(SLAB, Allocation(owner=SLAB))
     taken = held.pages.copy()
     taken.add(low, high)
-    kernel.state.allocations[SLAB] = replace(held, pages=taken)
+    kernel.state.allocations[SLAB] = held._replace(pages=taken)
     kernel.log("slab", start_pfn=low, nr_pages=pages, node=zone.nid, zone=zone.kind.label)
 
 
@@ -60,7 +58,7 @@ def give_up_slab(kernel: Kernel, zone: Zone, start_pfn: int, end_pfn: int) -> No
     zone.free.add_many(*held.pages.clip(start_pfn, end_pfn))
     rest = held.pages.copy()
     rest.remove(start_pfn, end_pfn)
-    kernel.state.allocations[SLAB] = replace(held, pages=rest)
+    kernel.state.allocations[SLAB] = held._replace(pages=rest)
 
 
 def slab_pages(kernel: Kernel) -> int:

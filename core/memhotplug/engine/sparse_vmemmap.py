@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from memhotplug.units import div_round_up, round_down, round_up
 
 __all__ = ["SparseVmemmap", "pair_runs"]
 
+_BOOT: Final = Source.BOOT
+_ALLOCATOR: Final = Source.ALLOCATOR
+_ALTMAP: Final = Source.ALTMAP
 _PTE = "vmemmap-pte"
 _LEAVES = 1 << 20  # that are taken at a time, which bounds the memory that takes
 
@@ -72,9 +76,9 @@ class SparseVmemmap(PageTables):
         source = altmap if self.boot_altmap is None else self.boot_altmap
         if source is None:
             pages = alloc_pages(self.state, leaf_pages.bit_length() - 1, wanted.total // span, nid=nid)
-            runs = pair_runs(wanted, pages, vmemmap.described_per_page, leaf_pages, Source.ALLOCATOR)
+            runs = pair_runs(wanted, pages, vmemmap.described_per_page, leaf_pages, _ALLOCATOR)
         else:
-            kind = Source.BOOT if self.boot_altmap is not None else Source.ALTMAP
+            kind = _BOOT if self.boot_altmap is not None else _ALTMAP
             runs = _from_altmap(wanted, leaf_pages, span, source, start_pfn, kind)
         if len(runs):
             vmemmap.insert(runs)
@@ -120,7 +124,7 @@ class SparseVmemmap(PageTables):
             self.own(Owner(Use.PAGE_TABLES, _PTE), Runs.of_arrays(own, own + 1), 0)
             have.add_many(made, made + 1)
         leaves = Runs.of_arrays(*_runs_of(pages[~is_table[: len(pages)]]))
-        runs = pair_runs(gaps, leaves, per_page, 1, Source.ALLOCATOR)
+        runs = pair_runs(gaps, leaves, per_page, 1, _ALLOCATOR)
         if len(runs):
             vmemmap.insert(runs)
         if len(pages) == total:
@@ -138,14 +142,14 @@ class SparseVmemmap(PageTables):
 
         Models: arch/x86/mm/init_64.c:free_pagetable() (free_pages(), free_reserved_page() for boot memory).
         """
-        for source in (Source.ALLOCATOR, Source.ALTMAP, Source.BOOT):
+        for source in (_ALLOCATOR, _ALTMAP, _BOOT):
             pages = self.state.vmemmap.backing(runs.of(source))
             if spare is not None:
                 pages.difference_update(spare)
             if not pages.total:
                 continue
             give_back(self.state, pages)
-            if source is Source.BOOT:
+            if source is _BOOT:
                 for zone in self.state.zones():
                     zone.managed += zone.linked.covered_by(pages)
 

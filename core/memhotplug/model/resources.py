@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from memhotplug.errors import MemoryHotplugError
 from memhotplug.units import format_range
@@ -18,8 +18,7 @@ __all__ = ["SYSTEM_RAM", "Resource", "ResourceTable"]
 SYSTEM_RAM = "System RAM"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Resource:
+class Resource(NamedTuple):
     """One claimed range.
 
     Attributes:
@@ -129,7 +128,7 @@ class ResourceTable:
     @staticmethod
     def _part(entry: Resource, start: int, end: int) -> Resource:
         children = tuple(child for child in entry.children if start <= child.start and child.end <= end)
-        return replace(entry, start=start, end=end, children=children)
+        return entry._replace(start=start, end=end, children=children)
 
     def ram_bytes(self, start: int, size: int) -> int:
         """Return the bytes of a range that are System RAM."""

@@ -62,8 +62,7 @@ class Owner(NamedTuple):
         return f"{self.use.value} {self.name}".rstrip()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Allocation:
+class Allocation(NamedTuple):
     """Pages that one owner holds.
 
     Attributes:
@@ -78,7 +77,7 @@ class Allocation:
     movable: bool = False
     pinned: bool = False
     order: int = 0
-    pages: ExtentSet = field(default_factory=ExtentSet)
+    pages: ExtentSet = ExtentSet()
 
     @property
     def name(self) -> str:
@@ -273,7 +272,9 @@ class MachineState:
 
         Models: mm/page_alloc.c:build_zonelists(), find_next_best_node() (v5.2).
         """
-        nodes = [self.nodes[other] for other in sorted(self.nodes, key=lambda other: (other < nid, other))]
+        nodes = list(self.nodes.values())
+        if len(nodes) > 1:
+            nodes.sort(key=lambda node: (node.nid < nid, node.nid))
         return [
             zone for node in nodes for zone in reversed(node.zones.values()) if zone.managed and zone.kind <= highest
         ]

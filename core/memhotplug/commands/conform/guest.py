@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -276,7 +276,7 @@ class Guest:
             if held.movable and len(starts):
                 rest = held.pages.copy()
                 rest.remove(int(starts[-1]), int(starts[-1]) + 1)
-                allocations[name] = replace(held, pages=rest)
+                allocations[name] = held._replace(pages=rest)
                 return ExtentSet(starts[-1:], starts[-1:] + 1)
         return ExtentSet()
 
@@ -290,11 +290,11 @@ class Guest:
         inside = ExtentSet(*old.pages.clip(low, high))
         rest = old.pages.copy()
         rest.remove(low, high)
-        state.allocations[RECORDED] = replace(old, pages=rest)
+        state.allocations[RECORDED] = old._replace(pages=rest)
         known = state.allocations.get(RECORDED_MOVABLE, Allocation(owner=RECORDED_MOVABLE, movable=True))
         pages = known.pages.copy()
         pages.add_many(inside.starts, inside.ends)
-        state.allocations[RECORDED_MOVABLE] = replace(known, pages=pages)
+        state.allocations[RECORDED_MOVABLE] = known._replace(pages=pages)
 
     def dismiss(self, machine: Machine) -> None:
         """Take the guest's pages away again after the step."""

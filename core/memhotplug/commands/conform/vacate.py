@@ -7,8 +7,6 @@ other free pages of the same zone before the block is to go offline; no count ch
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from memhotplug.engine.kernel import Kernel
@@ -44,7 +42,7 @@ def vacate(kernel: Kernel, zone: Zone, low: int, high: int, avoid: ExtentSet | N
         pages = held.pages.copy()
         pages.remove(low, high)
         pages.update(moved)
-        kernel.state.allocations[held.owner] = replace(held, pages=pages)
+        kernel.state.allocations[held.owner] = held._replace(pages=pages)
         zone.free.add_many(inside.starts, inside.ends)
 
 

@@ -7,6 +7,7 @@ mm/sparse.c:sparse_add_section(), section_activate() (v5.3 to v6.12).
 from __future__ import annotations
 
 import errno
+from typing import Final
 
 from memhotplug.contracts import Restrictions
 from memhotplug.engine.kernel import Kernel
@@ -25,6 +26,8 @@ __all__ = [
     "take_down_sections",
     "try_online_node",
 ]
+
+_OFFLINE: Final = OnlineType.OFFLINE  # members of an enum take their time to be looked up
 
 
 def check_hotplug_memory_range(kernel: Kernel, start: int, size: int) -> None:
@@ -154,7 +157,7 @@ def auto_online(kernel: Kernel, first: int, count: int) -> None:
 
     Models: mm/memory_hotplug.c:add_memory_resource(), walk_memory_blocks(online_memory_block) (v5.8 to v6.12).
     """
-    if kernel.state.auto_online is OnlineType.OFFLINE:
+    if kernel.state.auto_online is _OFFLINE:
         return
     try:
         online_blocks(kernel, list(range(first, first + count)), kernel.state.auto_online)
