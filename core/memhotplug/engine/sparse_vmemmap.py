@@ -174,8 +174,10 @@ def pair_runs(wanted: Runs, pages: Runs, described_per_page: int, leaf: int, sou
         leaf: pages that one leaf maps.
     """
     if wanted.few is not None and pages.few is not None:
-        pieces = _paired(list(wanted), list(pages), described_per_page)
-        return MapRuns([(low, high, page, leaf, int(source)) for low, high, page in pieces])
+        needed = [(start, end) for start, end in wanted if not (end - start) % described_per_page]
+        if len(needed) == len(wanted):
+            pieces = _paired(needed, iter(pages), described_per_page)
+            return MapRuns([(start, end, page, leaf, int(source)) for start, end, page in pieces])
     (starts, ends), (low, high) = wanted.arrays, pages.arrays
     need = np.cumsum(ends - starts) // described_per_page
     have = np.cumsum(high - low)
@@ -192,16 +194,15 @@ def pair_runs(wanted: Runs, pages: Runs, described_per_page: int, leaf: int, sou
 
 
 def _paired(
-    wanted: list[tuple[int, int]], pages: list[tuple[int, int]], described_per_page: int
+    wanted: list[tuple[int, int]], pages: Iterator[tuple[int, int]], described_per_page: int
 ) -> Iterator[tuple[int, int, int]]:
-    """Yield described start and end, and first page, of each piece."""
-    left = iter(pages)
+    """Yield described start and end, and first page, of each piece; all that is wanted are whole pages of memmap."""
     page = end_page = 0
     for start, end in wanted:
         low = start
         while low < end:
             if page == end_page:
-                page, end_page = next(left, (0, 0))
+                page, end_page = next(pages, (0, 0))
                 if page == end_page:
                     return
             count = min((end - low) // described_per_page, end_page - page)

@@ -130,6 +130,10 @@ def _few_by_order(free: ExtentSet, max_order: int) -> list[int]:
 
 
 def _first_of_few(free: ExtentSet, order: int, wanted: int, max_order: int) -> Runs:
+    if 0 < wanted <= 1 << max_order:
+        low = _lowest_chunk(free, order, wanted, max_order)
+        if low is not None:
+            return Runs.of_few([low], [low + wanted])
     halves = _halves(free)
     orders = 0  # a bit for each order that some run has a chunk of
     for _, left, right in halves:
@@ -146,6 +150,25 @@ def _first_of_few(free: ExtentSet, order: int, wanted: int, max_order: int) -> R
             ends.append(min(high, low + wanted))
             wanted -= high - low
     return Runs.of_few(starts, ends)
+
+
+def _lowest_chunk(free: ExtentSet, order: int, wanted: int, max_order: int) -> int | None:
+    """Return where the first chunk of the lowest order from ``order`` on begins, None if that is not enough."""
+    best, found = max_order + 1, 0
+    for start, end in free:
+        shift = (start ^ end).bit_length() - 1
+        middle = end >> shift << shift
+        left, right = middle - start, end - middle
+        there = (left | right) >> order << order
+        size = min((there & -there).bit_length() - 1, max_order) if there else best
+        if size >= best:
+            continue
+        best = size
+        if size == max_order or left >> size & 1:
+            found = middle - (left >> size << size)
+        else:
+            found = middle + (right >> size + 1 << size + 1)
+    return found if best <= max_order and wanted <= 1 << best else None
 
 
 def _few_chunks(halves: list[tuple[int, int, int]], order: int, max_order: int) -> list[tuple[int, int]]:

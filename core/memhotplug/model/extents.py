@@ -156,10 +156,14 @@ class ExtentSet(Runs):
         """Add another set, or runs in any order."""
         if not self.total and isinstance(other, ExtentSet):
             self._few, self._arrays, self.total = other._few, other._arrays, other.total
-        elif other._few is not None:
-            self._add_few(*other._few)
-        else:
+            return
+        few = other._few
+        if few is None:
             self.add_many(*other.arrays)
+        elif len(few[0]) == 1:
+            self.add(few[0][0], few[1][0])
+        else:
+            self._add_few(*few)
 
     def remove(self, start: int, end: int) -> None:
         """Take out whatever of [start, end) is in the set."""
@@ -202,10 +206,13 @@ class ExtentSet(Runs):
         """Take another set, or runs in any order, out."""
         if not self.total or not other.total:
             return
-        if other._few is not None:
-            self._remove_few(*other._few)
-        else:
+        few = other._few
+        if few is None:
             self.remove_many(*other.arrays)
+        elif len(few[0]) == 1:
+            self.remove(few[0][0], few[1][0])
+        else:
+            self._remove_few(*few)
 
     def intersection(self, other: ExtentSet) -> ExtentSet:
         """Return what is in both sets."""
@@ -280,7 +287,8 @@ class ExtentSet(Runs):
             kept = ends > starts
             found._take_arrays(starts[kept], ends[kept])
             return found
-        lows, highs = [round_up(start, size) for start in self._few[0]], [round_down(end, size) for end in self._few[1]]
+        lows = [round_up(start, size) for start in self._few[0]]
+        highs = [round_down(end, size) for end in self._few[1]]
         if all(map(lt, lows, highs)):
             found._keep_few(lows, highs)
         else:

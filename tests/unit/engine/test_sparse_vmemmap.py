@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.few import few_is
 
 from memhotplug import MemoryHotplugError
 from memhotplug.engine import sparse_vmemmap
+from memhotplug.engine.sparse_vmemmap import pair_runs
 from memhotplug.machine import Machine
+from memhotplug.model.runs import Runs
 from memhotplug.model.vmemmap import Source
 from memhotplug.testing.fingerprint import fingerprint
 
@@ -61,3 +65,32 @@ def test_few_and_many_runs_come_to_the_same(arch: str, driver: str, hosted: str)
             return found
 
     assert life(0) == life(32)
+
+
+lengths = st.lists(st.integers(1, 40), min_size=1, max_size=6)
+
+
+@given(lengths, lengths, st.integers(1, 4))
+def test_pages_are_laid_behind_what_they_describe_in_order(wanted: list[int], pages: list[int], per_page: int) -> None:
+    """Described pfn by described pfn the pages come in the order in which they were given, as far as they go."""
+
+    def apart(sizes: list[int]) -> list[tuple[int, int]]:
+        return [(100 * number, 100 * number + size) for number, size in enumerate(sizes, 1)]
+
+    described, backing = apart(wanted), apart(pages)[::-1]
+    answers = []
+    for limit in (0, 32):
+        with few_is(limit):
+            runs = pair_runs(
+                Runs.join([Runs.of_few([low], [high]) for low, high in described]),
+                Runs.join([Runs.of_few([low], [high]) for low, high in backing]),
+                per_page, 1, Source.ALLOCATOR,
+            )  # fmt: skip
+            answers.append(
+                {pfn: page + (pfn - low) // per_page for low, high, page, _, _ in runs for pfn in range(low, high)}
+            )
+    if all(size % per_page == 0 for size in wanted):
+        pfns = [pfn for low, high in described for pfn in range(low, high)]
+        in_order = [page for low, high in backing for page in range(low, high) for _ in range(per_page)]
+        assert answers[1] == dict(zip(pfns, in_order, strict=False))
+    assert answers[0] == answers[1]

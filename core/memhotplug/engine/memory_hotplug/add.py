@@ -151,9 +151,12 @@ def _checked(kernel: Kernel, key: str, item: object) -> PhysRange:
 
 
 def _of_numbers(item: PhysRange) -> bool:
-    needed = (item.start, item.size, item.withheld)
-    optional = tuple(value for value in (item.nid, item.backed) if value is not None)
-    return all(isinstance(value, int) and not isinstance(value, bool) for value in needed + optional)
+    optional = (item.nid is None or _is_number(item.nid)) and (item.backed is None or _is_number(item.backed))
+    return optional and _is_number(item.start) and _is_number(item.size) and _is_number(item.withheld)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _close(kernel: Kernel, request: AddRequest) -> None:
