@@ -69,7 +69,7 @@ def private_folder() -> Iterator[Home]:
     sys.stderr.flush()
     janitor = os.fork()
     if janitor == 0:
-        _janitor(folder, reader, writer)
+        _janitor(folder, reader)
     os.close(reader)
     home = Home(folder, writer)
     try:
@@ -82,13 +82,10 @@ def private_folder() -> Iterator[Home]:
             os.waitpid(janitor, 0)
 
 
-def _janitor(folder: str, reader: int, writer: int) -> None:
+def _janitor(folder: str, reader: int) -> None:
     """Wait until nobody holds the other end of a pipe; then kill what is in the namespace, and remove the folder."""
     os.setsid()
-    os.close(writer)
-    for number in (0, 1, 2):
-        with contextlib.suppress(OSError):
-            os.dup2(reader if number == 0 else os.open(os.devnull, os.O_WRONLY), number)
+    namespace.close_all_but([reader])
     told = b""
     while data := os.read(reader, 4096):
         told += data

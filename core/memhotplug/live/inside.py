@@ -91,10 +91,8 @@ def _leave_keeper(talk: socket.socket, keep: socket.socket, cover: Any) -> None:
     if os.fork():
         os._exit(0)
     os.setsid()
-    talk.close()
-    null = os.open(os.devnull, os.O_RDWR)
-    for number in (0, 1, 2):
-        os.dup2(null, number)
+    talk.detach()
+    namespace.close_all_but([keep.fileno()])
     try:
         while data := keep.recv(LARGEST):
             with contextlib.suppress(namespace.NamespaceError, OSError):
