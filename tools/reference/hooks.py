@@ -8,7 +8,7 @@ from typing import Final
 
 from tools.reference.api import signature
 from tools.reference.docstrings import render
-from tools.reference.markdown import fence, made_by, table
+from tools.reference.markdown import code, fence, made_by, prose, table
 
 from memhotplug import hookspecs
 from memhotplug.engine.profile import STEPS, KernelProfile
@@ -32,6 +32,7 @@ def page() -> str:
         "",
         "Every hook with its exact signature and what its specification says. How hooks are used, and what the kernel",
         "object offers them, is in [Hooks](../hooks.md). An implementation takes the arguments that it needs, by name.",
+        "A hook that is not said to be optional is required.",
     ]
     for title, spec in _SPECS.items():
         lines += ["", f"## {title}", "", render(spec.__doc__ or "")]
@@ -57,4 +58,4 @@ def _class_attributes() -> Iterator[tuple[str, str]]:
     lines = inspect.cleandoc(KernelProfile.__doc__ or "").split("Class attributes:\n")[1].splitlines()
     for line in lines:
         name, _, said = line.strip().partition(": ")
-        yield f"`{name}`", said
+        yield code(name), prose(said)
