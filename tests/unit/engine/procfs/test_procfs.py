@@ -1,0 +1,75 @@
+"""The files of /proc: which there are, iomem and the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from memhotplug import Machine
+from memhotplug.engine.procfs import cmdline, files, iomem
+from memhotplug.model.resources import Resource
+
+Boot = Callable[..., Machine]
+
+
+def test_files_are_listed_with_their_modes(boot: Boot) -> None:
+    """Only root may read pagetypeinfo; nothing in /proc has a size."""
+    found = {file.path: file for file in files(boot(kernel="linux-6.12").kernel)}
+    assert sorted(found) == [
+        f"proc/{name}" for name in ("buddyinfo", "cmdline", "iomem", "meminfo", "pagetypeinfo", "vmstat", "zoneinfo")
+    ]
+    assert {path for path, file in found.items() if file.private} == {"proc/pagetypeinfo"}
+    assert {file.mode for path, file in found.items() if not file.private} == {0o444}
+    assert {file.size for file in found.values()} == {0}
+
+
+def test_each_file_shows_its_own(boot: Boot) -> None:
+    """One reader for each, not the last for all."""
+    kernel = boot(kernel="linux-6.12").kernel
+    shown = [file.show(kernel, ()) for file in files(kernel) if file.show is not None]
+    assert len(set(shown)) == 7
+    assert all(text.endswith("\n") for text in shown)
+
+
+def test_iomem_is_a_tree_of_inclusive_ranges(boot: Boot) -> None:
+    """Eight digits at least, two blanks for each level."""
+    machine = boot(kernel="linux-6.12")
+    machine.add_memory(driver="acpi", size="256M", address="0x200000000")
+    lines = iomem(machine.kernel).splitlines()
+    assert lines[0].startswith("00000000-")
+    assert lines[-1] == "200000000-20fffffff : System RAM"
+
+
+def test_what_lies_inside_of_another_range_is_indented(boot: Boot) -> None:
+    """Two blanks for each level."""
+    machine = boot(kernel="linux-6.12")
+    inner = Resource(start=5 << 30, end=(6 << 30) - 1, name="inner")
+    innermost = Resource(start=5 << 30, end=(5 << 30) + 4095, name="innermost")
+    outer = Resource(start=4 << 30, end=(8 << 30) - 1, name="outer", children=(replace(inner, children=(innermost,)),))
+    machine.kernel.state.resources.request(outer)
+    assert iomem(machine.kernel).splitlines()[-3:] == [
+        "100000000-1ffffffff : outer",
+        "  140000000-17fffffff : inner",
+        "    140000000-140000fff : innermost",
+    ]
+
+
+def test_drivers_name_their_memory(boot: Boot) -> None:
+    """System RAM, and of which device."""
+    machine = boot(kernel="linux-6.12")
+    machine.add_memory(driver="virtio_mem", size="256M", device_size="1G", address="0x200000000")
+    assert iomem(machine.kernel).splitlines()[-1] == "200000000-20fffffff : System RAM (virtio_mem)"
+
+
+def test_the_command_line_is_what_was_given(boot: Boot) -> None:
+    """Flags without a value have none."""
+    assert cmdline(boot(kernel="linux-6.12").kernel) == "\n"
+    machine = boot(kernel="linux-6.12", cmdline="movable_node memhp_default_state=online")
+    assert cmdline(machine.kernel) == "movable_node memhp_default_state=online\n"
+
+
+def test_a_recorded_command_line_is_shown_as_it_was(boot: Boot) -> None:
+    """With all that the model does not know."""
+    machine = boot(kernel="linux-6.12", cmdline="quiet")
+    machine.kernel.recorded = {"proc/cmdline": "BOOT_IMAGE=/vmlinuz root=/dev/vda  quiet\n"}
+    assert cmdline(machine.kernel) == "BOOT_IMAGE=/vmlinuz root=/dev/vda  quiet\n"
