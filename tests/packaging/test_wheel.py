@@ -56,7 +56,15 @@ def test_wheel_is_pure_python_and_has_only_sources(wheels: Path) -> None:
     assert project_wheel(wheels).name.endswith("-py3-none-any.whl")
     apart = (EXAMPLES, f"memhotplug-{memhotplug.__version__}.")  # what has no code: metadata and the man page
     files = [name for name in names_in(wheels) if not name.startswith(apart)]
-    assert {Path(name).suffix or Path(name).name for name in files} <= {".py", ".typed", ".in", ".html", ".css", ".js"}
+    assert {Path(name).suffix or Path(name).name for name in files} <= {
+        ".py",
+        ".typed",
+        ".in",
+        ".html",
+        ".css",
+        ".js",
+        ".txt",
+    }
 
 
 def test_every_package_says_that_it_is_typed(wheels: Path) -> None:
