@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from memhotplug import Machine
 from memhotplug.engine.procfs import cmdline, files, iomem
@@ -43,9 +42,9 @@ def test_iomem_is_a_tree_of_inclusive_ranges(boot: Boot) -> None:
 def test_what_lies_inside_of_another_range_is_indented(boot: Boot) -> None:
     """Two blanks for each level."""
     machine = boot(kernel="linux-6.12")
-    inner = Resource(start=5 << 30, end=(6 << 30) - 1, name="inner")
     innermost = Resource(start=5 << 30, end=(5 << 30) + 4095, name="innermost")
-    outer = Resource(start=4 << 30, end=(8 << 30) - 1, name="outer", children=(replace(inner, children=(innermost,)),))
+    inner = Resource(start=5 << 30, end=(6 << 30) - 1, name="inner", children=(innermost,))
+    outer = Resource(start=4 << 30, end=(8 << 30) - 1, name="outer", children=(inner,))
     machine.kernel.state.resources.request(outer)
     assert iomem(machine.kernel).splitlines()[-3:] == [
         "100000000-1ffffffff : outer",
