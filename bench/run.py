@@ -145,7 +145,7 @@ def report_start() -> None:
 
 def report_conform() -> None:
     """Replays of the recordings that come with the project, against what recording them took."""
-    from memhotplug.commands.conform.replay import replay_file
+    from memhotplug.commands.conform.worlds import replay_file
     from memhotplug.formats.snapshot import read_recording
 
     print("replays, file parsing included, against the time that the recording took")

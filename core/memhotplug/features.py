@@ -48,6 +48,8 @@ FEATURES: Final[Mapping[str, Feature]] = {
                               "ce2071e02d84)", until=(6, 19)),
     "offline_pages": Feature((6, 11), "hot-plugged pages start as PageOffline, before as Reserved"),
     "nopage_flag": Feature((0, 0), "/proc/kpageflags shows NOPAGE for a pfn that is offline or absent", until=(7, 2)),
+    "hygienic_freelists": Feature((6, 10), "a chunk is split where its pageblocks come out of isolation "
+                                  "(move_freepages_block_isolate())"),
     "pageblock_ranges": Feature((5, 19), "alloc_contig_range() works on single pageblocks, not on MAX_ORDER_NR_PAGES"),
     "driver_managed_ram": Feature((5, 8), "add_memory_driver_managed(): System RAM with the driver's name"),
     "self_hosting": Feature((5, 13), "mhp_supports_memmap_on_memory(): the parameter memmap_on_memory"),

@@ -15,7 +15,7 @@ from tools.record.arch import ARCHITECTURES
 from tools.record.scenario import parse
 from tools.record.session import Host, record, write_recording
 
-from memhotplug.commands.conform.replay import replay_file
+from memhotplug.commands.conform.worlds import replay_file
 
 KERNEL_VARIABLE = "MHP_RECORD_KERNEL"
 

@@ -80,8 +80,8 @@ class _OptionalStep(click.Command):
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(recordings: tuple[str, ...], predict: int | None, as_json: bool) -> int:
     """Replay recordings and return the exit status."""
-    from memhotplug.commands.conform.replay import replay_file
     from memhotplug.commands.conform.text import file_lines, total_line, totals_to_dict
+    from memhotplug.commands.conform.worlds import replay_file
     from memhotplug.errors import InputError, PluginError
 
     paint = paint_for(sys.stdout)

@@ -28,8 +28,8 @@ def offline_page(kernel: Kernel, name: str, value: str, *, capable: bool) -> Non
         name: which of the two files is written.
 
     Raises:
-        MemoryHotplugError: EPERM not CAP_SYS_ADMIN, EINVAL no number; soft: EIO not online or used
-            by the kernel, EBUSY the page does not migrate, ENOMEM nowhere to go; hard: ENXIO not
+        MemoryHotplugError: EPERM not CAP_SYS_ADMIN, EINVAL no number; soft: ENXIO no memory there, EIO not
+            online or used by the kernel, EBUSY the page does not migrate, ENOMEM nowhere to go; hard: ENXIO not
             online, EBUSY used by the kernel, EHWPOISON it is given up already.
     """
     if not capable:
@@ -42,7 +42,8 @@ def offline_page(kernel: Kernel, name: str, value: str, *, capable: bool) -> Non
     zone = kernel.state.zone_of(pfn)
     row = kernel.state.blocks.row(kernel.state.block_of(pfn))
     if zone is None or row is None or kernel.state.blocks.state[row] != BlockState.ONLINE:
-        raise MemoryHotplugError(errno.EIO if soft else errno.ENXIO, f"pfn {pfn:#x} is not online")
+        there = kernel.state.sections.intersects(pfn, pfn + 1)  # pfn_valid() is asked first
+        raise MemoryHotplugError(errno.EIO if soft and there else errno.ENXIO, f"pfn {pfn:#x} is not online")
     if kernel.state.poisoned.intersects(pfn, pfn + 1):
         if soft:
             return

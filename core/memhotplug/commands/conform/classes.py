@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from memhotplug.commands.conform.facts import Flags, StepFacts
+import numpy as np
+
+from memhotplug.commands.conform.facts import Flags, StepFacts, ZoneName
 from memhotplug.commands.conform.guest import Baseline
 from memhotplug.contracts import PageFlag
 from memhotplug.machine import Machine
 from memhotplug.model.blocks import BlockState
-from memhotplug.model.extents import Array, ExtentSet
+from memhotplug.model.extents import Array, ExtentSet, merge
 from memhotplug.model.zones import ZoneKind
 from memhotplug.units import div_round_up
 
@@ -42,23 +44,57 @@ Runs: TypeAlias = list[tuple[int, int, str]]
 _NOPAGE, _SELF, _BUDDY = int(PageFlag.NOPAGE), int(PageFlag.OWNER_PRIVATE), int(PageFlag.BUDDY)
 
 
-def recorded_classes(baseline: Baseline, facts: StepFacts, covered: ExtentSet, split: frozenset[int]) -> Runs:
+def recorded_classes(
+    baseline: Baseline, facts: StepFacts, covered: ExtentSet, split: frozenset[int], cut: frozenset[int] = frozenset()
+) -> Runs:
     """Return the classes that recorded flags show of some pfns.
 
     Args:
         split: ids of the blocks in which ``online`` is split into buddy and not buddy.
+        cut: ids of the blocks at whose borders every run ends.
     """
     flags, blocks = facts.flags, facts.blocks or {}
     if flags is None:
         return []
     runs: Runs = []
+    waiting = _waiting_blocks(baseline, facts, flags, covered, split)
     for block, low, high in _pieces(covered, baseline.pages_per_block):
         # Without NOPAGE (v7.2) a page that shows no flag may be offline or in use; the block's state tells.
         online = baseline.has_nopage or blocks.get(block, {}).get("state", OFFLINE) != BlockState.OFFLINE.label
-        runs += _classified(flags, low, high, online=online, split=block in split)
+        found = _classified(flags, low, high, online=online, split=block in split)
+        if block in waiting:
+            found = ((first, end, BUDDY if kind == NOT_BUDDY else kind) for first, end, kind in found)
+        runs += found
         if flags.past_end.total:
             runs += _named(flags.past_end.clip(low, high), OFFLINE)
-    return _joined(sorted(runs))
+    return _joined(sorted(runs), _borders(cut, baseline.pages_per_block))
+
+
+def _waiting_blocks(
+    baseline: Baseline, facts: StepFacts, flags: Flags, covered: ExtentSet, split: frozenset[int]
+) -> frozenset[int]:
+    """Return the split blocks of zones in which all pages that are in use wait on per-cpu lists: they are free.
+
+    Such pages have no flag, and a zone has no more of them than those lists have pages.
+    """
+    found: dict[ZoneName, list[int]] = {}
+    for block in split:
+        attributes = (facts.blocks or {}).get(block, {})
+        node = attributes.get("node", "")
+        if node.isdecimal():
+            found.setdefault((int(node), attributes.get("valid_zones", "")), []).append(block)
+    chosen: list[int] = []
+    for (node_id, zone), blocks in found.items():
+        ids = np.array(sorted(blocks), dtype=np.int64)
+        inside = covered.intersection(
+            ExtentSet(*merge(ids * baseline.pages_per_block, (ids + 1) * baseline.pages_per_block))
+        )
+        used = inside.copy()
+        used.difference_update(flags.having(_BUDDY | _SELF))
+        bare = int(flags.bare.covered_many(used.starts, used.ends).sum())
+        if used.total == bare <= facts.waiting(node_id, zone):
+            chosen += blocks
+    return frozenset(chosen)
 
 
 def _classified(flags: Flags, low: int, high: int, *, online: bool, split: bool) -> Iterator[tuple[int, int, str]]:
@@ -75,7 +111,7 @@ def _classified(flags: Flags, low: int, high: int, *, online: bool, split: bool)
 
 
 def split_blocks(machine: Machine, baseline: Baseline, facts: StepFacts | None = None) -> frozenset[int]:
-    """Return the online blocks of Movable zones that exist only through hotplug.
+    """Return the online blocks of Movable zones that exist only through hotplug, and have no pages of the guest.
 
     Where recording and model disagree on a block's zone, which is an observation of its own, it
     is not among them.
@@ -88,12 +124,15 @@ def split_blocks(machine: Machine, baseline: Baseline, facts: StepFacts | None =
         for block, node, kind in zip(blocks.id.tolist(), blocks.nid.tolist(), blocks.zone.tolist(), strict=True)
         if kind == movable
         and (node, movable) not in baseline.populated
+        and (node, movable) not in baseline.own
         and recorded.get(block, {}).get("valid_zones", movable.label) == movable.label
     )
 
 
-def model_classes(machine: Machine, baseline: Baseline, covered: ExtentSet, split: frozenset[int]) -> Runs:
-    """Return the classes of some pfns in the model; ``split`` as in :func:`recorded_classes`."""
+def model_classes(
+    machine: Machine, baseline: Baseline, covered: ExtentSet, split: frozenset[int], cut: frozenset[int] = frozenset()
+) -> Runs:
+    """Return the classes of some pfns in the model; ``split`` and ``cut`` as in :func:`recorded_classes`."""
     blocks = machine.kernel.state.blocks
     rows = {
         block: (node, kind, altmap)
@@ -118,7 +157,7 @@ def model_classes(machine: Machine, baseline: Baseline, covered: ExtentSet, spli
         free = machine.kernel.state.zone((node, ZoneKind(kind))).free
         runs += _named(free.clip(hosted, high), BUDDY)
         runs += _named(free.gaps(hosted, high).arrays, NOT_BUDDY)
-    return _joined(sorted(runs))
+    return _joined(sorted(runs), _borders(cut, baseline.pages_per_block))
 
 
 def _named(runs: tuple[Array, Array], kind: str) -> Runs:
@@ -132,12 +171,16 @@ def _pieces(covered: ExtentSet, per_block: int) -> Iterator[tuple[int, int, int]
             yield block, max(low, block * per_block), min(high, (block + 1) * per_block)
 
 
-def _joined(runs: Runs) -> Runs:
+def _borders(cut: frozenset[int], per_block: int) -> frozenset[int]:
+    return frozenset(edge for block in cut for edge in (block * per_block, (block + 1) * per_block))
+
+
+def _joined(runs: Runs, borders: frozenset[int]) -> Runs:
     joined: Runs = []
     for low, high, kind in runs:
         if high <= low:
             continue
-        if joined and joined[-1][1] == low and joined[-1][2] == kind:
+        if joined and joined[-1][1] == low and joined[-1][2] == kind and low not in borders:
             joined[-1] = (joined[-1][0], high, kind)
         else:
             joined.append((low, high, kind))

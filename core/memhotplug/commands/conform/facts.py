@@ -10,7 +10,7 @@ import numpy as np
 from memhotplug.errors import InputError
 from memhotplug.formats.snapshot import KPageFlags, RecordedOp, RecordedStep
 from memhotplug.formats.snapshot.attributes import parse_meminfo
-from memhotplug.formats.snapshot.buddyinfo import parse_buddyinfo
+from memhotplug.formats.snapshot.buddyinfo import PageTypes, parse_buddyinfo, parse_pagetypeinfo
 from memhotplug.formats.snapshot.iomem import IomemEntry, is_hidden, parse_iomem
 from memhotplug.formats.snapshot.source import Source
 from memhotplug.formats.snapshot.zoneinfo import ZoneInfo, parse_zoneinfo
@@ -140,6 +140,13 @@ class StepFacts:
             return None
         counts = parse_buddyinfo(text, self._source("proc/buddyinfo"))
         return {(free.node, free.zone): list(free.by_order) for free in counts}
+
+    @cached_property
+    def types(self) -> PageTypes | None:
+        """What /proc/pagetypeinfo shows: free chunks by migrate type; None where it has no such table."""
+        text = self.files.get("proc/pagetypeinfo")
+        found = None if text is None else parse_pagetypeinfo(text, self._source("proc/pagetypeinfo"))
+        return found if found is not None and found.free else None
 
     @cached_property
     def ram(self) -> list[IomemLine] | None:

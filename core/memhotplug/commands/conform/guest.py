@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from memhotplug.commands.conform.facts import Flags, StepFacts
+from memhotplug.commands.conform.freelists import FreeLists
 from memhotplug.commands.conform.vacate import vacate
 from memhotplug.contracts import PageFlag
 from memhotplug.engine.boot.recorded import RECORDED, RECORDED_MOVABLE, KnownPages
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.add import device_blocks
 from memhotplug.engine.memory_hotplug.presence import usual_driver
-from memhotplug.engine.slab import SLAB, give_up_slab
+from memhotplug.engine.slab import SLAB, attracts_slab, give_up_slab
 from memhotplug.formats.snapshot import RecordedMachine, RecordedOp
 from memhotplug.machine import Machine
 from memhotplug.manager import driver_traits
@@ -51,6 +52,7 @@ class Baseline:
         pages_per_block: pages in a memory block.
         has_nopage: whether page flags tell pages that are offline or not there (up to v7.1).
         added: pfns that were ever hot-added, or were to be.
+        own: Movable zones of hot-added memory in which pages of the guest's processes were seen.
     """
 
     mem_total: int | None
@@ -59,6 +61,7 @@ class Baseline:
     pages_per_block: int
     has_nopage: bool = True
     added: ExtentSet = field(default_factory=ExtentSet)
+    own: set[ZoneKey] = field(default_factory=set)
 
     @classmethod
     def of(cls, machine: Machine, boot: RecordedMachine) -> Baseline:
@@ -130,6 +133,8 @@ class Guest:
         self._came: dict[int, tuple[int, int]] = {}  # when it came online
         self._online = self._online_blocks(machine)
         self._unseen: set[int] = set()
+        self._looked = boot, dict[int, ZoneKey](), tuple(self._made)  # the last step that was read, and its blocks
+        self._lists: FreeLists | None = None  # what the kernel's lists have become since
 
     @staticmethod
     def _online_blocks(machine: Machine) -> dict[int, ZoneKey]:
@@ -155,8 +160,14 @@ class Guest:
             if key is None:
                 continue
             zone = machine.kernel.state.zone(key)
+            memmap = self._holds_memmap(block, key)
+            if memmap:
+                self._hold(machine, block, zone, ExtentSet.of(self._bounds(block)), one=True)
+                continue
             if block in self._unseen:
-                continue  # what the model says of it holds
+                if memmap is False and not self._has_slab(machine.kernel, block):
+                    vacate(machine.kernel, zone, *self._bounds(block), leaving)
+                continue  # what else the model says of it holds
             held = self._held(block, zone)
             give_up_slab(machine.kernel, zone, *self._bounds(block))
             if held.total:
@@ -170,20 +181,33 @@ class Guest:
     def _covers(self, block: int) -> bool:
         return self._facts.flags is not None and self._facts.flags.covered.contains(*self._bounds(block))
 
+    def _holds_memmap(self, block: int, key: ZoneKey) -> bool | None:
+        """Return whether memmap that was allocated since the last look lies in a block; None: nobody can know."""
+        if key[1] is ZoneKind.MOVABLE:
+            return False
+        return self._lists.holds_memmap(block, key) if self._lists is not None else None
+
+    def _has_slab(self, kernel: Kernel, block: int) -> bool:
+        """Return whether the kernel's first slab lies in a block."""
+        slab = kernel.state.allocations.get(SLAB)
+        return slab is not None and slab.pages.intersects(*self._bounds(block))
+
     def undetermined(self, machine: Machine, op: RecordedOp) -> tuple[int, ...]:
         """Return the blocks of an operation of which nobody can say whether they may go offline.
 
         They came online after the last flags that were recorded, and their kernel zone holds memmap that was
-        allocated since: where in the zone it lies is not the model's to know. A block with the first slab stays anyhow.
-        Or they are Movable, and there is just about as much room as their pages need. Or a device shrinks that has the
-        first slab: how many more lie in its block is the guest's own.
+        allocated since: where in the zone it lies is not known, unless the kernel's lists tell (:class:`FreeLists`). A
+        block with the first slab stays anyhow, where one node alone has CPUs; one that nothing has been taken from yet
+        may get it at any moment. Of
+        boot memory whose flags were never recorded nothing is known, and pages without a flag may wait on per-cpu
+        lists or hold memmap. Or they are Movable, and there is just about as much room as their pages need. Or a device
+        shrinks that has the first slab: how many more lie in its block is the guest's own.
         """
         kernel, found = machine.kernel, []
-        slab = kernel.state.allocations.get(SLAB)
         for block in _endangered(machine, op):
             key, bounds = self._online.get(block), self._bounds(block)
             if op.kind == "resize":
-                if slab is not None and slab.pages.intersects(*bounds):
+                if self._has_slab(kernel, block):
                     found.append(block)
                 continue
             if key is None:
@@ -192,13 +216,46 @@ class Guest:
                 if self._at_the_edge(kernel, *bounds, key):
                     found.append(block)
                 continue
-            if block not in self._unseen:
+            if self._has_slab(kernel, block):
+                if block in self._unseen and sum(node.has_cpu for node in kernel.state.nodes.values()) > 1:
+                    found.append(block)
                 continue
-            if slab is not None and slab.pages.intersects(*bounds):
-                continue
-            if self._younger_memmap(kernel, block, kernel.state.zone(key)):
+            if self._is_open(kernel, block, kernel.state.zone(key)):
                 found.append(block)
         return tuple(found)
+
+    def _is_open(self, kernel: Kernel, block: int, zone: Zone) -> bool:
+        """Return whether nobody can know if a block of a kernel zone may go offline."""
+        if self._holds_memmap(block, zone.key):
+            return False
+        if block in self._unseen:
+            return self._holds_memmap(block, zone.key) is None and self._younger_memmap(kernel, block, zone)
+        if not self._covers(block):
+            return kernel.state.early.intersects(*self._bounds(block))
+        return self._is_fresh(kernel, block, zone) or self._may_be_memmap(kernel, block, zone)
+
+    def _is_fresh(self, kernel: Kernel, block: int, zone: Zone) -> bool:
+        """Return whether a block is the next of which the kernel takes a slab, and has not been touched yet."""
+        if zone.key in self._baseline.populated or not attracts_slab(kernel, zone):
+            return False
+        info = (self._facts.zones or {}).get((zone.nid, zone.kind.label))
+        if info is None or info.free + self._facts.waiting(zone.nid, zone.kind.label) < info.managed:
+            return False
+        mine = [other for other, key in self._online.items() if key == zone.key]
+        return block == min(mine, key=lambda other: self._came.get(other, _NEVER))
+
+    def _may_be_memmap(self, kernel: Kernel, block: int, zone: Zone) -> bool:
+        """Return whether pages without a flag are as likely memmap as pages that wait: whole leaves of it."""
+        flags, bounds = self._facts.flags, self._bounds(block)
+        if flags is None or flags.having(_HARD, without=_SELF_HOSTED).intersects(*bounds):
+            return False
+        bare = ExtentSet(*flags.bare.clip(*bounds))
+        if not 0 < bare.total <= self._facts.waiting(zone.nid, zone.kind.label):
+            return False
+        runs = kernel.state.vmemmap.runs
+        leaf = int(runs.leaf[runs.source == Source.ALLOCATOR].max(initial=1))
+        whole = not (bare.starts % leaf).any() and not (bare.ends % leaf).any()
+        return leaf > 1 and whole and self._younger_memmap(kernel, block, zone)
 
     def _younger_memmap(self, kernel: Kernel, block: int, zone: Zone) -> bool:
         """Return whether a zone holds allocated memmap of blocks that were made after one of its blocks came online."""
@@ -235,6 +292,7 @@ class Guest:
             if block in busy:
                 self._hold(machine, block, zone, ExtentSet.of(bounds), one=True)
             else:
+                give_up_slab(machine.kernel, zone, *bounds)
                 vacate(machine.kernel, zone, *bounds, leaving)
 
     def _extents(self, blocks: Iterable[int]) -> ExtentSet:
@@ -311,6 +369,7 @@ class Guest:
         Args:
             read: whether what was recorded of the step may be read at all.
         """
+        drained = {self._online[block] for block in _endangered(machine, facts.op) if block in self._online}
         online = self._online_blocks(machine)
         fresh = [block for block in (*facts.op.blocks, *online) if block in online and block not in self._online]
         one_by_one = facts.op.kind == "add" and driver_traits(usual_driver(machine.kernel.arch)).onlines
@@ -320,9 +379,21 @@ class Guest:
         self._came.update({block: (facts.index, block) for block in fresh})
         self._online = online
         self._unseen = {block for block in (*self._unseen, *fresh) if block in online}
+        came = self._in_order()
+        if read:
+            self._looked, self._lists = (facts, came, tuple(self._made)), None
+        else:
+            if self._lists is None:
+                self._lists = FreeLists(machine.kernel, *self._looked)
+            self._lists.follow(machine.kernel, facts, came, fresh, drained, one_by_one=one_by_one)
         if read and facts.flags is not None:
             self._facts = facts
             self._unseen = set()
+
+    def _in_order(self) -> dict[int, ZoneKey]:
+        """Return the blocks that came online, in that order, with their zones."""
+        ordered = sorted((block for block in self._online if block in self._came), key=lambda b: self._came[b])
+        return {block: self._online[block] for block in ordered}
 
 
 def _endangered(machine: Machine, op: RecordedOp) -> tuple[int, ...]:

@@ -36,15 +36,20 @@ SLACK = 128
 _Run = TypeVar("_Run", tuple[int, int, str], IomemLine)
 
 
-def compare_step(machine: Machine, baseline: Baseline, facts: StepFacts, outcome: Outcome) -> Iterator[Observation]:
+def compare_step(
+    machine: Machine, baseline: Baseline, facts: StepFacts, outcome: Outcome, cut: frozenset[int] = frozenset()
+) -> Iterator[Observation]:
     """Yield every observation of one recorded step, in a fixed order; what was not recorded is not compared.
 
     A step that was recorded while a block was still going offline is no state that the kernel ends in: what differs
     then is left out.
+
+    Args:
+        cut: blocks at whose borders every run of pages ends.
     """
     under_way = any(files.get("state") == BlockState.GOING_OFFLINE.label for files in (facts.blocks or {}).values())
     shrinks = bool(outcome.undetermined) and facts.op.kind == "resize"
-    for seen in _compared(machine, baseline, facts, outcome):
+    for seen in _compared(machine, baseline, facts, outcome, cut):
         if shrinks and not seen.matches and _hangs_on_slab(seen):
             yield seen._replace(matches=True, undetermined=True)
             continue
@@ -61,7 +66,9 @@ def _hangs_on_slab(seen: Observation) -> bool:
     return seen.reason is Reason.ZONE and seen.what.endswith(" managed") and KINDS["Movable"].label not in seen.what
 
 
-def _compared(machine: Machine, baseline: Baseline, facts: StepFacts, outcome: Outcome) -> Iterator[Observation]:
+def _compared(
+    machine: Machine, baseline: Baseline, facts: StepFacts, outcome: Outcome, cut: frozenset[int]
+) -> Iterator[Observation]:
     if facts.step.result is not None:
         yield _result(facts, outcome)
     if facts.zones is not None:
@@ -74,8 +81,9 @@ def _compared(machine: Machine, baseline: Baseline, facts: StepFacts, outcome: O
         change = (facts.mem_total - baseline.mem_total) // 1024
         got = mem_total_change(machine, baseline)
         yield Observation.equal(facts.index, Reason.MEMTOTAL, "MemTotal change in kB", change, got)
+    _note_own(machine, baseline, facts)
     if facts.blocks is not None or baseline.has_nopage:
-        yield from _page_runs(machine, baseline, facts)
+        yield from _page_runs(machine, baseline, facts, cut)
     if facts.zones is not None:
         yield from _free_pages(machine, baseline, facts, facts.zones)
         yield from _marks(machine, facts.index, facts.zones)
@@ -178,15 +186,13 @@ def mem_total_change(machine: Machine, baseline: Baseline) -> int:
     return pages * machine.kernel.geometry.page_size // 1024
 
 
-def _page_runs(machine: Machine, baseline: Baseline, facts: StepFacts) -> Iterator[Observation]:
+def _page_runs(machine: Machine, baseline: Baseline, facts: StepFacts, cut: frozenset[int]) -> Iterator[Observation]:
     if facts.flags is None or not baseline.added.total:
         return
     covered = ExtentSet(*baseline.added.clip_many(facts.flags.covered.starts, facts.flags.covered.ends))
     split = split_blocks(machine, baseline, facts)
-    if _guests_own(machine, baseline, facts):
-        split = frozenset()
-    expected = recorded_classes(baseline, facts, covered, split)
-    got = model_classes(machine, baseline, covered, split)
+    expected = recorded_classes(baseline, facts, covered, split, cut)
+    got = model_classes(machine, baseline, covered, split, cut)
     for (low, high, kind), shown, has in _either(expected, got):
         yield Observation(
             facts.index, Reason.PAGES, f"pfn {low:#x}-{high:#x}", kind if shown else None, kind if has else None,
@@ -198,7 +204,6 @@ def _free_pages(
     machine: Machine, baseline: Baseline, facts: StepFacts, zones: Mapping[tuple[int, str], ZoneInfo]
 ) -> Iterator[Observation]:
     """Apply the free-page rule to every zone that exists only through hotplug."""
-    own = _guests_own(machine, baseline, facts)
     for (node, name), recorded in sorted(zones.items()):
         if not recorded.present or name not in KINDS or (node, KINDS[name]) in baseline.populated:
             continue
@@ -208,7 +213,7 @@ def _free_pages(
         if zone is None:
             yield Observation(facts.index, Reason.FREE, what, free, None, False)
         elif zone.kind is KINDS["Movable"]:
-            yield _movable_free(machine, facts, zone, what, free, own=own)
+            yield _movable_free(machine, facts, zone, what, free, own=zone.key in baseline.own)
         else:
             yield _kernel_free(machine, facts.index, zone, what, free)
 
@@ -224,20 +229,19 @@ def _movable_free(machine: Machine, facts: StepFacts, zone: Zone, what: str, fre
     return seen if seen.matches or not own else seen._replace(matches=True, left_out=True)
 
 
-def _guests_own(machine: Machine, baseline: Baseline, facts: StepFacts) -> bool:
-    """Return whether recorded flags show pages of processes (or huge ones) in a Movable zone of hot-added memory.
+def _note_own(machine: Machine, baseline: Baseline, facts: StepFacts) -> None:
+    """Note the Movable zones of hot-added memory in which flags show pages of processes (or huge ones).
 
     Which pages they have is the guest's own doing: there the split into buddy and not buddy, and what is free, is
-    left out. That is the one rule by which anything is.
+    left out from then on, since a page that such a process has freed may wait where no counter sees it; until the
+    zone is empty. That is the one rule by which anything is.
     """
-    if facts.flags is None:
-        return False
-    own = facts.flags.having(_OWN)
-    return any(
-        bool(zone.linked.covered_many(own.starts, own.ends).any())
-        for zone in machine.kernel.state.zones()
-        if zone.kind is KINDS["Movable"] and zone.key not in baseline.populated and zone.present
-    )
+    own = facts.flags.having(_OWN) if facts.flags is not None else ExtentSet()
+    for zone in machine.kernel.state.zones():
+        if not zone.present:
+            baseline.own.discard(zone.key)
+        elif zone.kind is KINDS["Movable"] and zone.linked.covered_many(own.starts, own.ends).any():
+            baseline.own.add(zone.key)
 
 
 def _kernel_free(machine: Machine, step: int, zone: Zone, what: str, free: int) -> Observation:

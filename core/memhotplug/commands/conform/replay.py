@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import errno
-import itertools
-import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 from memhotplug.commands.conform.facts import StepFacts
 from memhotplug.commands.conform.firmware import Firmware, device_log
 from memhotplug.commands.conform.guest import Baseline, Guest, known_pages
-from memhotplug.commands.conform.observation import Observation, Reason
-from memhotplug.commands.conform.observe import compare_step
 from memhotplug.commands.conform.outcome import FAILED, Outcome
-from memhotplug.commands.conform.predict import predict_step
 from memhotplug.contracts import AddRequest
 from memhotplug.engine.boot.midlife import adopt
 from memhotplug.engine.boot.recorded import kernel_from_machine
@@ -24,202 +18,16 @@ from memhotplug.engine.memory_hotplug.online import offline_blocks, online_block
 from memhotplug.engine.memory_hotplug.presence import usual_driver
 from memhotplug.engine.workload import allocate
 from memhotplug.errors import InputError, MemoryHotplugError, PluginError
-from memhotplug.formats.snapshot import RecordedMachine, RecordedOp, Recording, read_recording
+from memhotplug.formats.snapshot import RecordedMachine, RecordedOp, Recording
 from memhotplug.machine import Machine
 from memhotplug.manager import driver_traits
 from memhotplug.model.blocks import OnlineType
 from memhotplug.naming import choose_profile, read_machine
 
-if TYPE_CHECKING:
-    from memhotplug.documents.conform import PredictionDocument
-
-__all__ = ["FileResult", "Replay", "replay_file", "replay_recording"]
+__all__ = ["Replay"]
 
 _ONLINE_TYPES = {kind.label: kind for kind in OnlineType}
 _OK = "ok"
-_LISTS = (Reason.IOMEM, Reason.PAGES)
-_MOST_WORLDS = 48
-_FEW = 2  # blocks of one operation of which every set is tried
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FileResult:
-    """How one recording came out.
-
-    Attributes:
-        file, kernel, arch: what was replayed, under which profile.
-        steps: steps of the recording.
-        ops: what each step did, by index.
-        observations: everything that was compared, in order.
-        predicted: one object for each step that carried only its operation.
-        told: steps whose result hangs on page flags that were recorded before them.
-    """
-
-    file: str
-    kernel: str
-    arch: str
-    steps: int
-    ops: tuple[RecordedOp, ...]
-    observations: tuple[Observation, ...]
-    predicted: tuple[PredictionDocument, ...]
-    told: int = 0
-
-    @property
-    def matched(self) -> int:
-        """Observations on which model and kernel agree."""
-        return sum(observation.matches for observation in self.observations)
-
-    @property
-    def tolerated(self) -> int:
-        """Observations that match only within the tolerance."""
-        return sum(observation.tolerated for observation in self.observations)
-
-    @property
-    def left_out(self) -> int:
-        """Observations that are the guest's own doing and not judged."""
-        return sum(observation.left_out for observation in self.observations)
-
-    @property
-    def undetermined(self) -> int:
-        """Observations of which the prediction said that nobody can know."""
-        return sum(observation.undetermined for observation in self.observations)
-
-    @property
-    def mismatches(self) -> list[Observation]:
-        """Observations on which they do not, in order."""
-        return [observation for observation in self.observations if not observation.matches]
-
-
-def replay_file(path: str | os.PathLike[str], *, predict: int | None = None) -> FileResult:
-    """Replay one recording.
-
-    Args:
-        predict: from this step on nothing that was recorded is read; what is predicted is compared with it. None: page
-            flags are read before each step.
-
-    Raises:
-        InputError: it is broken, truncated, foreign or contradictory; says which file and step.
-    """
-    return replay_recording(read_recording(path), predict=predict)
-
-
-def replay_recording(recording: Recording, *, predict: int | None = None) -> FileResult:
-    """Replay a recording that was read already.
-
-    Raises:
-        InputError: as :func:`replay_file`.
-    """
-    tree = Worlds(recording, predict=predict)
-    first = tree.explore()
-    return FileResult(
-        file=recording.file,
-        kernel=first.profile,
-        arch=first.arch,
-        steps=len(recording.steps),
-        ops=tuple(step.op for step in recording.steps),
-        observations=tuple(tree.observations()),
-        predicted=tuple(tree.predicted),
-        told=tree.told,
-    )
-
-
-class Worlds:
-    """All that may become of a recording where nobody can know how an operation ends: each end is a world of its own.
-
-    No world looks at the outcome of the step that splits it off, or at a later one. Where all worlds agree, that is
-    the claim. Where they do not, the observation is undetermined, and one that fits none of them is a mismatch.
-    Worlds that the recorded state contradicts end there, as far as that state may be read at all.
-
-    Args:
-        predict: from this step on nothing recorded is read, so that worlds never end.
-    """
-
-    def __init__(self, recording: Recording, *, predict: int | None) -> None:
-        self._recording = recording
-        self._predict = len(recording.steps) if predict is None else predict
-        self._worlds: list[list[list[Observation]]] = []
-        self.predicted: list[PredictionDocument] = []
-        self.told = 0
-
-    def explore(self) -> Replay:
-        """Play every world; return the first replay, in which everything goes as the model has it.
-
-        Raises:
-            InputError: as :func:`replay_file`.
-        """
-        first: Replay | None = None
-        waiting = [dict[int, frozenset[int]]()]
-        while waiting:
-            choices = waiting.pop(0)
-            replay = Replay(self._recording, predict=self._predict, stay=choices)
-            seen: list[list[Observation]] = []
-            split: Outcome | None = None
-            for facts, outcome in replay.run():
-                open_now = outcome.undetermined and facts.op.kind != "resize" and facts.index not in choices
-                if open_now and split is None and len(waiting) + len(self._worlds) < _MOST_WORLDS:
-                    split = outcome
-                    waiting += [{**choices, facts.index: stay} for stay in _ends(outcome.undetermined)]
-                    if first is not None:
-                        break
-                if first is None:
-                    self._note(replay, facts, outcome)
-                seen.append(
-                    [] if facts.is_bare else list(compare_step(replay.machine, replay.baseline, facts, outcome))
-                )
-            first = first or replay
-            if split is None:
-                self._worlds.append(seen)
-        assert first is not None
-        return first
-
-    def _note(self, replay: Replay, facts: StepFacts, outcome: Outcome) -> None:
-        self.told += outcome.told
-        if facts.is_bare:
-            self.predicted.append(predict_step(replay.machine, replay.baseline, facts.index, facts.op, outcome))
-
-    def observations(self) -> Iterator[Observation]:
-        """Yield what was compared, in order, as all worlds together have it."""
-        alive = self._worlds
-        for index in range(len(self._recording.steps)):
-            yield from _together([world[index] for world in alive])
-            if index < self._predict:
-                alive = [world for world in alive if _holds(world[index])] or alive
-
-
-def _ends(blocks: tuple[int, ...]) -> Iterator[frozenset[int]]:
-    """Yield which of some blocks may stay online: every set of few, of many none, all or a single one."""
-    few = range(len(blocks) + 1) if len(blocks) <= _FEW else (0, 1, len(blocks))
-    for count in few:
-        yield from map(frozenset, itertools.combinations(blocks, count))
-
-
-def _holds(seen: list[Observation]) -> bool:
-    """Return whether the memory blocks of a world are as they were recorded."""
-    return all(one.matches for one in seen if one.reason is Reason.BLOCK or one.reason is Reason.RESULT)
-
-
-def _together(worlds: list[list[Observation]]) -> Iterator[Observation]:
-    """Yield the observations of one step as all worlds together have them.
-
-    What has a name is compared by its name. Lists, of lines and of runs of pages, are those of the world that fits
-    best; of their items those are undetermined that not every world has.
-    """
-    if len(worlds) == 1:
-        yield from worlds[0]
-        return
-    listed = [[one for one in world if one.reason in _LISTS] for world in worlds]
-    best = min(listed, key=lambda world: sum(not one.matches for one in world))
-    everywhere = set(map(str, best)).intersection(*(map(str, world) for world in listed))
-    named = [{(one.reason, one.what): one for one in world if one.reason not in _LISTS} for world in worlds]
-    for key in dict.fromkeys(key for world in named for key in world):
-        found = [world[key] for world in named if key in world]
-        fits = next((one for one in found if one.matches), found[0])
-        if fits.expected in (None, 0) and len(found) < len(worlds):
-            continue  # nothing was recorded, and there is a world that has nothing
-        same = len(found) == len(worlds) and all((one.got, one.matches) == (fits.got, fits.matches) for one in found)
-        yield fits if same else fits._replace(undetermined=True)
-    for one in best:
-        yield one if str(one) in everywhere else one._replace(undetermined=True)
 
 
 class Replay:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from memhotplug.commands.conform.observation import Observation, Reason
 from memhotplug.commands.conform.observe import SLACK
-from memhotplug.commands.conform.replay import FileResult
+from memhotplug.commands.conform.worlds import FileResult
 from memhotplug.errors import InputError
 from memhotplug.formats.snapshot import RecordedOp
 from memhotplug.units import format_blocks, format_size

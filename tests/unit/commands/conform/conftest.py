@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from memhotplug.commands.conform.replay import FileResult, replay_file
+from memhotplug.commands.conform.worlds import FileResult, replay_file
 
 RECORDINGS = Path(__file__).parents[3] / "data" / "recordings"
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from memhotplug.commands.conform.observation import Reason
-from memhotplug.commands.conform.replay import FileResult
+from memhotplug.commands.conform.worlds import FileResult
 
 Load = Callable[[str], dict[str, Any]]
 ReplayDocument = Callable[[dict[str, Any]], FileResult]

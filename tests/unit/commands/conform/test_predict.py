@@ -10,7 +10,8 @@ import pytest
 
 from memhotplug.commands.conform.facts import StepFacts
 from memhotplug.commands.conform.observe import compare_step
-from memhotplug.commands.conform.replay import FileResult, Replay, replay_file
+from memhotplug.commands.conform.replay import Replay
+from memhotplug.commands.conform.worlds import FileResult, replay_file
 from memhotplug.formats.snapshot import read_recording
 
 Load = Callable[[str], dict[str, Any]]

@@ -12,7 +12,7 @@ from tests.kernels import MAINLINE_LIST
 
 from memhotplug import InputError
 from memhotplug.commands.conform.observation import Reason
-from memhotplug.commands.conform.replay import FileResult
+from memhotplug.commands.conform.worlds import FileResult
 
 Load = Callable[[str], dict[str, Any]]
 Save = Callable[[dict[str, Any]], Path]
@@ -200,7 +200,7 @@ def test_unusable_recordings_name_file_and_step(case: str, load: Load, save: Sav
 
 def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
     """Half of the compressed bytes."""
-    from memhotplug.commands.conform.replay import replay_file
+    from memhotplug.commands.conform.worlds import replay_file
 
     whole = Path(__file__).parents[3] / "data" / "recordings" / f"{NAME}.json.xz"
     half = tmp_path / "half.json.xz"

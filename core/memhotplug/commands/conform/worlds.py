@@ -1,0 +1,286 @@
+"""All that may become of a recording where nobody can know how an operation ends."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from memhotplug.commands.conform.facts import StepFacts
+from memhotplug.commands.conform.observation import Observation, Reason
+from memhotplug.commands.conform.observe import compare_step
+from memhotplug.commands.conform.predict import predict_step
+from memhotplug.commands.conform.replay import Replay
+from memhotplug.formats.snapshot import RecordedOp, Recording, read_recording
+from memhotplug.model.blocks import BlockState
+
+if TYPE_CHECKING:
+    from memhotplug.documents.conform import PredictionDocument
+
+__all__ = ["FileResult", "Worlds", "replay_file", "replay_recording"]
+
+_LISTS = (Reason.IOMEM, Reason.PAGES)
+_MOST_WORLDS = 16
+_FEW = 2  # blocks of one operation of which every set is tried
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileResult:
+    """How one recording came out.
+
+    Attributes:
+        file, kernel, arch: what was replayed, under which profile.
+        steps: steps of the recording.
+        ops: what each step did, by index.
+        observations: everything that was compared, in order.
+        predicted: one object for each step that carried only its operation.
+        told: steps whose result hangs on page flags that were recorded before them.
+    """
+
+    file: str
+    kernel: str
+    arch: str
+    steps: int
+    ops: tuple[RecordedOp, ...]
+    observations: tuple[Observation, ...]
+    predicted: tuple[PredictionDocument, ...]
+    told: int = 0
+
+    @property
+    def matched(self) -> int:
+        """Observations on which model and kernel agree."""
+        return sum(observation.matches for observation in self.observations)
+
+    @property
+    def tolerated(self) -> int:
+        """Observations that match only within the tolerance."""
+        return sum(observation.tolerated for observation in self.observations)
+
+    @property
+    def left_out(self) -> int:
+        """Observations that are the guest's own doing and not judged."""
+        return sum(observation.left_out for observation in self.observations)
+
+    @property
+    def undetermined(self) -> int:
+        """Observations of which the prediction said that nobody can know."""
+        return sum(observation.undetermined for observation in self.observations)
+
+    @property
+    def mismatches(self) -> list[Observation]:
+        """Observations on which they do not, in order."""
+        return [observation for observation in self.observations if not observation.matches]
+
+
+def replay_file(path: str | os.PathLike[str], *, predict: int | None = None) -> FileResult:
+    """Replay one recording.
+
+    Args:
+        predict: from this step on nothing that was recorded is read; what is predicted is compared with it. None: page
+            flags are read before each step.
+
+    Raises:
+        InputError: it is broken, truncated, foreign or contradictory; says which file and step.
+    """
+    return replay_recording(read_recording(path), predict=predict)
+
+
+def replay_recording(recording: Recording, *, predict: int | None = None) -> FileResult:
+    """Replay a recording that was read already.
+
+    Raises:
+        InputError: as :func:`replay_file`.
+    """
+    tree = Worlds(recording, predict=predict)
+    first = tree.explore()
+    return FileResult(
+        file=recording.file,
+        kernel=first.profile,
+        arch=first.arch,
+        steps=len(recording.steps),
+        ops=tuple(step.op for step in recording.steps),
+        observations=tuple(tree.observations()),
+        predicted=tuple(tree.predicted),
+        told=tree.told,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _World:
+    """One way in which things may go.
+
+    Attributes:
+        stay: by step, which of the blocks stay online of which nobody can know.
+        last: the step that it is played for, None: it goes on to the end.
+    """
+
+    stay: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    last: int | None = None
+
+    def at(self, step: int, stay: frozenset[int], *, last: int | None = None) -> _World:
+        """Return this world with one more thing decided."""
+        return _World(stay={**self.stay, step: stay}, last=last)
+
+
+@dataclass(kw_only=True, slots=True)
+class _Played:
+    """A world that has been played: what was compared in each step, and what was predicted."""
+
+    world: _World
+    replay: Replay
+    seen: list[list[Observation]] = field(default_factory=list)
+    predicted: list[PredictionDocument] = field(default_factory=list)
+    told: int = 0
+
+
+class Worlds:
+    """Plays every end of a step of which nobody can know how it ends, each as a world of its own.
+
+    No world looks at the outcome of the step that splits it off, or at a later one. Where all worlds agree, that is
+    the claim. Where they do not, the observation is undetermined, and what lies outside of all that they have is a
+    mismatch. A replay goes on from what was recorded; where that may not be read, every world goes on.
+
+    Args:
+        predict: from this step on nothing recorded is read.
+    """
+
+    def __init__(self, recording: Recording, *, predict: int | None) -> None:
+        self._recording = recording
+        self._predict = len(recording.steps) if predict is None else predict
+        self._worlds: list[_Played] = []
+        self._cut: set[int] = set()  # blocks in which worlds differ
+        self.predicted: list[PredictionDocument] = []
+        self.told = 0
+
+    def explore(self) -> Replay:
+        """Play every world; return the first replay, in which blocks go offline if nobody can know.
+
+        Raises:
+            InputError: as :func:`replay_file`.
+        """
+        self._explore()
+        if self._cut:
+            self._explore()  # once more, now that is known where runs of pages may end
+        first = next(played for played in self._worlds if played.world.last is None)
+        self.predicted, self.told = first.predicted, first.told
+        return first.replay
+
+    def _explore(self) -> None:
+        self._worlds, waiting = [], [_World()]
+        while waiting:
+            world = waiting.pop(0)
+            played = self._play(world, room=_MOST_WORLDS - len(waiting) - len(self._worlds))
+            if isinstance(played, _Played):
+                self._worlds.append(played)
+            else:
+                waiting = [*played, *waiting]
+
+    def _play(self, world: _World, *, room: int) -> _Played | list[_World]:
+        """Play one world, or return the worlds that it falls apart into."""
+        replay = Replay(self._recording, predict=self._predict, stay=world.stay)
+        played = _Played(world=world, replay=replay)
+        frozen = frozenset(self._cut)
+        for facts, outcome in replay.run():
+            if outcome.undetermined and facts.op.kind != "resize" and facts.index not in world.stay:
+                self._cut.update(outcome.undetermined)
+                return self._split(world, facts, outcome.undetermined, room)
+            played.told += outcome.told
+            if facts.is_bare:
+                played.predicted.append(predict_step(replay.machine, replay.baseline, facts.index, facts.op, outcome))
+            played.seen.append(
+                [] if facts.is_bare else list(compare_step(replay.machine, replay.baseline, facts, outcome, frozen))
+            )
+            if facts.index == world.last:
+                break
+        return played
+
+    def _split(self, world: _World, facts: StepFacts, blocks: tuple[int, ...], room: int) -> list[_World]:
+        """Return a world for each end of a step; without room, one that goes on as it did before."""
+        step, shown = facts.index, facts.blocks if facts.index < self._predict else None
+        if shown is not None:
+            offline = BlockState.OFFLINE.label
+            there = {block for block in blocks if shown.get(block, {}).get("state", offline) != offline}
+            sides = [world.at(step, stay, last=step) for stay in _ends(blocks)]
+            return [world.at(step, frozenset(there)), *sides]
+        if room <= 0:
+            stays = any(world.stay.values())
+            return [world.at(step, frozenset(blocks) if stays else frozenset())]
+        return [world.at(step, stay) for stay in _ends(blocks)]
+
+    def observations(self) -> Iterator[Observation]:
+        """Yield what was compared, in order, as all worlds together have it."""
+        for index in range(len(self._recording.steps)):
+            sides = [played for played in self._worlds if played.world.last == index]
+            yield from together(
+                [played.seen[index] for played in sides or self._worlds if sides or played.world.last is None]
+            )
+
+
+def _ends(blocks: tuple[int, ...]) -> Iterator[frozenset[int]]:
+    """Yield which of some blocks may stay online: every set of few, of many none or all.
+
+    Whatever else may be lies between these: block by block it is one or the other.
+    """
+    for count in range(len(blocks) + 1) if len(blocks) <= _FEW else (0, len(blocks)):
+        yield from map(frozenset, itertools.combinations(blocks, count))
+
+
+def together(worlds: Sequence[Sequence[Observation]]) -> Iterator[Observation]:
+    """Yield the observations of one step as all worlds together have them.
+
+    What all have is the claim. What differs is undetermined where the recorded value is that of one world or lies
+    between those of several: each block, each number and each line for itself.
+    """
+    if len(worlds) == 1:
+        yield from worlds[0]
+        return
+    found: dict[object, list[Observation]] = {}
+    for world in worlds:
+        for one in world:
+            lists = one.reason in _LISTS
+            key = (one.reason, one.what, str(one.expected if one.expected is not None else one.got) if lists else "")
+            found.setdefault(key, []).append(one)
+    for seen in found.values():
+        yield from _one(seen, len(worlds))
+
+
+def _one(seen: Sequence[Observation], worlds: int) -> Iterator[Observation]:
+    """Yield what all worlds together say of one thing; nothing if it was not recorded and some world lacks it."""
+    fits = next((one for one in seen if one.matches), seen[0])
+    if not fits.matches and fits.expected in (None, 0) and len(seen) < worlds:
+        return
+    same = len(seen) == worlds and all((one.got, one.matches) == (fits.got, fits.matches) for one in seen)
+    if same:
+        yield fits
+    elif fits.matches or _between(fits.expected, [one.got for one in seen]):
+        yield fits._replace(matches=True, undetermined=True)
+    else:
+        yield fits
+
+
+def _between(expected: object, got: Sequence[object]) -> bool:
+    """Return whether a recorded value lies between those that several worlds have, part by part."""
+    if expected in got:
+        return True
+    if isinstance(expected, dict):
+        sides = [side for side in got if isinstance(side, dict)]
+        return len(sides) == len(got) and all(
+            _between(value, [side.get(key) for side in sides]) for key, value in expected.items()
+        )
+    if isinstance(expected, list):
+        return _list_between(expected, [side for side in got if isinstance(side, list)], len(got))
+    if isinstance(expected, int):
+        numbers = [side for side in got if isinstance(side, int)]
+        return len(numbers) == len(got) and min(numbers) <= expected <= max(numbers)
+    return isinstance(expected, str) and expected.startswith("free ")  # what is managed differs
+
+
+def _list_between(expected: list[object], got: Sequence[list[object]], worlds: int) -> bool:
+    """Return the same of lists: of equally many numbers, or of ids that some worlds have and others have not."""
+    if len(got) < worlds or not all(isinstance(item, int) for side in (expected, *got) for item in side):
+        return False
+    if all(len(side) == len(expected) for side in got):
+        return all(_between(item, [side[at] for side in got]) for at, item in enumerate(expected))
+    return set(got[0]).intersection(*got) <= set(expected) <= set().union(*got)
