@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from tests.browser.webdriver import Browser, browser, missing
 
 from memhotplug.cli import main
+from tools import picture
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=missing() or "")
 
@@ -184,3 +186,22 @@ def test_what_can_be_used_has_a_name_and_a_size(window: Browser, report: Path) -
     assert window.run(nameless) == 0
     sizes = "return ['back', 'forth', 'step'].map((id) => document.getElementById(id).getBoundingClientRect().height)"
     assert min(window.run(sizes)) >= 40
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_the_picture_of_the_terminals_map(window: Browser, width: int, tmp_path: Path) -> None:
+    """Every word is drawn, inside the ground, and no two lie on one another."""
+    window.open(picture.DEFAULT, width=width)
+    boxes = window.run(
+        "return [...document.querySelectorAll('tspan')].map((e) => e.getBoundingClientRect())"
+        ".map((r) => [r.left, r.top, r.right, r.bottom])"
+    )
+    ground = window.run("return document.querySelector('rect').getBoundingClientRect().right")
+    assert len(boxes) > 20
+    assert max(right for _, _, right, _ in boxes) <= ground
+    rows: dict[float, list[tuple[float, float]]] = {}
+    for left, top, right, _ in boxes:
+        rows.setdefault(round(top), []).append((left, right))
+    assert all(one[1] <= other[0] + 1 for row in rows.values() for one, other in pairwise(sorted(row)))
+    window.picture(tmp_path / "map.png")
+    assert (tmp_path / "map.png").stat().st_size > 5000

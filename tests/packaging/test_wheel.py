@@ -44,11 +44,16 @@ def project() -> dict[str, object]:
 
 
 def test_top_level_names_are_the_packages(wheels: Path) -> None:
-    """Nothing else is installed but the man page: no tests, no stray module."""
+    """Nothing else is installed but the man page and completion: no tests, no stray module."""
     top = {name.split("/")[0] for name in names_in(wheels)}
     assert {name for name in top if not name.endswith((".dist-info", ".data"))} == TOP_LEVEL
-    data = [name.partition(".data/")[2] for name in names_in(wheels) if ".data/" in name]
-    assert data == ["data/share/man/man1/mhp.1"]
+    data = [name.partition(".data/data/share/")[2] for name in names_in(wheels) if ".data/" in name]
+    assert sorted(data) == [
+        "bash-completion/completions/mhp",
+        "fish/vendor_completions.d/mhp.fish",
+        "man/man1/mhp.1",
+        "zsh/site-functions/_mhp",
+    ]
 
 
 def test_wheel_is_pure_python_and_has_only_sources(wheels: Path) -> None:

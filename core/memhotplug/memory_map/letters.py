@@ -23,7 +23,7 @@ __all__ = ["LEGEND", "map_lines"]
 
 LEGEND: Final = (
     "K kernel zone  M Movable  - offline  ? several zones  x unlike blocks",
-    "below: share of the block that holds memmap: . some  : from 5%  + from 25%  # from 75%",
+    "below: memmap in the block: . some  : from 5%  + from 25%  # from 75%",
 )
 _KERNEL, _MOVABLE, _OFFLINE, _SEVERAL, _MIXED = "KM-?x"
 _STYLES: Final = {_KERNEL: "cyan", _MOVABLE: "green", _OFFLINE: "dim", _SEVERAL: "yellow", _MIXED: "magenta"}
