@@ -8,7 +8,7 @@ from memhotplug.engine.boot.sizes import parse_cmdline
 
 __all__ = ["not_counted"]
 
-_NOT_COUNTED: Final = ("hugepages", "swiotlb", "cma", "hugetlb_cma")
+_NOT_COUNTED: Final = ("hugepages", "swiotlb", "hugetlb_cma")
 
 
 def not_counted(cmdline: str) -> list[str]:

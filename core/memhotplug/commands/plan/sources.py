@@ -12,7 +12,7 @@ from memhotplug.commands.plan.bootline import not_counted
 from memhotplug.commands.plan.question import FailedRequest, Subject
 from memhotplug.commands.plan.saved import logged_keys, recorded_keys
 from memhotplug.commands.plan.sizes import typed_size
-from memhotplug.engine.boot.guest import boot_guest, crash_kernel
+from memhotplug.engine.boot.guest import boot_guest, contiguous_area, crash_kernel
 from memhotplug.engine.boot.recognise import Recognised, recognise_arch, recognise_kernel
 from memhotplug.engine.boot.sizes import BootConfig
 from memhotplug.errors import InputError, nearest
@@ -117,6 +117,12 @@ def _boot_assumptions(
     )
     own = f", and {format_size(hole)} below 4G" if hole else ""
     yield f"boot memory has no holes{f' but the one of every {arch} machine, {holes}' if holes else ''}{own}; {kept}"
+    contiguous = contiguous_area(cmdline, path="--cmdline")
+    if contiguous:
+        yield (
+            f"cma={format_size(contiguous)}: as much of boot memory is free for movable pages alone; a kernel without "
+            "DMA_CMA ignores it and has that much more for memmap"
+        )
     for parameter in not_counted(cmdline):
         yield f"what {parameter} takes of boot memory is not counted"
     if assumed_kernel:

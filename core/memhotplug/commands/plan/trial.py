@@ -133,8 +133,13 @@ class Trial:
 
 
 def free_pages(machine: Machine, *, movable: bool = True) -> int:
-    """Return the free pages of all zones, per-cpu lists included, or of kernel zones only."""
-    return sum(zone.nr_free for zone in _zones(machine, movable=movable))
+    """Return the free pages of all zones, per-cpu lists included, or those that kernel memory may come from.
+
+    CMA, the high-atomic reserve and isolated pageblocks are nothing for it.
+    """
+    if movable:
+        return sum(zone.nr_free for zone in machine.kernel.state.zones())
+    return sum(max(zone.nr_free - zone.unusable(movable=False), 0) for zone in _zones(machine, movable=False))
 
 
 def _zones(machine: Machine, *, movable: bool) -> list[Zone]:

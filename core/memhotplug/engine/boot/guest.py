@@ -11,9 +11,10 @@ from memhotplug.engine.boot.sizes import BootConfig, boot_kernel, parse_cmdline
 from memhotplug.engine.kernel import Kernel
 from memhotplug.errors import InputError
 from memhotplug.manager import arch_traits
-from memhotplug.units import parse_size
+from memhotplug.model.zones import ZoneKind
+from memhotplug.units import format_size, parse_size, round_down, round_up
 
-__all__ = ["boot_guest", "crash_kernel"]
+__all__ = ["boot_guest", "contiguous_area", "crash_kernel"]
 
 
 def boot_guest(config: BootConfig) -> Kernel:
@@ -27,7 +28,45 @@ def boot_guest(config: BootConfig) -> Kernel:
     kernel = boot_kernel(replace(config, reserve=replace(config.reserve, image=image)))
     for hole in arch_traits(config.arch).boot_holes:
         _without_hole(kernel, *hole)
+    _reserve_contiguous(kernel, contiguous_area(config.cmdline))
     return kernel
+
+
+def contiguous_area(cmdline: str, *, path: str = "machine.cmdline") -> int:
+    """Return the bytes that ``cma=`` keeps for movable pages and for devices; 0 without it.
+
+    Models: kernel/dma/contiguous.c:early_cma() (v5.2 to v6.12). Simplified: its place is not heeded, and a kernel that
+    was built without DMA_CMA, which ignores the parameter, is taken to have it.
+    Raises:
+        InputError: the value is no size.
+    """
+    value = parse_cmdline(cmdline).get("cma", "")
+    try:
+        return _bytes(value) if value else 0
+    except ValueError as problem:
+        raise InputError(f"cma=SIZE[@START[-END]] ({problem})", got=f"cma={value}", path=path) from None
+
+
+def _reserve_contiguous(kernel: Kernel, size: int) -> None:
+    """Make the highest free range of a kernel zone CMA: managed and free, but not for kernel memory.
+
+    Models: mm/cma.c:cma_declare_contiguous_nid() (v5.2 to v6.12): whole pageblocks, from the top down; without room
+    there is none. Simplified: bottom-up above 4 GiB, where memory reaches beyond it, is in the same zone.
+    """
+    unit = kernel.geometry.pageblock_pages
+    pages = round_up(kernel.geometry.pfn(size), unit)
+    if not pages:
+        return
+    for zone in sorted(kernel.state.zones(), key=lambda zone: -zone.end_pfn):
+        if zone.kind is ZoneKind.MOVABLE:
+            continue
+        for low, high in reversed(list(zone.free)):
+            start = round_down(high - pages, unit)
+            if start >= low:
+                zone.cma += pages
+                zone.cma_pages.add(start, start + pages)
+                return
+    kernel.warn(f"cma={format_size(size)}: no free range of boot memory is that large, and nothing is kept")
 
 
 def _without_hole(kernel: Kernel, start: int, end: int) -> None:

@@ -2,8 +2,8 @@
 
 Nothing says so outright. Boot memory that is contiguous is one line of /proc/iomem, whereas each hot-added range is a
 line of its own; memory that a driver manages bears its name (``System RAM (kmem)``). Memory that is wholly offline or
-in Movable was added too, unless the command line makes boot memory Movable. What was added is what the architecture's
-usual driver would have added, and so is its memmap, as far as no count contradicts.
+in Movable was added too; only what is offline where the command line may make boot memory Movable. What was added is
+what the architecture's usual driver would have added, and so is its memmap, as far as no count contradicts.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def _added(kernel: Kernel, machine: RecordedMachine, evident: Array) -> Iterator
         whole = inner.start % size == 0 and (inner.end + 1) % size == 0
         rows = np.arange(len(state.blocks.id))[state.blocks.rows(inner.start // size, inner.end // size)]
         if whole and len(rows) and inner.start:
-            away = not settled and _is_away(kernel, rows)
+            away = _is_away(kernel, rows, settled=settled)
             if named or inner.start in ends or away or len(np.intersect1d(rows, evident)):
                 yield _Range(resource=inner, around=around, rows=rows)
         ends.add(inner.end + 1)
@@ -124,11 +124,17 @@ def _tree(entries: Iterable[Resource], around: Resource | None) -> Iterator[tupl
         yield from _tree(entry.children, entry)
 
 
-def _is_away(kernel: Kernel, rows: Array) -> bool:
-    """Return whether some blocks are all offline or in Movable."""
+def _is_away(kernel: Kernel, rows: Array, *, settled: bool) -> bool:
+    """Return whether some blocks are all offline or in Movable.
+
+    Args:
+        settled: whether boot memory may be Movable, so that only memory that is offline was added.
+    """
     blocks = kernel.state.blocks
-    movable = (blocks.state[rows] == BlockState.OFFLINE) | (blocks.zone[rows] == int(ZoneKind.MOVABLE))
-    return bool(movable.all())
+    away = blocks.state[rows] == BlockState.OFFLINE
+    if not settled:
+        away |= blocks.zone[rows] == int(ZoneKind.MOVABLE)
+    return bool(away.all())
 
 
 def _not_early(kernel: Kernel, rows: Array) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,16 @@ def test_parameters_stand_as_they_were_written() -> None:
     assert ratio(booted(files)) == "150"
     assert ratio(booted(written)) == "400"
     assert ratio(booted(written, "memory_hotplug.auto_movable_ratio=90")) == "90"
+
+
+@pytest.mark.parametrize("word", ["", "movable_node"])
+def test_memory_that_is_all_offline_was_added_whatever_the_command_line_says(word: str) -> None:
+    """Boot memory comes online by itself; ``movable_node`` makes some of it Movable, but none offline."""
+    files = snapshot("x86_64-6.12-mom-0-a", 1)
+    machine = read_machine(files)
+    assert machine.arch is not None
+    profile = choose_profile(machine.kernel_release)
+    recorded = replace(machine, cmdline=f"{machine.cmdline} {word}")
+    kernel = kernel_from_machine(recorded, machine.arch, profile, recorded.cmdline or "")
+
+    assert [device.size for device in kernel.state.devices] == [1 << 30]
