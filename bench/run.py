@@ -213,6 +213,13 @@ def report_many() -> None:
     searches.report_many()
 
 
+def report_live() -> None:
+    """Live machines: lsmem against plain files, and the start of a command."""
+    import live
+
+    live.report()
+
+
 PARTS = {
     "small": report_small,
     "searches": report_searches,
@@ -221,6 +228,7 @@ PARTS = {
     "huge": report_huge,
     "start": report_start,
     "conform": report_conform,
+    "live": report_live,
 }
 LONG = {"many": report_many}
 """Parts that take many minutes, and are played only if they are named."""

@@ -194,3 +194,30 @@ def test_what_is_missing_is_one_line(tmp_path: Path) -> None:
     ):
         done = subprocess.run([*_MHP, *words], capture_output=True, text=True, check=False, cwd=tmp_path)
         assert (done.returncode, done.stderr) == (2, f"mhp: {message}\n")
+
+
+def test_a_mount_whose_server_is_killed_is_unmounted(tmp_path: Path) -> None:
+    """By the janitor, so that the folder can be used again."""
+    if missing() is not None:
+        pytest.skip(missing() or "")
+    place = tmp_path / "tree"
+    place.mkdir()
+    words = [*_MHP, "mount", "--boot", "1G", str(place)]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(tmp_path)})
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    if not line.startswith("mhp: control socket: "):
+        process.wait()
+        pytest.skip(line)
+    state = place / "sys" / "devices" / "system" / "memory" / "memory0" / "state"
+    while not (state.exists() or process.poll() is not None):
+        pass
+    if process.poll() is not None:
+        pytest.skip(process.stderr.read())
+    assert state.read_text() == "online\n"
+    process.kill()
+    process.wait()
+    process.stderr.close()
+    while os.path.ismount(place) or str(place) in Path("/proc/self/mounts").read_text():
+        pass
+    assert os.listdir(place) == []

@@ -270,3 +270,16 @@ def test_what_is_gone_is_gone_at_once_and_back_at_once(machine: Make) -> None:
 
     done = machine().run("bash", "-c", script, sys.executable)
     assert done.stdout.splitlines() == ["4096", "node/node0/memory32/state", "3", "0"] * 3, done.stderr
+
+
+def test_owners_modes_and_times_can_be_set_as_in_sysfs(machine: Make) -> None:
+    """Until the file goes; a file can neither be made nor removed."""
+    script = """
+    cd /sys/devices/system/memory
+    chmod 600 memory32/state && touch -d @7 memory32/state && stat -c '%a %Y %s' memory32/state memory33/state
+    cat memory32/state
+    touch new; echo $?; rm -f memory32/state; echo $?
+    """
+    done = shell(machine(), script)
+    assert done.stdout.splitlines() == ["600 7 4096", "644 0 4096", "offline", "1", "1"]
+    assert "touch: cannot touch 'new': Permission denied" in done.stderr

@@ -57,6 +57,7 @@ def command(words: tuple[str, ...], output: str | None, **options: Any) -> int:
 
     with unguarded(), private_folder() as home, Control(live, home.folder) as control:
         control.start()
+        home.is_mounted_at(os.path.abspath(words[-1]))
         say(f"control socket: {control.path}")
         try:
             serve(live, os.path.abspath(words[-1]), fsname="mhp", default_permissions=True)

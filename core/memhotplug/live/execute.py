@@ -57,7 +57,11 @@ class Home:
     def belongs_to(self, name: str) -> None:
         """Have whatever is in a mount namespace killed at the end."""
         self.namespace = name
-        os.write(self._writer, name.encode())
+        os.write(self._writer, f"namespace {name}\0".encode())
+
+    def is_mounted_at(self, place: str) -> None:
+        """Have a place unmounted at the end, if nobody else has done it."""
+        os.write(self._writer, f"place {place}\0".encode())
 
 
 @contextlib.contextmanager
@@ -89,7 +93,9 @@ def _janitor(folder: str, reader: int) -> None:
     told = b""
     while data := os.read(reader, 4096):
         told += data
-    namespace.kill_all(told.decode())
+    for line in told.decode().split("\0")[:-1]:
+        kind, _, name = line.partition(" ")
+        (namespace.kill_all if kind == "namespace" else namespace.unmount)(name)
     shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)
 

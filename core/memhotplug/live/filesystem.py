@@ -32,6 +32,7 @@ _BLOCK: Final = 4096
 _THREADS: Final = 10
 _THREADS_SINCE: Final = 312  # libfuse 3.12
 _LONG: Final = 86400.0  # seconds for which names and attributes hold, unless the kernel is told otherwise
+_SAME: Final = 0xFFFFFFFF
 _SOON: Final = (0.02, 1.0)
 
 
@@ -50,6 +51,7 @@ class FileSystem(mfusepy.Operations):  # type: ignore[misc]  # untyped
         self._next = 0
         self._lock = threading.Lock()
         self._mount = threading.Lock()
+        self._set: dict[str, dict[str, Any]] = {}
         self._fuse: ctypes.c_void_p | None = None
 
     def init_with_config(self, conn_info: Any, config: Any) -> None:
@@ -66,6 +68,7 @@ class FileSystem(mfusepy.Operations):  # type: ignore[misc]  # untyped
 
     def _doubt(self, paths: Sequence[str]) -> None:
         """Have the kernel ask anew about paths: now, and again when whoever was just looking one up has his answer."""
+        self._set = {path: told for path, told in self._set.items() if self._live.view.find(path[1:]) is not None}
         self._forget(paths)
         for seconds in _SOON:
             again = threading.Timer(seconds, self._forget, (paths,))
@@ -84,14 +87,35 @@ class FileSystem(mfusepy.Operations):  # type: ignore[misc]  # untyped
         return entry
 
     def getattr(self, path: str, fh: int | None = None) -> Mapping[str, Any]:
-        """Return what stat(2) says. Times are 0: a modelled machine has no clock."""
+        """Return what stat(2) says. Times are 0 until somebody sets them: a modelled machine has no clock."""
         entry = self._found(path)
         node = entry.node
         if isinstance(node, Folder):
-            return _FOLDER
-        if node.device is not None:
-            return {**_of_file(node), "st_rdev": os.makedev(*node.device(self._live.kernel, entry.ids))}
-        return _of_file(node)
+            found: Mapping[str, Any] = _FOLDER
+        elif node.device is not None:
+            found = {**_of_file(node), "st_rdev": os.makedev(*node.device(self._live.kernel, entry.ids))}
+        else:
+            found = _of_file(node)
+        return {**found, **self._set[path]} if path in self._set else found
+
+    def chmod(self, path: str, mode: int) -> int:
+        """Set the permissions of a file. Models: fs/kernfs/inode.c:kernfs_iop_setattr()."""
+        return self._change(path, st_mode=stat.S_IFMT(self.getattr(path)["st_mode"]) | stat.S_IMODE(mode))
+
+    def chown(self, path: str, uid: int, gid: int) -> int:
+        """Set the owner of a file, -1 for what stays."""
+        owner = {"st_uid": uid, "st_gid": gid}
+        return self._change(path, **{key: value for key, value in owner.items() if value not in (-1, _SAME)})
+
+    def utimens(self, path: str, times: tuple[int, int] | None = None) -> int:
+        """Set the times of a file, in nanoseconds."""
+        accessed, modified = times or (0, 0)
+        return self._change(path, st_atime=accessed, st_mtime=modified)
+
+    def _change(self, path: str, **attributes: int) -> int:
+        self._found(path)
+        self._set = {**self._set, path: {**self._set.get(path, {}), **attributes}}
+        return 0
 
     def readdir(self, path: str, fh: int) -> Iterator[tuple[str, int, int]]:
         """Yield the names in a directory, each with its type and no position."""
@@ -164,8 +188,11 @@ class FileSystem(mfusepy.Operations):  # type: ignore[misc]  # untyped
     def _refuse(self, path: str, *_others: object) -> int:
         raise OSError(errno.EPERM, path)
 
-    mkdir = rmdir = unlink = rename = link = symlink = mknod = create = chmod = chown = _refuse
-    setxattr = removexattr = utimens = fallocate = _refuse
+    mkdir = rmdir = unlink = rename = link = symlink = mknod = setxattr = removexattr = fallocate = _refuse
+
+    def create(self, path: str, mode: int, fi: Any = None) -> int:
+        """Refuse to make a file, as whoever has no operation for it does. Models: fs/namei.c:may_o_create()."""
+        raise OSError(errno.EACCES, path)
 
     def getxattr(self, path: str, name: str, position: int = 0) -> bytes:
         """Return that there are no extended attributes."""

@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 __all__ = ["HOME", "Cover", "NamespaceError", "close_all_but", "die_with_parent", "enter", "kill_all", "may_mount",
-           "mount_fuse", "name_of", "prctl", "tops"]  # fmt: skip
+           "mount_fuse", "name_of", "prctl", "tops", "unmount"]  # fmt: skip
 
 _NEWNS, _NEWUSER = 0x00020000, 0x10000000
 _MS_NOSUID, _MS_NODEV, _MS_BIND, _MS_REC, _MS_PRIVATE, _MS_SLAVE = 2, 4, 4096, 16384, 1 << 18, 1 << 19
 _PR_SET_PDEATHSIG: Final = 1
 _SIGKILL: Final = 9
 _ROUNDS: Final = 100
+_MNT_DETACH: Final = 2
 
 HOME: Final = "root"
 """The folder, in the folder of the machine, at which the file system itself lies."""
@@ -217,6 +219,22 @@ def _mount_over(folder: str) -> None:
 
 
 # ---- the end ----
+
+
+def unmount(place: str) -> None:
+    """Unmount a file system whose server is gone; nothing if it is gone too."""
+    try:
+        os.statvfs(place)  # which nobody but the server answers
+    except OSError as problem:
+        if problem.errno != errno.ENOTCONN:
+            return
+    else:
+        return
+    with contextlib.suppress(OSError):
+        _call("umount2", os.fsencode(place), _MNT_DETACH)
+        return
+    with contextlib.suppress(OSError):
+        os.spawnlp(os.P_WAIT, "fusermount3", "fusermount3", "-u", "-z", place)
 
 
 def close_all_but(kept: Iterable[int]) -> None:
