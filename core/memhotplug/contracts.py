@@ -56,8 +56,8 @@ class ArchTraits:
         hole_end: where the hole for devices ends that a machine may have in its memory; 0 where none has.
         log_signs: regular expressions for lines that no other architecture's kernel logs.
         config: the parts of the configuration that its distribution kernels are built with, each with the first
-            version: NUMA, ZONE_DEVICE, CMA, HUGETLB_PAGE, MEMORY_FAILURE, NUMA_BALANCING, UNACCEPTED_MEMORY. They
-            decide which lines the files of /proc have, and nothing else.
+            version: NUMA, ZONE_DEVICE, CMA, HUGETLB_PAGE, MEMORY_FAILURE, NUMA_BALANCING, UNACCEPTED_MEMORY,
+            CRASH_HOTPLUG. They decide which files there are below /sys and /proc, and their lines, and nothing else.
         is_assumed: whether a command assumes it where nobody says which architecture is meant.
     """
 

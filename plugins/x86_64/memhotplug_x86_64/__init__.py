@@ -51,6 +51,7 @@ def arch_traits() -> ArchTraits:
             "HUGETLB_PAGE": (0, 0),
             "UNACCEPTED_MEMORY": (6, 5),
             "CMA": (7, 0),
+            "CRASH_HOTPLUG": (6, 6),
         },
         log_signs=(r"RIP: 00[0-9a-f]{2}:", r"\bentry_SYSCALL_64", r"\bx64_sys_call\b", r"\b__x64_sys_"),
         is_assumed=True,

@@ -17,6 +17,7 @@ from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.add import hot_add
 from memhotplug.engine.memory_hotplug.online import device_online, offline_blocks, online_blocks
 from memhotplug.engine.memory_hotplug.presence import absence, attribute_driver
+from memhotplug.engine.procfs.items import has_config
 from memhotplug.errors import MemoryHotplugError
 from memhotplug.model.blocks import BlockState, OnlineType
 from memhotplug.model.extents import Array
@@ -113,8 +114,13 @@ _ROOT: Final = (
     ),
     SysfsFile(path=f"{_MEMORY}/probe", store=_write_probe, exists=lambda kernel: probe_absence(kernel) is None),
     *(SysfsFile(path=f"{_MEMORY}/{name}", store=partial(_offline_page, name)) for name in memory_failure.FILES),
+    # Models: kernel/crash_core.c:crash_check_hotplug_support() (v6.6). Simplified: no crash kernel is ever loaded.
+    SysfsFile(
+        path=f"{_MEMORY}/crash_hotplug", show=lambda _kernel, _: "0\n",
+        exists=lambda kernel: has_config(kernel, "CRASH_HOTPLUG"),
+    ),
     SysfsFile(path=f"{_MEMORY}/uevent", show=_nothing, store=uevent),
-)
+)  # fmt: skip
 
 
 # ---- a block ----
