@@ -50,6 +50,7 @@ class Kernel(SparseVmemmap):
         policies: by driver, the policy plugin that decides in the driver's stead; its key for ``plugins``.
         given_names: what devices were called so far, whatever became of them.
         add_errors: what add_memory() refused in the current step, in order.
+        claims: what drivers of a recorded machine had claimed of the address space, to put memory of theirs into.
         left_out: drivers that this kernel was built without, by plugin name.
         free_is_guessed: whether nothing that is known of the machine tells how much memory is free.
         slots: how many devices can be plugged in, None for any number.
@@ -72,6 +73,7 @@ class Kernel(SparseVmemmap):
         self.policies: dict[str, str] = {}
         self.given_names: frozenset[str] = frozenset()
         self.add_errors: list[MemoryHotplugError] = []
+        self.claims: tuple[Resource, ...] = ()
         self.left_out: frozenset[str] = frozenset()
         self.free_is_guessed = False
         self.slots: int | None = None

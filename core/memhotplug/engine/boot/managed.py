@@ -98,8 +98,9 @@ def _hand_over(
         if driver_traits(driver).static_group and len(rows):
             join_group(kernel, index)
         return
-    if around is not None:  # the region is the driver's own affair: only what was added shows
+    if around is not None:  # the region is the driver's own affair, and /proc/iomem shows it
         kernel.state.resources.release(around.start, around.size)
+        kernel.claims = (*kernel.claims, Resource(start=around.start, end=around.end, name=around.name))
         for memory, _, held in parts:
             if len(held):
                 kernel.state.resources.request(memory)

@@ -15,7 +15,12 @@ __all__ = ["cmdline", "files", "iomem"]
 
 def iomem(kernel: Kernel) -> str:
     """Return /proc/iomem as root sees it. Models: kernel/resource.c:r_show()."""
-    return "".join(line for entry in kernel.state.resources for line in _resource(entry, 0))
+    entries = list(kernel.state.resources)
+    for claim in kernel.claims:
+        inside = [entry for entry in entries if claim.start <= entry.start and entry.end <= claim.end]
+        around = Resource(start=claim.start, end=claim.end, name=claim.name, children=tuple(inside))
+        entries = [*(entry for entry in entries if entry not in inside), around]
+    return "".join(line for entry in sorted(entries, key=lambda entry: entry.start) for line in _resource(entry, 0))
 
 
 def _resource(entry: Resource, depth: int) -> Iterator[str]:
