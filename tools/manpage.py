@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def render() -> str:
     """Return the whole page in man(7)."""
-    context = click.Context(mhp, info_name="mhp")
+    context = click.Context(mhp, info_name="mhp", **mhp.context_settings)
     lines = [
         f'.TH MHP 1 "" "memhotplug {__version__}" "User Commands"',
         ".SH NAME",

@@ -10,12 +10,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, overload
 
 from memhotplug import features
-from memhotplug.model.altmap import Altmap
-from memhotplug.model.extents import Array, ExtentSet
-from memhotplug.model.zones import ZoneKey, ZoneKind
 
 if TYPE_CHECKING:
     from memhotplug.engine.kernel import Kernel
+    from memhotplug.model.altmap import Altmap
+    from memhotplug.model.extents import Array, ExtentSet
+    from memhotplug.model.zones import ZoneKey, ZoneKind
 
 __all__ = [
     "AddRequest",

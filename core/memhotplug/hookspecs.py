@@ -29,12 +29,12 @@ from memhotplug.contracts import (
     ZoneLimit,
 )
 from memhotplug.keyspec import KeySpec
-from memhotplug.model.altmap import Altmap
-from memhotplug.model.geometry import Geometry
 
 if TYPE_CHECKING:
     from memhotplug.engine.kernel import Kernel
     from memhotplug.engine.profile import KernelProfile
+    from memhotplug.model.altmap import Altmap
+    from memhotplug.model.geometry import Geometry
 
 __all__ = ["PROJECT", "ArchSpec", "DriverSpec", "NotifierSpec", "PolicySpec", "ProfileSpec", "hookimpl", "hookspec"]
 

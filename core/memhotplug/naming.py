@@ -194,7 +194,9 @@ def assumed_kernel() -> str:
 
 
 def assumed_arch() -> str:
-    """Return the architecture that is assumed where nobody says which: one that says so, else the first by name.
+    """Return the architecture that is assumed where nobody says which: the last that says so, else the first by name.
+
+    The first that says so ends the search, so that the others are not loaded for it.
 
     Raises:
         InputError: no architecture is installed.
@@ -202,7 +204,13 @@ def assumed_arch() -> str:
     known = names("arch")
     if not known:
         raise InputError("an installed architecture", got="none")
-    return next((name for name, traits in arches().items() if traits.is_assumed), known[0])
+    for name in reversed(known):
+        try:
+            if arch_traits(name).is_assumed:
+                return name
+        except PluginError:
+            continue
+    return known[0]
 
 
 def arches() -> dict[str, ArchTraits]:

@@ -20,7 +20,7 @@ _EXTRA: Final = re.compile(r"\[([^\[\]]*)\]$")
 
 def page() -> str:
     """Return it."""
-    context = click.Context(mhp, info_name="mhp")
+    context = click.Context(mhp, info_name="mhp", **mhp.context_settings)
     lines = [
         made_by("commands"),
         "# Commands",

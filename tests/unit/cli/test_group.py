@@ -136,3 +136,23 @@ def test_without_a_command_there_is_help_and_a_usage_error(mhp: Mhp) -> None:
 def test_python_m_is_the_same_command(process: Mhp) -> None:
     """For those whose PATH lacks it."""
     assert process("--version").out == f"mhp {memhotplug.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "unneeded"),
+    [
+        (
+            ["plan", "--boot", "1G", "--add", "1G"],
+            ["memhotplug.formats.snapshot", "memhotplug.formats.scenario.schema"],
+        ),
+        (["examples"], ["numpy", "yaml"]),
+        (["plugins", "--no-load"], ["memhotplug.machine", "importlib.metadata"]),
+    ],
+)
+def test_what_a_command_does_not_need_is_not_imported(args: list[str], unneeded: list[str]) -> None:
+    """Each costs milliseconds, each time."""
+    code = f"import sys\nfrom memhotplug.cli import main\nmain({args!r})\nprint('\\n' + ' '.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    loaded = set(done.stdout.splitlines()[-1].split())
+
+    assert [name for name in unneeded if name in loaded] == []

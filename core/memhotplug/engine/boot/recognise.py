@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from memhotplug import features
-from memhotplug.formats.snapshot import RecordedMachine
 from memhotplug.naming import architectures, assumed_kernel, choose_profile, mainline_since, oldest_profile
+
+if TYPE_CHECKING:
+    from memhotplug.formats.snapshot import RecordedMachine
 
 __all__ = ["Recognised", "recognise_arch", "recognise_kernel"]
 
