@@ -41,6 +41,8 @@ __all__ = [
     "mhp_flags",
 ]
 
+_ONLINE = BlockState.ONLINE
+
 
 @models("arch/powerpc/platforms/pseries/hotplug-memory.c:dlpar_add_lmb() (v5.2 to v6.12)")
 @hookimpl
@@ -138,8 +140,8 @@ def _remove_lmb(kernel: Kernel, start: int) -> None:
 
 
 def _is_online(kernel: Kernel, block: int) -> bool:
-    row = kernel.state.blocks.row(block)
-    return row is not None and bool(kernel.state.blocks.state[row] == BlockState.ONLINE)
+    blocks = kernel.state.blocks
+    return blocks.common("state", blocks.rows(block, block)) == _ONLINE
 
 
 def _each(starts: Sequence[int], operation: Callable[[int], None]) -> list[int]:
