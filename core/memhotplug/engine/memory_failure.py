@@ -12,6 +12,7 @@ from memhotplug.engine.kernel import Kernel
 from memhotplug.errors import EHWPOISON, MemoryHotplugError
 from memhotplug.model.allocator import alloc_pages
 from memhotplug.model.blocks import BlockState
+from memhotplug.model.extents import ExtentSet
 from memhotplug.model.state import Allocation
 from memhotplug.model.zones import Zone
 from memhotplug.units import kstrtou
@@ -55,10 +56,12 @@ def offline_page(kernel: Kernel, name: str, value: str, *, capable: bool) -> Non
 
 def _take(kernel: Kernel, zone: Zone, pfn: int, *, soft: bool) -> None:
     """Take a page away from whoever has it."""
-    for pages in (zone.free, zone.pcp):
-        if pages.intersects(pfn, pfn + 1):
-            pages.remove(pfn, pfn + 1)
-            return
+    if zone.free.intersects(pfn, pfn + 1):
+        zone.free.remove(pfn, pfn + 1)
+        return
+    if zone.pcp.intersects(pfn, pfn + 1):
+        zone.pcp = zone.pcp.difference(ExtentSet.of((pfn, pfn + 1)))
+        return
     for held in kernel.state.allocations.values():
         if held.movable and held.pages.intersects(pfn, pfn + 1):
             _replace(kernel, zone, held, pfn, soft=soft)

@@ -54,8 +54,8 @@ class PageTables:
                 raise MemoryHotplugError(errno.ENOMEM, f"no page for a page table ({kind}, order {order})")
             self.own(_owner(kind), pages, order)
         else:
-            self.state.boot_tables.setdefault(kind, ExtentSet()).update(missing)
-        have.update(missing)
+            self.state.boot_tables[kind] = self.state.boot_tables.get(kind, ExtentSet()).union(missing)
+        self.state.page_tables[kind] = have.union(missing)
 
     def table_order(self, kind: str) -> int:
         """Return the order of the tables of one kind; 0 where the page allocator gave none yet."""
@@ -76,11 +76,13 @@ class PageTables:
         if have is None:
             return
         gone = have.within(first, end)
-        have.remove(first, end)
+        if not gone.total:
+            return
+        self.state.page_tables[kind] = have.difference(gone)
         boot = self.state.boot_tables.get(kind)
         if boot is not None:
+            self.state.boot_tables[kind] = boot.difference(gone)
             gone.difference_update(boot)
-            boot.remove(first, end)
         count = gone.total << order
         if count:
             self.disown(_owner(kind), count)

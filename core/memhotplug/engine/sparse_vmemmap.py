@@ -122,7 +122,7 @@ class SparseVmemmap(PageTables):
         if len(made):
             own = pages[is_table[: len(pages)]]
             self.own(Owner(Use.PAGE_TABLES, _PTE), Runs.of_arrays(own, own + 1), 0)
-            have.add_many(made, made + 1)
+            self.state.page_tables[_PTE] = have.union(Runs.of_arrays(made, made + 1))
         leaves = Runs.of_arrays(*_runs_of(pages[~is_table[: len(pages)]]))
         runs = pair_runs(gaps, leaves, per_page, 1, _ALLOCATOR)
         if len(runs):

@@ -61,21 +61,26 @@ _FRESH: dict[str, int] = {
 
 
 _COLUMNS = ("id", *_FRESH)
+_FEW_ROWS = 64  # up to which a list of values is faster than two passes of NumPy
 
 
 class _Room:
     """Rows of one column, some of which no table has yet.
 
+    Args:
+        column: the first of them.
+
     Attributes:
         rows, read_only: all of them, for who appends and for tables.
-        used: how many of them some table has; nobody writes into those any more.
+        latest: those that the table with the most of them has; nobody writes into those any more.
     """
 
-    __slots__ = ("read_only", "rows", "used")
+    __slots__ = ("capacity", "latest", "read_only", "rows")
 
-    def __init__(self, rows: npt.NDArray[Any]) -> None:
-        self.rows, self.used = rows, 0
-        self.read_only = rows.view()
+    def __init__(self, column: npt.NDArray[Any], capacity: int) -> None:
+        self.rows, self.capacity, self.latest = np.empty(capacity, dtype=column.dtype), capacity, column
+        self.rows[: len(column)] = column
+        self.read_only = self.rows.view()
         self.read_only.setflags(write=False)
 
 
@@ -152,7 +157,10 @@ class BlockTable:
         if rows.stop - rows.start == 1:
             return int(column[rows.start])
         part = column[rows]
-        return int(part[0]) if len(part) and (part == part[0]).all() else None
+        if len(part) > _FEW_ROWS:
+            return int(part[0]) if (part == part[0]).all() else None
+        values = part.tolist()
+        return int(values[0]) if values and values.count(values[0]) == len(values) else None
 
     def total(self, name: str, rows: slice) -> int:
         """Return the sum of a column over some rows."""
@@ -184,14 +192,14 @@ class BlockTable:
         """
         size, rooms = len(self.id), self._room
         end = size + count
+        place = size if count == 1 else slice(size, end)  # one row is much cheaper than a slice of one
         for name, value in values.items():
             column, room = getattr(self, name), rooms.get(name)
-            if room is None or column.base is not room.rows or room.used != size or end > len(room.rows):
-                room = rooms[name] = _Room(np.empty(end + (end // 8 if size else 0), dtype=column.dtype))
-                room.rows[:size] = column
-            room.rows[size if count == 1 else slice(size, end)] = value  # one row is much cheaper than a slice of one
-            room.used = end
-            setattr(self, name, room.read_only[:end])
+            if room is None or room.latest is not column or end > room.capacity:
+                room = rooms[name] = _Room(column, end + (end // 8 if size else 0))
+            room.rows[place] = value
+            room.latest = longer = room.read_only[:end]
+            setattr(self, name, longer)
 
     def delete(self, rows: slice) -> None:
         """Take out some rows."""

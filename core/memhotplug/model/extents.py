@@ -165,6 +165,18 @@ class ExtentSet(Runs):
         else:
             self._add_few(*few)
 
+    def union(self, other: Runs) -> ExtentSet:
+        """Return a set with another set, or runs in any order, added."""
+        found = self.copy()
+        found.update(other)
+        return found
+
+    def difference(self, other: Runs) -> ExtentSet:
+        """Return a set with another set, or runs in any order, taken out."""
+        found = self.copy()
+        found.difference_update(other)
+        return found
+
     def remove(self, start: int, end: int) -> None:
         """Take out whatever of [start, end) is in the set."""
         if end <= start or not self.total:

@@ -177,7 +177,7 @@ class MachineState:
         allocations: who holds allocated pages, by owner: a workload's name, or a part of the kernel; memmap pages
             are in ``vmemmap`` instead.
         page_tables: by kind of table, which windows have one (in units of a window); ``boot_tables`` those of
-            them that were made at boot, outside of the page allocator's books.
+            them that were made at boot, outside of the page allocator's books; sets are replaced, never changed.
         driver_state: what drivers remember between operations, by driver; values are replaced, never changed.
         devices: by the index that the block table uses; a removed one has no ranges.
         reserved: boot pfns that never reached the page allocator, the boot memmap apart.
@@ -240,8 +240,7 @@ class MachineState:
         twin.huge_pages, twin.movable_shares_marks = self.huge_pages, self.movable_shares_marks
         twin.nodes = {nid: node.copy() for nid, node in self.nodes.items()}
         twin.allocations = self.allocations.copy()
-        twin.page_tables = {kind: windows.copy() for kind, windows in self.page_tables.items()}
-        twin.boot_tables = {kind: windows.copy() for kind, windows in self.boot_tables.items()}
+        twin.page_tables, twin.boot_tables = self.page_tables.copy(), self.boot_tables.copy()
         twin.devices = self.devices.copy()
         twin.driver_state = self.driver_state.copy()
         twin.blocks, twin.resources = self.blocks.copy(), self.resources.copy()

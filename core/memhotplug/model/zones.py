@@ -42,9 +42,9 @@ class Zone:
         managed: pages handed to the page allocator.
         cma: managed pages that belong to CMA.
         free: pfns on the buddy lists.
-        pcp: free pfns that wait on per-cpu lists, in no buddy list.
-        cma_pages: pfns that CMA owns: as long as they are free, only movable requests get them.
-        barred: pfns that no ordinary request gets while they are free: high-atomic and isolated pageblocks.
+        pcp: free pfns that wait on per-cpu lists, in no buddy list; replaced, never changed in place.
+        cma_pages: pfns that CMA owns: as long as they are free, only movable requests get them; replaced.
+        barred: pfns that no ordinary request gets while they are free: high-atomic and isolated pageblocks; replaced.
         highatomic: pages that the high-atomic reserve takes off the watermark check, free or not.
         linked: pfns whose struct page says that they belong to this zone.
         wmark: watermarks min, low, high in pages.
@@ -146,9 +146,9 @@ class Zone:
         twin.nid, twin.kind = self.nid, self.kind
         twin.start_pfn, twin.spanned = self.start_pfn, self.spanned
         twin.present, twin.present_early, twin.managed = self.present, self.present_early, self.managed
-        twin.free, twin.pcp, twin.linked = self.free.copy(), self.pcp.copy(), self.linked.copy()
-        twin.cma, twin.cma_pages = self.cma, self.cma_pages.copy()
-        twin.barred, twin.highatomic = self.barred.copy(), self.highatomic
+        twin.free, twin.linked = self.free.copy(), self.linked.copy()
+        twin.pcp, twin.cma_pages, twin.barred = self.pcp, self.cma_pages, self.barred
+        twin.cma, twin.highatomic = self.cma, self.highatomic
         twin.wmark, twin.protection = self.wmark, self.protection
         return twin
 

@@ -48,7 +48,7 @@ def test_nothing_done_to_a_copy_shows_in_the_original(make_state: Make) -> None:
     twin.vmemmap.delete(np.array([0]), np.array([BLOCK]))
     twin.resources.release(0, 4096)
     twin.allocations["other"] = Allocation(owner="other")
-    twin.page_tables["pmd"].add(9, 10)
+    twin.page_tables["pmd"] = twin.page_tables["pmd"].union(ExtentSet.of((9, 10)))
     twin.page_tables["pte"] = ExtentSet.of((0, 1))
     twin.put_device(0, closed=True)
     twin.devices.append(Device(name="x", driver="acpi"))
@@ -77,7 +77,7 @@ def _read(state: MachineState) -> list[object]:
 
 
 def test_a_copy_has_every_attribute_and_shares_nothing_that_changes(make_state: Make) -> None:
-    """Copies are spelled out attribute by attribute; none may be forgotten."""
+    """Copies are spelled out attribute by attribute; none may be forgotten. Sets that are only replaced are shared."""
     state = full(make_state)
     state.block_objects, state.boot_pages, state.fail_allocation, state.failed_devices_stay = 3, 5, 7, True
     state.huge_pages, state.movable_shares_marks, state.auto_online = True, True, OnlineType.ONLINE_KERNEL
@@ -90,7 +90,7 @@ def test_a_copy_has_every_attribute_and_shares_nothing_that_changes(make_state: 
     for one, other in ((state, twin), (zone, twin.zone(zone.key)), (state.blocks, twin.blocks)):
         for name in type(one).__slots__:
             mine, copied = getattr(one, name), getattr(other, name)
-            if isinstance(mine, (ExtentSet, list, dict)):
+            if isinstance(mine, (ExtentSet, list, dict)) and name not in ("pcp", "cma_pages", "barred"):
                 assert copied is not mine, name
             if isinstance(mine, (ExtentSet, list, int, tuple, OnlineType)) or name in ("geometry", "allocations"):
                 assert copied == mine, name

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memhotplug.model.extents import ExtentSet
 from memhotplug.model.zones import Node, Zone, ZoneKind
 
 
@@ -51,7 +52,7 @@ def test_pages_on_per_cpu_lists_are_free() -> None:
     """They are in no buddy list, but count."""
     zone = Zone(0, ZoneKind.NORMAL)
     zone.free.add(0, 10)
-    zone.pcp.add(20, 23)
+    zone.pcp = ExtentSet.of((20, 23))
 
     assert zone.nr_free == 13
 
@@ -80,7 +81,7 @@ def test_a_copy_of_a_node_does_not_follow() -> None:
     other = twin.zones[ZoneKind.NORMAL]
 
     other.free.remove(0, 50)
-    other.pcp.add(0, 5)
+    other.pcp = ExtentSet.of((0, 5))
     other.linked.add(0, 5)
     other.managed = 7
     other.wmark = (1, 2, 3)

@@ -399,6 +399,7 @@ def _known_zone(kernel: Kernel, recorded: RecordedZone, zone: Zone, known: Known
 def _keep_chunks(zone: Zone, recorded: RecordedZone, max_order: int) -> None:
     """Choose which of the free chunks are not for everybody: of each order the highest."""
     zone.highatomic = recorded.kept.highatomic
+    zone.cma_pages, zone.barred = ExtentSet(), ExtentSet()
     for counts, owner in ((recorded.kept.cma, zone.cma_pages), (recorded.kept.barred, zone.barred)):
         for order, count in enumerate(counts):
             if not count:
