@@ -21,7 +21,7 @@ _HELP: Final = """Write what became of the memory of SCENARIO (- is stdin), or w
 The file needs no network and opens anywhere: the memory map with a slider over the steps (arrow keys, too), who holds
 the pages of each bar, the zones and the memmap over time, refused steps with the kernel's reason, with --vary also
 variants side by side.
-RESULTS, a file that 'mhp sweep' keeps, gives a heat map and lines of one measure.
+RESULTS, a file that 'mhp sweep' keeps, gives a heat map and lines of each measure.
 
 \b
   mhp report dimm.yaml -o dimm.html
@@ -41,7 +41,7 @@ Exit status:
 @click.option("-o", "--output", metavar="FILE", required=True, help="Where to write it; the name ends in .html.")
 @click.option("--vary", "axes", metavar="KEY=V1,V2", multiple=True, help="Values to put side by side, as in compare.")
 @click.option("--step", type=int, metavar="N", help="Which step to show first; default the last.")
-@click.option("--measure", metavar="NAME", help="With RESULTS: what to show; default memmap_bytes.")
+@click.option("--measure", metavar="NAME", help="With RESULTS: the one measure to show; default those that differ.")
 @plugin_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object about the file.")
 def command(
@@ -85,12 +85,12 @@ def _is_results(source: str) -> bool:
 
 
 def _of_results(source: str, measure: str | None) -> str:
-    from memhotplug.commands.report.grid import of_store
+    from memhotplug.commands.report.grid import of_results
     from memhotplug.commands.report.html import page
     from memhotplug.commands.sweep.store import open_store
 
     with open_store(source) as store:
-        return page(f"Sweep {source}", None, [of_store(store, measure)])
+        return page(f"Sweep {source}", None, of_results(store, measure))
 
 
 def _of_scenario(source: str, axes: tuple[str, ...], step: int | None) -> tuple[str | None, str]:

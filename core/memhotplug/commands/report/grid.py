@@ -15,10 +15,13 @@ from memhotplug.errors import InputError, nearest
 from memhotplug.memory_map.runs import MapRun, map_runs
 from memhotplug.units import format_size, parse_size
 
-__all__ = ["Cell", "Grid", "VariantMap", "maps_of", "of_store", "of_variants"]
+__all__ = ["Cell", "Grid", "VariantMap", "maps_of", "of_results", "of_variants"]
 
 _MAX: Final = 64
 """Rows and columns of a heat map; a larger sweep has its table cut there, and says so."""
+_OTHERS: Final = ("self_hosted_bytes", "allocated_bytes", "page_table_bytes", "largest_free_run_bytes", "huge_pages_1g",
+                  "failed_steps", "violations")  # fmt: skip
+"""Measures that are shown besides, where cases differ in them."""
 _MAX_LINES: Final = 8
 """Columns that are drawn as lines."""
 _MAX_MAPS: Final = 24
@@ -135,8 +138,8 @@ def _shaded(values: Sequence[float | None], *, as_bytes: bool = True) -> list[Ce
     return cells
 
 
-def of_store(store: Store, measure: str | None = None) -> Grid:
-    """Return a sweep as a heat map: the first varied key down, the second across, the median of all other keys.
+def of_results(store: Store, measure: str | None = None) -> list[Grid]:
+    """Return a sweep as heat maps: of one measure, or without a name of the memmap and of whatever else differs.
 
     Raises:
         InputError: the results are of another version, there are none, or they have no such measure.
@@ -147,12 +150,24 @@ def of_store(store: Store, measure: str | None = None) -> Grid:
     rows = list(store.rows())
     if not rows:
         raise InputError("results with at least one case", got="none", file=store.path)
-    chosen = measure or DEFAULT_MEASURE
+    keys = [axis.partition("=")[0].strip() for axis in store.meta("shape")["vary"]]
+    if not keys:
+        raise InputError("results with a key that was varied", got="one case", file=store.path)
     numbers = sorted({key for row in rows for key, value in row.items() if _is_number(value)})
+    chosen = measure or DEFAULT_MEASURE
     if chosen not in numbers and (measure is not None or numbers):
         raise InputError("a measure that the results have", got=chosen, nearest=nearest(chosen, numbers),
                          path="--measure")  # fmt: skip
-    keys = [axis.partition("=")[0].strip() for axis in store.meta("shape")["vary"]]
+    others = () if measure is not None else [name for name in _OTHERS if name in numbers and _differs(rows, name)]
+    return [_of_measure(rows, keys, name) for name in (chosen, *others)]
+
+
+def _differs(rows: Sequence[dict[str, Any]], measure: str) -> bool:
+    return len({row.get(measure) for row in rows if row["outcome"] == "ok"}) > 1
+
+
+def _of_measure(rows: Sequence[dict[str, Any]], keys: Sequence[str], chosen: str) -> Grid:
+    """Return a heat map: the first varied key down, the second across, the median of all other keys."""
     down, across = keys[0], keys[1] if len(keys) > 1 else None
     fields: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from html import escape
 from importlib.resources import files
 from string import Template
 from typing import Final
@@ -32,7 +31,7 @@ def page(title: str, film: Film | None, grids: Sequence[Grid] = (), maps: Sequen
     parts += [*map_parts(maps), *(part for grid in grids for part in grid_parts(grid))]
     here = files("memhotplug.commands.report")
     return Template((here / "page.html").read_text(encoding="utf-8")).substitute(
-        title=escape(title),
+        title=text(title),
         head="" if film is None else _head(film),
         body="\n".join(parts),
         style=(here / "style.css").read_text(encoding="utf-8"),
@@ -41,7 +40,7 @@ def page(title: str, film: Film | None, grids: Sequence[Grid] = (), maps: Sequen
 
 
 def _head(film: Film) -> str:
-    facts = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in film.facts)
+    facts = "".join(f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>" for name, value in film.facts)
     failure = "" if film.failure is None else f'<p class="failure">Stopped: {text(film.failure)}</p>'
     return f'<dl class="facts">{facts}</dl>\n{failure}'
 

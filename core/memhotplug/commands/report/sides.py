@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from html import escape
 
 from memhotplug.commands.report.grid import Cell, Grid, VariantMap
 from memhotplug.commands.report.plot import plot, text
@@ -32,9 +31,9 @@ def map_parts(maps: Sequence[VariantMap]) -> Iterator[str]:
 
 def grid_parts(grid: Grid) -> Iterator[str]:
     """Yield a heat map, and lines over its rows."""
-    yield f"<section>\n<h2>{escape(grid.title)}</h2>"
+    yield f"<section>\n<h2>{text(grid.title)}</h2>"
     if grid.note:
-        yield f'<p class="quiet">{escape(grid.note)}</p>'
+        yield f'<p class="quiet">{text(grid.note)}</p>'
     head = "".join(f'<th scope="col">{text(name)}</th>' for name in grid.columns)
     rows = [
         f'<tr><th scope="row">{text(name)}</th>{"".join(_cell(cell) for cell in cells)}</tr>'
@@ -42,7 +41,7 @@ def grid_parts(grid: Grid) -> Iterator[str]:
     ]
     yield (
         '<p class="quiet">the warmer, the larger</p>\n<div class="scroll" tabindex="0" role="region" '
-        f'aria-label="{escape(grid.title)}"><table class="heat"><thead><tr><th scope="col">{text(grid.corner)}'
+        f'aria-label="{text(grid.title)}"><table class="heat"><thead><tr><th scope="col">{text(grid.corner)}'
         f"</th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
     if grid.lines:
@@ -56,4 +55,4 @@ def grid_parts(grid: Grid) -> Iterator[str]:
 def _cell(cell: Cell) -> str:
     if cell.heat is None:
         return f'<td class="text">{text(cell.text)}</td>'
-    return f'<td class="warm" style="--w:{cell.heat:g}">{escape(cell.text)}</td>'
+    return f'<td class="warm" style="--w:{cell.heat:g}">{text(cell.text)}</td>'

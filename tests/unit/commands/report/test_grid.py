@@ -11,7 +11,7 @@ from memhotplug.catalog import Installed
 from memhotplug.cli import main
 from memhotplug.commands.compare.answer import compare
 from memhotplug.commands.compare.question import parse_axis, variants
-from memhotplug.commands.report.grid import Grid, of_store, of_variants
+from memhotplug.commands.report.grid import Grid, maps_of, of_results, of_variants
 from memhotplug.commands.sweep.store import open_store
 from memhotplug.errors import InputError
 from memhotplug.formats.scenario.yamltree import read_tree
@@ -40,7 +40,7 @@ def swept(scenario: Path, *axes: str) -> Path:
 def grid_of(path: Path, measure: str | None = None) -> Grid:
     """Return the grid of some results."""
     with open_store(str(path)) as store:
-        return of_store(store, measure)
+        return of_results(store, measure)[0]
 
 
 def texts(grid: Grid) -> list[list[str]]:
@@ -99,3 +99,37 @@ def test_a_measure_that_is_not_there(scenario: Path) -> None:
     assert str(caught.value) == (
         "--measure: got self_hosted_byte, expected a measure that the results have; did you mean 'self_hosted_bytes'?"
     )
+
+
+def test_without_a_name_every_measure_that_differs_is_shown(scenario: Path) -> None:
+    """What is the same in all cases would be a table of one number."""
+    with open_store(str(swept(scenario, FLAGS, SIZE))) as store:
+        titles = [grid.title for grid in of_results(store)]
+    assert titles[:3] == ["memmap_bytes", "self_hosted_bytes", "allocated_bytes"]
+    assert "page_table_bytes" not in titles
+
+
+def test_results_of_a_trace_alone_are_refused(scenario: Path, tmp_path: Path) -> None:
+    """There is nothing to put side by side."""
+    (tmp_path / "t.csv").write_text("time,size\n0,1G\n", encoding="utf-8")
+    path = tmp_path / "t.sqlite"
+    assert main(["sweep", str(scenario), "--trace", str(tmp_path / "t.csv"), "-o", str(path), "--jobs", "1"]) == 0
+    with pytest.raises(InputError) as caught:
+        grid_of(path)
+    assert str(caught.value) == f"{path}: got one case, expected results with a key that was varied"
+
+
+def test_variants_have_maps(scenario: Path) -> None:
+    """At the moment at which they are compared; one that cannot run has none."""
+    axes = [parse_axis("machine.kernel=v2-2019,linux-6.12"), parse_axis(FLAGS)]
+    done = compare(variants(read_tree(str(scenario)), axes, catalog=Installed(), file=str(scenario)))
+    maps = maps_of(done)
+    assert [entry.label for entry in maps] == ["v2-2019, none", "v2-2019, device", "linux-6.12, none"]
+    assert next(run.memmap for run in maps[1].runs if run.device == "d") == 16 << 20
+
+
+def test_lines_are_for_variants_on_a_scale(scenario: Path) -> None:
+    """From size to size, not from kernel to kernel."""
+    for axis, expected in ((SIZE, 3), (FLAGS, 0), ("steps.0.add.size=3G,1G", 0)):
+        found = variants(read_tree(str(scenario)), [parse_axis(axis)], catalog=Installed(), file=str(scenario))
+        assert len(of_variants(compare(found)).lines) == expected

@@ -136,3 +136,10 @@ def test_a_grid_is_a_heat_map_and_lines() -> None:
     assert '<th scope="row">&lt;1&gt;</th>' in text
     assert "the median over c" in text
     assert not check(text).problems
+
+
+def test_control_characters_are_shown_rather_than_written(load: Load) -> None:
+    """A file may be called anything; a browser and a terminal that shows the file are spared."""
+    text = page("a\x1b[31m\nb", film_of(load(ADD)), [GRID])
+    assert "\x1b" not in text
+    assert "<title>a\\x1b[31m\\nb</title>" in text
