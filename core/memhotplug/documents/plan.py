@@ -107,9 +107,15 @@ class MemmapCostDocument(Document):
     """The memmap of what was asked for."""
 
     bytes: int
-    """Its size."""
+    """What it takes, whether or not it could be made."""
     pages: int
-    """Its size in pages."""
+    """The same in pages."""
+    made_pages: int
+    """Pages of it that are there in the end: all, unless the add was refused."""
+    self_hosted_pages: int
+    """Those of them that lie in the new memory."""
+    allocated_pages: int
+    """Those that the page allocator gave."""
     source: str | None
     """Where it comes from: self-hosted, page allocator, or both; null if none was made."""
     order: int

@@ -46,6 +46,9 @@ def memmap_cost(question: Question, trial: Trial) -> MemmapCostDocument:
     return {
         "bytes": pages * geometry.page_size,
         "pages": pages,
+        "made_pages": hosted + taken,
+        "self_hosted_pages": hosted,
+        "allocated_pages": taken,
         "source": " and ".join(sources) or None,
         "order": order,
         "blocks": div_round_up(pages, 1 << order),

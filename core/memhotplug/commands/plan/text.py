@@ -125,7 +125,8 @@ def _prose(text: str, indent: str = "") -> list[str]:
 def _costs(document: Mapping[str, Any]) -> Iterator[str]:
     memmap, free, sizes = document["memmap"], document["free"], document["sizes"]
     chunks = _counted(memmap["blocks"], f"chunk of order {memmap['order']}", f"chunks of order {memmap['order']}")
-    yield from _row("memmap", f"{exact_size(memmap['bytes'])} in {chunks}, {_origin(memmap)}")
+    short = " would be needed; in the end" if 0 < memmap["made_pages"] < memmap["pages"] else ","
+    yield from _row("memmap", f"{exact_size(memmap['bytes'])} in {chunks}{short} {_origin(memmap)}")
     if memmap["fallback_pages"]:
         yield from _row("", f"{memmap['fallback_pages']} pages of it mapped one by one")
     tables = memmap["page_tables"]

@@ -22,6 +22,7 @@ _EXPECTED_PATH: Final = "a path such as machine.kernel, drivers.acpi.mhp_flags o
 _PART: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*|[0-9]{1,6}")
 _NUMBER: Final = re.compile(r"[0-9]+[KMGTPE]?\Z")
 _MAX_DEPTH: Final = 16
+_ONE_DECISION: Final = ("mhp_flags", "policy")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,6 +124,10 @@ def _put(tree: MappingNode, override: Override) -> None:
         return
     node[last] = override.node
     node.key_places.setdefault(last, (node.line, node.column))
+    if override.where[0] == "drivers" and last in _ONE_DECISION:  # whoever decides now, the other decided before
+        for other in _ONE_DECISION:
+            if other != last:
+                node.pop(other, None)
 
 
 def _put_item(node: SequenceNode, number: str | int, override: Override) -> None:

@@ -136,3 +136,19 @@ def test_too_many_and_repeated_keys_are_refused() -> None:
     assert _error("machine.kernel=v2-2019", "machine.kernel=linux-6.12") == (
         "--vary: got machine.kernel, expected each key once"
     )
+
+
+@pytest.mark.parametrize(
+    ("axis", "decided"),
+    [
+        ("drivers.acpi.policy=default", {"mhp_flags": None, "policy": "default"}),
+        ("drivers.acpi.mhp_flags=default", {"mhp_flags": ("default",), "policy": None}),
+        ("drivers.acpi.mhp_flags=none", {"mhp_flags": ("none",), "policy": None}),
+    ],
+)
+@pytest.mark.parametrize("before", ["{mhp_flags: device}", "{policy: default}"])
+def test_the_drivers_own_policy_is_a_variant(axis: str, decided: dict[str, object], before: str) -> None:
+    """Whoever decides takes the place of who decided before: flags, or a policy."""
+    text = TEXT.replace("steps:", f"drivers: {{acpi: {before}}}\nsteps:")
+    only = _variants(axis, text=text)[0].scenario.drivers["acpi"]
+    assert {"mhp_flags": only.mhp_flags, "policy": only.policy} == decided

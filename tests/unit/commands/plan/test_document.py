@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from tests.unit.commands.plan.conftest import Ask, Document, Plan
 
+from memhotplug.commands.plan.text import answer_lines
+
 GIB = 1 << 30
 MIB = 1 << 20
 
@@ -24,7 +26,8 @@ INNER = {
     "question": ["sizes", "driver", "policy", "node", "address", "slots", "online"],
     "reason": REASON,
     "memmap": [
-        "bytes", "pages", "source", "order", "blocks", "by_order", "fallback_pages", "page_table_pages", "page_tables",
+        "bytes", "pages", "made_pages", "self_hosted_pages", "allocated_pages", "source", "order", "blocks", "by_order",
+        "fallback_pages", "page_table_pages", "page_tables",
         "block_object_pages", "self_hosted_bytes", "allocated_bytes", "by_zone", "by_node",
     ],
     "free": [
@@ -81,6 +84,10 @@ def test_numbers_agree_with_one_another(document: Document) -> None:
     assert free["kernel_lowest_bytes"] <= free["lowest_bytes"]
     assert sum(memmap["page_tables"].values()) == memmap["page_table_pages"]
     assert sum(memmap["by_zone"].values()) == memmap["allocated_bytes"]
+    page = document["machine"]["page_size"]
+    assert memmap["pages"] * page == memmap["bytes"]
+    assert memmap["made_pages"] == memmap["self_hosted_pages"] + memmap["allocated_pages"] <= memmap["pages"]
+    assert memmap["allocated_pages"] * page == memmap["allocated_bytes"]
     assert document["verdict"] == {"fits": "fits"}.get(document["reason"]["rule"], document["verdict"])
 
 
@@ -210,3 +217,19 @@ def test_pseries_onlines_by_itself_and_that_is_said(ask: Ask) -> None:
     expected = "pseries itself brings each block online before it adds the next, so --online movable comes too late"
     assert expected in document["assumptions"]
     assert [zone["zone"] for zone in document["zones"] if zone["gained_bytes"]] == ["Normal"]
+
+
+@pytest.mark.parametrize(
+    ("size", "pages", "made", "row"),
+    [
+        (GIB, 4096, 4096, "memmap         16M in 8 chunks of order 9, 16M from Normal of node 0"),
+        (64 * GIB, 262144, 50688, "memmap         1G in 512 chunks of order 9 would be needed; in the end 14M from"),
+        (1000 << 20, 4000, 0, "memmap         15.6M in 8 chunks of order 9, none of it allocated"),
+    ],
+)
+def test_what_a_memmap_takes_and_what_was_made_of_it(size: int, pages: int, made: int, row: str, ask: Ask) -> None:
+    """The first says nothing of what could be had; a refused add may leave some behind, or nothing."""
+    document = ask(256 << 20, size)
+    memmap = document["memmap"]
+    assert (memmap["pages"], memmap["made_pages"]) == (pages, made)
+    assert next(line for line in answer_lines(document) if line.startswith("memmap")).startswith(row[:40])
