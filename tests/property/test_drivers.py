@@ -21,6 +21,7 @@ from memhotplug import InputError, Machine, MemoryHotplugError
 from memhotplug.engine.views.undone import left_behind
 
 EXAMPLES = int(os.environ.get("MHP_EXAMPLES", "2"))
+ALLOCATIONS = int(os.environ.get("MHP_ALLOCATIONS", "24"))
 """Lives of each platform; MHP_EXAMPLES=100 takes the better part of an hour and finds more."""
 
 MODE = "memory_hotplug.memmap_on_memory="
@@ -328,7 +329,7 @@ def test_lives_with_drivers(platform: Platform) -> None:
 def test_memory_may_run_out_at_any_allocation(platform: Platform) -> None:
     """An add fails at the first, the second … allocation; then, or after its leaks, all is as before."""
     for driver in platform.drivers:
-        for budget in range(24):
+        for budget in range(ALLOCATIONS):
             machine = _booted(platform).copy()
             before = machine.kernel.copy()
             size = machine.kernel.geometry.memory_block_size * (1 if driver == "probe" else 2)

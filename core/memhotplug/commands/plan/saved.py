@@ -30,6 +30,7 @@ def write_scenario(path: str, answer: Answer) -> None:
     import yaml
 
     from memhotplug.commands.run.files import write_text
+    from memhotplug.engine.memory_hotplug.add import plugged_devices
     from memhotplug.errors import InputError
 
     keys = answer.subject.machine_keys
@@ -37,19 +38,31 @@ def write_scenario(path: str, answer: Answer) -> None:
         expected = "a machine that a scenario can tell: --boot, --live, or --from with a snapshot"
         raise InputError(expected, got=answer.subject.source, path="--scenario")
     slots = answer.question.slots
+    if slots is not None:  # asked for is what is left of them
+        slots += plugged_devices(answer.trial.before.kernel)
     machine = keys(Path(path)) | ({} if slots is None else {"slots": slots})
     drivers = _drivers(answer)
-    document: dict[str, Any] = {
-        "schema": 1, "machine": machine, **({"drivers": drivers} if drivers else {}), "steps": list(_steps(answer)),
-    }  # fmt: skip
+    document: dict[str, Any] = {"schema": 1, **_plugins(Path(path).parent), "machine": machine}
+    document |= {"drivers": drivers} if drivers else {}
+    document["steps"] = list(_steps(answer))
     text = yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
     write_text(path, f"# {answer.verdict or 'how much could be added'}: {answer.reason.text}\n{text}")
 
 
+def _plugins(folder: Path) -> dict[str, list[str]]:
+    """Return the plugins that came from files, relative to the scenario."""
+    from memhotplug.manager import files_in_use
+
+    files = [os.path.relpath(str(candidate.file), folder) for candidate in files_in_use()]
+    return {"plugins": files} if files else {}
+
+
 def _drivers(answer: Answer) -> dict[str, dict[str, object]]:
     """Return what decides about a driver's flags in its stead."""
-    policies = answer.trial.before.kernel.policies
-    return {driver: {"policy": key.partition(":")[2]} for driver, key in sorted(policies.items())}
+    policies = dict(answer.trial.before.kernel.policies)
+    if answer.question.policy is not None:
+        policies[answer.question.driver] = answer.question.policy
+    return {driver: {"policy": key.rpartition(":")[2]} for driver, key in sorted(policies.items())}
 
 
 def _steps(answer: Answer) -> Iterator[dict[str, dict[str, object]]]:

@@ -143,7 +143,8 @@ def from_snapshot(
     subject = from_recorded(machine, arch=arch, kernel=kernel, cmdline=cmdline, source=source)
     line = _added_line(machine, cmdline, older=kernel is None and recognise_kernel(machine).older)
     ref: dict[str, object] = {"path": str(path)} | ({} if step is None else {"step": step})
-    copied = opened.files if cmdline is not None or source != str(path) else None
+    own = opened.kind != "lsmem"  # which knows of no command line, so that there is nothing to leave out
+    copied = opened.files if own and (cmdline is not None or source != str(path)) else None
     keys = {"arch": subject.arch, "kernel": subject.kernel}
     return replace(subject, machine_keys=partial(recorded_keys, keys, ref, line, copied))
 

@@ -15,7 +15,7 @@ from memhotplug.errors import MemoryHotplugError
 from memhotplug.model.blocks import BlockState
 from memhotplug.units import format_blocks
 
-__all__ = ["device_blocks", "eject", "eject_blocks", "hot_add", "resize"]
+__all__ = ["device_blocks", "eject", "eject_blocks", "hot_add", "plugged_devices", "resize"]
 
 
 def hot_add(kernel: Kernel, request: AddRequest) -> str | None:
@@ -53,9 +53,14 @@ def _check_slots(kernel: Kernel) -> None:
     """
     if kernel.slots is None:
         return
-    plugged = sum(bool(device.ranges or device.enabled or device.waiting) for device in kernel.state.devices)
-    if plugged >= kernel.slots:
-        raise MemoryHotplugError(errno.ENOSPC, f"no slot is left: {plugged} of {kernel.slots} are taken")
+    taken = plugged_devices(kernel)
+    if taken >= kernel.slots:
+        raise MemoryHotplugError(errno.ENOSPC, f"no slot is left: {taken} of {kernel.slots} are taken")
+
+
+def plugged_devices(kernel: Kernel) -> int:
+    """Return how many devices take a slot: those that have memory, or would have if it could be added."""
+    return sum(bool(device.ranges or device.enabled or device.waiting) for device in kernel.state.devices)
 
 
 def _add(kernel: Kernel, key: str, request: AddRequest) -> str | None:

@@ -168,3 +168,35 @@ def test_a_boot_profile_that_is_none(text: str, error: str, plan: Plan, tmp_path
         2, "", "mhp: --boot-profile: got lea, expected lean, distro, or a file with what a kernel keeps at boot; "
         "did you mean 'lean'?\n"
     )  # fmt: skip
+
+
+def test_a_policy_from_a_file_is_named_with_its_file(plan: Plan, tmp_path: Path, capsys: Capture) -> None:
+    """Else run would play the driver's own."""
+    (tmp_path / "never.py").write_text(
+        "from memhotplug.plugin import hookimpl\n\n\n@hookimpl\ndef policy_mhp_flags(kernel, request, phys_range, "
+        "driver_flags):\n    return 0\n",
+        encoding="utf-8",
+    )
+    file = tmp_path / "q.yaml"
+    asked = ["--boot", "2G", "--add", "4G", "--cmdline", "memory_hotplug.memmap_on_memory=1", "--json"]
+    asked += ["--plugin", str(tmp_path / "never.py"), "--policy", "never", "--scenario", str(file)]
+    assert main(["plan", *asked]) == 0
+    planned = json.loads(capsys.readouterr().out)
+    assert planned["memmap"]["source"] == "page allocator"
+    assert "plugins: [never.py]" in file.read_text(encoding="utf-8")
+
+    assert main(["run", str(file), "--json"]) == 0
+
+    result = json.loads(capsys.readouterr().out)
+    assert result["memmap"]["allocated_pages"] == planned["memmap"]["allocated_pages"]
+
+
+def test_slots_that_are_left_are_left_beside_those_that_are_taken(plan: Plan, tmp_path: Path) -> None:
+    """--slots is what there is still room for; the scenario's are all."""
+    recording = Path(__file__).parents[3] / "data" / "recordings" / "ppc64el-6.12-mom-1-r.json.xz"
+    file = tmp_path / "q.yaml"
+    status, _, _ = plan("--from", recording, "--step", 1, "--add", "256M", "--slots", 2, "--scenario", file, "--brief")
+    taken = 2
+    assert status == 0
+    assert f"slots: {2 + taken}" in file.read_text(encoding="utf-8")
+    assert main(["run", str(file)]) == 0
