@@ -190,7 +190,7 @@ def _in_tree(dice: random.Random, data: bytes) -> bytes:
         if isinstance(inner, (dict, list)) and inner and dice.random() < 0.85:
             node = inner
             continue
-        odd = (
+        odd: tuple[Any, ...] = (
             None,
             True,
             -1,

@@ -27,6 +27,7 @@ class FakeGuest:
     def __init__(self, cmdline: str = "") -> None:
         self.cmdline = cmdline
         self.states = dict.fromkeys(range(8), "online")
+        self.node = 1 if "fake=node" in cmdline else 0
         self.log = ["6,1,1000,-;Linux version 6.1.0-fake\n SUBSYSTEM=none", "6,2,2500,-;odd \\x1b text"]
         self.read_order: list[str] = []
 
@@ -35,7 +36,7 @@ class FakeGuest:
         files = {f"/proc/{name}": f"{name}\n" for name in ("zoneinfo", "buddyinfo", "pagetypeinfo", "iomem")}
         files |= {"/proc/meminfo": "MemTotal: 1 kB\n", "/proc/vmstat": "nr_free_pages 7\npgfault 9\nnr_mlock 1\n"}
         files |= {"/proc/sys/vm/stat_refresh": "", "/sys/devices/system/node/online": "0\n"}
-        files |= {"/sys/devices/system/node/node0/meminfo": "Node 0 MemTotal: 1 kB\n"}
+        files |= {f"/sys/devices/system/node/node{n}/meminfo": "Node MemTotal: 1 kB\n" for n in range(self.node + 1)}
         memory = "/sys/devices/system/memory"
         files |= {f"{memory}/block_size_bytes": f"{BLOCK:x}\n", f"{memory}/auto_online_blocks": "offline\n"}
         for block, state in self.states.items():
@@ -48,6 +49,8 @@ class FakeGuest:
             "read": self._read,
             "list": self._list,
             "write": self._write,
+            "try": lambda words: self._write(words[1:]),
+            "hog": lambda words: (errno.ENOMEM if int(words[0]) > 1 << 30 else 0, b""),
             "flags": self._flags,
             "log": self._log,
             "clock": lambda _: (0, b"%d\n" % time.monotonic_ns()),
@@ -66,7 +69,7 @@ class FakeGuest:
 
     def _list(self, arguments: list[str]) -> tuple[int, bytes]:
         below = {path[len(arguments[0]) + 1 :].split("/")[0] for path in self.files() if path.startswith(arguments[0])}
-        if arguments[0].endswith("/node0"):
+        if arguments[0].endswith(f"/node{self.node}"):
             below |= {f"memory{block}" for block in self.states}
         return 0, "".join(f"{name}\n" for name in sorted(below, reverse=True)).encode()
 
@@ -78,6 +81,13 @@ class FakeGuest:
             return errno.EINVAL, b""
         if int(match[1]) == 0:
             return errno.EBUSY, b""
+        if "fake=pinned" in self.cmdline and arguments[1] == "offline" and int(match[1]) == 7:
+            return errno.EINTR, b""
+        if "fake=dies" in self.cmdline and arguments[1] == "offline":
+            _print(b"Kernel panic - not syncing: System is deadlocked on memory\r\n")
+            sys.exit(0)
+        if "fake=hangs" in self.cmdline and arguments[1] == "offline":
+            time.sleep(30)
         self.states[int(match[1])] = STATES[arguments[1]]
         return 0, b""
 
@@ -126,6 +136,7 @@ class FakeMonitor:
         self.guest = guest
         self.dimms: dict[str, tuple[int, int]] = {}
         self._sizes: dict[str, int] = {}
+        self.virtio = {"vm0": 0} if "fake=virtio" in guest.cmdline else {}
         self._writer = writer
 
     def say(self, message: object) -> None:
@@ -146,6 +157,12 @@ class FakeMonitor:
         if command == "device_add" and arguments.get("addr") == 1:
             self.say({"error": {"class": "GenericError", "desc": "no room"}} | ident)
             return
+        if command == "device_del" and arguments["id"] not in self.dimms:
+            self.say({"error": {"class": "DeviceNotFound", "desc": f"Device '{arguments['id']}' not found"}} | ident)
+            return
+        if command == "qom-set" and arguments["value"] > 2 << 30:
+            self.say({"error": {"class": "GenericError", "desc": "'requested-size' cannot exceed"}} | ident)
+            return
         after: Callable[[], None] = lambda: None  # noqa: E731
         result: object = {}
         match command:
@@ -160,6 +177,14 @@ class FakeMonitor:
             case "query-memory-devices":
                 dimms = self.dimms.items()
                 result = [{"type": "dimm", "data": {"id": n, "addr": a, "size": s}} for n, (a, s) in dimms]
+                result += [
+                    {"type": "virtio-mem", "data": {"id": n, "memaddr": 5 << 30, "size": s, "max-size": 2 << 30}}
+                    for n, s in self.virtio.items()
+                ]
+            case "qom-set":
+                after = self._resize(arguments["path"].rpartition("/")[2], arguments["value"])
+            case "qom-get":
+                result = self.virtio[arguments["path"].rpartition("/")[2]]
         self.say({"return": result} | ident)
         after()
 
@@ -178,6 +203,13 @@ class FakeMonitor:
             self.event("ACPI_DEVICE_OST", {"info": info})
 
         return react
+
+    def _resize(self, name: str, size: int) -> Callable[[], None]:
+        """Give what is asked for, but at most 1 GiB."""
+        self.virtio[name] = min(size, 1 << 30)
+        blocks = range((5 << 30) // BLOCK, ((5 << 30) + self.virtio[name]) // BLOCK)
+        self.guest.states |= dict.fromkeys(blocks, "online")
+        return lambda: self.event("MEMORY_DEVICE_SIZE_CHANGE", {"id": name, "size": self.virtio[name]})
 
     def _remove(self, name: str) -> Callable[[], None]:
         def react() -> None:

@@ -164,3 +164,37 @@ def test_compiler_that_fails_is_quoted(tmp_path: Path) -> None:
         build_init(str(compiler), tmp_path / "init")
 
     assert str(caught.value) == f"{compiler} failed:\nno libc.a"
+
+
+def test_a_write_that_waits_is_ended_by_a_signal(init_program: Path, tmp_path: Path) -> None:
+    """As offlining a block waits whose pages cannot move; here it is a pipe that nobody reads."""
+    import os
+
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    filler = os.open(tmp_path / "pipe", os.O_WRONLY | os.O_NONBLOCK)
+    try:
+        while True:
+            os.write(filler, b"x" * 4096)
+    except BlockingIOError:
+        pass
+
+    async def both(guest: Guest) -> object:
+        waits = await guest.write(str(tmp_path / "pipe"), "x" * 8, limit=0.2)
+        plain = await guest.write(str(tmp_path / "file"), "two words", limit=5)
+        return waits.errno, plain.errno, (await guest.ask("try 0 /dev/null x")).errno
+
+    (tmp_path / "file").touch()
+    assert _talk(init_program, both) == (errno.EINTR, 0, errno.EINVAL)
+    assert (tmp_path / "file").read_text() == "two words"
+    os.close(reader)
+    os.close(filler)
+
+
+def test_hogs_memory(init_program: Path) -> None:
+    """A size, or EINVAL; what cannot be mapped is ENOMEM."""
+
+    async def all_of(guest: Guest) -> object:
+        return [(await guest.ask(f"hog {size}")).errno for size in (0, "x", 1 << 16, 1 << 62)]
+
+    assert _talk(init_program, all_of) == [errno.EINVAL, errno.EINVAL, 0, errno.ENOMEM]

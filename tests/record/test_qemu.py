@@ -169,3 +169,18 @@ def test_program_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_version_is_the_first_line(fake_qemu: Path) -> None:
     """It goes into the recording."""
     assert asyncio.run(version(str(fake_qemu))) == "QEMU emulator version 7.2.0 (fake)"
+
+
+def test_virtio_mem_devices_are_there_at_boot() -> None:
+    """As in the published recordings: no memory yet, and the backend is not reserved."""
+    keys = {"name": "v", "what": "virtio-mem", "arch": "x86_64", "memory": "1G"}
+    scenario = parse(
+        keys | {"virtio_mem": [{"device": "vm0", "size": "4G"}, {"device": "v1", "size": "8G", "node": 1}]}
+    )
+    command = command_line(scenario, binary="q", kernel="k", initrd="i")
+    assert command[command.index("-object") :] == [
+        "-object", "memory-backend-ram,id=vmem0,size=4G,reserve=off",
+        "-device", "virtio-mem-pci,id=vm0,memdev=vmem0,requested-size=0,block-size=2M",
+        "-object", "memory-backend-ram,id=vmem1,size=8G,reserve=off",
+        "-device", "virtio-mem-pci,id=v1,memdev=vmem1,requested-size=0,block-size=2M,node=1",
+    ]  # fmt: skip

@@ -179,9 +179,12 @@ def test_guest_that_hangs_ends_the_recording(host: Host) -> None:
 
 
 def test_blocks_that_are_not_there_end_the_recording(host: Host) -> None:
-    """An index beyond the DIMM, a block named twice."""
-    assert _refused(host, STEPS[0], {"offline": {"blocks": "d0[2]"}}) == "step 2: d0 has 2 blocks, there is no [2]"
-    assert _refused(host, STEPS[0], {"offline": {"blocks": ["d0", 33]}}) == "step 2 names a block twice: [32, 33, 33]"
+    """A DIMM of two blocks has no third; what was recorded until then is kept."""
+    document = _record(host, {"add": {"dimm": "d0", "size": "256M"}}, {"online": {"blocks": ["d0[2]"]}})
+    assert [step["op"]["kind"] for step in document["steps"]] == ["boot", "add"]
+    assert document["ended"]["why"] == "step 2: d0 has 2 blocks, there is no [2]"
+    document = _record(host, {"add": {"dimm": "d0", "size": "256M"}}, {"online": {"blocks": ["d0", 33]}})
+    assert document["ended"]["why"] == "step 2 names a block twice: [32, 33, 33]"
 
 
 def test_kernel_that_is_not_there_is_named(host: Host) -> None:
@@ -224,3 +227,128 @@ def test_command_tells_bad_input_from_failure(host: Host, tmp_path: Path, capsys
         f"record: there is no file {tmp_path / 'none'}",
     ]
     assert not output.exists()
+
+
+# ---- nothing is lost ----
+
+
+def test_a_block_that_cannot_go_offline_is_interrupted(host: Host) -> None:
+    """Its pages cannot move: the kernel would try for ever, and a signal ends that."""
+    document = _record(host, {"offline": {"blocks": ["boot[-1]", "boot[-2]"]}}, cmdline="fake=pinned")
+    step = document["steps"][1]
+    assert step["results"] == {"7": "EINTR: Interrupted system call", "6": "ok"}
+    assert step["result"] == "EINTR: Interrupted system call"
+    assert step["files"]["sys/devices/system/memory/memory7/state"] == "online\n"
+
+
+def test_an_add_that_qemu_refuses_is_kept_beside_the_steps(host: Host, tmp_path: Path) -> None:
+    """Nothing happened to the guest; what is done to that DIMM later is nothing either, and the rest goes on."""
+    lines: list[str] = []
+    steps = [
+        {"add": {"dimm": "d0", "size": "256M", "address": 1}},
+        {"online": {"blocks": "d0"}},
+        {"remove": "d0"},
+        {"add": {"dimm": "d1", "size": "128M"}},
+    ]
+    document: Any = asyncio.run(record(parse(_document(*steps)), host, lines.append))
+
+    assert [step["op"]["kind"] for step in document["steps"]] == ["boot", "add"]
+    assert [(one["after_step"], one["why"]) for one in document["refused"]] == [
+        (0, "QEMU refuses device_add: no room"),
+        (0, "there is no DIMM d0: it was refused"),
+        (0, "there is no DIMM d0: it was refused"),
+    ]
+    assert sum(line.startswith("no step: ") for line in lines) == 3
+    assert "ended" not in document
+    write_recording(document, tmp_path / "r.json.xz")
+    assert len(read_recording(tmp_path / "r.json.xz").steps) == 2
+
+
+def test_a_dimm_that_is_gone_cannot_go_again(host: Host) -> None:
+    """QEMU says so; its blocks are not there either, which the guest says."""
+    document = _record(host, {"add": {"dimm": "d0", "size": "128M"}}, {"remove": "d0"}, {"online": {"blocks": "d0"}},
+                       {"remove": "d0"}, {"write": {"path": "/proc/iomem", "value": "x"}})  # fmt: skip
+    assert [(step["op"]["kind"], step["result"][:6]) for step in document["steps"]] == [
+        ("boot", "ok"), ("add", "ok"), ("remove", "ok"), ("online", "EINVAL"), ("write", "EACCES"),
+    ]  # fmt: skip
+    assert [(one["after_step"], one["why"]) for one in document["refused"]] == [
+        (3, "QEMU refuses device_del: Device 'd0' not found")
+    ]
+
+
+def test_what_a_guest_did_before_it_died_is_recorded(host: Host, tmp_path: Path) -> None:
+    """The steps until then, and the end of its console."""
+    document = _record(
+        host, {"online": {"blocks": ["boot[1]"]}}, {"offline": {"blocks": ["boot[-1]"]}},
+        {"online": {"blocks": ["boot[2]"]}}, cmdline="fake=dies",
+    )  # fmt: skip
+    assert [step["op"]["kind"] for step in document["steps"]] == ["boot", "online"]
+    assert document["ended"]["op"].startswith("Change(type='offline'")
+    assert "it stopped during 'try 30000 /sys/devices/system/memory/memory7/state offline'" in document["ended"]["why"]
+    assert "System is deadlocked on memory" in document["ended"]["why"]
+    write_recording(document, tmp_path / "r.json.xz")
+    assert len(read_recording(tmp_path / "r.json.xz").steps) == 2
+
+
+def test_what_a_guest_did_before_it_hung_is_recorded(host: Host) -> None:
+    """The time of the whole guest is over."""
+    document = _record(host, {"offline": {"blocks": ["boot[-1]"]}}, cmdline="fake=hangs", timeout=2)
+    assert len(document["steps"]) == 1
+    assert document["ended"] == {"op": "step 1", "why": "the recording did not end within 2 seconds"}
+
+
+def test_the_command_writes_what_there_is_and_says_that_it_ends_early(
+    host: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit status 1, and a recording that can be read."""
+    scenario, target = tmp_path / "s.yaml", tmp_path / "r.json.xz"
+    scenario.write_text(json.dumps(_document({"offline": {"blocks": ["boot[-1]"]}}, cmdline="fake=dies")))
+    arguments = [str(scenario), "-o", str(target), "--kernel", str(host.kernel), "--init", str(host.init)]
+    assert main([*arguments, "--qemu", host.qemu]) == 1
+    assert f"record: {target} ends early: the guest: it stopped during" in capsys.readouterr().err
+    assert len(read_recording(target).steps) == 1
+
+
+def test_virtio_mem_and_hog_are_recorded(host: Host, tmp_path: Path) -> None:
+    """The size that QEMU reports, which may be less than what was asked for; a size that cannot be is refused."""
+    document = asyncio.run(
+        record(
+            parse(
+                _document({"resize": {"device": "vm0", "size": "512M"}}, {"resize": {"device": "vm0", "size": "2G"}},
+                          {"resize": {"device": "vm0", "size": "4G"}}, {"hog": "500M"}, {"hog": "2G"},
+                          cmdline="fake=virtio")
+                | {"virtio_mem": [{"device": "vm0", "size": "2G"}]}
+            ), host,
+        )
+    )  # fmt: skip
+    steps: Any = document["steps"]
+    assert [(step["op"], step["result"], step.get("actual")) for step in steps[1:]] == [
+        ({"kind": "resize", "device": "vm0", "size": 512 * MIB}, "ok", 512 * MIB),
+        ({"kind": "resize", "device": "vm0", "size": 2048 * MIB}, "ok", 1024 * MIB),
+        ({"kind": "hog", "size": 500 * MIB}, "ok", None),
+        ({"kind": "hog", "size": 2048 * MIB}, "ENOMEM: Cannot allocate memory", None),
+    ]
+    assert [event["event"] for event in steps[1]["qmp_events"]] == ["MEMORY_DEVICE_SIZE_CHANGE"]
+    assert steps[1]["kpageflags"]["covered"] == [[5 << 18, 7 << 18]]
+    refused: Any = document["refused"]
+    assert refused[0]["why"] == "QEMU refuses qom-set: 'requested-size' cannot exceed"
+    write_recording(document, tmp_path / "r.json.xz")
+    assert [step.op.kind for step in read_recording(tmp_path / "r.json.xz").steps[1:3]] == ["resize", "resize"]
+
+
+def test_the_node_that_linux_chose_is_recorded(host: Host) -> None:
+    """op.node is the proximity domain that QEMU was given; where the blocks are, their links say."""
+    for cmdline, node in (("", 0), ("fake=node", 1)):
+        document = _record(host, {"add": {"dimm": "d0", "size": "256M", "node": 0}}, cmdline=cmdline)
+        assert (document["steps"][1]["op"]["node"], document["steps"][1]["linux_nodes"]) == (0, [node])
+
+
+def test_flags_that_are_watched_and_not_read_are_named(host: Host) -> None:
+    """Of a DIMM of more than 4 GiB the ends are read, and the step says what lies between."""
+    lines: list[str] = []
+    document: Any = asyncio.run(record(parse(_document({"add": {"dimm": "d0", "size": "5G"}})), host, lines.append))
+    flags = document["steps"][1]["kpageflags"]
+    base, block = 1 << 20, 1 << 15
+    assert flags["covered"] == [[base, base + 2 * block], [base + 39 * block, base + 40 * block]]
+    assert flags["left_out"] == [[base + 2 * block, base + 39 * block]]
+    assert f"step 1: flags of {37 * block} pages are left out: of more than 4 GiB the ends are read" in lines

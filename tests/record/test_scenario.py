@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import lzma
+import re
 from pathlib import Path
 
 import pytest
-from tools.record.scenario import Add, BlockRef, Change, NumaNode, Remove, Write, load, parse
+from tools.record.scenario import Add, BlockRef, Change, Hog, NumaNode, Remove, Resize, VirtioMem, Write, load, parse
 
 from memhotplug.errors import InputError
 
@@ -92,7 +95,7 @@ def test_nodes_bring_their_processors() -> None:
         (
             _document(step=[]),
             "got 'step', expected one of name, what, arch, memory, maxmem, cpu, cpus, cmdline, numa, "
-            "watch_boot_blocks, timeout, steps; did you mean 'steps'?",
+            "virtio_mem, watch_boot_blocks, timeout, steps; did you mean 'steps'?",
         ),
         (_document(numa=[{"memory": "2G"}]), "numa: got other sizes, expected nodes whose memory adds up to memory"),
         (
@@ -109,7 +112,7 @@ def test_guest_that_cannot_be_is_refused_with_its_place(document: object, messag
 @pytest.mark.parametrize(
     ("step", "message"),
     [
-        ({}, ": got 0, expected one operation: add, online, offline, remove or write"),
+        ({}, ": got 0, expected one operation: add, online, offline, remove, resize, hog or write"),
         ({"add": {"dimm": "boot", "size": 1}}, ".add.dimm: got 'boot', expected a name such as d0"),
         ({"remove": "d9"}, ".remove: got 'd9', expected a DIMM added before"),
         ({"online": {"blocks": "d9"}}, ".blocks: got 'd9', expected boot or a DIMM added before"),
@@ -163,3 +166,49 @@ def test_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         "/binary.yaml: got not UTF-8 text, expected a readable scenario",
         "/broken.yaml:2:2: got expected ',' or ']', but got ':', expected YAML",
     ]
+
+
+def test_virtio_mem_devices_and_hogs_are_understood() -> None:
+    """A device is there at boot, and is asked for another size by its name."""
+    keys = {"name": "v", "what": "virtio-mem", "arch": "x86_64", "memory": "1G"}
+    scenario = parse(
+        keys
+        | {"virtio_mem": [{"device": "vm0", "size": "4G", "node": 1}],
+           "steps": [{"resize": {"device": "vm0", "size": "512M"}}, {"hog": "100M"}]}
+    )  # fmt: skip
+    assert scenario.virtio_mem == (VirtioMem(device="vm0", size=4 << 30, node=1),)
+    assert scenario.steps == (Resize(device="vm0", size=512 << 20), Hog(size=100 << 20))
+    assert scenario.watch_boot_blocks == 0
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"arch": "s390x", "virtio_mem": [{"device": "vm0", "size": "4G"}]},
+         "virtio_mem: got s390x, expected no virtio-mem device"),
+        ({"virtio_mem": [{"device": "v", "size": "4G"}] * 2},
+         "virtio_mem: got v, v, expected a name of its own for each device"),
+        ({"steps": [{"resize": {"device": "vm1", "size": "1G"}}]},
+         "steps[0].resize.device: got 'vm1', expected a virtio_mem device"),
+        ({"steps": [{"hog": "much"}]}, "steps[0].hog: got 'much', expected a size such as 128M, 1GiB or 0x8000000"),
+    ],
+)  # fmt: skip
+def test_devices_that_cannot_be_are_refused(keys: dict[str, object], message: str) -> None:
+    """With the place."""
+    with pytest.raises(InputError) as caught:
+        parse({"name": "v", "what": "virtio-mem", "arch": "x86_64", "memory": "1G"} | keys)
+    assert str(caught.value) == message
+
+
+def test_the_kernels_that_were_used_are_listed() -> None:
+    """docs/recording.md names each release of the recordings that come with the project, and no other."""
+    root = Path(__file__).resolve().parents[2]
+    text = (root / "docs" / "recording.md").read_text(encoding="utf-8")
+    listed = set(
+        re.findall(r"`(\d+\.\d+\.[^`]+)`", text.partition("## Which kernels were used")[2].partition("## Tests")[0])
+    )
+    used = {
+        str(json.loads(lzma.decompress(path.read_bytes()))["meta"]["kernel_release"])
+        for path in sorted((root / "tests" / "data" / "recordings").glob("*.json.xz"))
+    }
+    assert listed == used

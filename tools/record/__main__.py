@@ -23,15 +23,18 @@ __all__ = ["main"]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Make one recording; return the exit status: 0, 1 if it cannot be made, 2 if what was given is wrong."""
+    """Make one recording; return the exit status: 0, 1 if it cannot be made or ends early, 2 for wrong input."""
     options = _parser().parse_args(arguments)
     try:
-        _record(load(options.scenario), options)
+        ended = _record(load(options.scenario), options)
     except InputError as problem:
         print(f"record: {problem}", file=sys.stderr)
         return 2
     except (RecordError, OSError) as problem:
         print(f"record: {problem}", file=sys.stderr)
+        return 1
+    if ended:
+        print(f"record: {options.output} ends early: {ended}", file=sys.stderr)
         return 1
     return 0
 
@@ -45,11 +48,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--cc", metavar="PROGRAM", help="the compiler for the guest's init; <arch>-linux-gnu-gcc by default"
     )
+    parser.add_argument(
+        "--module", type=Path, action="append", default=[], metavar="FILE",
+        help="a kernel module that the guest loads first (.ko, .ko.xz); repeatable, in this order",
+    )  # fmt: skip
     parser.add_argument("--init", type=Path, metavar="FILE", help="a guest init that is already linked")
     return parser
 
 
-def _record(scenario: Scenario, options: argparse.Namespace) -> None:
+def _record(scenario: Scenario, options: argparse.Namespace) -> str:
+    """Record and write; return why the recording ends early, nothing if it does not."""
     try:
         from tools.record.session import Host, record, write_recording
     except ModuleNotFoundError as missing:
@@ -64,9 +72,12 @@ def _record(scenario: Scenario, options: argparse.Namespace) -> None:
             kernel=options.kernel,
             init=init,
             recorded_on=datetime.now(UTC).date().isoformat(),
+            modules=tuple(options.module),
         )
         document = asyncio.run(record(scenario, host, lambda line: print(line, file=sys.stderr)))
     write_recording(document, options.output)
+    ended = document.get("ended")
+    return str(ended["why"]) if isinstance(ended, dict) else ""
 
 
 if __name__ == "__main__":

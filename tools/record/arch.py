@@ -23,6 +23,7 @@ class GuestArch:
         section_size: the kernel's SECTION_SIZE by page size, in bytes.
         later_section_size: (major, minor) of the release from which on it is another one, and that one.
         has_dimms: whether pc-dimm devices can be added; else only boot memory changes state.
+        has_virtio_mem: whether virtio-mem devices can be resized.
         add_is_acknowledged: whether QEMU reports that the guest is through with an add (ACPI_DEVICE_OST).
     """
 
@@ -37,6 +38,7 @@ class GuestArch:
     section_size: dict[int, int]
     later_section_size: tuple[tuple[int, int], int] | None = None
     has_dimms: bool
+    has_virtio_mem: bool = False
     add_is_acknowledged: bool = False
 
     def section_bytes(self, page_size: int, release: str) -> int | None:
@@ -67,6 +69,7 @@ ARCHITECTURES = {
             compiler="x86_64-linux-gnu-gcc",
             section_size={_4K: parse_size("128M")},
             has_dimms=True,
+            has_virtio_mem=True,
             add_is_acknowledged=True,
         ),
         GuestArch(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["RecordError"]
+__all__ = ["MonitorRefusedError", "RecordError"]
 
 
 class RecordError(Exception):
     """A recording cannot be made; the message says what happened, without a traceback."""
+
+
+class MonitorRefusedError(RecordError):
+    """QEMU refused a monitor command (a DIMM that does not fit, say): nothing happened to the guest."""

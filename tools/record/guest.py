@@ -25,6 +25,7 @@ _FRAME = re.compile(rb"@([DE]) (\d{1,9}) (\d{1,9}) ([0-9a-f]{1,20})\r?\n\Z")
 _FILE = re.compile(rb"F (\S+) (\d+) (\d+)\n")
 _COMMAND_BYTES = 1000  # a console driver may drop what does not fit into its buffer
 _TAIL_LINES = 500
+_FLAGS_AT_ONCE = 1 << 18  # pages
 _SHOWN_LINES = 10
 _TELLING = re.compile(r"Kernel panic|BUG:|Out of memory|page allocation failure|vmemmap alloc failure|Oops")
 
@@ -125,15 +126,33 @@ class Guest:
         """Return the sorted names in a directory; none if there is no such directory."""
         return sorted((await self.ask(f"list {directory}")).data.decode().split())
 
-    async def write(self, path: str, value: str) -> Answer:
-        """Write a value to a file, in one write."""
-        return await self.ask(f"write {path} {value}")
+    async def write(self, path: str, value: str, *, limit: float | None = None) -> Answer:
+        """Write a value to a file, in one write; after ``limit`` seconds a signal ends it (EINTR)."""
+        if limit is None:
+            return await self.ask(f"write {path} {value}")
+        return await self.ask(f"try {int(limit * 1000)} {path} {value}", timeout=limit + self.timeout)
+
+    async def hog(self, size: int) -> Answer:
+        """Have init map, touch and lock so many bytes, for good."""
+        return await self.ask(f"hog {size}")
 
     async def page_flags(self, start_pfn: int, end_pfn: int) -> list[FlagRun]:
-        """Return runs [start_pfn, end_pfn) of equal /proc/kpageflags; they end where the file ends."""
-        answer = self._done(await self.ask(f"flags /proc/kpageflags {start_pfn} {end_pfn}"), "flags")
-        runs = [line.split() for line in answer.data.splitlines()]
-        return [(int(start), int(end), int(value, 16)) for start, end, value in runs]
+        """Return runs [start_pfn, end_pfn) of equal /proc/kpageflags; they end where the file ends.
+
+        Long ranges are asked for in pieces, so that no single answer takes too long.
+        """
+        runs: list[FlagRun] = []
+        for start in range(start_pfn, end_pfn, _FLAGS_AT_ONCE):
+            end = min(start + _FLAGS_AT_ONCE, end_pfn)
+            answer = self._done(await self.ask(f"flags /proc/kpageflags {start} {end}"), "flags")
+            for first, last, value in (line.split() for line in answer.data.splitlines()):
+                run = (int(first), int(last), int(value, 16))
+                if runs and runs[-1][1:] == (run[0], run[2]):
+                    run = (runs.pop()[0], *run[1:])
+                runs.append(run)
+            if not runs or runs[-1][1] < end:
+                break
+        return runs
 
     async def wait_for_blocks(self, *, first: int, last: int, present: bool, limit: float) -> Waited:
         """Wait until all of the memory blocks are there, or none; at most ``limit`` seconds."""

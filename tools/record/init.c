@@ -19,6 +19,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,6 +32,7 @@
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/utsname.h>
 #include <termios.h>
 #include <time.h>
@@ -291,6 +293,50 @@ static int write_file(char *rest)
 }
 
 /*
+ * try MILLISECONDS FILE VALUE: the same, but a signal ends it after that time: offlining a block whose pages
+ * cannot move goes on until one comes, and says EINTR then.
+ */
+static int try_to_write(char *rest)
+{
+	struct itimerval timer = { 0 };
+	uint64_t limit;
+	int error;
+
+	if (!number(&rest, &limit) || limit == 0)
+		return EINVAL;
+	timer.it_value.tv_sec = (time_t)(limit / 1000);
+	timer.it_value.tv_usec = (suseconds_t)(limit % 1000 * 1000);
+	timer.it_interval.tv_sec = 1; /* the signal may come just before the write does */
+	setitimer(ITIMER_REAL, &timer, NULL);
+	error = write_file(rest);
+	memset(&timer, 0, sizeof(timer));
+	setitimer(ITIMER_REAL, &timer, NULL);
+	return error;
+}
+
+static void wake_up(int number)
+{
+	(void)number;
+}
+
+/* hog BYTES: maps, touches and locks so much anonymous memory, for good. */
+static int hog(char *rest)
+{
+	uint64_t size;
+	long page = sysconf(_SC_PAGESIZE);
+	volatile char *memory;
+
+	if (!number(&rest, &size) || size == 0)
+		return EINVAL;
+	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED)
+		return errno;
+	for (uint64_t at = 0; at < size; at += (uint64_t)page)
+		memory[at] = 1;
+	return mlock((const void *)memory, size) < 0 ? errno : 0;
+}
+
+/*
  * flags FILE START END: runs of equal 64-bit words, "START END HEX" a line; END is lowered to where
  * the file ends, so the host sees what lies beyond it.
  */
@@ -433,6 +479,10 @@ static int run_command(char *rest)
 		return list_directory(rest);
 	if (strcmp(command, "write") == 0)
 		return write_file(rest);
+	if (strcmp(command, "try") == 0)
+		return try_to_write(rest);
+	if (strcmp(command, "hog") == 0)
+		return hog(rest);
 	if (strcmp(command, "flags") == 0)
 		return read_flags(rest);
 	if (strcmp(command, "wait") == 0)
@@ -448,6 +498,25 @@ static int run_command(char *rest)
 
 /* ---- start ---- */
 
+/* Loads /modules/00.ko, 01.ko, … as far as there are any; the console tells of one that the kernel refuses. */
+static void load_modules(void)
+{
+	char path[32];
+
+	for (int module = 0;; module++) {
+		int file;
+
+		snprintf(path, sizeof(path), "/modules/%02d.ko", module);
+		file = open(path, O_RDONLY | O_CLOEXEC);
+		if (file < 0)
+			return;
+		if (syscall(SYS_finit_module, file, "", 0) < 0)
+			printf("module %s: %s\n", path, strerror(errno));
+		fflush(stdout);
+		close(file);
+	}
+}
+
 static void set_up_guest(void)
 {
 	struct termios console;
@@ -460,12 +529,16 @@ static void set_up_guest(void)
 		cfmakeraw(&console);
 		tcsetattr(STDIN_FILENO, TCSANOW, &console);
 	}
+	load_modules();
 	klogctl(8, NULL, 1); /* only emergencies are printed between the frames */
 	mlockall(MCL_CURRENT | MCL_FUTURE);
 }
 
 int main(void)
 {
+	struct sigaction action = { .sa_handler = wake_up }; /* without SA_RESTART: a write that waits ends */
+
+	sigaction(SIGALRM, &action, NULL);
 	if (getpid() == 1)
 		set_up_guest();
 	end_answer(0, now());

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import lzma
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from tools.record.cpio import CpioEntry, compress, pack
 from tools.record.errors import RecordError
 
-__all__ = ["INIT_SOURCE", "build_init", "build_initramfs"]
+__all__ = ["INIT_SOURCE", "build_init", "build_initramfs", "read_module"]
 
 INIT_SOURCE = Path(__file__).with_name("init.c")
 _COMPILE_SECONDS = 60
@@ -32,8 +34,23 @@ def build_init(compiler: str, target: Path) -> Path:
     return target
 
 
-def build_initramfs(init: bytes) -> bytes:
-    """Return the compressed initramfs around an init program."""
+def read_module(path: Path) -> bytes:
+    """Return a kernel module, unpacked if it is compressed (.xz).
+
+    Raises:
+        RecordError: it cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+        return lzma.decompress(data) if path.suffix == ".xz" else data
+    except (OSError, lzma.LZMAError) as problem:
+        raise RecordError(f"the module {path} cannot be read: {problem}") from None
+
+
+def build_initramfs(init: bytes, modules: Sequence[bytes] = ()) -> bytes:
+    """Return the compressed initramfs around an init program, which loads the modules in this order."""
     directories = [CpioEntry.directory(name) for name in ("dev", "proc", "sys")]
     console = CpioEntry.character_device("dev/console", 5, 1)
-    return compress(pack([*directories, console, CpioEntry.program("init", init)]))
+    loaded = [CpioEntry.program(f"modules/{number:02}.ko", module) for number, module in enumerate(modules)]
+    loaded = [CpioEntry.directory("modules"), *loaded] if loaded else []
+    return compress(pack([*directories, console, CpioEntry.program("init", init), *loaded]))

@@ -19,7 +19,7 @@ from types import TracebackType
 
 from qemu.qmp import ConnectError, ExecuteError, QMPClient, QMPError
 from tools.record.arch import ARCHITECTURES
-from tools.record.errors import RecordError
+from tools.record.errors import MonitorRefusedError, RecordError
 from tools.record.scenario import Scenario
 
 __all__ = [
@@ -35,16 +35,14 @@ __all__ = [
 ]
 
 #: The events that a recording keeps.
-EVENTS = ("ACPI_DEVICE_OST", "DEVICE_DELETED", "DEVICE_UNPLUG_GUEST_ERROR", "MEM_UNPLUG_ERROR")
+EVENTS = (
+    "ACPI_DEVICE_OST", "DEVICE_DELETED", "DEVICE_UNPLUG_GUEST_ERROR", "MEMORY_DEVICE_SIZE_CHANGE", "MEM_UNPLUG_ERROR",
+)  # fmt: skip
 _SLOTS = 16
 _STOP_SECONDS = 5.0
 _MIB, _GIB = 1 << 20, 1 << 30
 
 Event = dict[str, object]
-
-
-class MonitorRefusedError(RecordError):
-    """QEMU refused a monitor command (a DIMM that does not fit, say)."""
 
 
 def kernel_cmdline(scenario: Scenario) -> str:
@@ -64,7 +62,18 @@ def command_line(scenario: Scenario, *, binary: str, kernel: str, initrd: str) -
     command += ["-kernel", kernel, "-initrd", initrd, "-append", kernel_cmdline(scenario)]
     command += ["-display", "none", *(["-vga", "none"] if arch.vga else [])]
     command += ["-nodefaults", "-no-reboot", "-monitor", "none", *arch.serial]
-    return command + _numa(scenario)
+    return command + _numa(scenario) + _virtio_mem(scenario)
+
+
+def _virtio_mem(scenario: Scenario) -> list[str]:
+    options: list[str] = []
+    for number, device in enumerate(scenario.virtio_mem):
+        options += ["-object", f"memory-backend-ram,id=vmem{number},size={_size(device.size)},reserve=off"]
+        node = "" if device.node is None else f",node={device.node}"
+        unit = _size(device.block_size)
+        options += ["-device", f"virtio-mem-pci,id={device.device},memdev=vmem{number},requested-size=0,"
+                               f"block-size={unit}{node}"]  # fmt: skip
+    return options
 
 
 def _size(size: int) -> str:
@@ -127,8 +136,35 @@ class Monitor:
         device: dict[str, object] = {"driver": "pc-dimm", "id": name, "memdev": f"mem-{name}"}
         device |= {} if node is None else {"node": node}
         device |= {} if address is None else {"addr": address}
-        await self._execute("device_add", device)
+        try:
+            await self._execute("device_add", device)
+        except MonitorRefusedError:
+            await self._execute("object-del", {"id": f"mem-{name}"})  # so that the name is free again
+            raise
         return await self._find(name)
+
+    async def place_of(self, device: str) -> Dimm:
+        """Return where a virtio-mem device may have memory, and how much at most.
+
+        Raises:
+            RecordError: QEMU does not list it.
+        """
+        return await self._find(device)
+
+    async def resize(self, device: str, size: int) -> None:
+        """Ask for another size of a virtio-mem device.
+
+        Raises:
+            MonitorRefusedError: QEMU does not ask for it.
+        """
+        where = {"path": f"/machine/peripheral/{device}", "property": "requested-size"}
+        await self._execute("qom-set", where | {"value": size})
+
+    async def actual_size(self, device: str) -> int:
+        """Return how much memory a virtio-mem device has, in bytes."""
+        found = await self._execute("qom-get", {"path": f"/machine/peripheral/{device}", "property": "size"})
+        assert isinstance(found, int)
+        return found
 
     async def remove_dimm(self, name: str) -> None:
         """Ask the guest to let a DIMM go.
@@ -164,9 +200,12 @@ class Monitor:
         devices = await self._execute("query-memory-devices", {})
         for device in devices if isinstance(devices, list) else []:
             data = device.get("data", {})
-            if data.get("id") == name:
-                return Dimm(address=data["addr"], size=data["size"])
-        raise RecordError(f"QEMU does not list the DIMM {name} that it has just accepted")
+            if data.get("id") != name:
+                continue
+            if "memaddr" in data:  # a virtio-mem device
+                return Dimm(address=data["memaddr"], size=data["max-size"])
+            return Dimm(address=data["addr"], size=data["size"])
+        raise RecordError(f"QEMU does not list the device {name} that it has accepted")
 
     async def _execute(self, command: str, arguments: Mapping[str, object]) -> object:
         try:

@@ -8,21 +8,33 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tools.record.arch import ARCHITECTURES
-from tools.record.errors import RecordError
+from tools.record.errors import MonitorRefusedError, RecordError
 from tools.record.guest import Guest, Waited, errno_text
-from tools.record.scenario import Add, BlockRef, Change, Remove, Scenario, Write
-from tools.record.snapshot import MEMORY, PARAMETERS, covered_ranges, read_block_ids, read_page_flags, take_files
+from tools.record.scenario import Add, BlockRef, Change, Hog, Remove, Resize, Scenario, Step, Write
+from tools.record.snapshot import (
+    MEMORY,
+    PARAMETERS,
+    covered_ranges,
+    left_out_ranges,
+    read_block_ids,
+    read_page_flags,
+    take_files,
+)
 
 __all__ = ["DimmPlace", "DimmSlots", "Recorder"]
 
 _ADD_SECONDS = 60.0
 _UNACKNOWLEDGED_ADD_SECONDS = 20.0
 _REMOVE_SECONDS = 60.0
+_BLOCKED_SECONDS = 30.0  # then a write to a block's state is interrupted: its pages cannot move
+_RESIZE_QUIET_SECONDS = 2.0  # after the last news of a device's size
+_RESIZE_SECONDS = 60.0
 _AFTER_EVENT_SECONDS = 0.5
 _BOOT_QUIET_SECONDS = 1.0
 _QUIET_SECONDS = 0.1
 _SAME_READS = 3
 _EJECT_SOURCE, _ADD_SOURCE = 3, 1  # ACPI 6.5, table 6.19: _OST source events of eject request and device check
+_SIZE_CHANGE = "MEMORY_DEVICE_SIZE_CHANGE"
 _OST_SUCCESS, _OST_IN_PROGRESS = 0, 0x84
 _PARAMETER_NAMES = ("online_policy", "memmap_on_memory", "auto_movable_numa_aware", "auto_movable_ratio")
 
@@ -47,6 +59,9 @@ class DimmSlots(Protocol):
     ) -> DimmPlace: ...
     async def remove_dimm(self, name: str) -> None: ...
     async def forget_dimm(self, name: str) -> None: ...
+    async def place_of(self, device: str) -> DimmPlace: ...
+    async def resize(self, device: str, size: int) -> None: ...
+    async def actual_size(self, device: str) -> int: ...
     async def wait_event(self, limit: float) -> Event | None: ...
     def take_events(self) -> list[Event]: ...
 
@@ -75,6 +90,9 @@ class Recorder:
     Attributes:
         steps: the recording's steps so far.
         facts, parameters: what the guest is, and the parameters of memory_hotplug, after boot.
+        refused: what QEMU did not even ask the guest for: after which step, the operation, and why. Nothing
+            happened to the guest, so these are no steps.
+        ended: why the recording ends before the scenario does: the operation and the reason; None if it does not.
     """
 
     def __init__(
@@ -92,28 +110,61 @@ class Recorder:
         self.steps: list[JsonStep] = []
         self.facts: dict[str, str] = {}
         self.parameters: dict[str, str] = {}
+        self.refused: list[JsonStep] = []
+        self.ended: JsonStep | None = None
         self._say = say
         self._quiet = quiet_seconds
         self._watch = _Watch()
 
     async def run(self) -> list[JsonStep]:
-        """Boot, do every step, and return the recording's ``steps``.
+        """Boot, do every step, and return the recording's ``steps``; what was recorded before an end is kept.
 
         Raises:
-            RecordError: the guest or QEMU did not do its part (a refusal by the kernel is no error).
+            RecordError: the guest or QEMU did not do its part before there was a step (a refusal is no error).
         """
         await self._boot()
         for step in self.scenario.steps:
-            match step:
-                case Add():
-                    await self._add(step)
-                case Change():
-                    await self._change(step)
-                case Remove():
-                    await self._remove(step)
-                case Write():
-                    await self._write(step)
+            try:
+                await self._do(step)
+            except MonitorRefusedError as refusal:
+                self._refuse(step, str(refusal))
+            except RecordError as problem:
+                self.ended = {"op": repr(step), "why": str(problem)}
+                break
         return self.steps
+
+    async def _do(self, step: Step) -> None:
+        gone = self._unknown_dimm(step)
+        if gone is not None:
+            self._refuse(step, f"there is no DIMM {gone}: it was refused")
+            return
+        match step:
+            case Add():
+                await self._add(step)
+            case Change():
+                await self._change(step)
+            case Remove():
+                await self._remove(step)
+            case Resize():
+                await self._resize(step)
+            case Hog():
+                await self._hog(step)
+            case Write():
+                await self._write(step)
+
+    def _unknown_dimm(self, step: Step) -> str | None:
+        """Return the DIMM that a step names and that never came to be."""
+        if isinstance(step, Remove):
+            names = [step.dimm]
+        else:
+            names = (
+                [ref.base for ref in step.blocks if ref.base not in (None, "boot")] if isinstance(step, Change) else []
+            )
+        return next((name for name in names if name not in self._watch.places), None)
+
+    def _refuse(self, step: Step, why: str) -> None:
+        self.refused.append({"after_step": len(self.steps) - 1, "op": repr(step), "why": why})
+        self._say(f"no step: {step}: {why}")
 
     async def _boot(self) -> None:
         seconds = await self.guest.boot()
@@ -131,6 +182,9 @@ class Recorder:
         if self.scenario.watch_boot_blocks:
             top = watch.boot_blocks[-self.scenario.watch_boot_blocks :]
             watch.ranges.append((top[0] * watch.block_size, (top[-1] + 1) * watch.block_size))
+        for device in self.scenario.virtio_mem:
+            place = await self.slots.place_of(device.device)
+            watch.ranges.append((place.address, place.address + place.size))
         await asyncio.sleep(self._quiet * _BOOT_QUIET_SECONDS / _QUIET_SECONDS)
         await self._finish({"kind": "boot"}, "ok", {"guest_seconds": round(seconds, 3)})
 
@@ -183,7 +237,7 @@ class Recorder:
         results: dict[str, str] = {}
         seconds: dict[str, float] = {}
         for block in blocks:
-            answer = await self.guest.write(f"/{MEMORY}/memory{block}/state", word)
+            answer = await self.guest.write(f"/{MEMORY}/memory{block}/state", word, limit=_BLOCKED_SECONDS)
             results[str(block)] = errno_text(answer.errno)
             seconds[str(block)] = round(answer.seconds, 6)
         op: JsonStep = {"kind": "offline" if word == "offline" else "online", "blocks": blocks}
@@ -220,6 +274,26 @@ class Recorder:
             return
         verdict.append("ok" if event["event"] == "DEVICE_DELETED" else f"failed: {event['event']}")
         await self._event(lambda event: False, _AFTER_EVENT_SECONDS)
+
+    async def _resize(self, step: Resize) -> None:
+        begin = await self.guest.clock()
+        await self.slots.resize(step.device, step.size)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _RESIZE_SECONDS
+        while (actual := await self.slots.actual_size(step.device)) != step.size and loop.time() < end:
+            quiet = min(_RESIZE_QUIET_SECONDS, max(end - loop.time(), 0.0))
+            if await self._event(lambda event: event.get("event") == _SIZE_CHANGE, quiet) is None:
+                break
+        await self._event(lambda event: False, _AFTER_EVENT_SECONDS)  # and what else is told of it
+        actual = await self.slots.actual_size(step.device)
+        seconds = round(await self.guest.clock() - begin, 6)
+        op: JsonStep = {"kind": "resize", "device": step.device, "size": step.size}
+        await self._finish(op, "ok", {"actual": actual, "guest_seconds": seconds})
+
+    async def _hog(self, step: Hog) -> None:
+        answer = await self.guest.hog(step.size)
+        details: JsonStep = {"guest_seconds": round(answer.seconds, 6)}
+        await self._finish({"kind": "hog", "size": step.size}, errno_text(answer.errno), details)
 
     async def _write(self, step: Write) -> None:
         answer = await self.guest.write(f"/{step.path}", step.value)
@@ -284,10 +358,19 @@ class Recorder:
         step |= {"dmesg": [line.text for line in log], "dmesg_seconds": [line.seconds for line in log]}
         if events := self.slots.take_events():
             step["qmp_events"] = events
-        step["files"] = await take_files(self.guest)
+        step["files"] = files = await take_files(self.guest)
+        if op["kind"] == "add":
+            nodes = {files.get(f"{MEMORY}/memory{block}/node", "").strip() for block in op["blocks"]}  # type: ignore[attr-defined]
+            step["linux_nodes"] = sorted(int(node) for node in nodes if node)
         covered = covered_ranges(self._watch.ranges, self._watch.page_size, self._watch.block_size)
         if covered:
-            step["kpageflags"] = await read_page_flags(self.guest, covered)
+            left_out = left_out_ranges(self._watch.ranges, covered, self._watch.page_size)
+            step["kpageflags"] = await read_page_flags(self.guest, covered, left_out)
+            if left_out:
+                pages = sum(end - start for start, end in left_out)
+                self._say(
+                    f"step {len(self.steps)}: flags of {pages} pages are left out: of more than 4 GiB the ends are read"
+                )
         self._say(f"step {len(self.steps)}: {_shown(op)}: {result}")
         self.steps.append(step)
 

@@ -27,7 +27,21 @@ from tools.record.arch import ARCHITECTURES
 from memhotplug.errors import InputError, nearest
 from memhotplug.units import parse_size
 
-__all__ = ["Add", "BlockRef", "Change", "NumaNode", "Remove", "Scenario", "Step", "Write", "load", "parse"]
+__all__ = [
+    "Add",
+    "BlockRef",
+    "Change",
+    "Hog",
+    "NumaNode",
+    "Remove",
+    "Resize",
+    "Scenario",
+    "Step",
+    "VirtioMem",
+    "Write",
+    "load",
+    "parse",
+]
 
 _KEYS = (
     "name",
@@ -39,6 +53,7 @@ _KEYS = (
     "cpus",
     "cmdline",
     "numa",
+    "virtio_mem",
     "watch_boot_blocks",
     "timeout",
     "steps",
@@ -97,6 +112,31 @@ class Remove:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Resize:
+    """Ask a virtio-mem device for another size, in bytes."""
+
+    device: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hog:
+    """Init maps, touches and locks ``size`` bytes of anonymous memory."""
+
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VirtioMem:
+    """A virtio-mem device: the most that it can have, its unit, and its node; bytes."""
+
+    device: str
+    size: int
+    block_size: int = 2 << 20
+    node: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Write:
     """Write a value to a file of the guest; ``path`` without the leading slash."""
 
@@ -104,7 +144,7 @@ class Write:
     value: str
 
 
-Step: TypeAlias = Add | Change | Remove | Write
+Step: TypeAlias = Add | Change | Remove | Resize | Hog | Write
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,6 +156,7 @@ class Scenario:
         cpu: QEMU's ``-cpu``, None for the one that this architecture is recorded with.
         cmdline: the kernel's, without console, panic and loglevel.
         numa: nodes at boot; empty for one node without NUMA.
+        virtio_mem: devices that are there at boot, and have no memory yet.
         watch_boot_blocks: how many of the highest boot blocks have their page flags recorded.
         timeout: seconds that the whole guest may take.
     """
@@ -129,6 +170,7 @@ class Scenario:
     cpus: int = 1
     cmdline: str = ""
     numa: tuple[NumaNode, ...] = ()
+    virtio_mem: tuple[VirtioMem, ...] = ()
     watch_boot_blocks: int = 0
     timeout: float = 300.0
     steps: tuple[Step, ...] = ()
@@ -165,6 +207,10 @@ def parse(document: object, file: str | None = None) -> Scenario:
     numa = tuple(
         _node(_Mapping(item, f"numa[{i}]", file, ("memory", "cpus"))) for i, item in enumerate(top.list("numa"))
     )
+    devices = tuple(
+        _virtio_mem(_Mapping(item, f"virtio_mem[{i}]", file, ("device", "size", "block_size", "node")))
+        for i, item in enumerate(top.list("virtio_mem"))
+    )
     steps = tuple(_step(item, f"steps[{i}]", file) for i, item in enumerate(top.list("steps")))
     scenario = Scenario(
         name=top.text("name"),
@@ -176,7 +222,8 @@ def parse(document: object, file: str | None = None) -> Scenario:
         cpus=top.count("cpus", max(1, sum(node.cpus for node in numa))),
         cmdline=top.text("cmdline", ""),
         numa=numa,
-        watch_boot_blocks=top.count("watch_boot_blocks", 0 if any(isinstance(s, Add) for s in steps) else 4),
+        virtio_mem=devices,
+        watch_boot_blocks=top.count("watch_boot_blocks", 0 if devices or any(isinstance(s, Add) for s in steps) else 4),
         timeout=float(top.count("timeout", 300)),
         steps=steps,
     )
@@ -188,10 +235,20 @@ def _node(node: _Mapping) -> NumaNode:
     return NumaNode(memory=node.size("memory", 0), cpus=node.count("cpus", 0))
 
 
+def _virtio_mem(device: _Mapping) -> VirtioMem:
+    return VirtioMem(
+        device=device.name("device"),
+        size=device.size("size"),
+        block_size=device.size("block_size", 2 << 20),
+        node=device.count("node") if "node" in device.value else None,
+    )
+
+
 def _step(item: object, path: str, file: str | None) -> Step:
-    step = _Mapping(item, path, file, ("add", "online", "offline", "remove", "write"))
+    step = _Mapping(item, path, file, ("add", "online", "offline", "remove", "resize", "hog", "write"))
     if len(step.value) != 1:
-        raise step.error("", "one operation: add, online, offline, remove or write", len(step.value))
+        expected = "one operation: add, online, offline, remove, resize, hog or write"
+        raise step.error("", expected, len(step.value))
     kind, value = next(iter(step.value.items()))
     match kind:
         case "add":
@@ -206,6 +263,11 @@ def _step(item: object, path: str, file: str | None) -> Step:
             return _change(str(kind), _Mapping(value, f"{path}.{kind}", file, ("blocks", "type", "each")))
         case "remove":
             return Remove(dimm=step.name("remove"))
+        case "resize":
+            resize = _Mapping(value, f"{path}.resize", file, ("device", "size"))
+            return Resize(device=resize.name("device"), size=resize.size("size"))
+        case "hog":
+            return Hog(size=step.size("hog"))
         case _:
             write = _Mapping(value, f"{path}.write", file, ("path", "value"))
             return Write(path=write.path_of_guest("path"), value=write.text("value"))
@@ -238,6 +300,11 @@ def _check(scenario: Scenario, file: str | None) -> None:
     """Refuse what no guest could do."""
     problem = None
     dimms: set[str] = {"boot"}
+    devices = [device.device for device in scenario.virtio_mem]
+    if devices and not ARCHITECTURES[scenario.arch].has_virtio_mem:
+        raise InputError("no virtio-mem device", got=scenario.arch, path="virtio_mem", file=file)
+    if len(set(devices)) != len(devices):
+        raise InputError("a name of its own for each device", got=", ".join(devices), path="virtio_mem", file=file)
     for index, step in enumerate(scenario.steps):
         place = f"steps[{index}]"
         if isinstance(step, Add):
@@ -248,6 +315,8 @@ def _check(scenario: Scenario, file: str | None) -> None:
             dimms.add(step.dimm)
         elif isinstance(step, Remove) and step.dimm not in dimms - {"boot"}:
             problem = (f"{place}.remove", "a DIMM added before", repr(step.dimm))
+        elif isinstance(step, Resize) and step.device not in devices:
+            problem = (f"{place}.resize.device", "a virtio_mem device", repr(step.device))
         elif isinstance(step, Change):
             unknown = [ref.base for ref in step.blocks if ref.base is not None and ref.base not in dimms]
             if unknown:

@@ -14,7 +14,7 @@ from pathlib import Path
 from tools.record.arch import ARCHITECTURES
 from tools.record.errors import RecordError
 from tools.record.guest import Guest
-from tools.record.initramfs import build_initramfs
+from tools.record.initramfs import build_initramfs, read_module
 from tools.record.qemu import Qemu, command_line, kernel_cmdline, shown_command, version
 from tools.record.recorder import Recorder
 from tools.record.scenario import Scenario
@@ -37,6 +37,7 @@ class Host:
         qemu: QEMU's program.
         kernel: the guest's kernel image.
         init: the guest's init, already linked.
+        modules: kernel modules that it loads first, in this order (virtio-mem's, where they are not built in).
         recorded_on: the date that the recording bears, as YYYY-MM-DD.
         quiet_seconds: how long the guest is left alone before a snapshot.
     """
@@ -45,25 +46,23 @@ class Host:
     kernel: Path
     init: Path
     recorded_on: str
+    modules: tuple[Path, ...] = ()
     quiet_seconds: float = 0.1
 
 
 async def record(scenario: Scenario, host: Host, say: Callable[[str], None] = lambda line: None) -> dict[str, object]:
     """Boot the guest, do the scenario, and return the recording.
 
-    The guest is killed at the end, and after ``scenario.timeout`` seconds in any case.
+    The guest is killed at the end, and after ``scenario.timeout`` seconds in any case. Where it dies or hangs on the
+    way, the recording has the steps until then, and its key ``ended`` says what came to an end, and why.
 
     Raises:
-        RecordError: QEMU or the guest did not do its part.
+        RecordError: QEMU or the guest did not do its part before there was anything to record.
     """
     for file in (host.kernel, host.init):
         if not file.is_file():
             raise RecordError(f"there is no file {file}")
-    try:
-        async with asyncio.timeout(scenario.timeout):
-            return await _record(scenario, host, say)
-    except TimeoutError:
-        raise RecordError(f"the recording did not end within {scenario.timeout:g} seconds") from None
+    return await _record(scenario, host, say)
 
 
 def write_recording(document: dict[str, object], path: Path) -> None:
@@ -86,12 +85,13 @@ async def _record(scenario: Scenario, host: Host, say: Callable[[str], None]) ->
     program = await version(host.qemu)
     with tempfile.TemporaryDirectory(prefix="mhp-initrd-") as directory:
         initrd = Path(directory) / f"initrd-{scenario.arch}.gz"
-        initrd.write_bytes(build_initramfs(host.init.read_bytes()))
+        modules = [read_module(path) for path in host.modules]
+        initrd.write_bytes(build_initramfs(host.init.read_bytes(), modules))
         command = command_line(scenario, binary=host.qemu, kernel=str(host.kernel), initrd=str(initrd))
         async with Qemu.run(command) as qemu:
             guest = Guest(qemu.reader, qemu.writer)
             recorder = Recorder(scenario, guest, qemu.monitor, say=say, quiet_seconds=host.quiet_seconds)
-            steps = await recorder.run()
+            await _run(recorder, scenario.timeout - (time.monotonic() - begin))
             peak = qemu.peak_memory()
     meta = _meta(scenario, recorder) | {
         "qemu": f"{program} | {shown_command(command)}",
@@ -100,7 +100,25 @@ async def _record(scenario: Scenario, host: Host, say: Callable[[str], None]) ->
         "host_seconds": round(time.monotonic() - begin, 1),
         "qemu_peak_rss_bytes": peak,
     }
-    return {"meta": meta, "steps": steps}
+    document: dict[str, object] = {"meta": meta, "steps": recorder.steps}
+    document |= {"refused": recorder.refused} if recorder.refused else {}
+    return document | ({"ended": recorder.ended} if recorder.ended else {})
+
+
+async def _run(recorder: Recorder, limit: float) -> None:
+    """Let a recorder do its steps within a time; what it has by then is kept.
+
+    Raises:
+        RecordError: it has nothing by then, or the guest did not come up.
+    """
+    try:
+        async with asyncio.timeout(limit):
+            await recorder.run()
+    except TimeoutError:
+        why = f"the recording did not end within {recorder.scenario.timeout:g} seconds"
+        if not recorder.steps:
+            raise RecordError(why) from None
+        recorder.ended = {"op": f"step {len(recorder.steps)}", "why": why}
 
 
 def _meta(scenario: Scenario, recorder: Recorder) -> dict[str, object]:

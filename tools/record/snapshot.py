@@ -7,7 +7,16 @@ from collections.abc import Iterable
 
 from tools.record.guest import FlagRun, Guest
 
-__all__ = ["MEMORY", "PARAMETERS", "covered_ranges", "past_end", "read_block_ids", "read_page_flags", "take_files"]
+__all__ = [
+    "MEMORY",
+    "PARAMETERS",
+    "covered_ranges",
+    "left_out_ranges",
+    "past_end",
+    "read_block_ids",
+    "read_page_flags",
+    "take_files",
+]
 
 MEMORY = "sys/devices/system/memory"
 NODE = "sys/devices/system/node"
@@ -51,8 +60,10 @@ async def read_block_ids(guest: Guest) -> list[int]:
     return await _ids(guest, MEMORY, "memory")
 
 
-async def read_page_flags(guest: Guest, covered: list[tuple[int, int]]) -> dict[str, object]:
-    """Return a step's ``kpageflags`` for ascending pfn ranges that do not overlap."""
+async def read_page_flags(
+    guest: Guest, covered: list[tuple[int, int]], left_out: list[tuple[int, int]] | None = None
+) -> dict[str, object]:
+    """Return a step's ``kpageflags`` for ascending pfn ranges that do not overlap; ``left_out`` are not read."""
     runs: list[FlagRun] = []
     beyond: list[list[int]] = []
     for start, end in covered:
@@ -63,7 +74,8 @@ async def read_page_flags(guest: Guest, covered: list[tuple[int, int]]) -> dict[
         "ranges": [[start, end, f"{value:#x}"] for start, end, value in runs],
         "covered": [list(pair) for pair in covered],
     }
-    return flags | ({"past_end_of_file": beyond} if beyond else {})
+    flags |= {"past_end_of_file": beyond} if beyond else {}
+    return flags | ({"left_out": [list(pair) for pair in left_out]} if left_out else {})
 
 
 def past_end(found: list[FlagRun], start_pfn: int, end_pfn: int) -> list[list[int]]:
@@ -92,6 +104,26 @@ def covered_ranges(ranges: Iterable[tuple[int, int]], page_size: int, block_size
             last = end // page_size
             covered.append((first, last))
     return covered
+
+
+def left_out_ranges(
+    ranges: Iterable[tuple[int, int]], covered: list[tuple[int, int]], page_size: int
+) -> list[tuple[int, int]]:
+    """Return the pfn ranges of address ranges in bytes that are watched and not covered, ascending."""
+    found: list[tuple[int, int]] = []
+    last = 0
+    for start, end in sorted((start // page_size, end // page_size) for start, end in ranges):
+        low = max(start, last)
+        for first, behind in covered:
+            if behind <= low or first >= end:
+                continue
+            if low < first:
+                found.append((low, first))
+            low = behind
+        if low < end:
+            found.append((low, end))
+        last = max(last, end)
+    return found
 
 
 async def _ids(guest: Guest, directory: str, prefix: str) -> list[int]:
