@@ -86,8 +86,6 @@ class FakeGuest:
         if "fake=dies" in self.cmdline and arguments[1] == "offline":
             _print(b"Kernel panic - not syncing: System is deadlocked on memory\r\n")
             sys.exit(0)
-        if "fake=hangs" in self.cmdline and arguments[1] == "offline":
-            time.sleep(30)
         self.states[int(match[1])] = STATES[arguments[1]]
         return 0, b""
 

@@ -143,7 +143,7 @@ class MemmapCostDocument(Document):
 
 
 class FreeDocument(Document):
-    """Free memory before, at the lowest point and after: of all zones, then of kernel zones alone."""
+    """Free memory before, at the lowest point and after: of all zones, then what of it the kernel may have."""
 
     before_bytes: int
     """Free before."""

@@ -376,3 +376,16 @@ def test_nobody_warned_where_only_the_reader_inferred(tmp_path: Path, plan: Plan
     _, document = ask(plan, tmp_path, pc(), "--add", "1G")
 
     assert not [text for text in document["assumptions"] if text.startswith("the kernel warns: inferred")]
+
+
+def test_reserves_are_no_room_to_spare_either(tmp_path: Path, plan: Plan) -> None:
+    """Of 1200 MiB that are free 1000 are the high-atomic reserve's: what is left has to reach the high watermarks.
+
+    Expect a risk: the memmap of 8G takes 128 MiB of 200, and what is left is less than 75 MiB, though 1072 are free.
+    """
+    text = pc(*(0,) * 10, 300, minimum=50_000, more="reserved_highatomic:1024000KB")
+    status, document = ask(plan, tmp_path, text, "--add", "8G")
+    assert (status, document["reason"]["rule"]) == (3, "watermark")
+    free = document["free"]
+    assert free["before_bytes"] - free["kernel_before_bytes"] == 1000 << 20
+    assert free["kernel_lowest_bytes"] < 75_000 << 10 < free["lowest_bytes"]
