@@ -95,8 +95,13 @@ def sessions(block: Block) -> list[tuple[str, list[str]]]:
 
 def own_part(command: str) -> str | None:
     """Return a command without the parts that install something; None if nothing is left."""
-    parts = [part for part in command.split(" && ") if not INSTALLERS & set(re.findall(r"[\w-]+", part))]
+    parts = [part for part in command.split(" && ") if not installs(part)]
     return " && ".join(parts).replace(".venv/bin/", "") or None
+
+
+def installs(command: str) -> bool:
+    """Return whether a command calls something that installs, wherever that lies."""
+    return any(Path(word).name in INSTALLERS for word in command.split())
 
 
 @dataclass(frozen=True, slots=True)
