@@ -97,6 +97,9 @@ class MemoryHotplugError(OSError):
     def __str__(self) -> str:
         return f"{self.name}: {self.reason}"
 
+    def __repr__(self) -> str:
+        return f"<MemoryHotplugError {self}>"
+
 
 class InputError(ValueError):
     """What the user gave cannot be used.

@@ -83,6 +83,9 @@ class Kernel(SparseVmemmap):
         if params.get("transparent_hugepage") == "never":
             self.state.huge_pages = False
 
+    def __repr__(self) -> str:
+        return f"<Kernel {self.profile.name} on {self.plugins.arch.partition(':')[2]}: {self.state.blocks!r}>"
+
     def copy(self) -> Kernel:
         """Return an independent kernel that shares plugins and arrays."""
         twin = Kernel.__new__(Kernel)

@@ -60,6 +60,9 @@ class KernelProfile:
     movable_shares_marks: bool = False
     event_names: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {getattr(self, 'name', 'without a name')}>"
+
     def new_state(self, kernel: Kernel) -> ProfileState:
         """Return what the kernel remembers of a machine, an object with a ``copy()``; ``kernel.params`` has the command
         line.

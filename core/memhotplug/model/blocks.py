@@ -115,6 +115,11 @@ class BlockTable:
         for _, column in self:
             column.setflags(write=False)
 
+    def __repr__(self) -> str:
+        words = {word.label: int((self.state == word).sum()) for word in BlockState}
+        counts = ", ".join(f"{count} {label}" for label, count in words.items() if count)
+        return f"<BlockTable of {len(self)} blocks{f': {counts}' if counts else ''}>"
+
     def __len__(self) -> int:
         return len(self.id)
 

@@ -74,6 +74,11 @@ class Zone:
         self.wmark = (0, 0, 0)
         self.protection = (0, 0, 0, 0)
 
+    def __repr__(self) -> str:
+        return (
+            f"<Zone {self.nid} {self.kind.label}: {self.managed} of {self.present} pages managed, {self.nr_free} free>"
+        )
+
     @property
     def key(self) -> ZoneKey:
         """Node id and type."""
