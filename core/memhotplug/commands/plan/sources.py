@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from functools import partial
@@ -133,10 +134,12 @@ def _boot_assumptions(
 def from_snapshot(
     path: str | Path, *, step: int | None, arch: str | None, kernel: str | None, cmdline: str | None
 ) -> Subject:
-    """Return a recorded machine: a directory, an archive, an sos report, or a recording; ``/`` is this machine."""
-    from memhotplug.formats.snapshot import open_snapshot
+    """Return a recorded machine: a directory, archive, sos report, recording, or kernel log; ``/`` is this machine."""
+    from memhotplug.formats.snapshot import is_prose, open_snapshot
     from memhotplug.naming import read_machine
 
+    if step is None and is_prose(path) and _is_log(str(path)):
+        return from_oom_log(str(path), arch=arch, kernel=kernel, cmdline=cmdline)
     opened = open_snapshot(path, step)
     machine = read_machine(opened, resolve("arch", arch) if arch else None)
     source = "this machine" if str(path) == "/" else str(path)
@@ -147,6 +150,15 @@ def from_snapshot(
     copied = opened.files if own and (cmdline is not None or source != str(path)) else None
     keys = {"arch": subject.arch, "kernel": subject.kernel}
     return replace(subject, machine_keys=partial(recorded_keys, keys, ref, line, copied))
+
+
+def _is_log(path: str) -> bool:
+    """Return whether a text is a kernel log with a report of memory."""
+    from memhotplug.engine.boot.kernel_log.log import is_kernel_log
+    from memhotplug.formats.snapshot.source import Source
+    from memhotplug.formats.textfile import read_text
+
+    return is_kernel_log(read_text(Source(file=path)))
 
 
 def from_recorded(
@@ -271,7 +283,7 @@ def read_steps(path: str) -> list[int]:
     from memhotplug.formats.snapshot.source import Source
 
     try:
-        content = Path(path).read_text(encoding="utf-8")
+        content = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise InputError("a text file", got="something else", file=path) from None
     except OSError as problem:
