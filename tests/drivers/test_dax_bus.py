@@ -55,6 +55,7 @@ def test_a_character_device_claims_its_range_and_is_no_memory(devdax: Machine, i
     """By its own name; there are no blocks, and the next device lies above it."""
     assert iomem(devdax) == [(4096, 256, "dax0.0")]
     assert len(devdax.kernel.state.blocks) == 32
+    assert devdax.violations() == []
     assert devdax.add_memory(driver="acpi", size="128M").start == (4 << 30) + (256 << 20)
 
 
@@ -67,6 +68,7 @@ def test_a_device_goes_to_kmem_and_back(devdax: Machine, iomem: View, brief: Vie
     assert iomem(devdax) == [(4096, 256, "System RAM (kmem)")]
     assert brief(devdax) == [(32, "offline", 32768, 0), (33, "offline", 32768, 0)]
     assert "DRIVER=kmem\n" in devdax.read(f"{_DEVICE}/uevent")
+    assert devdax.violations() == []
     unbind(devdax, "kmem")
     bind(devdax, "device_dax")
     assert iomem(devdax) == before

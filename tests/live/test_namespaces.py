@@ -221,3 +221,27 @@ def test_a_mount_whose_server_is_killed_is_unmounted(tmp_path: Path) -> None:
     while os.path.ismount(place) or str(place) in Path("/proc/self/mounts").read_text():
         pass
     assert os.listdir(place) == []
+
+
+_BROKEN = "#!/bin/sh\necho 'bwrap: setting up uid map: Permission denied' >&2\nexit 1\n"
+
+
+def test_a_bubblewrap_that_does_not_work_is_done_without(
+    modelled_machine: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Silently, unless it is asked for; then its own words are the reason."""
+    modelled_machine("--boot", "1G", "--namespace", "unshare").run("true")  # skips where there is nothing of the kind
+    (tmp_path / "bwrap").write_text(_BROKEN)
+    (tmp_path / "bwrap").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    done = modelled_machine("--boot", "1G").run("cat", _STATE)
+    assert (done.stdout, done.stderr) == ("online\n", "")
+    words = ["exec", "--namespace", "bwrap", "--boot", "1G", "--", "cat"]
+    asked = subprocess.run([*_MHP, *words], capture_output=True, text=True, check=False)
+    assert (asked.returncode, asked.stderr) == (125, "mhp: bwrap: setting up uid map: Permission denied\n")
+
+
+def test_stderr_is_the_command_s(kind: str, modelled_machine: Make) -> None:
+    """All of it, and nothing else."""
+    done = modelled_machine("--boot", "1G", "--namespace", kind).run("sh", "-c", "echo out; echo err >&2; exit 7")
+    assert (done.stdout, done.stderr, done.returncode) == ("out\n", "err\n", 7)

@@ -134,9 +134,13 @@ def execute(
 
 
 class _Begun:
-    """A namespace in which somebody waits to become the command, or what went wrong with it."""
+    """A namespace in which somebody waits to become the command, or what went wrong with it.
 
-    def __init__(self, child: int, talk: socket.socket, keep: socket.socket) -> None:
+    Args:
+        words: a file with what whoever makes the namespace had to say.
+    """
+
+    def __init__(self, child: int, talk: socket.socket, keep: socket.socket, words: int) -> None:
         self.child, self.talk, self.keep = child, talk, keep
         data, descriptors, _, _ = socket.recv_fds(talk, LARGEST, 1)
         hello = json.loads(data) if data else {}
@@ -145,48 +149,73 @@ class _Begun:
         self.namespace: str = hello.get("namespace", "")
         self.descriptor = descriptors[0] if descriptors else -1
         if not descriptors:
-            self.problem = self.problem or "the namespace could not be made"
             os.waitpid(child, 0)
+            said = os.pread(words, LARGEST, 0).decode(errors="replace").split("\n")
+            self.problem = self.problem or said[0] or "the namespace could not be made"
+        os.close(words)
 
 
 def _begin(command: Sequence[str], folder: str, kind: str) -> _Begun:
     talk, their_talk = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     keep, their_keep = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    words = os.memfd_create("words")
     sys.stdout.flush()
     parent = os.getpid()
     child = os.fork()
     if child == 0:
         talk.close()
         keep.close()
-        _enter(their_talk, their_keep, os.path.join(folder, namespace.HOME), command, parent, kind)
+        os.set_inheritable(words, True)
+        _enter(
+            their_talk,
+            their_keep,
+            os.path.join(folder, namespace.HOME),
+            command,
+            parent,
+            None if kind == "unshare" else words,
+        )
     their_talk.close()
     their_keep.close()
-    return _Begun(child, talk, keep)
+    return _Begun(child, talk, keep, words)
 
 
-def _enter(talk: socket.socket, keep: socket.socket, home: str, command: Sequence[str], parent: int, kind: str) -> None:
-    """In the child: make the namespace, then become the command. Does not return."""
+def _enter(
+    talk: socket.socket, keep: socket.socket, home: str, command: Sequence[str], parent: int, words: int | None
+) -> None:
+    """In the child: make the namespace, then become the command. Does not return.
+
+    Args:
+        words: where bubblewrap may say what it has to say; None without bubblewrap.
+    """
     try:
         answer_back()
         namespace.die_with_parent(parent)
-        if kind == "unshare":
+        if words is None:
             namespace.enter()
             inside.become(talk, keep, home, command)
-        _become_bwrap(talk, keep, home, command)
+        else:
+            _become_bwrap(talk, keep, home, command, words)
     except (NamespaceError, OSError) as problem:
         inside.tell(talk, problem=str(problem))
     finally:
         os._exit(CANNOT_SET_UP)
 
 
-def _become_bwrap(talk: socket.socket, keep: socket.socket, home: str, command: Sequence[str]) -> None:
-    """Have bubblewrap make the namespace; what is needed inside begins anew there, as a script."""
+def _become_bwrap(talk: socket.socket, keep: socket.socket, home: str, command: Sequence[str], words: int) -> None:
+    """Have bubblewrap make the namespace; what is needed inside begins anew there, as a script.
+
+    What bubblewrap itself says is not the command's: stderr waits under another number.
+    """
     for one in (talk, keep):
         one.set_inheritable(True)
+    stderr = os.dup(2)
+    os.set_inheritable(stderr, True)
+    os.dup2(words, 2)
+    os.close(words)
     for number in (signal.SIGINT, signal.SIGQUIT):  # bubblewrap waits for the command, whatever the terminal sends
         signal.signal(number, signal.SIG_IGN)
     user = () if namespace.may_mount() else ("--unshare-user", "--uid", "0", "--gid", "0")
-    script = (sys.executable, "-I", "-S", inside.__file__, str(talk.fileno()), str(keep.fileno()), home)
+    script = (sys.executable, "-I", "-S", inside.__file__, f"{talk.fileno()}", f"{keep.fileno()}", f"{stderr}", home)
     os.execvp("bwrap", ["bwrap", "--dev-bind", "/", "/", *user, "--cap-add", "ALL", "--", *script, *command])
 
 

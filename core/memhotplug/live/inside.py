@@ -106,4 +106,6 @@ if __name__ == "__main__":
     _talk, _keep = (socket.socket(fileno=int(word)) for word in sys.argv[1:3])
     for _one in (_talk, _keep):
         _one.set_inheritable(False)
-    become(_talk, _keep, sys.argv[3], sys.argv[4:])
+    os.dup2(int(sys.argv[3]), 2)
+    os.close(int(sys.argv[3]))
+    become(_talk, _keep, sys.argv[4], sys.argv[5:])

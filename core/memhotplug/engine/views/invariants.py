@@ -142,7 +142,7 @@ def _blocks(kernel: Kernel) -> Iterator[str]:
             yield f"I14: no resource covers all of blocks {format_blocks(range(first, end))}"
     here = blocks.id_runs()
     for entry in state.resources:
-        if entry.hotplugged and not here.contains(entry.start // size, (entry.end + 1) // size):
+        if entry.hotplugged and entry.is_ram and not here.contains(entry.start // size, (entry.end + 1) // size):
             yield f"I14: the resource at {entry.start:#x} has no blocks"
 
 
