@@ -227,7 +227,7 @@ random.seed(int(sys.argv[1]))
 files = [os.path.join(folder, name) for top in ("/sys/devices/system/memory", "/sys/devices/system/node",
          "/sys/module/memory_hotplug", "/sys/bus/dax", "/sys/devices/platform/hmem.0", "/sys/firmware/memory")
          for folder, _, names in os.walk(top) for name in names]
-for _ in range(60):
+for _ in range(25):
     path = random.choice(files)
     words = [b"x" * 200_000, b"online\\n", b"offline\\n", b"-12"]
     data = random.choice([random.randbytes(random.randrange(1, 64)), *words])
