@@ -64,6 +64,14 @@ def test_the_credit_is_exact(machine: Machine, size: str | int, blocks: tuple[in
     assert state.withheld.total == left
 
 
+@pytest.mark.parametrize(("size", "result"), [(4096, "4K"), (4097, "8K"), (8191, "8K"), (1, "4K")])
+def test_a_part_of_a_page_takes_a_whole_one_out_of_the_balloon(machine: Machine, size: int, result: str) -> None:
+    """The target is in pages."""
+    machine.add_memory(driver="xen", name="first", size="200M")
+    second = machine.add_memory(driver="xen", name="second", size=size)
+    assert second.driver_result == f"{result} come from what the balloon had already"
+
+
 def test_pages_in_offline_blocks_wait_for_their_block(machine: Machine, zone_of: Callable[..., dict[str, Any]]) -> None:
     """Populated pages of an offline block reach the allocator when it goes online."""
     machine.add_memory(driver="xen", name="first", size="200M")

@@ -47,3 +47,17 @@ def test_a_name_that_came_back_is_the_younger_device(machine: Machine) -> None:
     assert all(closed for _, closed, _ in devices(machine))
     machine.eject("first")
     assert not any(ranges for _, _, ranges in devices(machine))
+
+
+def test_a_device_without_memory_is_remembered_when_its_namesake_fails(machine: Machine) -> None:
+    """Its own add is over: what fails later under the same name never was a device, and forgets no other one."""
+    machine.remove("first")
+    before = devices(machine)
+    assert before == [("first", True, ())]
+
+    with pytest.raises(MemoryHotplugError, match="EINVAL"):
+        machine.add_memory(driver="virtio_mem", name="first", size="1M")
+
+    assert devices(machine) == before
+    with pytest.raises(MemoryHotplugError, match="ENOENT: there is no memory block of 'first'"):
+        machine.online("first")
