@@ -148,7 +148,7 @@ def test_hooks_are_checked_when_a_plugin_is_loaded(install: Install, source: str
 
 def test_an_exception_in_a_hook_is_the_plugin_s_fault(install: Install) -> None:
     """It becomes a PluginError that names plugin, distribution and hook; refusals go through."""
-    install("raises", GOOD.replace("return 0", "return 1 // 0"))
+    install("raises", GOOD.replace("return 0", "return 1 / 0"))
     for name, error in (("refuses", "MemoryHotplugError(16, 'no')"), ("asks", "InputError('a thing')")):
         install(name, f"import memhotplug.plugin as api\n{GOOD.replace('return 0', f'raise api.{error}')}")
     plugins = Plugins("x86_64", "v2-2019")
@@ -156,9 +156,7 @@ def test_an_exception_in_a_hook_is_the_plugin_s_fault(install: Install) -> None:
 
     with pytest.raises(PluginError) as caught:
         plugins.call(plugins.driver("raises"), "mhp_flags", **arguments)
-    assert unplaced(str(caught.value)).endswith(
-        ": hook mhp_flags raised ZeroDivisionError: integer division or modulo by zero"
-    )
+    assert unplaced(str(caught.value)).endswith(": hook mhp_flags raised ZeroDivisionError: division by zero")
     with pytest.raises(MemoryHotplugError, match="no"):
         plugins.call(plugins.driver("refuses"), "mhp_flags", **arguments)
     with pytest.raises(InputError, match="a thing"):

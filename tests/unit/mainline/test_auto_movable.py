@@ -7,10 +7,14 @@ Movable blocks and ratio 301 floor(301 * 262144 / 100) = 789053 pages, which is 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from memhotplug import Machine
+from memhotplug.model.zones import ZoneKind
+from memhotplug_profiles.mainline.params import Group, MainlineState
+from memhotplug_profiles.mainline.policy import _can_online_movable
 
 Boot = Callable[..., Machine]
 
@@ -159,3 +163,33 @@ def test_movablecore_counts_as_movable(boot: Boot) -> None:
 def test_before_5_15_there_is_no_such_policy(boot: Boot) -> None:
     """The parameter is unknown there, which a kernel ignores."""
     assert dimms(boot(kernel="linux-5.13", memory="1G", cmdline=POLICY), "128M") == "N"
+
+
+def test_nothing_is_movable_at_ratio_0_whatever_groups_there_are(boot: Boot) -> None:
+    """Also where a growing device asks for its share of kernel memory."""
+    machine = boot(kernel="linux-6.12", memory="1G", cmdline=f"{POLICY} {RATIO}=0")
+    machine.add_memory(driver="virtio_mem", name="region", size="256M", device_size="256M")
+    assert dimms(machine, "128M") == "N"
+
+
+def test_pages_of_cma_count_as_movable_and_not_as_kernel_pages(boot: Boot) -> None:
+    """Half of boot memory in CMA: 131072 kernel pages, and as many movable ones already."""
+    machine = boot(kernel="linux-6.12", memory="1G", cmdline=f"{POLICY} {RATIO}=200")
+    assert dimms(machine.copy(), "1G", "1G", "128M") == "MMMMMMMM MMMMMMMM N"
+    zone = max(machine.kernel.state.zones(), key=lambda zone: zone.present)
+    zone.cma = 131072
+    assert dimms(machine.copy(), "512M", "128M") == "MMMM N"
+
+
+def test_kernel_memory_that_other_groups_need_wholly_is_nobody_elses(boot: Boot) -> None:
+    """As much as there is, is too much: nothing of it is left to allow anything, not even with own kernel pages."""
+    machine = boot(kernel="linux-6.12", memory="1G", cmdline=f"{POLICY} {RATIO}=100")
+    state = machine.kernel.state.profile
+    assert isinstance(state, MainlineState)
+    other = Group(nid=0, max_pages=0, unit_pages=32768, present_kernel=0, present_movable=262144)
+    own = Group(nid=0, max_pages=0, unit_pages=32768, present_kernel=65536, present_movable=0)
+    for present, allowed in ((262144, False), (262143, True)):
+        state.groups = (replace(other, present_movable=present), own)
+        zones = {zone.kind: zone for zone in machine.kernel.state.zones()}
+        zones[ZoneKind.MOVABLE].present = present
+        assert _can_online_movable(machine.kernel, state, own, 32768, None) is allowed

@@ -14,7 +14,7 @@ def driver_keys() -> Mapping[str, KeySpec]:
 @hookimpl
 def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
     """One range, if only one could divide by nothing."""
-    return [PhysRange(start=request.size // len(request.options), size=request.size)]
+    return [PhysRange(start=int(request.size / len(request.options)), size=request.size)]
 
 
 @hookimpl
