@@ -107,12 +107,12 @@ def format_size(nr_bytes: int) -> str:
 def typed_size(size: int) -> str:
     """Return a size that is an answer: exact, in the largest unit that divides it, so that it can be typed back.
 
-    >>> typed_size(12 << 30), typed_size(12544 << 20), typed_size((8 << 30) - (128 << 20)), typed_size(0)
-    ('12G', '12544M', '8064M', '0M')
+    >>> typed_size(12 << 30), typed_size(12544 << 20), typed_size((8 << 30) - (128 << 20)), typed_size(8 << 60)
+    ('12G', '12544M', '8064M', '8E')
     """
     if not size:
         return "0M"
-    for shift, unit in ((40, "T"), (30, "G"), (20, "M"), (10, "K")):
+    for shift, unit in ((60, "E"), (50, "P"), (40, "T"), (30, "G"), (20, "M"), (10, "K")):
         if not size % (1 << shift):
             return f"{size >> shift}{unit}"
     return f"{size:#x}"
