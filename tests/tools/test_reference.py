@@ -15,6 +15,7 @@ from tools.reference.schemas import kind
 
 import memhotplug
 from memhotplug import hookspecs, plugin
+from memhotplug.catalog import Installed
 from memhotplug.cli.group import COMMANDS, mhp
 from memhotplug.documents import OUTPUTS
 from memhotplug.engine.profile import STEPS
@@ -67,6 +68,19 @@ def test_every_operation_and_key_of_a_plugin_is_there() -> None:
     acpi = text.split("\n#### add by acpi\n")[1].split("\n#")[0]
     assert "| `resources` |" in acpi
     assert "| `size` |" not in acpi
+
+
+def test_plugins_of_others_are_not(tmp_path: Path) -> None:
+    """Whatever is installed where the page is written."""
+    (tmp_path / "my_driver.py").write_text(
+        "from memhotplug.plugin import hookimpl\n\n\n"
+        "@hookimpl\ndef driver_keys():\n    return {}\n\n\n"
+        "@hookimpl\ndef driver_ranges():\n    return []\n\n\n"
+        "@hookimpl\ndef mhp_flags():\n    return 0\n"
+    )
+    with Installed().using([str(tmp_path / "my_driver.py")]):
+        assert "my_driver" in Installed().names("drivers")
+        assert page("scenario.md") == (tool.DEFAULT / "scenario.md").read_text(encoding="utf-8")
 
 
 def test_every_output_is_there() -> None:

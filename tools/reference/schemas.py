@@ -12,6 +12,7 @@ from memhotplug.catalog import Installed
 from memhotplug.documents import OUTPUTS
 from memhotplug.documents.schema import output_schema
 from memhotplug.formats.scenario.schema import scenario_schema
+from memhotplug.manager import candidates
 
 __all__ = ["outputs_page", "scenario_page"]
 
@@ -20,9 +21,17 @@ _MANY: Final = 24
 _ANCHORS: Final = {"step": "steps"}
 
 
+class Own(Installed):
+    """The plugins of this project, whatever else is installed where the page is written."""
+
+    def names(self, kind: str) -> list[str]:
+        """Return those of one kind."""
+        return [found.name for found in candidates(kind) if found.distribution == "memhotplug"]
+
+
 def scenario_page() -> str:
-    """Return the page of the scenario format: every key, those of the installed plugins included."""
-    schema = scenario_schema(Installed())
+    """Return the page of the scenario format: every key, those of this project's plugins included."""
+    schema = scenario_schema(Own())
     lines = [
         made_by("schemas"),
         "# Scenario keys",
