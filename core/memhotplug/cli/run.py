@@ -163,6 +163,8 @@ class _Show:
 
             sys.stdout.write(render(state))
             return
-        from memhotplug.commands.run.text import state_lines
+        from memhotplug.commands.run.text import state_lines, verdict_lines
 
         show(state_lines(result.machine, state, self._paint, width=width_of(sys.stdout)))
+        if result.ok:
+            show(verdict_lines(result.steps, self._paint))

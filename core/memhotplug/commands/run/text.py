@@ -7,7 +7,7 @@ as long as it is, so that a table survives a pipe.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from memhotplug.formats.scenario import (
@@ -29,7 +29,7 @@ from memhotplug.units import format_blocks, format_range, format_size
 if TYPE_CHECKING:
     from memhotplug.documents.machine import StepRecord
 
-__all__ = ["state_lines", "step_lines"]
+__all__ = ["state_lines", "step_lines", "verdict_lines"]
 
 _LONGEST: Final = 400
 _GOOD, _EXPECTED, _BAD = "green", "yellow", "bold red"
@@ -97,6 +97,21 @@ def _assertions(args: ExpectStep) -> Iterator[str]:
     for key, value in args.given([key for key in ExpectStep.key_names() if key not in Action.fields]).items():
         shown = "/".join(map(str, value)) if isinstance(value, tuple) else str(value)
         yield f"{key} {cut(shown) or '(nothing)'}"
+
+
+def verdict_lines(records: Sequence[StepRecord], paint: Paint = plain) -> list[str]:
+    """Return what became of a run that did what its scenario says, for the place where the eye ends."""
+    steps = [record for record in records if record["op"] != "expect"]
+    parts = [_counted(len(steps), "step")] if steps else []
+    expected = len(records) - len(steps)
+    parts += [_counted(expected, "expectation")] if expected else []
+    refused = sum(record["errno"] is not None for record in steps)
+    among = f", {refused} refused as expected" if refused else ""
+    return ["", f"{paint('ok', _GOOD)}: {' and '.join(parts)}{among}"] if parts else []
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"
 
 
 # ---- the state ----

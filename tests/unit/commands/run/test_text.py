@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from memhotplug.commands.run.runner import RunResult
-from memhotplug.commands.run.text import state_lines, step_lines
+from memhotplug.commands.run.text import state_lines, step_lines, verdict_lines
 from memhotplug.formats.scenario import Scenario
 from memhotplug.output.tables import plain
 
@@ -185,3 +185,13 @@ Warnings:
 Broken invariants:
   I5: broken
 """
+
+
+def test_a_run_ends_with_its_verdict(run: Run) -> None:
+    """Where the eye ends: what was done, what was expected, and what was refused as it should be."""
+    remove = "remove: {range: dimm0, fails: EBUSY}"
+    result = run(ADD, ONLINE, "expect: {violations: 0}", "expect: {zone: Movable, managed: 258048}", remove)
+    assert verdict_lines(result.steps) == ["", "ok: 3 steps and 2 expectations, 1 refused as expected"]
+    assert verdict_lines(result.steps[:1]) == ["", "ok: 1 step"]
+    assert verdict_lines(result.steps[2:3]) == ["", "ok: 1 expectation"]
+    assert verdict_lines(()) == []
