@@ -10,7 +10,8 @@ Models: mm/page_alloc.c:__rmqueue(), find_suitable_fallback(), steal_suitable_fa
 mm/page_isolation.c:unset_migratetype_isolate() (v5.2 to v6.12): a block's chunks go to the tail of the list, lowest
 first; since v6.10, where a chunk has four pageblocks or more, each is split and put together again, and that puts it
 at the head. Simplified: what the guest itself allocates between two looks is not known. When an offline drains
-per-cpu lists that hold as much as a pageblock, nobody can know any more: chunks come together that were not counted.
+per-cpu lists that hold as much as a pageblock, chunks come together that were not counted: as long as those that were
+counted last, nothing is taken over; from then on nobody can know.
 """
 
 from __future__ import annotations
@@ -40,19 +41,18 @@ class _Lists:
     unmovable: list[list[int]]
     top: list[int] = field(default_factory=list)  # movable ones of the highest order, the next one last
     waiting: int = 0  # pages on per-cpu lists
+    drained: bool = False  # whether chunks have come that were not counted
     sure: bool = True
 
     def take(self, order: int) -> int:
         """Take a chunk and return its block, as far as that can be known."""
-        if not self.sure:
-            return _ANYWHERE
-        for larger in range(order, len(self.unmovable)):
-            if self.unmovable[larger]:
-                return self._expand(self.unmovable[larger].pop(), larger, order)
-        if not self.top or (self.waiting and order <= _COSTLY_ORDER):
-            self.sure = False  # per-cpu lists may have had some more
-            return _ANYWHERE
-        return self._expand(self.top.pop(), len(self.unmovable) - 1, order)
+        larger = next((order for order in range(order, len(self.unmovable)) if self.unmovable[order]), None)
+        if larger is not None and self.sure and not (self.drained and self.unmovable[larger][-1] != _OLD):
+            return self._expand(self.unmovable[larger].pop(), larger, order)
+        unseen = self.drained or (self.waiting and order <= _COSTLY_ORDER)
+        if larger is not None or not self.top or unseen:
+            self.sure = False  # there may have been one more that nothing tells of
+        return self._expand(self.top.pop(), len(self.unmovable) - 1, order) if self.sure else _ANYWHERE
 
     def _expand(self, block: int, larger: int, order: int) -> int:
         for rest in range(order, larger):
@@ -118,7 +118,7 @@ class FreeLists:
         """
         for key in drained:
             if key in self._zones and self._zones[key].waiting >> self._pageblock_order:
-                self._zones[key].sure = False
+                self._zones[key].drained = True
         fresh = list(fresh)
         there = kernel.state.blocks.id.tolist()
         for block in [block for block in self._placed if block not in there]:

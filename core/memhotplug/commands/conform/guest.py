@@ -53,6 +53,7 @@ class Baseline:
         has_nopage: whether page flags tell pages that are offline or not there (up to v7.1).
         added: pfns that were ever hot-added, or were to be.
         own: Movable zones of hot-added memory in which pages of the guest's processes were seen.
+        hanging: what a device's shrinking out of the block with the first slab left open, with the difference.
     """
 
     mem_total: int | None
@@ -62,6 +63,7 @@ class Baseline:
     has_nopage: bool = True
     added: ExtentSet = field(default_factory=ExtentSet)
     own: set[ZoneKey] = field(default_factory=set)
+    hanging: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, machine: Machine, boot: RecordedMachine) -> Baseline:
@@ -255,7 +257,8 @@ class Guest:
         runs = kernel.state.vmemmap.runs
         leaf = int(runs.leaf[runs.source == Source.ALLOCATOR].max(initial=1))
         whole = not (bare.starts % leaf).any() and not (bare.ends % leaf).any()
-        return leaf > 1 and whole and self._younger_memmap(kernel, block, zone)
+        backing = kernel.state.vmemmap.backing_from(Source.ALLOCATOR)
+        return leaf > 1 and whole and zone.linked.intersection(backing).total > 0
 
     def _younger_memmap(self, kernel: Kernel, block: int, zone: Zone) -> bool:
         """Return whether a zone holds allocated memmap of blocks that were made after one of its blocks came online."""

@@ -49,21 +49,53 @@ def compare_step(
     """
     under_way = any(files.get("state") == BlockState.GOING_OFFLINE.label for files in (facts.blocks or {}).values())
     shrinks = bool(outcome.undetermined) and facts.op.kind == "resize"
+    hanging = _Hanging(baseline, shrinks=shrinks)
     for seen in _compared(machine, baseline, facts, outcome, cut):
-        if shrinks and not seen.matches and _hangs_on_slab(seen):
+        if hanging.covers(seen):
             yield seen._replace(matches=True, undetermined=True)
             continue
         yield seen._replace(matches=True, left_out=True) if under_way and not seen.matches else seen
+    hanging.remember()
 
 
-def _hangs_on_slab(seen: Observation) -> bool:
-    """Return whether an observation hangs on how much of the block with the first slab a device can take back.
+class _Hanging:
+    """What hangs on how much of the block with the first slab a device has taken back, and when.
 
-    That is what is managed and free in a kernel zone, and MemTotal; never what is present, where, or in which state.
+    That is what is managed and free in a kernel zone, MemTotal, and the watermarks that follow from them; never what is
+    present, where, or in which state. The difference stays what it was until the device changes its size again.
     """
-    if seen.reason is Reason.MEMTOTAL or seen.reason is Reason.FREE:
-        return KINDS["Movable"].label not in seen.what
-    return seen.reason is Reason.ZONE and seen.what.endswith(" managed") and KINDS["Movable"].label not in seen.what
+
+    def __init__(self, baseline: Baseline, *, shrinks: bool) -> None:
+        self._baseline = baseline
+        self._shrinks = shrinks
+        self._known = baseline.hanging
+        self._found: dict[str, int] = {}
+        self._marks = False
+
+    def covers(self, seen: Observation) -> bool:
+        """Return whether an observation differs only by that."""
+        if KINDS["Movable"].label in seen.what and seen.reason is not Reason.MARKS:
+            return False
+        if seen.reason is Reason.MARKS:
+            hangs = not seen.matches and (self._shrinks or bool(self._known))
+            self._marks |= hangs
+            return hangs
+        if seen.reason is Reason.FREE:
+            managed = f"{seen.what.removesuffix(' free')} managed"
+            return not seen.matches and (self._shrinks or managed in self._known)
+        if seen.reason is not Reason.MEMTOTAL and not (seen.reason is Reason.ZONE and seen.what.endswith(" managed")):
+            return False
+        if seen.matches or not isinstance(seen.expected, int) or not isinstance(seen.got, int):
+            return False
+        difference = seen.expected - seen.got
+        if self._shrinks or self._known.get(seen.what) == difference:
+            self._found[seen.what] = difference
+            return True
+        return False
+
+    def remember(self) -> None:
+        """Note for the next step what hangs on it still."""
+        self._baseline.hanging = {**self._found, **({"marks": 0} if self._marks else {})}
 
 
 def _compared(

@@ -147,3 +147,20 @@ def test_values_that_the_recorded_kernel_refused_count_for_nothing(
     document["meta"]["cmdline"] = f"{document['meta']['cmdline']} {words}"
 
     assert replay(document).mismatches == []
+
+
+def test_what_a_device_left_of_the_first_slab_stays_open_and_nothing_else(load: Load, replay: ReplayDocument) -> None:
+    """virtio-mem took back more or less of that block: the difference stays what it is until the next resize."""
+    document = load("x86_64-6.12-virtio-mem-first-slab")
+    result = replay(document)
+    open_now = [seen for seen in result.observations if seen.undetermined]
+
+    assert result.mismatches == []
+    assert {seen.step for seen in open_now if seen.what.endswith("Normal managed")} >= {3, 4}
+    assert not any(seen.reason is Reason.BLOCK or seen.what.endswith("present") for seen in open_now)
+
+    zoneinfo = document["steps"][4]["files"]["proc/zoneinfo"]
+    assert zoneinfo.count("managed  66560") == 1
+    document["steps"][4]["files"]["proc/zoneinfo"] = zoneinfo.replace("managed  66560", "managed  66559")
+    wrong = [seen.what for seen in replay(document).mismatches if seen.reason is Reason.ZONE]
+    assert wrong == ["node 0 zone Normal managed"]
