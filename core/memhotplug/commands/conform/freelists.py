@@ -26,6 +26,7 @@ from memhotplug.engine.kernel import Kernel
 from memhotplug.model.extents import intersect
 from memhotplug.model.vmemmap import Source
 from memhotplug.model.zones import ZoneKey, ZoneKind
+from memhotplug.units import div_round_up
 
 __all__ = ["FreeLists"]
 
@@ -166,7 +167,7 @@ class FreeLists:
             if zone is None or zone.key not in self._zones:
                 continue
             # A leaf that reaches below the block was there before it.
-            count = (end - 1) // window - (first - 1) // window if first % window else -(-(end - first) // window)
+            count = (end - 1) // window - (first - 1) // window if first % window else div_round_up(end - first, window)
             order = leaf.bit_length() - 1
             placed += [(zone.key, order, self._zones[zone.key].take(order)) for _ in range(count)]
         self._placed[block] = placed
