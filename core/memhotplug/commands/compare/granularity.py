@@ -11,10 +11,12 @@ from memhotplug.machine import Machine
 from memhotplug.model.blocks import BlockState
 from memhotplug.model.state import Device
 
-__all__ = ["MAX_TRIALS", "Removable", "removable"]
+__all__ = ["MAX_TRIALS", "SAMPLE", "Removable", "removable"]
 
 MAX_TRIALS: Final = 256
-"""So many blocks of a device are tried one by one; of larger devices, as many at even distances."""
+"""So many blocks of a device are tried one by one."""
+SAMPLE: Final = 64
+"""Of larger devices so many are tried, at even distances."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +67,7 @@ def _units(machine: Machine, device: Device) -> Iterator[tuple[str, list[_Part],
     count = len(blocks)
     chosen = blocks
     if count > MAX_TRIALS:
-        chosen = [blocks[number * (count - 1) // (MAX_TRIALS - 1)] for number in range(MAX_TRIALS)]
+        chosen = [blocks[number * (count - 1) // (SAMPLE - 1)] for number in range(SAMPLE)]
     yield "block", chosen, count > MAX_TRIALS
     if len(device.ranges) > 1:
         yield "range", [(found,) for found in device.ranges], False
