@@ -6,11 +6,10 @@ setup_per_zone_lowmem_reserve(); mm/khugepaged.c:set_recommended_min_free_kbytes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import accumulate
 from math import isqrt
 
-from memhotplug.model.extents import Array, ExtentSet
+from memhotplug.model.extents import ExtentSet
 from memhotplug.model.state import MachineState
 from memhotplug.model.zones import Zone, ZoneKind
 
@@ -24,26 +23,12 @@ _MOVABLE = ZoneKind.MOVABLE
 _REMEMBERED = 32  # blocks; each forgets nine tenths of the difference that the history makes
 
 
-def setup_watermarks(state: MachineState, zone: Zone | None = None, changes: Sequence[int] | Array = ()) -> None:
+def setup_watermarks(state: MachineState) -> None:
     """Set min, low, high and the lowmem reserve of every zone from what it manages now.
 
     The kernel does so after every block, and each result depends a little on the one before.
-
-    Args:
-        zone: a zone that several blocks have just come to or gone from.
-        changes: pages that each of them added to what the zone manages, ascending by time.
     """
-    zones = list(state.zones())
-    if zone is not None and len(changes) > 1:
-        counts = zone.kind < _MOVABLE or state.movable_shares_marks
-        managed = zone.managed
-        latest = [int(change) for change in changes[1:][-_REMEMBERED:]]
-        for missing in list(accumulate(reversed(latest)))[::-1]:
-            zone.managed = managed - missing
-            if not _setup_marks(state, zones) and not counts:
-                break  # what comes to this zone changes no other zone's marks, and those have settled
-        zone.managed = managed
-    _setup_marks(state, zones)
+    _setup_marks(state, list(state.zones()))
     for node in state.nodes.values():
         _setup_lowmem_reserve(list(node.zones.values()))
 
@@ -52,12 +37,26 @@ def settle_watermarks(state: MachineState, zone: Zone, rows: slice, pages: Exten
     """Set them as they are once neighbouring blocks have come one after the other, or (``sign`` -1) have gone.
 
     Args:
+        zone: where they came to or went from.
         pages: what the page allocator got of the blocks, or gave.
     """
+    zones, managed = list(state.zones()), zone.managed
     block, (_, end_pfn) = state.geometry.pages_per_block, state.span_of(rows)
-    count = min(rows.stop - rows.start, _REMEMBERED + 1)
-    starts = range(end_pfn - count * block, end_pfn, block) if count > 1 else ()
-    setup_watermarks(state, zone, [sign * pages.covered(start, start + block) for start in starts])
+    earlier = min(rows.stop - rows.start - 1, _REMEMBERED)
+    if zone.kind is _MOVABLE and not state.movable_shares_marks:
+        # What comes to this zone changes no other zone's marks, so that they only have to settle.
+        for _ in range(earlier):
+            if not _setup_marks(state, zones):
+                break
+    else:
+        changes = [
+            sign * pages.covered(end_pfn - at * block, end_pfn - (at - 1) * block) for at in range(1, earlier + 1)
+        ]
+        for missing in reversed(list(accumulate(changes))):
+            zone.managed = managed - missing
+            _setup_marks(state, zones)
+        zone.managed = managed
+    setup_watermarks(state)
 
 
 def _setup_marks(state: MachineState, zones: list[Zone]) -> bool:
@@ -95,6 +94,9 @@ def _share_out(zones: list[Zone], pages_min: int, *, shares: bool) -> None:
     total = sum([zone.managed for zone in zones if shares or zone.kind < _MOVABLE])
     for zone in zones:
         managed = zone.managed
+        if not managed:
+            zone.wmark = (32, 32, 32) if zone.kind is _MOVABLE and not shares else (0, 0, 0)
+            continue
         share = pages_min * managed // total if total else 0
         least = share
         if zone.kind is _MOVABLE and not shares:

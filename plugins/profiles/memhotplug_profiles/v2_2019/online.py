@@ -19,7 +19,7 @@ from memhotplug.plugin import (
     Zone,
     isolate,
     migrate,
-    setup_watermarks,
+    settle_watermarks,
     unisolate,
     zone_of_rows,
 )
@@ -49,12 +49,12 @@ def online(kernel: Kernel, rows: slice, zone: Zone) -> None:
         kernel.notify(MemoryEvent.MEM_CANCEL_ONLINE, start_pfn, end_pfn - start_pfn)
         raise
     skipped = _skipped(kernel, starts, ends)
-    managed = kernel.free_to_zone(zone, starts + skipped, ends)
+    pages = ExtentSet(starts + skipped, ends)
+    managed = kernel.generic_online_pages(zone, pages)
     zone.present += end_pfn - start_pfn - kernel.state.holes.covered(start_pfn, end_pfn)
     zone.present_early += kernel.state.early_pages(start_pfn, end_pfn)
     kernel.state.blocks.set(rows, state=BlockState.ONLINE, zone=zone.kind)
-    kept_out = kernel.state.holes.covered_many(starts, ends) + kernel.state.withheld.covered_many(starts, ends)
-    setup_watermarks(kernel.state, zone, ends - starts - skipped - kept_out)
+    settle_watermarks(kernel.state, zone, rows, pages)
     kernel.notify(MemoryEvent.MEM_ONLINE, start_pfn, end_pfn - start_pfn)
     kernel.log(
         "onlined",
@@ -86,7 +86,7 @@ def offline(kernel: Kernel, rows: slice) -> None:
     zone.present_early -= kernel.state.early_pages(start_pfn, end_pfn)
     zone.managed -= pages.total
     kernel.state.blocks.set(rows, state=BlockState.OFFLINE, zone=NO_ZONE)
-    setup_watermarks(kernel.state, zone, -pages.covered_many(starts, ends))
+    settle_watermarks(kernel.state, zone, rows, pages, -1)
     _report_uninitialised(kernel, rows, skipped, ends - starts)
     kernel.notify(MemoryEvent.MEM_OFFLINE, start_pfn, end_pfn - start_pfn)
     kernel.log("offlined", start_pfn=start_pfn, nr_pages=end_pfn - start_pfn, node=zone.nid, zone=zone.kind.label)
