@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from tests.few import few_is
 
 from memhotplug.model.extents import EMPTY, Array, ExtentSet, intersect, merge
-from memhotplug.model.runs import Runs as OrderedRuns
 
 TOP = 40
 Runs = list[tuple[int, int]]
@@ -264,21 +263,6 @@ def test_whole_pieces_are_those_that_are_naturally_aligned(pairs: Runs, size: in
 def test_the_last_pfns_are_the_highest(pairs: Runs, count: int) -> None:
     """All of them if there are not so many."""
     assert members(ExtentSet.of(*pairs).last(count)) == set(sorted(as_set(pairs))[::-1][:count])
-
-
-@given(runs, st.lists(st.tuples(pfns, pfns).map(lambda pair: (min(pair), max(pair) + 1)), max_size=6))
-def test_runs_in_any_order_are_added_and_taken_out(pairs: Runs, others: Runs) -> None:
-    """Such as pages in the order in which they were allocated; they stay in that order themselves."""
-    found = OrderedRuns.join([OrderedRuns.of_few([low], [high]) for low, high in others])
-    added, removed = ExtentSet.of(*pairs), ExtentSet.of(*pairs)
-    added.update(found)
-    removed.difference_update(found)
-
-    assert list(found) == others
-    assert list(zip(*(column.tolist() for column in found.arrays), strict=True)) == others
-    assert found.total == sum(high - low for low, high in others)
-    assert members(added) == as_set(pairs) | as_set(others)
-    assert members(removed) == as_set(pairs) - as_set(others)
 
 
 @given(runs, st.integers(1, 4))
