@@ -16,8 +16,8 @@ from memhotplug_profiles.releases import Release
 UNCHANGED = {"linux-6.1", "linux-6.12"}
 """Profiles that change nothing: the long-term releases, which people name."""
 
-PRINTED = {"promo_watermark", "memmap_counted", "pcp_bounds_printed"}
-"""Features that change which lines a file has, and nothing else: no release has a profile for their sake."""
+PRINTED = {"promo_watermark", "memmap_counted", "pcp_bounds_printed", "dax_types"}
+"""Features that change which lines a file has, or how a device is listed: no release has a profile for their sake."""
 
 BY_VERSION = re.compile(r"\bversion\s*[<>]=?|[<>]=?\s*(?:\w+\.)?version\b|kernel\.version ==")
 
