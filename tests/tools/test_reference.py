@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from memhotplug.documents import OUTPUTS
 from memhotplug.engine.profile import STEPS
 from memhotplug.formats.scenario import OPERATIONS
 
+WRITTEN_WITH = (8, 5)
+"""The click whose help the pages show."""
+
 
 def page(name: str) -> str:
     """Return a page as it would be written."""
@@ -30,6 +34,8 @@ def page(name: str) -> str:
 @pytest.mark.parametrize("name", tool.PAGES)
 def test_the_page_in_the_tree_is_up_to_date(name: str) -> None:
     """Otherwise: python -m tools.reference."""
+    if name == "commands.md" and tuple(map(int, version("click").split(".")[:2])) < WRITTEN_WITH:
+        pytest.skip("older versions of click list no arguments and put optional ones into brackets twice")
     assert (tool.DEFAULT / name).read_text(encoding="utf-8") == page(name)
 
 
