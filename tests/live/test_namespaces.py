@@ -183,6 +183,17 @@ os.kill(os.getpid(), signal.SIGSTOP)"""
     assert done.stdout == "online\noffline\n", done.stderr
 
 
+def test_readers_do_not_wait_for_writers_that_wait(modelled_machine: Make) -> None:
+    """A hundred writers whose turn will not come in time, and whoever reads reads; who is killed is gone."""
+    script = f"""
+    for n in $(seq 100); do echo offline > /sys/devices/system/memory/memory$((n % 20 + 5))/state & done
+    while ! cat /sys/devices/system/memory/memory*/state | grep -q going-offline; do :; done
+    cat {_STATE}; head -c 6 /proc/buddyinfo
+    """
+    done = modelled_machine("--boot", "4G", "--delay", "offline=100000").run("bash", "-c", script)
+    assert (done.stdout, done.returncode) == ("online\nNode 0", 0), done.stderr
+
+
 @pytest.mark.skipif(missing() is not None, reason=missing() or "")
 def test_what_is_missing_is_one_line(tmp_path: Path) -> None:
     """Exit status 125, whichever command; and a place that cannot be mounted at is bad input."""

@@ -30,6 +30,7 @@ __all__ = ["FileSystem", "serve"]
 _WRITES: Final = os.O_WRONLY | os.O_RDWR
 _BLOCK: Final = 4096
 _THREADS: Final = 10
+_MOST_THREADS: Final = 1000  # writers that wait for their turn must not keep readers waiting
 _THREADS_SINCE: Final = 312  # libfuse 3.12
 _LONG: Final = 86400.0  # seconds for which names and attributes hold, unless the kernel is told otherwise
 _SAME: Final = 0xFFFFFFFF
@@ -211,7 +212,7 @@ def serve(live: LiveMachine, place: str, **options: object) -> None:
         RuntimeError: it cannot be mounted.
     """
     if mfusepy._libfuse.fuse_version() >= _THREADS_SINCE:  # which else complains about its own default
-        options |= {"max_threads": _THREADS, "max_idle_threads": _THREADS}
+        options |= {"max_threads": _MOST_THREADS, "max_idle_threads": _THREADS}
     mfusepy.FUSE(FileSystem(live), place, foreground=True, direct_io=True, **options)
 
 
