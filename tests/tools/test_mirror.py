@@ -34,7 +34,7 @@ THROUGH: Final = {
     "commands/plan": "unit/commands/plan/test_acceptance.py",
     "commands/report": "unit/cli/test_report.py",
     "commands/sweep": "unit/commands/sweep/test_sweep.py",
-    "documents": "unit/cli/test_plugins.py",
+    "documents": "contract/test_output_schemas.py",
     "engine/boot": "unit/engine/boot/test_layouts.py",
     "formats/scenario": "unit/formats/scenario/test_loader.py",
     "formats/snapshot": "unit/formats/snapshot/test_read.py",
