@@ -79,7 +79,9 @@ class FreeLists:
         self._placed: dict[int, list[tuple[ZoneKey, int, int]]] = {}
         self._seen = set(there)
         self._orders, self._pageblock_order = geometry.max_order + 1, geometry.pageblock_order
-        self._told = facts.types is not None
+        known = facts.zones or {}
+        self._there = {(nid, name) for (nid, name), zone in known.items() if zone.present}
+        self._told = facts.types is not None and facts.zones is not None
         if facts.types is None:
             return
         orders = self._orders
@@ -99,8 +101,9 @@ class FreeLists:
                 self._push(key, block)
 
     def _push(self, key: ZoneKey, block: int) -> None:
-        # A zone that was not there at the last look has nothing but what came since.
-        fresh = _Lists(unmovable=[[] for _ in range(self._orders)], sure=self._told)
+        # A zone that was not there at the last look has nothing but what came since; of any other nothing is known.
+        sure = self._told and (key[0], key[1].label) not in self._there
+        fresh = _Lists(unmovable=[[] for _ in range(self._orders)], sure=sure)
         lists = self._zones.setdefault(key, fresh)
         chunks = [block] * self._chunks
         lists.top = [*lists.top, *chunks] if self._at_head else [*chunks, *lists.top]

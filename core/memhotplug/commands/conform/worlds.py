@@ -247,14 +247,18 @@ def together(worlds: Sequence[Sequence[Observation]]) -> Iterator[Observation]:
 
 
 def _one(seen: Sequence[Observation], worlds: int) -> Iterator[Observation]:
-    """Yield what all worlds together say of one thing; nothing if it was not recorded and some world lacks it."""
+    """Yield what all worlds together say of one thing; nothing if it was not recorded and some world lacks it.
+
+    A block that worlds disagree on may be in any state: it hangs on how later operations end, too.
+    """
     fits = next((one for one in seen if one.matches), seen[0])
-    if not fits.matches and fits.expected in (None, 0) and len(seen) < worlds:
-        return
+    elsewhere = len(seen) < worlds and (fits.expected in (None, 0) or fits.reason in _LISTS)
+    if elsewhere and not fits.matches:
+        return  # not recorded, or in another world a line of another class
     same = len(seen) == worlds and all((one.got, one.matches) == (fits.got, fits.matches) for one in seen)
     if same:
         yield fits
-    elif fits.matches or _between(fits.expected, [one.got for one in seen]):
+    elif fits.matches or fits.reason is Reason.BLOCK or _between(fits.expected, [one.got for one in seen]):
         yield fits._replace(matches=True, undetermined=True)
     else:
         yield fits
