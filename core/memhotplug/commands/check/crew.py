@@ -1,29 +1,34 @@
 """Who does the work of a search: this process, or several, with the same answer.
 
 Every state lives in the process that made it; what travels are moves, forms and sentences. The first
-states are made by one process, which then forks: the others find in their memory what they go on from.
+states are made by one process, which then forks: the others find in their memory what they go on from. Who made a
+state goes on from it; where one comes to have far more than the others, they go the way to some of its states anew.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from memhotplug.commands.check.laws import Broken
+from memhotplug.commands.check.moves import Move
 from memhotplug.output.watchdog import limit, limited
+from memhotplug.units import div_round_up
 
 if TYPE_CHECKING:
-    from memhotplug.commands.check.laws import Broken
-    from memhotplug.commands.check.moves import Move
     from memhotplug.commands.check.walk import Spot, Walker
 
 __all__ = ["ENOUGH_TO_SHARE", "Alone", "Crew", "Kept", "Outcome", "Several", "can_fork"]
 
 ENOUGH_TO_SHARE: Final = 64
 """States to go on from that are worth several processes."""
+_UNEVEN: Final = 16
+"""A share may be larger than a fair one by a part of so many before any of it moves."""
+_ELSEWHERE: Final = Broken("repeat", "repeat: the same operations do not lead to the same machine twice")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,10 @@ class Crew(Protocol):
         """Learn which outcomes of the last round are new states, and which states are done with."""
         ...
 
+    def balance(self, numbers: Sequence[int], way: Callable[[int], Sequence[Move]]) -> None:
+        """Share anew the states of a round, each reached by its way from the start."""
+        ...
+
     def close(self) -> None:
         """End it."""
         ...
@@ -71,6 +80,7 @@ class Alone:
 
     def __init__(self, walker: Walker, start: Spot) -> None:
         self._walker = walker
+        self._start = start
         self._spots: dict[int, Spot] = {0: start}
         self._fresh: dict[tuple[int, int], Spot] = {}
 
@@ -85,7 +95,10 @@ class Alone:
     def _around(self, number: int) -> list[Outcome]:
         outcomes: list[Outcome] = []
         seen: set[bytes] = set()
-        for tried in self._walker.around(self._spots[number]):
+        spot = self._spots.get(number)
+        if spot is None:  # it was adopted, and its way led elsewhere
+            return [Outcome(Move("copy", ()), None, (_ELSEWHERE,), b"")]
+        for tried in self._walker.around(spot):
             if tried.spot is not None and tried.form not in seen:
                 seen.add(tried.form)
                 self._fresh[number, len(outcomes)] = tried.spot
@@ -101,6 +114,18 @@ class Alone:
         self._fresh.clear()
         for number in drop:
             self._spots.pop(number, None)
+
+    def balance(self, numbers: Sequence[int], way: Callable[[int], Sequence[Move]]) -> None:
+        """Leave all states where they are: there is nobody else."""
+
+    def adopt(self, ways: Iterable[tuple[int, Sequence[Move]]]) -> None:
+        """Go the way to states that another process made."""
+        for number, moves in ways:
+            spot: Spot | None = self._start
+            for move in moves:
+                spot = None if spot is None else self._walker.try_move(spot, move).spot
+            if spot is not None:
+                self._spots[number] = spot
 
     def close(self) -> None:
         """Forget everything."""
@@ -153,6 +178,22 @@ class Several:
         for number in drop:
             del owner[number]
 
+    def balance(self, numbers: Sequence[int], way: Callable[[int], Sequence[Move]]) -> None:
+        """Hand states of who has too many to those who have too few."""
+        shares: list[list[int]] = [[] for _ in self._pipes]
+        for number in numbers:
+            shares[self._owner[number]].append(number)
+        fair = div_round_up(len(numbers), len(shares))
+        if max(map(len, shares)) <= fair + fair // _UNEVEN:
+            return
+        spare = [number for share in shares for number in share[fair:]]
+        for number in spare:
+            self._pipes[self._owner[number]].send(("keep", (), (number,)))
+        for index, share in enumerate(shares):
+            mine = [spare.pop() for _ in range(min(fair - len(share), len(spare)))]
+            self._owner.update(dict.fromkeys(mine, index))
+            self._pipes[index].send(("adopt", [(number, way(number)) for number in mine]))
+
     def close(self) -> None:
         """End the processes."""
         for pipe in self._pipes:
@@ -182,7 +223,10 @@ def _serve(pipe: Connection, alone: Alone, share: list[int]) -> None:
             continue
         try:
             with limited(limit()):  # alarms are not inherited
-                pipe.send(alone.around(*arguments))
+                if what == "adopt":
+                    alone.adopt(*arguments)
+                else:
+                    pipe.send(alone.around(*arguments))
         except Exception as problem:  # whoever asked reports it
             pipe.send(problem)
 

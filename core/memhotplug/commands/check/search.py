@@ -133,6 +133,7 @@ class Search:
             if self._is_over():
                 return found, False
             part = numbers[low : low + _ROUND]
+            self._crew.balance(part, lambda number: [step.move for step in self._way(number)])
             answers = self._crew.around(part)
             new: list[Kept] = []
             complete = all(self._learn(*pair, new) for pair in zip(part, answers, strict=True))

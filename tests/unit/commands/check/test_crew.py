@@ -1,0 +1,77 @@
+"""Who does the work of a search: shares are evened out, and nobody sees it in the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+
+import pytest
+from tests.unit.commands.check.conftest import MAINLINE, explored, scenario
+
+from memhotplug.commands.check import crew, search
+from memhotplug.commands.check.answer import Answer
+from memhotplug.commands.check.crew import Alone, Several, can_fork
+from memhotplug.commands.check.moves import Move
+
+needs_fork = pytest.mark.skipif(not can_fork(), reason="this system has no fork()")
+
+
+@dataclass
+class Watched:
+    """How uneven shares were before and after they were evened out, one entry a round."""
+
+    before: list[int] = field(default_factory=list)
+    after: list[int] = field(default_factory=list)
+
+
+def unevenness(several: Several, numbers: Sequence[int]) -> int:
+    """Return how many states the largest share has more than the smallest."""
+    owners = [several._owner[number] for number in numbers]
+    sizes = [owners.count(index) for index in range(len(several._pipes))]
+    return max(sizes) - min(sizes)
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
+    """Evening out from the first states on, whatever little there is to gain."""
+    seen, balance = Watched(), Several.balance
+
+    def watch(self: Several, numbers: Sequence[int], way: Callable[[int], Sequence[Move]]) -> None:
+        seen.before.append(unevenness(self, numbers))
+        balance(self, numbers, way)
+        seen.after.append(unevenness(self, numbers))
+
+    monkeypatch.setattr(Several, "balance", watch)
+    monkeypatch.setattr(search, "ENOUGH_TO_SHARE", 2)
+    monkeypatch.setattr(crew, "_UNEVEN", 1 << 40)
+    return seen
+
+
+def both(operations: int = 1500, *, faults: bool = False) -> tuple[Answer, Answer]:
+    """Return the answers of one process and of three."""
+    given = scenario(MAINLINE)
+    one, three = (explored(given, depth=4, operations=operations, jobs=jobs, faults=faults) for jobs in (1, 3))
+    return one, three
+
+
+@needs_fork
+@pytest.mark.parametrize(("operations", "faults"), [(1500, False), (4000, True)])
+def test_states_move_and_the_answer_does_not(watched: Watched, operations: int, faults: bool) -> None:
+    """Who has too many hands some over; they are what they were, faults on the way there included."""
+    one, three = both(operations, faults=faults)
+
+    assert max(watched.before) > 1
+    assert max(watched.after) <= 3 - 1
+    assert asdict(one.progress) == asdict(three.progress)
+    assert one.findings == three.findings
+
+
+@needs_fork
+def test_a_state_that_cannot_be_reached_again_is_a_finding(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with a plugin that does something else the second time."""
+    monkeypatch.setattr(Alone, "adopt", lambda self, ways: None)
+    _, three = both()
+
+    assert "repeat: the same operations do not lead to the same machine twice" in [
+        finding.broken.text for finding in three.findings
+    ]
