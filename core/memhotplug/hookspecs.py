@@ -102,8 +102,8 @@ class ArchSpec:
     def vmemmap_populate(self, kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, altmap: Altmap | None) -> None:
         """Back the memmap of [start_pfn, start_pfn + nr_pages).
 
-        What is mapped already is left alone. Use ``kernel.populate()`` for the data pages and
-        ``kernel.ensure_tables()`` for page tables, which always come from the page allocator. A hook that returns
+        What is mapped already is left alone. Use ``kernel.memmap.populate()`` for the data pages and
+        ``kernel.tables.ensure()`` for page tables, which always come from the page allocator. A hook that returns
         without having backed everything is blamed.
 
         Called: for boot memory, and once for each hot-added range, however many sections it has.
@@ -148,7 +148,7 @@ class ArchSpec:
     def create_mapping(self, kernel: Kernel, start_pfn: int, nr_pages: int, nid: int) -> None:
         """Note the page tables that the direct map of boot memory has, so that a hot-add next to it does not pay again.
 
-        Optional; without it no page tables are counted for boot memory. ``kernel.ensure_tables()`` takes no pages then.
+        Optional; without it no page tables are counted for boot memory. ``kernel.tables.ensure()`` takes no pages then.
 
         Called: once for each range of boot memory.
         """

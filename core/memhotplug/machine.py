@@ -25,6 +25,7 @@ from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.add import device_blocks, eject, eject_blocks, hot_add, resize
 from memhotplug.engine.memory_hotplug.online import offline_blocks, online_blocks
 from memhotplug.engine.memory_hotplug.remove import check_removable, remove_memory
+from memhotplug.engine.mhp_flags import parse_flags, set_policy
 from memhotplug.engine.views.document import describe_machine, describe_state
 from memhotplug.engine.views.invariants import violations
 from memhotplug.engine.views.struct_page import Page, PageArray, project_pages
@@ -182,13 +183,13 @@ class Machine:
             InputError: this kernel has no such flag.
             PluginError: there is no such policy, or it is broken.
         """
-        chosen = {} if flags in (None, (OWN_POLICY,)) else {driver: self.kernel.parse_flags(flags or ())}
+        chosen = {} if flags in (None, (OWN_POLICY,)) else {driver: parse_flags(self.kernel, flags or ())}
         self.kernel.flag_override = {**self.kernel.flag_override, **chosen}
         if not chosen:
             self.kernel.flag_override.pop(driver, None)
         self.kernel.policies.pop(driver, None)
         if policy not in (None, OWN_POLICY):
-            self.kernel.set_policy(driver, str(policy))
+            set_policy(self.kernel, driver, str(policy))
 
     def copy(self) -> Machine:
         """Return an independent machine; cheap, whatever the size."""
@@ -319,7 +320,7 @@ class Machine:
         """
         saved = None if is_throwaway else self.kernel.copy()
         if veto is not None:
-            self.kernel.vetoes[MemoryEvent[veto.event]] = errno_number(veto.errno)
+            self.kernel.step.vetoes[MemoryEvent[veto.event]] = errno_number(veto.errno)
         if fail_allocation is not None:
             self.kernel.state.fail_allocation = fail_allocation
         try:
@@ -331,7 +332,7 @@ class Machine:
                 self.kernel.restore(saved)
             raise
         finally:
-            self.kernel.vetoes = {}
+            self.kernel.step.vetoes = {}
             if fail_allocation is not None:
                 self.kernel.state.fail_allocation = None
 

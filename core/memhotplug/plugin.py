@@ -23,6 +23,7 @@ from memhotplug.contracts import (
     ZoneLimit,
 )
 from memhotplug.engine.boot.groups import join_group
+from memhotplug.engine.event_log import Journal
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.add import hot_add
 from memhotplug.engine.memory_hotplug.block_devices import (
@@ -42,7 +43,9 @@ from memhotplug.engine.memory_hotplug.sections import (
 from memhotplug.engine.memory_hotplug.spans import shrink_zone_span
 from memhotplug.engine.memory_hotplug.zone import zone_for_run
 from memhotplug.engine.page_isolation import isolate, migrate, unisolate, unmovable_pages
+from memhotplug.engine.page_tables import PageTables
 from memhotplug.engine.profile import KernelProfile, profile_of
+from memhotplug.engine.sparse_vmemmap import SparseVmemmap
 from memhotplug.engine.views.struct_page import PageArray
 from memhotplug.errors import EHWPOISON, InputError, MemoryHotplugError, PluginError
 from memhotplug.hookspecs import hookimpl
@@ -85,6 +88,7 @@ __all__ = [
     "ExtentSet",
     "Geometry",
     "InputError",
+    "Journal",
     "Kernel",
     "KernelProfile",
     "KeySpec",
@@ -98,6 +102,7 @@ __all__ = [
     "OnlineType",
     "PageArray",
     "PageFlag",
+    "PageTables",
     "PhysRange",
     "PluginError",
     "ProfileState",
@@ -106,6 +111,7 @@ __all__ = [
     "Restrictions",
     "SizingRequest",
     "Source",
+    "SparseVmemmap",
     "SysfsFile",
     "Write",
     "Zone",

@@ -160,7 +160,7 @@ def _try_again(kernel: Kernel, driver: str) -> None:
         kernel.state.put_device(index, waiting=(), closed=False)
         _enable(kernel, request, [PhysRange(start=low, size=length, nid=device.nid) for low, length in device.waiting])
         kernel.state.put_device(index, closed=True)
-        kernel.add_errors.clear()
+        kernel.step.add_errors.clear()
 
 
 def _verdict(total: int, present: list[str], failed: list[str]) -> str | None:

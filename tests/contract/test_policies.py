@@ -162,8 +162,8 @@ def test_a_profile_that_raises_while_a_driver_adds_is_to_blame_itself(driver: st
 @pytest.mark.parametrize(
     "change",
     [
-        "kernel.state.devices.clear()", "kernel.state.allocations.clear()", "kernel.warnings.append('mine')",
-        "kernel.state.driver_state['acpi'] = {'seen': True}", "kernel.vetoes.clear()",
+        "kernel.state.devices.clear()", "kernel.state.allocations.clear()", "kernel.journal.warnings.append('mine')",
+        "kernel.state.driver_state['acpi'] = {'seen': True}", "kernel.step.vetoes.clear()",
         "kernel.policies['acpi'] = 'policies:other'", "kernel.flag_override['acpi'] = 0",
     ],
 )  # fmt: skip

@@ -50,7 +50,7 @@ def events() -> Callable[[Machine, str], list[dict[str, object]]]:
     """Return a function: the events whose name begins with a prefix, in order."""
 
     def view(machine: Machine, prefix: str) -> list[dict[str, object]]:
-        return [event for event in machine.kernel.events if str(event["event"]).startswith(prefix)]
+        return [event for event in machine.kernel.journal.events if str(event["event"]).startswith(prefix)]
 
     return view
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from memhotplug import Machine, MemoryHotplugError
 from memhotplug.contracts import AddRequest
+from memhotplug.engine.mhp_flags import parse_flags
 
 View: TypeAlias = Callable[[Machine], object]
 Events: TypeAlias = Callable[[Machine, str], list[dict[str, object]]]
@@ -259,7 +260,7 @@ def test_usable_and_memmap_and_withheld_pages_make_up_the_chunks(
 
 def test_policy_of_the_scenario_replaces_the_drivers(machine: Machine, brief: View) -> None:
     """What ``drivers: {hv_balloon: {mhp_flags: memblock}}`` sets holds for every step without flags of its own."""
-    machine.kernel.flag_override["hv_balloon"] = machine.kernel.parse_flags(("memblock",))
+    machine.kernel.flag_override["hv_balloon"] = parse_flags(machine.kernel, ("memblock",))
     machine.add_memory(driver="hv_balloon", size="128M")
     machine.add_memory(driver="hv_balloon", size="128M", mhp_flags="none")
     assert brief(machine) == [(32, "offline", 32256, 512), (33, "offline", 32768, 0)]

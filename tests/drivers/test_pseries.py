@@ -180,10 +180,10 @@ def test_eject_removes_lmbs_ascending(lpar: Machine, events: Events, state_of: V
     """Offline and remove, LMB by LMB, and the machine is as before."""
     before = state_of(lpar)
     lpar.add_memory(driver="pseries", name="lmbs", size="512M")
-    seen = len(lpar.kernel.events)
+    seen = len(lpar.kernel.journal.events)
     lpar.eject("lmbs")
 
-    names = [event["event"] for event in lpar.kernel.events[seen:]]
+    names = [event["event"] for event in lpar.kernel.journal.events[seen:]]
     assert names == ["offlined", "removed", "offlined", "removed"]
     assert [event["start"] for event in events(lpar, "removed")] == [4 << 30, 4352 << 20]
     assert state_of(lpar) == before

@@ -194,7 +194,7 @@ def test_a_bad_alignment_makes_memory_unusable(guest: Machine, refused: Refused)
         "requested 256M, plugged 128M (requested size: 0x10000000, plugged size: 0x8000000)"
     )
     assert guest.memory("vm0").blocks == (33,)
-    assert guest.kernel.warnings == [
+    assert guest.kernel.journal.warnings == [
         "vm0: The alignment of the physical start address can make some memory unusable.",
         "vm0: The alignment of the physical end address can make some memory unusable.",
     ]

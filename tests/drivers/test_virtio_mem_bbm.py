@@ -76,8 +76,8 @@ def test_a_big_block_size_that_does_not_fit_is_ignored(boot: Boot, size: str, te
     """The kernel warns and takes memory blocks."""
     machine = boot(kernel="linux-6.12")
     machine.add_memory(driver="virtio_mem", name="vm0", size="256M", force_bbm=True, bbm_block_size=size)
-    assert machine.kernel.warnings == [f"vm0: bbm_block_size is {text}"]
-    assert [event["size"] for event in machine.kernel.events if event["event"] == "added"] == [128 << 20] * 2
+    assert machine.kernel.journal.warnings == [f"vm0: bbm_block_size is {text}"]
+    assert [event["size"] for event in machine.kernel.journal.events if event["event"] == "added"] == [128 << 20] * 2
 
 
 def test_offline_then_movable_then_kernel_big_blocks_leave(guest: Machine, events: Events) -> None:

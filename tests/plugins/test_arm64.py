@@ -119,7 +119,7 @@ def test_flags_have_no_effect_with_large_pages(page_size: str, pages: int, flag:
     machine.add_memory(driver="acpi", size="1G", mhp_flags=flag)
     assert heads(machine) == []
     assert memmap_pages(machine) == (0, pages)
-    assert machine.kernel.warnings == []
+    assert machine.kernel.journal.warnings == []
 
 
 def test_plain_add_fails_without_an_order_9_page() -> None:

@@ -254,7 +254,7 @@ def _populate(**changes: object) -> Callable[..., None]:
 
 
 def _without_tables(kernel: Any, start_pfn: int, nr_pages: int, nid: int, altmap: Any) -> None:
-    kernel.populate(start_pfn, nr_pages, leaf_pages=512, nid=nid, altmap=altmap)
+    kernel.memmap.populate(start_pfn, nr_pages, leaf_pages=512, nid=nid, altmap=altmap)
 
 
 def _unmap_only(kernel: Any, start_pfn: int, nr_pages: int) -> None:
@@ -263,13 +263,13 @@ def _unmap_only(kernel: Any, start_pfn: int, nr_pages: int) -> None:
 
 def _free_too_many_tables(kernel: Any, start_pfn: int, nr_pages: int) -> None:
     _unmap_only(kernel, start_pfn, nr_pages)
-    kernel.drop_tables("vmemmap-pmd", start_pfn >> 24, -(-(start_pfn + nr_pages) >> 24))
+    kernel.tables.drop("vmemmap-pmd", start_pfn >> 24, -(-(start_pfn + nr_pages) >> 24))
 
 
 def _misspelt(kernel: Any, start_pfn: int, nr_pages: int) -> None:
     _unmap_only(kernel, start_pfn, nr_pages)
     mapped = kernel.state.vmemmap.mapped
-    kernel.drop_unused_tables("vmemmap-pdm", 1 << 24, start_pfn, start_pfn + nr_pages, mapped)
+    kernel.tables.drop_unused("vmemmap-pdm", 1 << 24, start_pfn, start_pfn + nr_pages, mapped)
 
 
 def _free_the_neighbour(kernel: Any, start_pfn: int, nr_pages: int) -> None:
@@ -284,7 +284,7 @@ def _lose_a_page(kernel: Any, start_pfn: int, nr_pages: int) -> None:
 
 def _second_helping(kernel: Any, start_pfn: int, nr_pages: int, nid: int, altmap: Any) -> None:
     GOOD.vmemmap_populate(kernel, start_pfn, nr_pages, nid, altmap)
-    if kernel.boot_altmap is None:
+    if kernel.tables.boot_altmap is None:
         kernel.alloc(0, 1, nid)
 
 
@@ -312,7 +312,7 @@ def _keep_the_map(kernel: Any, start_pfn: int, nr_pages: int) -> None:
 
 def _drop_the_whole_map(kernel: Any, start_pfn: int, nr_pages: int) -> None:
     kernel.remove_pages(start_pfn, nr_pages)
-    kernel.drop_tables("direct-pmd", 0, 1 << 30)
+    kernel.tables.drop("direct-pmd", 0, 1 << 30)
 
 
 def _lose_a_page_at_removal(kernel: Any, start_pfn: int, nr_pages: int) -> None:
@@ -380,7 +380,7 @@ _seen: dict[int, int] = {}
 
 def _random_leaves(kernel: Any, start_pfn: int, nr_pages: int, nid: int, altmap: Any) -> None:
     if altmap is None and random.random() < 0.5:
-        kernel.populate_basepages(start_pfn, start_pfn + nr_pages, window=1 << 15, nid=nid, altmap=None)
+        kernel.memmap.populate_basepages(start_pfn, start_pfn + nr_pages, window=1 << 15, nid=nid, altmap=None)
     GOOD.vmemmap_populate(kernel, start_pfn, nr_pages, nid, altmap)
 
 
@@ -392,12 +392,12 @@ def _tosses(kernel: Any, start_pfn: int, nr_pages: int) -> None:
 def _every_third(kernel: Any, start_pfn: int, nr_pages: int, nid: int, altmap: Any) -> None:
     _seen[0] = _seen.get(0, 0) + 1
     if altmap is None and not _seen[0] % 3:
-        kernel.populate_basepages(start_pfn, start_pfn + nr_pages, window=1 << 15, nid=nid, altmap=None)
+        kernel.memmap.populate_basepages(start_pfn, start_pfn + nr_pages, window=1 << 15, nid=nid, altmap=None)
     GOOD.vmemmap_populate(kernel, start_pfn, nr_pages, nid, altmap)
 
 
 def _only_once(kernel: Any, start_pfn: int, nr_pages: int, nid: int, altmap: Any) -> None:
-    if kernel.boot_altmap is None and _seen.setdefault(start_pfn, id(kernel.state)) != id(kernel.state):
+    if kernel.tables.boot_altmap is None and _seen.setdefault(start_pfn, id(kernel.state)) != id(kernel.state):
         return
     GOOD.vmemmap_populate(kernel, start_pfn, nr_pages, nid, altmap)
 

@@ -138,11 +138,11 @@ class _Counts(_Good):
 
 class _Deaf(_Good):
     def online(self, kernel: Any, rows: slice, zone: Any) -> None:
-        vetoes, kernel.vetoes = kernel.vetoes, {}
+        vetoes, kernel.step.vetoes = kernel.step.vetoes, {}
         try:
             super().online(kernel, rows, zone)
         finally:
-            kernel.vetoes = vetoes
+            kernel.step.vetoes = vetoes
 
 
 class _Forgets(_Good):

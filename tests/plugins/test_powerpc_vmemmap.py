@@ -195,9 +195,9 @@ def test_backward_freeing_keeps_the_mappings_of_sections_in_between(radix: Machi
     radix.remove("block 32-39")
 
     per_block = radix.kernel.geometry.pages_per_block
-    assert radix.kernel.first_unmapped(24 * per_block, 8 * per_block) is None
-    assert radix.kernel.first_unmapped(16 * per_block, per_block) == 16 * per_block
-    assert radix.kernel.first_unmapped(32 * per_block, per_block) == 32 * per_block
+    assert radix.kernel.memmap.first_unmapped(24 * per_block, 8 * per_block) is None
+    assert radix.kernel.memmap.first_unmapped(16 * per_block, per_block) == 16 * per_block
+    assert radix.kernel.memmap.first_unmapped(32 * per_block, per_block) == 32 * per_block
 
 
 def test_radix_needs_an_order_5_page_in_2019(radix: Machine) -> None:

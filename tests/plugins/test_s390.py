@@ -85,7 +85,7 @@ def test_flags_are_vetoed(machine: Machine, flag: str) -> None:
     machine.add_memory(driver="dax", size="1G", mhp_flags=flag)
     assert heads(machine) == []
     assert memmap_pages(machine) == (0, 4096)
-    assert machine.kernel.warnings == []
+    assert machine.kernel.journal.warnings == []
 
 
 def add_with_altmap(machine: Machine) -> Altmap:
@@ -106,7 +106,9 @@ def test_altmap_is_einval_with_a_warning(machine: Machine) -> None:
     with pytest.raises(MemoryHotplugError) as caught:
         add_with_altmap(machine)
     assert caught.value.errno == errno.EINVAL
-    assert machine.kernel.warnings == ["s390 cannot use an altmap: the memory is accessible only when it is online"]
+    assert machine.kernel.journal.warnings == [
+        "s390 cannot use an altmap: the memory is accessible only when it is online"
+    ]
     assert free_pages(machine) == before
 
 

@@ -313,7 +313,7 @@ class Life(RuleBasedStateMachine):
         for op in self.history:
             perform(again, op)
         assert again.to_dict() == self.machine.to_dict()
-        assert again.kernel.events == self.machine.kernel.events
+        assert again.kernel.journal.events == self.machine.kernel.journal.events
 
 
 @pytest.mark.parametrize("platform", platforms(), ids=lambda platform: platform.name)

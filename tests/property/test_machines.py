@@ -368,7 +368,7 @@ class Life(RuleBasedStateMachine):
         for request in self.history:
             perform(again, request)
         assert again.to_dict() == self.machine.to_dict()
-        assert again.kernel.events == self.machine.kernel.events
+        assert again.kernel.journal.events == self.machine.kernel.journal.events
 
 
 @pytest.mark.parametrize("platform", PLATFORMS, ids=lambda platform: platform.name)

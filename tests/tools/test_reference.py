@@ -126,10 +126,10 @@ def test_every_attribute_of_a_record_is_told(name: str) -> None:
     assert [row for row in rows if row.endswith("|  |")] == []
 
 
-def test_what_a_base_class_offers_is_told() -> None:
-    """The kernel's services for page tables and the memmap."""
-    for service in ("ensure_tables", "populate", "unmap"):
-        assert f"\n#### Kernel.{service}\n" in page("plugin.md")
+def test_what_the_parts_of_the_kernel_offer_is_told() -> None:
+    """Its services for page tables and the memmap, and its own."""
+    for service in ("PageTables.ensure", "SparseVmemmap.populate", "Journal.log", "Kernel.unmap"):
+        assert f"\n#### {service}\n" in page("plugin.md")
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_the_same_operations_give_the_same_object(boot: Boot) -> None:
         machine.allocate("app", "300M")
         machine.offline("block 33")
         machine.remove("block 33")
-        return machine.to_dict(), list(machine.kernel.events)
+        return machine.to_dict(), list(machine.kernel.journal.events)
 
     assert play() == play()
 

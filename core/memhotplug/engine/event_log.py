@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias, overload
 
-__all__ = ["Event", "EventLog"]
+__all__ = ["Event", "EventLog", "Journal"]
 
 Event: TypeAlias = dict[str, object]
 
@@ -81,3 +81,33 @@ class EventLog(Sequence[Event]):
 
     def __reduce__(self) -> tuple[type[EventLog], tuple[list[Event]]]:
         return EventLog, (list(self),)  # links are nested too deep to be pickled as they are
+
+
+class Journal:
+    """What is told of a machine.
+
+    Attributes:
+        warnings: what the kernel would warn about, in order; each is an event too.
+        events: what happened, one record each, in order.
+    """
+
+    __slots__ = ("events", "warnings")
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self.events = EventLog()
+
+    def warn(self, text: str) -> None:
+        """Record what the kernel would print as a warning."""
+        self.warnings.append(text)
+        self.log("warning", text=text)
+
+    def log(self, event: str, **data: object) -> None:
+        """Record one event; ``data`` must be plain values, with units in the keys."""
+        self.events.append({"event": event, **data})
+
+    def copy(self) -> Journal:
+        """Return an independent journal that says the same."""
+        twin = Journal.__new__(Journal)
+        twin.warnings, twin.events = self.warnings.copy(), self.events.copy()
+        return twin

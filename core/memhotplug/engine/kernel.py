@@ -6,15 +6,16 @@ pages, page tables, memmap mappings, add_memory(), notifiers.
 
 from __future__ import annotations
 
-import errno
-from bisect import bisect
 from collections.abc import Mapping
 
 from memhotplug.contracts import AddRequest, MemoryEvent, MemoryNotify, PhysRange, Restrictions
-from memhotplug.engine.event_log import Event, EventLog
+from memhotplug.engine.event_log import Event, Journal
+from memhotplug.engine.memory_hotplug.add_range import add_range, check_reach
+from memhotplug.engine.page_tables import PageTables
 from memhotplug.engine.profile import profile_in
+from memhotplug.engine.scratch import Scratch
 from memhotplug.engine.sparse_vmemmap import SparseVmemmap
-from memhotplug.errors import InputError, MemoryHotplugError, nearest
+from memhotplug.errors import MemoryHotplugError
 from memhotplug.manager import Plugins
 from memhotplug.model.allocator import alloc_pages
 from memhotplug.model.altmap import Altmap
@@ -22,39 +23,40 @@ from memhotplug.model.extents import Array, ExtentSet
 from memhotplug.model.geometry import Geometry
 from memhotplug.model.resources import SYSTEM_RAM, Resource
 from memhotplug.model.state import Device, MachineState
-from memhotplug.model.vmemmap import Source
 from memhotplug.model.zones import Zone
-from memhotplug.units import format_range, format_size
+from memhotplug.units import format_range
 
 __all__ = ["Event", "Kernel"]
 
 _VETOABLE = (MemoryEvent.MEM_PREPARE_ONLINE, MemoryEvent.MEM_GOING_ONLINE, MemoryEvent.MEM_GOING_OFFLINE)
 
 
-class Kernel(SparseVmemmap):
+class Kernel:
     """One machine as its plugins see it.
+
+    It is made of parts, each with its own methods: ``tables`` makes page tables, ``memmap`` backs struct pages,
+    ``journal`` has what happened, ``step`` what is noted while one operation lasts.
 
     Attributes:
         plugins: architecture, profile and drivers in use.
         profile: the kernel semantics.
         params: kernel command line, by name.
         state: everything that changes.
+        tables: page tables of the direct map and of the memmap.
+        memmap: what backs the memmap of a range.
+        journal: warnings and events, in order.
+        step: notes of the operation that is under way.
         sparsemem_vmemmap: whether the memmap is virtually mapped; without it no range hosts its own.
-        warnings: what the kernel would warn about, in order.
-        events: what happened, one record each, in order.
-        vetoes: notifier events that the current step vetoes, with the errno.
         injected: notifier events that fail until further notice (notifier-error-inject), with the errno.
         recorded: the files that the machine was read from, by path; empty for one that was made up.
         memo: what is worked out once for all copies of the machine.
         flag_override: by driver, the MHP flags that the scenario sets instead of the driver's policy.
         policies: by driver, the policy plugin that decides in the driver's stead; its key for ``plugins``.
         given_names: what devices were called so far, whatever became of them.
-        add_errors: what add_memory() refused in the current step, in order.
         claims: what drivers of a recorded machine had claimed of the address space, to put memory of theirs into.
         left_out: drivers that this kernel was built without, by plugin name.
         free_is_guessed: whether nothing that is known of the machine tells how much memory is free.
         slots: how many devices can be plugged in, None for any number.
-        boot_altmap: where boot memmap comes from while the machine boots.
     """
 
     def __init__(self, plugins: Plugins, geometry: Geometry, params: Mapping[str, str]) -> None:
@@ -63,22 +65,21 @@ class Kernel(SparseVmemmap):
         self.params = params
         self.profile = profile_in(plugins)
         self.sparsemem_vmemmap = True
-        self.warnings: list[str] = []
-        self.events = EventLog()
-        self.vetoes: dict[MemoryEvent, int] = {}
         self.injected: dict[MemoryEvent, int] = {}
         self.recorded: Mapping[str, str] = {}
         self.memo: dict[object, object] = {}
         self.flag_override: dict[str, int] = {}
         self.policies: dict[str, str] = {}
         self.given_names: frozenset[str] = frozenset()
-        self.add_errors: list[MemoryHotplugError] = []
         self.claims: tuple[Resource, ...] = ()
         self.left_out: frozenset[str] = frozenset()
         self.free_is_guessed = False
         self.slots: int | None = None
-        self.boot_altmap: Altmap | None = None
+        self.journal = Journal()
+        self.step = Scratch()
         self.state = MachineState(geometry, self.profile.new_state(self))
+        self.tables = PageTables(self.state)
+        self.memmap = SparseVmemmap(self.tables)
         self.state.movable_shares_marks = self.profile.movable_shares_marks
         if params.get("transparent_hugepage") == "never":
             self.state.huge_pages = False
@@ -90,11 +91,12 @@ class Kernel(SparseVmemmap):
         """Return an independent kernel that shares plugins and arrays."""
         twin = Kernel.__new__(Kernel)
         twin.__dict__.update(self.__dict__)
-        twin.warnings, twin.events = self.warnings.copy(), self.events.copy()
-        twin.add_errors = self.add_errors.copy()
-        twin.vetoes, twin.flag_override = self.vetoes.copy(), self.flag_override.copy()
-        twin.policies, twin.injected = self.policies.copy(), self.injected.copy()
+        twin.journal, twin.step = self.journal.copy(), self.step.copy()
+        twin.flag_override, twin.policies = self.flag_override.copy(), self.policies.copy()
+        twin.injected = self.injected.copy()
         twin.state = self.state.copy()
+        twin.tables = PageTables(twin.state, self.tables.boot_altmap)
+        twin.memmap = SparseVmemmap(twin.tables)
         return twin
 
     def restore(self, saved: Kernel) -> None:
@@ -126,32 +128,13 @@ class Kernel(SparseVmemmap):
         name = self.profile.short_flags.get(name, name)
         return self.profile.flags.get(name, 0) or self.profile.flag_masks.get(name, 0)
 
-    def parse_flags(self, names: tuple[str, ...]) -> int:
-        """Return the bits of MHP flags by short or kernel names.
-
-        Raises:
-            InputError: the profile does not have such a flag.
-        """
-        profile = self.profile
-        named = (profile.short_flags, profile.short_flags.values(), profile.flags, profile.flag_masks)
-        known = list(dict.fromkeys(name for names in named for name in names))
-        for name in names:
-            if name not in known:
-                expected = f"an MHP flag of {self.profile.name}: {', '.join(known)}"
-                raise InputError(expected, got=name, nearest=nearest(name, known))
-        bits = 0
-        for name in names:
-            bits |= self.flag(name)
-        return bits
-
     def warn(self, text: str) -> None:
         """Record what the kernel would print as a warning."""
-        self.warnings.append(text)
-        self.log("warning", text=text)
+        self.journal.warn(text)
 
     def log(self, event: str, **data: object) -> None:
         """Record one event; ``data`` must be plain values, with units in the keys."""
-        self.events.append({"event": event, **data})
+        self.journal.log(event, **data)
 
     # ---- pages ----
 
@@ -178,7 +161,7 @@ class Kernel(SparseVmemmap):
             self.plugins.arch, "vmemmap_populate",
             kernel=self, start_pfn=start_pfn, nr_pages=nr_pages, nid=nid, altmap=altmap,
         )  # fmt: skip
-        missing = self.first_unmapped(start_pfn, nr_pages)
+        missing = self.memmap.first_unmapped(start_pfn, nr_pages)
         if missing is not None:
             raise self.plugins.blame(self.plugins.arch, f"vmemmap_populate left pfn {missing:#x} without memmap")
 
@@ -231,84 +214,16 @@ class Kernel(SparseVmemmap):
                 return nid
         return min(online)
 
-    def set_policy(self, driver: str, policy: str) -> None:
-        """Let a policy plugin decide the flags of a driver's ranges from now on.
-
-        Raises:
-            PluginError: there is no such policy, or it is broken.
-        """
-        self.policies[driver] = self.plugins.policy(policy)
-
-    def flags_for(self, request: AddRequest, phys_range: PhysRange) -> int:
-        """Return the MHP flags that the request's driver passes for a range, by policy or by scenario."""
-        if request.driver in self.flag_override:
-            return self.flag_override[request.driver]
-        asked = {"kernel": self, "request": request, "phys_range": phys_range}
-        key = self.plugins.driver(request.driver)
-        flags = self._known_flags(key, "mhp_flags", self.plugins.ask(key, "mhp_flags", int, **asked))
-        policy = self.policies.get(request.driver)
-        if policy is None:
-            return flags
-        # A copy, so that it decides and changes nothing.
-        asked["kernel"] = self.copy()
-        answer = self.plugins.ask(policy, "policy_mhp_flags", int, **asked, driver_flags=flags)
-        return self._known_flags(policy, "policy_mhp_flags", answer)
-
-    def _known_flags(self, key: str, hook: str, flags: int) -> int:
-        known = 0
-        for bit in self.profile.flags.values():
-            known |= bit
-        if flags & ~known:
-            raise self.plugins.blame(key, f"hook {hook} answered {flags:#x}, which is not of {self.profile.name}")
-        return flags
-
     def add_range(self, request: AddRequest, phys_range: PhysRange, *, name: str = SYSTEM_RAM) -> None:
         """Add one range for a driver, with the driver's flags.
 
         Args:
             name: what the range is called in /proc/iomem.
 
-        Models: mm/memory_hotplug.c:__add_memory(), register_memory_resource() (v5.2).
+        Models: mm/memory_hotplug.c:__add_memory() (v5.2).
         Raises: MemoryHotplugError: E2BIG, EEXIST, EINVAL, ENOMEM, or what a plugin raised.
         """
-        flags = self.flags_for(request, phys_range)
-        try:
-            self._add_memory(request, phys_range, flags, name)
-        except MemoryHotplugError as problem:
-            self.add_errors.append(problem)
-            self.log(
-                "add_failed", device=request.name, start=phys_range.start, size=phys_range.size, errno=problem.name
-            )
-            raise
-
-    def _add_memory(self, request: AddRequest, phys_range: PhysRange, flags: int, name: str) -> None:
-        start, size = phys_range.start, phys_range.size
-        index = self.open_device(request)
-        nid = phys_range.nid if phys_range.nid is not None else self.node_of_address(start)
-        self.check_reach(start, size)
-        if size <= 0:
-            self.profile.add_memory_resource(self, index, start, size, nid, flags)
-            return
-        self.state.resources.request(Resource(start=start, end=start + size - 1, name=name, hotplugged=True))
-        pfns = self.geometry.pfn(start), self.geometry.pfn(start + size)
-        self._note_backing(phys_range, *pfns)
-        try:
-            self.profile.add_memory_resource(self, index, start, size, nid, flags)
-        except MemoryHotplugError:
-            self.state.resources.release(start, size)
-            self.state.withheld.remove(*pfns)
-            self.state.unbacked.remove(*pfns)
-            raise
-        self._forget_withheld_memmap(*pfns)
-        ranges = self.state.devices[index].ranges
-        place = bisect(ranges, (start, size))
-        self.state.put_device(index, nid=nid, ranges=(*ranges[:place], (start, size), *ranges[place:]))
-
-    def _note_backing(self, phys_range: PhysRange, start_pfn: int, end_pfn: int) -> None:
-        if phys_range.backed is not None:
-            self.state.unbacked.add(start_pfn + phys_range.backed // self.geometry.page_size, end_pfn)
-        if phys_range.withheld:
-            self.state.withheld.add(end_pfn - phys_range.withheld // self.geometry.page_size, end_pfn)
+        add_range(self, request, phys_range, name)
 
     def register_group(self, request: AddRequest, nid: int, *, max_pages: int = 0, unit_pages: int = 0) -> None:
         """Put the request's device into a memory group of its own, where the kernel has groups.
@@ -323,12 +238,6 @@ class Kernel(SparseVmemmap):
         group = self.profile.register_group(self, nid, max_pages=max_pages, unit_pages=unit_pages)
         self.state.put_device(self.open_device(request), group=group)
 
-    def _forget_withheld_memmap(self, start_pfn: int, end_pfn: int) -> None:
-        """Pages that hold memmap never reach the driver, so it cannot withhold them."""
-        if self.state.withheld.intersects(start_pfn, end_pfn):
-            memmap = self.state.vmemmap.backing_from(Source.ALTMAP)
-            self.state.withheld.remove_many(*memmap.clip(start_pfn, end_pfn))
-
     def open_device(self, request: AddRequest) -> int:
         """Return the index of the request's device, which comes to be with its first range."""
         index = self.state.youngest(request.name, lambda device: not device.closed)
@@ -338,26 +247,12 @@ class Kernel(SparseVmemmap):
         return len(self.state.devices) - 1
 
     def check_reach(self, start: int, size: int) -> None:
-        """Refuse what ends beyond the address space, or where this kernel ends memory for good.
+        """Refuse what ends beyond the address space, before it is cut into many pieces.
 
-        Models: mm/memory_hotplug.c:register_memory_resource() (v5.2: max_mem_size), mhp_range_allowed() (v5.12 to
-        v6.12).
-        Raises: MemoryHotplugError: E2BIG.
+        Raises:
+            MemoryHotplugError: E2BIG.
         """
-        end = start + size
-        limit = 1 << self.geometry.physical_address_bits
-        if end > limit:
-            raise MemoryHotplugError(
-                errno.E2BIG,
-                f"{format_size(size)} at {start:#x} ends beyond {self.geometry.physical_address_bits} "
-                f"physical address bits ({format_size(limit)})",
-            )
-        most = self.geometry.hotplug_limit
-        if most is not None and end > most:
-            raise MemoryHotplugError(
-                errno.E2BIG,
-                f"{format_size(size)} at {start:#x} ends beyond {format_size(most)}, where mem= ends memory",
-            )
+        check_reach(self, start, size)
 
     # ---- notifiers ----
 
@@ -367,9 +262,9 @@ class Kernel(SparseVmemmap):
         Raises:
             MemoryHotplugError: somebody vetoed.
         """
-        if self.vetoes and event in self.vetoes:
-            raise MemoryHotplugError(self.vetoes[event], f"a notifier vetoed {event.name}")
-        if self.injected and event in self.injected:
+        if event in self.step.vetoes:
+            raise MemoryHotplugError(self.step.vetoes[event], f"a notifier vetoed {event.name}")
+        if event in self.injected:
             raise MemoryHotplugError(self.injected[event], f"notifier-error-inject vetoed {event.name}")
         listeners = self._listeners()
         if not listeners:

@@ -8,12 +8,10 @@ from __future__ import annotations
 import errno
 
 from memhotplug.errors import MemoryHotplugError
-from memhotplug.model.allocator import alloc_pages, free_pages, give_back
+from memhotplug.model.allocator import alloc_pages, disown, free_pages, own
 from memhotplug.model.altmap import Altmap
 from memhotplug.model.extents import ExtentSet
-from memhotplug.model.geometry import Geometry
-from memhotplug.model.runs import Runs
-from memhotplug.model.state import Allocation, MachineState, Owner, Use
+from memhotplug.model.state import MachineState, Owner, Use
 from memhotplug.units import div_round_up
 
 __all__ = ["PageTables"]
@@ -23,13 +21,20 @@ _MEM_SECTION_SIZE = 16  # bytes of a struct mem_section without page extensions
 
 
 class PageTables:
-    """The part of a kernel that makes and frees page tables."""
+    """The part of a kernel that makes and frees page tables.
 
-    state: MachineState
-    geometry: Geometry
-    boot_altmap: Altmap | None
+    Args:
+        state: of the machine whose tables these are.
+        boot_altmap: where boot memmap comes from while the machine boots, when page tables cost nothing; else None.
+    """
 
-    def ensure_tables(self, kind: str, first: int, end: int, *, nid: int, order: int = 0) -> None:
+    __slots__ = ("boot_altmap", "state")
+
+    def __init__(self, state: MachineState, boot_altmap: Altmap | None = None) -> None:
+        self.state = state
+        self.boot_altmap = boot_altmap
+
+    def ensure(self, kind: str, first: int, end: int, *, nid: int, order: int = 0) -> None:
         """Make sure that page tables of one kind exist for windows [first, end), all or none.
 
         Page tables come from the page allocator, never from an altmap.
@@ -52,12 +57,12 @@ class PageTables:
             if pages.total < missing.total << order:
                 free_pages(self.state, *pages.arrays)
                 raise MemoryHotplugError(errno.ENOMEM, f"no page for a page table ({kind}, order {order})")
-            self.own(_owner(kind), pages, order)
+            own(self.state, _owner(kind), pages, order)
         else:
             self.state.boot_tables[kind] = self.state.boot_tables.get(kind, ExtentSet()).union(missing)
         self.state.page_tables[kind] = have.union(missing)
 
-    def table_order(self, kind: str) -> int:
+    def order_of(self, kind: str) -> int:
         """Return the order of the tables of one kind; 0 where the page allocator gave none yet."""
         held = self.state.allocations.get(_owner(kind))
         return held.order if held is not None else 0
@@ -67,10 +72,11 @@ class PageTables:
 
         Models: mm/sparse.c:sparse_index_init(). Raises: MemoryHotplugError: ENOMEM.
         """
-        per_root = self.geometry.page_size // _MEM_SECTION_SIZE * self.geometry.pages_per_section
-        self.ensure_tables(_SECTION_ROOTS, start_pfn // per_root, div_round_up(start_pfn + nr_pages, per_root), nid=nid)
+        geometry = self.state.geometry
+        per_root = geometry.page_size // _MEM_SECTION_SIZE * geometry.pages_per_section
+        self.ensure(_SECTION_ROOTS, start_pfn // per_root, div_round_up(start_pfn + nr_pages, per_root), nid=nid)
 
-    def drop_tables(self, kind: str, first: int, end: int, *, order: int = 0) -> None:
+    def drop(self, kind: str, first: int, end: int, *, order: int = 0) -> None:
         """Free the page tables of one kind in windows [first, end)."""
         have = self.state.page_tables.get(kind)
         if have is None:
@@ -85,9 +91,9 @@ class PageTables:
             gone.difference_update(boot)
         count = gone.total << order
         if count:
-            self.disown(_owner(kind), count)
+            disown(self.state, _owner(kind), count)
 
-    def drop_unused_tables(
+    def drop_unused(
         self, kind: str, window: int, start_pfn: int, end_pfn: int, used: ExtentSet, *, order: int = 0
     ) -> None:
         """Free the page tables of a pfn range whose windows hold nothing that is still used.
@@ -101,25 +107,7 @@ class PageTables:
         low, high = start_pfn // window, div_round_up(end_pfn, window)
         low += used.intersects(low * window, (low + 1) * window)
         high -= high > low and used.intersects((high - 1) * window, high * window)
-        self.drop_tables(kind, low, high, order=order)
-
-    def own(self, owner: Owner, pages: Runs, order: int = 0) -> None:
-        """Note that a part of the kernel has pages of one more allocation."""
-        old = self.state.allocations.get(owner)
-        held = old.pages.copy() if old else ExtentSet()
-        held.update(pages)
-        self.state.allocations[owner] = Allocation(owner=owner, order=order, pages=held)
-
-    def disown(self, owner: Owner, count: int) -> None:
-        """Free the ``count`` youngest (highest) pages that an owner has; boot's own tables are not tracked."""
-        old = self.state.allocations.get(owner)
-        if old is None:
-            return
-        youngest = old.pages.last(count)
-        give_back(self.state, youngest)
-        held = old.pages.copy()
-        held.difference_update(youngest)
-        self.state.allocations[owner] = Allocation(owner=owner, order=old.order, pages=held)
+        self.drop(kind, low, high, order=order)
 
 
 def _owner(kind: str) -> Owner:

@@ -13,7 +13,7 @@ import numpy as np
 
 from memhotplug.engine.page_tables import PageTables
 from memhotplug.errors import MemoryHotplugError
-from memhotplug.model.allocator import alloc_pages, give_back
+from memhotplug.model.allocator import alloc_pages, give_back, own
 from memhotplug.model.altmap import Altmap
 from memhotplug.model.extents import Array, ExtentSet, distinct
 from memhotplug.model.runs import FEW, Runs
@@ -30,8 +30,18 @@ _PTE = "vmemmap-pte"
 _LEAVES = 1 << 20  # that are taken at a time, which bounds the memory that takes
 
 
-class SparseVmemmap(PageTables):
-    """The part of a kernel that backs the memmap."""
+class SparseVmemmap:
+    """The part of a kernel that backs the memmap.
+
+    Args:
+        tables: those that the memmap is mapped with; they say whose state it is, and whether the machine boots.
+    """
+
+    __slots__ = ("state", "tables")
+
+    def __init__(self, tables: PageTables) -> None:
+        self.state = tables.state
+        self.tables = tables
 
     def first_unmapped(self, start_pfn: int, nr_pages: int) -> int | None:
         """Return the first pfn of a range whose struct page is not backed, None if all are."""
@@ -57,7 +67,7 @@ class SparseVmemmap(PageTables):
         row = self.state.vmemmap.row_of(pfn)
         if row is None:
             return pfn, pfn + 1
-        span = row[3] * self.geometry.described_per_page
+        span = row[3] * self.state.geometry.described_per_page
         return round_down(pfn, span), round_down(pfn, span) + span
 
     def populate(self, start_pfn: int, nr_pages: int, *, leaf_pages: int, nid: int, altmap: Altmap | None) -> None:
@@ -73,12 +83,13 @@ class SparseVmemmap(PageTables):
         wanted = vmemmap.mapped.gaps(low, high).whole(span)
         if not wanted.total:
             return
-        source = altmap if self.boot_altmap is None else self.boot_altmap
+        boot_altmap = self.tables.boot_altmap
+        source = altmap if boot_altmap is None else boot_altmap
         if source is None:
             pages = alloc_pages(self.state, leaf_pages.bit_length() - 1, wanted.total // span, nid=nid)
             runs = pair_runs(wanted, pages, vmemmap.described_per_page, leaf_pages, _ALLOCATOR)
         else:
-            kind = _BOOT if self.boot_altmap is not None else _ALTMAP
+            kind = _ALTMAP if boot_altmap is None else _BOOT
             runs = _from_altmap(wanted, leaf_pages, span, source, start_pfn, kind)
         if len(runs):
             vmemmap.insert(runs)
@@ -92,7 +103,7 @@ class SparseVmemmap(PageTables):
         Models: mm/sparse-vmemmap.c:vmemmap_populate_basepages().
         Raises: MemoryHotplugError: ENOMEM; what was mapped stays.
         """
-        if altmap is None and self.boot_altmap is None:
+        if altmap is None and self.tables.boot_altmap is None:
             step = max(_LEAVES * self.state.vmemmap.described_per_page // window, 1) * window
             for low in range(round_down(start_pfn, window), end_pfn, step):
                 self._basepages_at_once(max(low, start_pfn), min(low + step, end_pfn), window, nid)
@@ -100,7 +111,7 @@ class SparseVmemmap(PageTables):
         for table in range(start_pfn // window, div_round_up(end_pfn, window)):
             first = max(table * window, start_pfn)
             count = min((table + 1) * window, end_pfn) - first
-            self.ensure_tables(_PTE, table, table + 1, nid=nid)
+            self.tables.ensure(_PTE, table, table + 1, nid=nid)
             self.populate(first, count, leaf_pages=1, nid=nid, altmap=altmap)
             missing = self.first_unmapped(first, count)
             if missing is not None:
@@ -120,8 +131,8 @@ class SparseVmemmap(PageTables):
         is_table[places] = True
         made = tables[lacking][: int(np.searchsorted(places, len(pages)))]
         if len(made):
-            own = pages[is_table[: len(pages)]]
-            self.own(Owner(Use.PAGE_TABLES, _PTE), Runs.of_arrays(own, own + 1), 0)
+            taken = pages[is_table[: len(pages)]]
+            own(self.state, Owner(Use.PAGE_TABLES, _PTE), Runs.of_arrays(taken, taken + 1), 0)
             self.state.page_tables[_PTE] = have.union(Runs.of_arrays(made, made + 1))
         leaves = Runs.of_arrays(*_runs_of(pages[~is_table[: len(pages)]]))
         runs = pair_runs(gaps, leaves, per_page, 1, _ALLOCATOR)
@@ -134,7 +145,7 @@ class SparseVmemmap(PageTables):
         missing = self.first_unmapped(start_pfn, end_pfn - start_pfn)
         raise MemoryHotplugError(errno.ENOMEM, f"vmemmap alloc failure: order:0, for pfn {missing or 0:#x}")
 
-    def free_memmap(self, runs: MapRuns, *, spare: ExtentSet | None = None) -> None:
+    def free(self, runs: MapRuns, *, spare: ExtentSet | None = None) -> None:
         """Give the pages behind mappings back: to the page allocator, and those from boot for the first time.
 
         Args:

@@ -15,10 +15,10 @@ from typing import Final
 from memhotplug.model.buddy import first_pages
 from memhotplug.model.extents import Array, ExtentSet
 from memhotplug.model.runs import Runs
-from memhotplug.model.state import MachineState
+from memhotplug.model.state import Allocation, MachineState, Owner
 from memhotplug.model.zones import Zone, ZoneKind
 
-__all__ = ["alloc_pages", "allocatable_chunks", "free_pages", "give_back"]
+__all__ = ["alloc_pages", "allocatable_chunks", "disown", "free_pages", "give_back", "own"]
 
 _NORMAL: Final = ZoneKind.NORMAL
 _MOVABLE: Final = ZoneKind.MOVABLE
@@ -104,3 +104,23 @@ def give_back(state: MachineState, pages: ExtentSet) -> int:
             zone.free.update(own)
             freed += own.total
     return freed
+
+
+def own(state: MachineState, owner: Owner, pages: Runs, order: int = 0) -> None:
+    """Note that a part of the kernel has pages of one more allocation."""
+    old = state.allocations.get(owner)
+    held = old.pages.copy() if old else ExtentSet()
+    held.update(pages)
+    state.allocations[owner] = Allocation(owner=owner, order=order, pages=held)
+
+
+def disown(state: MachineState, owner: Owner, count: int) -> None:
+    """Free the ``count`` youngest (highest) pages that an owner has; boot's own tables are not tracked."""
+    old = state.allocations.get(owner)
+    if old is None:
+        return
+    youngest = old.pages.last(count)
+    give_back(state, youngest)
+    held = old.pages.copy()
+    held.difference_update(youngest)
+    state.allocations[owner] = Allocation(owner=owner, order=old.order, pages=held)

@@ -154,7 +154,7 @@ class ArchContract(Tables, Lives):
         before = balance(machine).pages
         mapped = kernel.state.vmemmap.mapped.copy()
         kernel.vmemmap_populate(start_pfn, nr_pages, 0, None)
-        assert kernel.first_unmapped(start_pfn, nr_pages) is None
+        assert kernel.memmap.first_unmapped(start_pfn, nr_pages) is None
         assert balance(machine).pages == before
         kernel.vmemmap_free(start_pfn, nr_pages)
         assert balance(machine).pages == before

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from memhotplug.catalog import Installed
 from memhotplug.contracts import AddRequest, PhysRange
+from memhotplug.engine.mhp_flags import flags_for
 from memhotplug.errors import MemoryHotplugError
 from memhotplug.formats.scenario.check import parse_args
 from memhotplug.keyspec import KeySpec
@@ -75,7 +76,7 @@ class DriverContract(Lives):
         kernel, request = machine.kernel, self.request_of(keys)
         key = kernel.plugins.driver(self.name)
         ranges = kernel.plugins.ask(key, "driver_ranges", Sequence, kernel=kernel, request=request)
-        return [(item, kernel.flags_for(request, item)) for item in ranges]
+        return [(item, flags_for(kernel, request, item)) for item in ranges]
 
     def test_questions_change_nothing(self, machine: Machine, request_keys: Mapping[str, object]) -> None:
         """Ranges and flags are asked for by plan and explain too: the answer is the same again, and nothing else is."""
@@ -141,7 +142,7 @@ class DriverContract(Lives):
         for bit in kernel.profile.flags.values():
             known |= bit
         for item in kernel.plugins.ask(key, "driver_ranges", Sequence, kernel=kernel, request=request):
-            assert kernel.flags_for(request, item) & ~known == 0
+            assert flags_for(kernel, request, item) & ~known == 0
 
     def test_life_of_a_device_gives_everything_back(self, machine: Machine, request_keys: Mapping[str, object]) -> None:
         """Add, online, offline and eject restore the machine, or refuse with an errno and stay sound."""

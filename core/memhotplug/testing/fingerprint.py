@@ -23,7 +23,11 @@ def fingerprint(machine: Machine) -> dict[str, object]:
     """Return the whole state of a machine, its notes, warnings and events as plain, independent values."""
     kernel, state = machine.kernel, machine.kernel.state
     found = {name: _plain(getattr(state, name)) for name in type(state).__slots__ if name not in _SHARED}
-    return found | {"warnings": list(kernel.warnings), "events": _plain(kernel.events), "shown": machine.to_dict()}
+    return found | {
+        "warnings": list(kernel.journal.warnings),
+        "events": _plain(kernel.journal.events),
+        "shown": machine.to_dict(),
+    }
 
 
 def page_tables(machine: Machine) -> dict[str, list[tuple[int, int]]]:

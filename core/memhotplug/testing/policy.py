@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from memhotplug.contracts import AddRequest, PhysRange
 from memhotplug.engine.memory_hotplug.presence import window_driver
+from memhotplug.engine.mhp_flags import set_policy
 from memhotplug.errors import MemoryHotplugError
 from memhotplug.machine import Machine
 from memhotplug.naming import assumed_kernel
@@ -45,7 +46,7 @@ class PolicyContract(Lives):
     def add(self, machine: Machine, nr_blocks: int) -> str:
         """Put the driver under the policy, add some memory blocks, and return the device's name."""
         driver = self.driver_of(machine)
-        machine.kernel.set_policy(driver, self.name)
+        set_policy(machine.kernel, driver, self.name)
         return machine.add_memory(driver=driver, size=nr_blocks * machine.kernel.geometry.memory_block_size).name
 
     def live(self, machine: Machine, way: object) -> None:

@@ -126,7 +126,7 @@ class Tables(Contract):
         assert machine.violations() == []
         pages = machine.kernel.geometry.pfn(first.start), machine.kernel.geometry.pfn(first.start + first.size)
         assert machine.kernel.state.sections.contains(*pages)
-        assert machine.kernel.first_unmapped(pages[0], pages[1] - pages[0]) is None
+        assert machine.kernel.memmap.first_unmapped(pages[0], pages[1] - pages[0]) is None
         here = page_tables(machine)
         assert all(window in _windows(here.get(kind, [])) for kind, runs in tables.items() for window in _windows(runs))
 

@@ -43,15 +43,15 @@ def vmemmap_populate(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, al
     """
     end_pfn = start_pfn + nr_pages
     for kind, window in _windows(kernel, _VMEMMAP):
-        kernel.ensure_tables(kind, start_pfn // window, div_round_up(end_pfn, window), nid=nid)
-    kernel.populate(start_pfn, nr_pages, leaf_pages=_LEAF, nid=nid, altmap=altmap)
-    missing = kernel.first_unmapped(start_pfn, nr_pages)
+        kernel.tables.ensure(kind, start_pfn // window, div_round_up(end_pfn, window), nid=nid)
+    kernel.memmap.populate(start_pfn, nr_pages, leaf_pages=_LEAF, nid=nid, altmap=altmap)
+    missing = kernel.memmap.first_unmapped(start_pfn, nr_pages)
     if missing is None:
         return
     if altmap is not None:
         raise MemoryHotplugError(errno.ENOMEM, f"no 2M page for the memmap of pfn {missing:#x}")
     kernel.log("vmemmap_fallback", start_pfn=missing, nr_pages=end_pfn - missing)
-    kernel.populate_basepages(missing, end_pfn, window=_VMEMMAP_PTE, nid=nid, altmap=None)
+    kernel.memmap.populate_basepages(missing, end_pfn, window=_VMEMMAP_PTE, nid=nid, altmap=None)
 
 
 @hookimpl
@@ -60,7 +60,7 @@ def vmemmap_free(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
     end_pfn = start_pfn + nr_pages
     kernel.unmap(np.array([start_pfn]), np.array([end_pfn]))
     for kind, window in (("vmemmap-pte", _VMEMMAP_PTE), *reversed(_windows(kernel, _VMEMMAP))):
-        kernel.drop_unused_tables(kind, window, start_pfn, end_pfn, kernel.state.vmemmap.mapped)
+        kernel.tables.drop_unused(kind, window, start_pfn, end_pfn, kernel.state.vmemmap.mapped)
 
 
 @hookimpl
@@ -92,7 +92,7 @@ def _map(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, step: int) -> 
     """Map a range at once, or in steps of ``step`` pages, with the largest leaves that fit."""
     for kind, window in _windows(kernel, _DIRECT):
         for low, high in _ragged(start_pfn, start_pfn + nr_pages, window, step):
-            kernel.ensure_tables(kind, low, high, nid=nid)
+            kernel.tables.ensure(kind, low, high, nid=nid)
 
 
 def _ragged(start_pfn: int, end_pfn: int, window: int, step: int) -> list[tuple[int, int]]:
@@ -116,4 +116,4 @@ def arch_remove_memory(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
 def _remove_mapping(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
     """Models: arch/riscv/mm/init.c:remove_linear_mapping()."""
     for kind, window in reversed(_windows(kernel, _DIRECT)):
-        kernel.drop_unused_tables(kind, window, start_pfn, start_pfn + nr_pages, kernel.state.sections)
+        kernel.tables.drop_unused(kind, window, start_pfn, start_pfn + nr_pages, kernel.state.sections)

@@ -40,8 +40,8 @@ def vmemmap_populate(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, al
         _populate_basepages(kernel, start_pfn, start_pfn + nr_pages, nid, source)
         return
     leaf = geometry.pmd_size // geometry.page_size
-    kernel.populate(start_pfn, nr_pages, leaf_pages=leaf, nid=nid, altmap=altmap)
-    missing = kernel.first_unmapped(start_pfn, nr_pages)
+    kernel.memmap.populate(start_pfn, nr_pages, leaf_pages=leaf, nid=nid, altmap=altmap)
+    missing = kernel.memmap.first_unmapped(start_pfn, nr_pages)
     if missing is None:
         return
     if not kernel.has("vmemmap_falls_back") or (altmap is not None and kernel.has("generic_vmemmap_hugepages")):
@@ -58,14 +58,14 @@ def altmap_serves(kernel: Kernel) -> bool:
 
 def _populate_basepages(kernel: Kernel, start_pfn: int, end_pfn: int, nid: int, altmap: Altmap | None) -> None:
     window = _entries(kernel.geometry) * kernel.geometry.described_per_page
-    kernel.populate_basepages(start_pfn, end_pfn, window=window, nid=nid, altmap=altmap)
+    kernel.memmap.populate_basepages(start_pfn, end_pfn, window=window, nid=nid, altmap=altmap)
 
 
 def _vmemmap_upper_tables(kernel: Kernel, start_pfn: int, end_pfn: int, nid: int) -> None:
     entries, described = _entries(kernel.geometry), kernel.geometry.described_per_page
     for kind, pages in (("vmemmap-pud", entries**3), ("vmemmap-pmd", entries**2)):
         window = pages * described
-        kernel.ensure_tables(kind, start_pfn // window, div_round_up(end_pfn, window), nid=nid)
+        kernel.tables.ensure(kind, start_pfn // window, div_round_up(end_pfn, window), nid=nid)
 
 
 @hookimpl
@@ -77,7 +77,7 @@ def vmemmap_free(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
     kernel.unmap(np.array([start_pfn]), np.array([end_pfn]))
     entries, described = _entries(kernel.geometry), kernel.geometry.described_per_page
     for kind, pages in (("vmemmap-pte", entries), ("vmemmap-pmd", entries**2), ("vmemmap-pud", entries**3)):
-        kernel.drop_unused_tables(kind, pages * described, start_pfn, end_pfn, kernel.state.vmemmap.mapped)
+        kernel.tables.drop_unused(kind, pages * described, start_pfn, end_pfn, kernel.state.vmemmap.mapped)
 
 
 @hookimpl
@@ -101,11 +101,11 @@ def _map(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, step: int) -> 
     """Map a range at once, or in steps of ``step`` pages."""
     end_pfn = start_pfn + nr_pages
     entries = _entries(kernel.geometry)
-    kernel.ensure_tables("direct-pud", start_pfn // entries**3, div_round_up(end_pfn, entries**3), nid=nid)
+    kernel.tables.ensure("direct-pud", start_pfn // entries**3, div_round_up(end_pfn, entries**3), nid=nid)
     for low, high in _needs_pmd_table(kernel, start_pfn, end_pfn, step):
-        kernel.ensure_tables("direct-pmd", low, high, nid=nid)
+        kernel.tables.ensure("direct-pmd", low, high, nid=nid)
     if kernel.params.get("rodata") == "full":
-        kernel.ensure_tables("direct-pte", start_pfn // entries, div_round_up(end_pfn, entries), nid=nid)
+        kernel.tables.ensure("direct-pte", start_pfn // entries, div_round_up(end_pfn, entries), nid=nid)
 
 
 def _needs_pmd_table(kernel: Kernel, start_pfn: int, end_pfn: int, step: int) -> list[tuple[int, int]]:
@@ -133,4 +133,4 @@ def _remove_mapping(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
         return
     entries = _entries(kernel.geometry)
     for kind, window in (("direct-pte", entries), ("direct-pmd", entries**2), ("direct-pud", entries**3)):
-        kernel.drop_unused_tables(kind, window, start_pfn, start_pfn + nr_pages, kernel.state.sections)
+        kernel.tables.drop_unused(kind, window, start_pfn, start_pfn + nr_pages, kernel.state.sections)

@@ -50,11 +50,11 @@ def create_mapping(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int) -> N
     if not layout(kernel).radix:
         return
     end_pfn = start_pfn + nr_pages
-    kernel.ensure_tables(
+    kernel.tables.ensure(
         "direct-pud", start_pfn // _PFNS_PER_PUD_TABLE, div_round_up(end_pfn, _PFNS_PER_PUD_TABLE), nid=nid
     )
     for low, high in _without_gib_leaf(kernel, start_pfn, end_pfn):
-        kernel.ensure_tables("direct-pmd", low // _PFNS_PER_PMD_TABLE, div_round_up(high, _PFNS_PER_PMD_TABLE), nid=nid)
+        kernel.tables.ensure("direct-pmd", low // _PFNS_PER_PMD_TABLE, div_round_up(high, _PFNS_PER_PMD_TABLE), nid=nid)
 
 
 def _without_gib_leaf(kernel: Kernel, start_pfn: int, end_pfn: int) -> list[tuple[int, int]]:
@@ -78,4 +78,4 @@ def _remove_mapping(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
     """Models: book3s64/radix_pgtable.c:remove_pagetable(), which keeps the PUD tables."""
     if layout(kernel).radix:
         end_pfn = start_pfn + nr_pages
-        kernel.drop_unused_tables("direct-pmd", _PFNS_PER_PMD_TABLE, start_pfn, end_pfn, kernel.state.sections)
+        kernel.tables.drop_unused("direct-pmd", _PFNS_PER_PMD_TABLE, start_pfn, end_pfn, kernel.state.sections)

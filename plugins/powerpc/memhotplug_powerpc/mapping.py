@@ -43,10 +43,10 @@ def vmemmap_populate(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, al
     leaf = geometry.vmemmap_psize // geometry.page_size
     falls_back = kernel.has("altmap_borders")
     if altmap is not None and not (falls_back and _crosses(kernel, altmap, leaf)):
-        kernel.populate(start_pfn, nr_pages, leaf_pages=leaf, nid=nid, altmap=altmap)
+        kernel.memmap.populate(start_pfn, nr_pages, leaf_pages=leaf, nid=nid, altmap=altmap)
     if altmap is None or falls_back:
-        kernel.populate(start_pfn, nr_pages, leaf_pages=leaf, nid=nid, altmap=None)
-    missing = kernel.first_unmapped(start_pfn, nr_pages)
+        kernel.memmap.populate(start_pfn, nr_pages, leaf_pages=leaf, nid=nid, altmap=None)
+    missing = kernel.memmap.first_unmapped(start_pfn, nr_pages)
     if missing is not None:
         size, order = format_size(geometry.vmemmap_psize), leaf.bit_length() - 1
         raise MemoryHotplugError(errno.ENOMEM, f"no {size} page (order {order}) for the memmap of pfn {missing:#x}")
@@ -81,21 +81,21 @@ def _populate_radix(kernel: Kernel, start_pfn: int, end_pfn: int, nid: int, altm
     leaf = geometry.pmd_size // geometry.page_size
     aligned = round_up(start_pfn, leaf * geometry.described_per_page)
     if aligned < end_pfn and not (altmap is not None and _crosses(kernel, altmap, leaf)):
-        kernel.populate(aligned, end_pfn - aligned, leaf_pages=leaf, nid=nid, altmap=altmap)
+        kernel.memmap.populate(aligned, end_pfn - aligned, leaf_pages=leaf, nid=nid, altmap=altmap)
     source = None if altmap is not None and _crosses(kernel, altmap, 1) else altmap
     window = _windows(kernel)["vmemmap-pte"]
-    first = kernel.first_unmapped(start_pfn, end_pfn - start_pfn)
+    first = kernel.memmap.first_unmapped(start_pfn, end_pfn - start_pfn)
     while first is not None:
         table = first // window
         stop = min((table + 1) * window, end_pfn)
-        kernel.ensure_tables("vmemmap-pte", table, table + 1, nid=nid)
+        kernel.tables.ensure("vmemmap-pte", table, table + 1, nid=nid)
         if source is not None:
-            kernel.populate(first, stop - first, leaf_pages=1, nid=nid, altmap=source)
-        kernel.populate(first, stop - first, leaf_pages=1, nid=nid, altmap=None)
-        missing = kernel.first_unmapped(first, stop - first)
+            kernel.memmap.populate(first, stop - first, leaf_pages=1, nid=nid, altmap=source)
+        kernel.memmap.populate(first, stop - first, leaf_pages=1, nid=nid, altmap=None)
+        missing = kernel.memmap.first_unmapped(first, stop - first)
         if missing is not None:
             raise MemoryHotplugError(errno.ENOMEM, f"vmemmap alloc failure: order:0, for pfn {missing:#x}")
-        first = kernel.first_unmapped(stop, end_pfn - stop)
+        first = kernel.memmap.first_unmapped(stop, end_pfn - stop)
 
 
 def _windows(kernel: Kernel) -> dict[str, int]:
@@ -114,7 +114,7 @@ def _windows(kernel: Kernel) -> dict[str, int]:
 def _upper_tables(kernel: Kernel, start_pfn: int, end_pfn: int, nid: int) -> None:
     windows = _windows(kernel)
     for kind in ("vmemmap-pud", "vmemmap-pmd"):
-        kernel.ensure_tables(kind, start_pfn // windows[kind], div_round_up(end_pfn, windows[kind]), nid=nid)
+        kernel.tables.ensure(kind, start_pfn // windows[kind], div_round_up(end_pfn, windows[kind]), nid=nid)
 
 
 @hookimpl
@@ -123,7 +123,7 @@ def vmemmap_free(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
 
     Models: vmemmap_populated(), which vmemmap_free() asks about each mapping.
     """
-    unused = kernel.unused_leaves(start_pfn, nr_pages)
+    unused = kernel.memmap.unused_leaves(start_pfn, nr_pages)
     if not unused.total:
         return
     kernel.unmap(unused.starts, unused.ends)
@@ -131,4 +131,4 @@ def vmemmap_free(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
         # PUD tables stay.
         for low, high in unused:
             for kind in ("vmemmap-pte", "vmemmap-pmd"):
-                kernel.drop_unused_tables(kind, _windows(kernel)[kind], low, high, kernel.state.vmemmap.mapped)
+                kernel.tables.drop_unused(kind, _windows(kernel)[kind], low, high, kernel.state.vmemmap.mapped)

@@ -53,16 +53,16 @@ def vmemmap_populate(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, al
     end_pfn = start_pfn + nr_pages
     _tables(kernel, "vmemmap-region3", _PFNS_PER_REGION3_TABLE, start_pfn, end_pfn, nid)
     _tables(kernel, "vmemmap-segment", _PFNS_PER_SEGMENT_TABLE, start_pfn, end_pfn, nid)
-    kernel.populate(start_pfn, nr_pages, leaf_pages=_PAGES_PER_SEGMENT, nid=nid, altmap=altmap)
-    missing = kernel.first_unmapped(start_pfn, nr_pages)
+    kernel.memmap.populate(start_pfn, nr_pages, leaf_pages=_PAGES_PER_SEGMENT, nid=nid, altmap=altmap)
+    missing = kernel.memmap.first_unmapped(start_pfn, nr_pages)
     if missing is None:
         return
     kernel.log("vmemmap_fallback", start_pfn=missing, nr_pages=end_pfn - missing)
-    kernel.populate_basepages(missing, end_pfn, window=_PFNS_PER_PAIR, nid=nid, altmap=altmap)
+    kernel.memmap.populate_basepages(missing, end_pfn, window=_PFNS_PER_PAIR, nid=nid, altmap=altmap)
 
 
 def _tables(kernel: Kernel, kind: str, window: int, start_pfn: int, end_pfn: int, nid: int) -> None:
-    kernel.ensure_tables(kind, start_pfn // window, div_round_up(end_pfn, window), nid=nid, order=_TABLE_ORDER)
+    kernel.tables.ensure(kind, start_pfn // window, div_round_up(end_pfn, window), nid=nid, order=_TABLE_ORDER)
 
 
 @hookimpl
@@ -71,8 +71,8 @@ def vmemmap_free(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
     end_pfn = start_pfn + nr_pages
     kernel.unmap(np.array([start_pfn]), np.array([end_pfn]))
     used = kernel.state.vmemmap.mapped
-    kernel.drop_unused_tables("vmemmap-pte", _PFNS_PER_PAIR, start_pfn, end_pfn, used)
-    kernel.drop_unused_tables("vmemmap-segment", _PFNS_PER_SEGMENT_TABLE, start_pfn, end_pfn, used, order=_TABLE_ORDER)
+    kernel.tables.drop_unused("vmemmap-pte", _PFNS_PER_PAIR, start_pfn, end_pfn, used)
+    kernel.tables.drop_unused("vmemmap-segment", _PFNS_PER_SEGMENT_TABLE, start_pfn, end_pfn, used, order=_TABLE_ORDER)
 
 
 @hookimpl
@@ -126,4 +126,4 @@ def arch_remove_memory(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
 
 def _remove_mapping(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
     window, used = _DIRECT_PFNS_PER_SEGMENT_TABLE, kernel.state.sections
-    kernel.drop_unused_tables("direct-segment", window, start_pfn, start_pfn + nr_pages, used, order=_TABLE_ORDER)
+    kernel.tables.drop_unused("direct-segment", window, start_pfn, start_pfn + nr_pages, used, order=_TABLE_ORDER)

@@ -31,20 +31,20 @@ def vmemmap_populate(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, al
     Models: vmemmap_populate_hugepages(): no fallback with an altmap, ENOMEM instead.
     """
     _vmemmap_tables(kernel, start_pfn, nr_pages, nid)
-    kernel.populate(start_pfn, nr_pages, leaf_pages=_PAGES_PER_PMD_LEAF, nid=nid, altmap=altmap)
-    missing = kernel.first_unmapped(start_pfn, nr_pages)
+    kernel.memmap.populate(start_pfn, nr_pages, leaf_pages=_PAGES_PER_PMD_LEAF, nid=nid, altmap=altmap)
+    missing = kernel.memmap.first_unmapped(start_pfn, nr_pages)
     if missing is None:
         return
     if altmap is not None:
         raise MemoryHotplugError(errno.ENOMEM, f"the altmap has no 2M left for the memmap of pfn {missing:#x}")
     kernel.log("vmemmap_fallback", start_pfn=missing, nr_pages=start_pfn + nr_pages - missing)
-    kernel.populate_basepages(missing, start_pfn + nr_pages, window=_PFNS_PER_PTE_TABLE, nid=nid, altmap=None)
+    kernel.memmap.populate_basepages(missing, start_pfn + nr_pages, window=_PFNS_PER_PTE_TABLE, nid=nid, altmap=None)
 
 
 def _vmemmap_tables(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int) -> None:
     end_pfn = start_pfn + nr_pages
     for kind, window in (("vmemmap-pud", _PFNS_PER_PUD_TABLE), ("vmemmap-pmd", _PFNS_PER_PMD_TABLE)):
-        kernel.ensure_tables(kind, start_pfn // window, div_round_up(end_pfn, window), nid=nid)
+        kernel.tables.ensure(kind, start_pfn // window, div_round_up(end_pfn, window), nid=nid)
 
 
 @hookimpl
@@ -53,9 +53,9 @@ def vmemmap_free(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
     kernel.unmap(np.array([start_pfn]), np.array([start_pfn + nr_pages]))
     end_pfn, mapped = start_pfn + nr_pages, kernel.state.vmemmap.mapped
     for kind, window in (("vmemmap-pte", _PFNS_PER_PTE_TABLE), ("vmemmap-pmd", _PFNS_PER_PMD_TABLE)):
-        kernel.drop_unused_tables(kind, window, start_pfn, end_pfn, mapped)
+        kernel.tables.drop_unused(kind, window, start_pfn, end_pfn, mapped)
     if _has_five_levels(kernel):
-        kernel.drop_unused_tables("vmemmap-pud", _PFNS_PER_PUD_TABLE, start_pfn, end_pfn, mapped)
+        kernel.tables.drop_unused("vmemmap-pud", _PFNS_PER_PUD_TABLE, start_pfn, end_pfn, mapped)
 
 
 def _has_five_levels(kernel: Kernel) -> bool:
@@ -86,11 +86,11 @@ def _map(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, step: int) -> 
     """Map a range at once, or in steps of ``step`` pages, which are no leaf of 1 GiB if they are smaller."""
     end_pfn = start_pfn + nr_pages
     window = _DIRECT_PFNS_PER_PUD_TABLE
-    kernel.ensure_tables("direct-pud", start_pfn // window, div_round_up(end_pfn, window), nid=nid)
+    kernel.tables.ensure("direct-pud", start_pfn // window, div_round_up(end_pfn, window), nid=nid)
     whole = not step % _PFNS_PER_GIB
     every = (start_pfn // _PFNS_PER_GIB, div_round_up(end_pfn, _PFNS_PER_GIB))
     for low, high in _ragged_gib(start_pfn, end_pfn) if whole else [every]:
-        kernel.ensure_tables("direct-pmd", low, high, nid=nid)
+        kernel.tables.ensure("direct-pmd", low, high, nid=nid)
 
 
 def _ragged_gib(start_pfn: int, end_pfn: int) -> list[tuple[int, int]]:
@@ -109,6 +109,6 @@ def arch_remove_memory(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
     """Remove the pages, then the direct map; a table goes when nothing that it maps is left."""
     kernel.remove_pages(start_pfn, nr_pages)
     end_pfn, used = start_pfn + nr_pages, kernel.state.sections
-    kernel.drop_unused_tables("direct-pmd", _PFNS_PER_GIB, start_pfn, end_pfn, used)
+    kernel.tables.drop_unused("direct-pmd", _PFNS_PER_GIB, start_pfn, end_pfn, used)
     if _has_five_levels(kernel):
-        kernel.drop_unused_tables("direct-pud", _DIRECT_PFNS_PER_PUD_TABLE, start_pfn, end_pfn, used)
+        kernel.tables.drop_unused("direct-pud", _DIRECT_PFNS_PER_PUD_TABLE, start_pfn, end_pfn, used)

@@ -72,10 +72,10 @@ def test_a_copy_of_a_machine_shares_nothing_that_changes() -> None:
     """Events and the errors of the last add are the copy's own."""
     machine = Machine.boot(arch="x86_64", kernel="linux-6.12", memory="1G")
     twin = machine.copy()
-    before = list(machine.kernel.events)
+    before = list(machine.kernel.journal.events)
 
     twin.add_memory(driver="acpi", name="d", size="128M")
 
-    assert list(machine.kernel.events) == before
-    assert [event["event"] for event in twin.kernel.events][len(before) :] == ["plain_add", "added"]
-    assert twin.kernel.add_errors is not machine.kernel.add_errors
+    assert list(machine.kernel.journal.events) == before
+    assert [event["event"] for event in twin.kernel.journal.events][len(before) :] == ["plain_add", "added"]
+    assert twin.kernel.step.add_errors is not machine.kernel.step.add_errors

@@ -25,10 +25,10 @@ def free(kernel: Kernel) -> int:
 def test_only_what_is_missing_is_made(kernel: Kernel) -> None:
     """Windows that have a table keep it: one page each for the others."""
     before = free(kernel)
-    kernel.ensure_tables(KIND, 10, 12, nid=0)
-    kernel.ensure_tables(KIND, 8, 15, nid=0)
+    kernel.tables.ensure(KIND, 10, 12, nid=0)
+    kernel.tables.ensure(KIND, 8, 15, nid=0)
     assert before - free(kernel) == 7
-    kernel.ensure_tables(KIND, 9, 14, nid=0)
+    kernel.tables.ensure(KIND, 9, 14, nid=0)
     assert before - free(kernel) == 7
 
 
@@ -36,7 +36,7 @@ def test_all_or_none(kernel: Kernel) -> None:
     """Without a page for the last one, those before go back."""
     before = free(kernel)
     with pytest.raises(MemoryHotplugError) as caught:
-        kernel.ensure_tables(KIND, 0, before + 1, nid=0)
+        kernel.tables.ensure(KIND, 0, before + 1, nid=0)
     assert str(caught.value) == f"ENOMEM: no page for a page table ({KIND}, order 0)"
     assert (free(kernel), kernel.state.page_tables[KIND].total) == (before, 0)
 
@@ -45,13 +45,13 @@ def test_all_or_none(kernel: Kernel) -> None:
 def test_what_is_dropped_comes_back(kernel: Kernel, order: int) -> None:
     """Each table is 2**order pages; windows without one cost nothing to drop."""
     before = free(kernel)
-    kernel.ensure_tables(KIND, 4, 8, nid=0, order=order)
-    assert (before - free(kernel), kernel.table_order(KIND)) == (4 << order, order)
-    kernel.drop_tables(KIND, 6, 20, order=order)
+    kernel.tables.ensure(KIND, 4, 8, nid=0, order=order)
+    assert (before - free(kernel), kernel.tables.order_of(KIND)) == (4 << order, order)
+    kernel.tables.drop(KIND, 6, 20, order=order)
     assert before - free(kernel) == 2 << order
-    kernel.drop_tables(KIND, 0, 6, order=order)
+    kernel.tables.drop(KIND, 0, 6, order=order)
     assert free(kernel) == before
-    kernel.drop_tables("nobody", 0, 6)
+    kernel.tables.drop("nobody", 0, 6)
 
 
 @pytest.mark.parametrize(
@@ -60,8 +60,8 @@ def test_what_is_dropped_comes_back(kernel: Kernel, order: int) -> None:
 )
 def test_windows_at_the_ends_stay_for_their_neighbours(kernel: Kernel, used: list[tuple[int, int]], left: int) -> None:
     """Pfns [50, 350) of windows of 100: what is used in the first or the last of them keeps it."""
-    kernel.ensure_tables(KIND, 0, 4, nid=0)
-    kernel.drop_unused_tables(KIND, 100, 50, 350, _set(used))
+    kernel.tables.ensure(KIND, 0, 4, nid=0)
+    kernel.tables.drop_unused(KIND, 100, 50, 350, _set(used))
     assert kernel.state.page_tables[KIND].total == left
 
 

@@ -102,7 +102,7 @@ def test_flags_are_filtered_by_the_step_and_by_nothing_else(install: Install, ba
     machine.add_memory(driver="acpi", size="128M", mhp_flags="device" if base == "v2-2019" else "on_memory")
 
     assert hosted(machine) == 0
-    assert machine.kernel.warnings == ["dropped"]
+    assert machine.kernel.journal.warnings == ["dropped"]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def test_leaf_stays_while_a_section_needs_it(machine: Machine) -> None:
     geometry = machine.kernel.geometry
     pages = geometry.pfn(memory.start), geometry.pfn(memory.size)
     machine.kernel.state.sections.remove(pages[0], sum(pages))
-    assert machine.kernel.unused_leaves(*pages).total == 0
+    assert machine.kernel.memmap.unused_leaves(*pages).total == 0
 
 
 def test_leaf_goes_whole_with_its_last_section(machine: Machine) -> None:
@@ -30,9 +30,11 @@ def test_leaf_goes_whole_with_its_last_section(machine: Machine) -> None:
     pages = geometry.pfn(memory.start), geometry.pfn(memory.size)
     machine.kernel.state.sections.remove(pages[0], sum(pages))
     leaf = (16 << 20) // geometry.page_size * geometry.described_per_page
-    assert list(machine.kernel.unused_leaves(*pages)) == [(pages[0] // leaf * leaf, (pages[0] // leaf + 1) * leaf)]
+    assert list(machine.kernel.memmap.unused_leaves(*pages)) == [
+        (pages[0] // leaf * leaf, (pages[0] // leaf + 1) * leaf)
+    ]
 
 
 def test_range_without_memmap_is_itself(machine: Machine) -> None:
     """Where nothing is mapped there is no leaf to be whole."""
-    assert list(machine.kernel.unused_leaves(1 << 30, 4096)) == [(1 << 30, (1 << 30) + 4096)]
+    assert list(machine.kernel.memmap.unused_leaves(1 << 30, 4096)) == [(1 << 30, (1 << 30) + 4096)]

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memhotplug.model.allocator import alloc_pages, allocatable_chunks, free_pages
+from memhotplug.model.allocator import alloc_pages, allocatable_chunks, disown, free_pages, own
 from memhotplug.model.extents import Array, ExtentSet
 from memhotplug.model.runs import Runs
-from memhotplug.model.state import MachineState
+from memhotplug.model.state import MachineState, Owner, Use
 from memhotplug.model.zones import ZoneKind
 
 Make = Callable[[dict[tuple[int, ZoneKind], tuple[int, int]]], MachineState]
@@ -189,3 +189,21 @@ def test_free_pages_go_back_to_the_zones_that_their_struct_pages_name(make_state
 def _arrays(start: int, end: int) -> tuple[Array, Array]:
     found = ExtentSet.of((start, end))
     return found.starts, found.ends
+
+
+def test_what_the_kernel_owns_grows_and_goes_youngest_first(make_state: Make) -> None:
+    """The highest pages are freed first; who owns nothing has nothing to free."""
+    state, owner = make_state({(0, NORMAL): (0, 1000)}), Owner(Use.BLOCK_DEVICES)
+    before = free_of(state)
+    disown(state, owner, 5)
+    assert free_of(state) == before
+
+    for _ in range(2):
+        own(state, owner, alloc_pages(state, 0, 3, nid=0))
+    held = list(state.allocations[owner].pages)
+    disown(state, owner, 4)
+
+    left = list(state.allocations[owner].pages)
+    assert state.allocations[owner].pages.total == 2
+    assert (left[0][0], left[-1][1]) == (held[0][0], held[-1][1] - 4)
+    assert sum(free_of(state).values()) == sum(before.values()) - 2

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from memhotplug import InputError, Machine, MemoryHotplugError
+from memhotplug.engine.mhp_flags import parse_flags
 from memhotplug.plugin import Altmap
 from memhotplug_profiles.v2_2019.marks import mark_vmemmap_pages
 
@@ -31,8 +32,8 @@ def test_flag_bits_are_those_of_the_series(boot: Boot) -> None:
     assert [kernel.flag(name) for name in ("device", "MHP_MEMMAP_DEVICE")] == [1, 1]
     assert [kernel.flag(name) for name in ("memblock", "MHP_MEMMAP_MEMBLOCK")] == [2, 2]
     assert [kernel.flag(name) for name in ("none", "MHP_NONE")] == [0, 0]
-    assert kernel.parse_flags(("MHP_NONE",)) == 0
-    assert kernel.parse_flags(("device", "memblock")) == 3
+    assert parse_flags(kernel, ("MHP_NONE",)) == 0
+    assert parse_flags(kernel, ("device", "memblock")) == 3
     assert kernel.profile.describe_flags(3) == "MHP_MEMMAP_DEVICE|MHP_MEMMAP_MEMBLOCK"
     assert kernel.profile.describe_flags(0) == "MHP_NONE"
 

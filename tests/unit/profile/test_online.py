@@ -24,7 +24,7 @@ VMEMMAP_PAGE = 0xFFFF_FFFF_FFFF_FFFC
 
 def events(machine: Machine) -> list[object]:
     """Return what happened so far, without warnings."""
-    return [event["event"] for event in machine.kernel.events]
+    return [event["event"] for event in machine.kernel.journal.events]
 
 
 @pytest.mark.parametrize(("flag", "held"), [("none", 0), ("memblock", 512), ("device", 4096)])
@@ -149,7 +149,7 @@ def test_a_vetoed_online_grows_the_span_and_nothing_else(
     )  # fmt: skip
     after = machine.to_dict()
     assert {**after, "zones": None, "blocks": None} == {**before, "zones": None, "blocks": None}
-    assert machine.kernel.vetoes == {}
+    assert machine.kernel.step.vetoes == {}
     machine.online("dimm0", zone="movable")
     assert machine.violations() == []
 
@@ -389,13 +389,13 @@ def test_an_offline_block_is_removable_an_unmovable_one_is_not(with_dimm: WithDi
 def test_one_event_tells_what_was_onlined(with_dimm: WithDimm) -> None:
     """A run of blocks is one record."""
     machine = with_dimm("device")
-    machine.kernel.events.clear()
+    machine.kernel.journal.events.clear()
 
     machine.online("dimm0", zone="movable")
     machine.offline("dimm0")
 
     assert events(machine) == ["onlined", "offlined"]
-    assert machine.kernel.events[0] == {
+    assert machine.kernel.journal.events[0] == {
         "event": "onlined",
         "start_pfn": BASE,
         "nr_pages": 262144,

@@ -27,6 +27,7 @@ from memhotplug.commands.explain.trial import (
 from memhotplug.engine.boot.parameters import MEMMAP_ON_MEMORY, memmap_settings, under
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.presence import absence
+from memhotplug.engine.mhp_flags import set_policy
 from memhotplug.errors import InputError, PluginError
 from memhotplug.keyspec import OWN_POLICY
 from memhotplug.manager import choose, names, own_keys
@@ -193,7 +194,7 @@ def _decided(question: Question, driver: str, kernel: Kernel) -> Kernel:
     if question.policy is None or question.policy == OWN_POLICY:
         return kernel
     twin = kernel.copy()
-    twin.set_policy(driver, resolve("policies", question.policy))
+    set_policy(twin, driver, resolve("policies", question.policy))
     return twin
 
 

@@ -14,6 +14,7 @@ from memhotplug.contracts import AddRequest, PhysRange
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.add import device_blocks, hot_add
 from memhotplug.engine.memory_hotplug.presence import absence
+from memhotplug.engine.mhp_flags import flags_for
 from memhotplug.errors import MemoryHotplugError
 from memhotplug.manager import Plugins
 from memhotplug.model.vmemmap import Source
@@ -98,7 +99,7 @@ def add_by_driver(kernel: Kernel, driver: str, size: int, options: Mapping[str, 
 @cache
 def _added(kernel: Kernel, driver: str, size: int, options: tuple[tuple[str, object], ...]) -> Trial:
     twin = kernel.copy()
-    twin.events.clear()
+    twin.journal.events.clear()
     request = AddRequest(driver=driver, name=_NAME, size=size, options=dict(options))
     error, absent = None, False
     try:
@@ -137,7 +138,7 @@ def flags_passed(kernel: Kernel, request: AddRequest) -> int:
         raise MemoryHotplugError(errno.EINVAL, f"{request.driver} adds nothing")
     flags = 0
     for phys_range in _unlike(ranges):
-        flags |= twin.flags_for(request, phys_range)
+        flags |= flags_for(twin, request, phys_range)
     return flags
 
 

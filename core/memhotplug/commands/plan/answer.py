@@ -197,7 +197,7 @@ def _flip_boot(subject: Subject, question: Question, verdict: str) -> int | None
 def _warned(subject: Subject, machine: Machine) -> tuple[str, ...]:
     """Return what the kernel warned about when it booted and nobody has said yet."""
     own = ("inferred: ", "inconsistent: ")  # what reading the machine noted, said with the machine
-    texts = [text for text in machine.kernel.warnings if text not in subject.assumptions]
+    texts = [text for text in machine.kernel.journal.warnings if text not in subject.assumptions]
     return tuple(f"the kernel warns: {text}" for text in texts if not text.startswith(own))
 
 

@@ -16,6 +16,7 @@ from memhotplug.contracts import AddRequest, PhysRange
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.add import device_blocks, hot_add
 from memhotplug.engine.memory_hotplug.online import online_runs
+from memhotplug.engine.mhp_flags import flags_for
 from memhotplug.errors import InputError, MemoryHotplugError
 from memhotplug.model.blocks import BlockState, OnlineType
 
@@ -138,7 +139,7 @@ def _play_runs(kernel: Kernel, request: AddRequest, pending: list[tuple[PhysRang
 
 def _most(kernel: Kernel, request: AddRequest, run: PhysRange, chunk: int) -> int:
     """Return the bytes of a run that the kernel treats as it treats a chunk: some self-host single blocks only."""
-    if run.size > chunk and kernel.flags_for(request, replace(run, size=chunk)) & kernel.flag("on_memory"):
+    if run.size > chunk and flags_for(kernel, request, replace(run, size=chunk)) & kernel.flag("on_memory"):
         refusal = kernel.profile.memmap_on_memory_refusal
         if refusal(kernel, run.size) is not None and refusal(kernel, chunk) is None:
             return chunk
@@ -155,10 +156,10 @@ def _play_run(kernel: Kernel, request: AddRequest, run: PhysRange, chunk: int, *
         MemoryHotplugError: what add_memory() or onlining returned.
         _OfflineError: blocks stay offline that the driver waits for.
     """
-    flags = kernel.flags_for(request, replace(run, size=chunk))
+    flags = flags_for(kernel, request, replace(run, size=chunk))
     decided, override = _is_decided(kernel, request), kernel.flag_override
     starts = range(run.start + chunk, run.start + run.size, chunk) if decided else ()
-    if any(kernel.flags_for(request, replace(run, start=start, size=chunk)) != flags for start in starts):
+    if any(flags_for(kernel, request, replace(run, start=start, size=chunk)) != flags for start in starts):
         return False
     kernel.flag_override = {**override, request.driver: flags}
     try:
@@ -175,7 +176,7 @@ def _play_run(kernel: Kernel, request: AddRequest, run: PhysRange, chunk: int, *
     if kernel.plugins.driver_traits(request.driver).waits and not _all_online(kernel, request.name):
         raise _OfflineError
     last = replace(run, start=run.start + run.size - chunk, size=chunk)
-    return run.size <= chunk or kernel.flags_for(request, last) == flags
+    return run.size <= chunk or flags_for(kernel, request, last) == flags
 
 
 def _is_decided(kernel: Kernel, request: AddRequest) -> bool:
@@ -201,8 +202,8 @@ def _map_in_pieces(kernel: Kernel, run: PhysRange, chunk: int) -> None:
     for kind, windows in list(kernel.state.page_tables.items()):
         each = windows.total - before.get(kind, 0)
         if each and windows.contains((first + 1) * each, (first + 2) * each):
-            order = kernel.table_order(kind)
-            kernel.ensure_tables(kind, (first + 2) * each, last * each, nid=_nid(kernel, run), order=order)
+            order = kernel.tables.order_of(kind)
+            kernel.tables.ensure(kind, (first + 2) * each, last * each, nid=_nid(kernel, run), order=order)
     _map_window(kernel, run, chunk, last)
 
 

@@ -67,7 +67,10 @@ def to_document(found: Answer) -> PlanDocument:
         "auto_movable_ratio": ratio_for_all_movable(trial.before, trial.added_bytes),
         "failed_request": _failed(found),
         "driver_result": trial.driver_result,
-        "warnings": [*waste(trial), *trial.machine.kernel.warnings[len(trial.before.kernel.warnings) :]],
+        "warnings": [
+            *waste(trial),
+            *trial.machine.kernel.journal.warnings[len(trial.before.kernel.journal.warnings) :],
+        ],
         "assumptions": list(found.assumptions),
     }
 

@@ -12,6 +12,7 @@ from memhotplug.commands.plan.search import Largest, largest_add, safe_steps
 from memhotplug.commands.plan.trial import Trial, attempt
 from memhotplug.engine.boot.parameters import MEMMAP_ON_MEMORY, memmap_settings, under
 from memhotplug.engine.memory_hotplug.presence import absence
+from memhotplug.engine.mhp_flags import parse_flags
 from memhotplug.engine.views.document import memmap_totals
 from memhotplug.errors import InputError
 from memhotplug.keyspec import OWN_POLICY
@@ -142,7 +143,7 @@ def _memmap_policies(subject: Subject, question: Question, plain: Machine) -> It
         if name == "on_memory":
             continue
         machine = plain.copy()
-        machine.kernel.flag_override[question.driver] = machine.kernel.parse_flags((name,))
+        machine.kernel.flag_override[question.driver] = parse_flags(machine.kernel, (name,))
         yield f"mhp_flags={name}", machine
 
 

@@ -15,6 +15,7 @@ from memhotplug.commands.plan.question import OnlineWay, Question
 from memhotplug.contracts import AddRequest
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.online import online_runs
+from memhotplug.engine.mhp_flags import set_policy
 from memhotplug.engine.slab import slab_pages
 from memhotplug.errors import MemoryHotplugError
 from memhotplug.machine import Machine
@@ -184,7 +185,7 @@ def attempt(machine: Machine, question: Question, sizes: Sequence[int] | None = 
     """Play a question on a copy of a machine; ``sizes`` overrides the question's."""
     trial = machine.copy()
     if question.policy is not None:
-        trial.kernel.set_policy(question.driver, question.policy)
+        set_policy(trial.kernel, question.driver, question.policy)
     lowest, kernel_lowest = [free_pages(machine)], [free_pages(machine, movable=False)]
     _online_along(trial.kernel, question)
     problem: MemoryHotplugError | None = None

@@ -215,7 +215,7 @@ def _lists(machine: Machine, step: ExpectStep) -> Iterator[str]:
     if step.violations is not None:
         yield from _listed("violations", machine.violations(), step.violations)
     if step.warnings is not None:
-        yield from _listed("warnings", machine.kernel.warnings, step.warnings)
+        yield from _listed("warnings", machine.kernel.journal.warnings, step.warnings)
 
 
 def _listed(what: str, got: list[str], wanted: int | tuple[str, ...]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from memhotplug.commands.run.expect import judge
 from memhotplug.commands.run.step_record import existing_blocks, new_record
 from memhotplug.engine.kernel import Event, Kernel
 from memhotplug.engine.memory_hotplug.add import device_blocks
+from memhotplug.engine.mhp_flags import parse_flags
 from memhotplug.engine.views.undone import left_behind
 from memhotplug.errors import InputError, MemoryHotplugError, nearest
 from memhotplug.formats.scenario import AddStep, ExpectStep, ResizeStep, Scenario, Step
@@ -151,7 +152,7 @@ def apply_policies(scenario: Scenario, machine: Machine) -> None:
 
 def _flags(scenario: Scenario, kernel: Kernel, names: tuple[str, ...], where: Where) -> int:
     try:
-        return kernel.parse_flags(names)
+        return parse_flags(kernel, names)
     except InputError as error:
         raise_located(scenario, (*where, "mhp_flags"), error)
 
@@ -184,7 +185,7 @@ class _Run:
         self._on_event = on_event
         self._steps: list[StepRecord] = []
         self._events: list[Event] = []
-        self._note_events(None, machine.kernel.events)
+        self._note_events(None, machine.kernel.journal.events)
         self._broken: list[str] | None = machine.violations() if check else None
 
     def run(self, *, go_on: bool) -> RunResult:
@@ -213,7 +214,7 @@ class _Run:
 
     def _step(self, step: Step) -> StepRecord:
         kernel = self._machine.kernel
-        seen = len(kernel.events)
+        seen = len(kernel.journal.events)
         saved = kernel.copy() if self._broken is not None else None
         record = new_record(step, kernel)
         try:
@@ -223,7 +224,7 @@ class _Run:
             raise_located(self._scenario, ("steps", step.index, step.op), error)
         if saved is not None and record["ok"]:
             self._check(record, saved)
-        self._finish(step, record, kernel.events[seen:])
+        self._finish(step, record, kernel.journal.events[seen:])
         return record
 
     def _finish(self, step: Step, record: StepRecord, events: list[Event]) -> None:

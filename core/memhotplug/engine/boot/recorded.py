@@ -567,11 +567,11 @@ def _page_tables(kernel: Kernel) -> MapRuns:
     """Note which page tables the recorded memory has, by populating it on a copy; return the mappings of its memmap."""
     trial = kernel.copy()
     trial.state.vmemmap = type(kernel.state.vmemmap)(kernel.geometry.described_per_page)
-    trial.boot_altmap = Altmap(0, kernel.geometry.end_pfn)
+    trial.tables.boot_altmap = Altmap(0, kernel.geometry.end_pfn)
     for low, high in kernel.state.sections:
         nid = min(kernel.state.nodes)
         trial.vmemmap_populate(low, high - low, nid, None)
-        trial.ensure_section_roots(low, high - low, nid)
+        trial.tables.ensure_section_roots(low, high - low, nid)
         if trial.plugins.has(trial.plugins.arch, "create_mapping"):
             trial.plugins.call(
                 trial.plugins.arch, "create_mapping", kernel=trial, start_pfn=low, nr_pages=high - low, nid=nid

@@ -250,15 +250,15 @@ def _set_up_memmap(kernel: Kernel, ranges: Sequence[BootRange], reserve: Reserve
 
 def _populate_boot(kernel: Kernel, start_pfn: int, end_pfn: int, nid: int, altmap: Altmap) -> int:
     """Populate boot memmap from a bump allocator; return the pages it took."""
-    kernel.boot_altmap = altmap
+    kernel.tables.boot_altmap = altmap
     kernel.vmemmap_populate(start_pfn, end_pfn - start_pfn, nid, None)
-    kernel.ensure_section_roots(start_pfn, end_pfn - start_pfn, nid)
+    kernel.tables.ensure_section_roots(start_pfn, end_pfn - start_pfn, nid)
     if kernel.plugins.has(kernel.plugins.arch, "create_mapping"):
         kernel.plugins.call(
             kernel.plugins.arch, "create_mapping",
             kernel=kernel, start_pfn=start_pfn, nr_pages=end_pfn - start_pfn, nid=nid,
         )  # fmt: skip
-    kernel.boot_altmap = None
+    kernel.tables.boot_altmap = None
     return altmap.total_alloc + int(altmap.align.sum())
 
 

@@ -68,7 +68,7 @@ def _add(kernel: Kernel, key: str, request: AddRequest) -> str | None:
     ranges = LazyRanges(answer, partial(_checked, kernel, key))
     if kernel.plugins.has(key, "driver_add"):
         verdict = _verdict(kernel, key, "driver_add", request=request, ranges=ranges)
-        if verdict is None and not kernel.add_errors and len(ranges):
+        if verdict is None and not kernel.step.add_errors and len(ranges):
             _check_done(kernel, key, request, ranges)
         return verdict
     for phys_range in ranges:
@@ -82,16 +82,16 @@ def _played(kernel: Kernel, operation: Callable[[], str | None]) -> str | None:
     Raises:
         MemoryHotplugError: that error, or what the driver refused with, with the driver's own verdict.
     """
-    kernel.add_errors.clear()
+    kernel.step.add_errors.clear()
     verdict: str | None = None
     try:
         verdict = operation()
-        if kernel.add_errors:
-            raise kernel.add_errors[0]
+        if kernel.step.add_errors:
+            raise kernel.step.add_errors[0]
     except MemoryHotplugError as problem:
-        first = kernel.add_errors[0] if kernel.add_errors else problem
+        first = kernel.step.add_errors[0] if kernel.step.add_errors else problem
         first.driver_result = verdict or problem.driver_result
-        first.leaks = tuple(leak for refused in kernel.add_errors or [problem] for leak in refused.leaks)
+        first.leaks = tuple(leak for refused in kernel.step.add_errors or [problem] for leak in refused.leaks)
         raise first from (None if first is problem else problem)
     return verdict
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from memhotplug.engine.kernel import Kernel
 from memhotplug.errors import MemoryHotplugError
-from memhotplug.model.allocator import alloc_pages, free_pages
+from memhotplug.model.allocator import alloc_pages, disown, free_pages, own
 from memhotplug.model.state import Owner, Use
 from memhotplug.units import div_round_up
 
@@ -57,7 +57,7 @@ def create_memory_block_devices(kernel: Kernel, first: int, count: int, **values
         raise NoPageLeftError(
             errno.ENOMEM, f"{missing} of the {pages} pages for the sysfs objects of {count} memory blocks are missing"
         )
-    kernel.own(BLOCK_DEVICES, taken)
+    own(state, BLOCK_DEVICES, taken)
     state.block_objects += count
     state.blocks.insert(first, count, **values)
 
@@ -68,7 +68,7 @@ def remove_memory_block_devices(kernel: Kernel, rows: slice) -> None:
     hot = rows.stop - rows.start - state.blocks.total("early", rows)
     left = max(state.block_objects - hot, 0)
     state.blocks.delete(rows)
-    kernel.disown(BLOCK_DEVICES, _pages(kernel, state.block_objects) - _pages(kernel, left))
+    disown(state, BLOCK_DEVICES, _pages(kernel, state.block_objects) - _pages(kernel, left))
     state.block_objects = left
 
 

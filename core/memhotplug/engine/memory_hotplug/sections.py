@@ -126,10 +126,10 @@ def _populate(
     if end_pfn <= start_pfn:
         return start_pfn, None
     try:
-        kernel.ensure_section_roots(start_pfn, end_pfn - start_pfn, nid)
+        kernel.tables.ensure_section_roots(start_pfn, end_pfn - start_pfn, nid)
         kernel.vmemmap_populate(start_pfn, end_pfn - start_pfn, nid, altmap)
     except MemoryHotplugError as problem:
-        missing = kernel.first_unmapped(start_pfn, end_pfn - start_pfn)
+        missing = kernel.memmap.first_unmapped(start_pfn, end_pfn - start_pfn)
         if missing is None:
             raise
         section = kernel.geometry.pages_per_section

@@ -56,7 +56,7 @@ def describe_state(kernel: Kernel) -> StateDocument:
         "vmemmap": cast("list[VmemmapHead]", list(kernel.profile.heads(kernel))),
         "memmap": memmap_totals(kernel),
         "iomem": [_resource(entry) for entry in kernel.state.resources],
-        "warnings": list(kernel.warnings),
+        "warnings": list(kernel.journal.warnings),
         "violations": violations(kernel),
     }
 

@@ -117,4 +117,4 @@ def remove_pages(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
 
 def release_vmemmap(kernel: Kernel, runs: MapRuns) -> None:
     """Give memmap pages back to the page allocator; those from an altmap vanish with their block."""
-    kernel.free_memmap(runs.of(Source.ALLOCATOR, Source.BOOT))
+    kernel.memmap.free(runs.of(Source.ALLOCATOR, Source.BOOT))

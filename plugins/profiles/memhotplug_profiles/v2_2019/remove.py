@@ -134,7 +134,7 @@ def release_vmemmap(kernel: Kernel, runs: MapRuns) -> None:
     if len(v2.heads):
         heads = v2.heads
         heads.keep(v2.marked.covered_many(heads.start, heads.start + heads.private) > 0)
-    kernel.free_memmap(runs, spare=ExtentSet(lows, highs))
+    kernel.memmap.free(runs, spare=ExtentSet(lows, highs))
 
 
 def _end_of_clearing(kernel: Kernel, lows: Array, highs: Array) -> Array:

@@ -211,7 +211,7 @@ def test_vacating_moves_memmap_and_page_tables(boot: Boot) -> None:
     assert not moved.intersects(low, high)
     assert (moved.total, zone.nr_free) == (memmap.total, free)
     assert not any(held.pages.intersects(low, high) for held in kernel.state.allocations.values())
-    assert kernel.first_unmapped(64 * PAGES, 8 * PAGES) is None
+    assert kernel.memmap.first_unmapped(64 * PAGES, 8 * PAGES) is None
     assert machine.violations() == []
     machine.offline(f"block {inside[0]}")
 

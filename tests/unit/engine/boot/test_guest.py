@@ -57,7 +57,9 @@ def test_without_room_nothing_is_kept_and_said() -> None:
     machine = booted("cma=600M")
 
     assert not any(zone.cma for zone in machine.kernel.state.zones())
-    assert "cma=600M: no free range of boot memory is that large, and nothing is kept" in machine.kernel.warnings
+    assert (
+        "cma=600M: no free range of boot memory is that large, and nothing is kept" in machine.kernel.journal.warnings
+    )
 
 
 def test_memmap_does_not_come_from_the_area() -> None:

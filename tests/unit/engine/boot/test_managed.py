@@ -44,7 +44,7 @@ def plugged(machine: Machine) -> int:
 
 def inferred(machine: Machine) -> list[str]:
     """Return what the machine says of the device that it found."""
-    return [line for line in machine.kernel.warnings if "virtio0" in line or "dax0.0" in line]
+    return [line for line in machine.kernel.journal.warnings if "virtio0" in line or "dax0.0" in line]
 
 
 @pytest.mark.parametrize(("step", "size"), [(0, 0), (1, 512), (2, 1024), (3, 3072), (4, 1024), (5, 4)])

@@ -46,7 +46,7 @@ def test_lines_of_system_ram_tell_what_was_hot_added(name: str, step: int, devic
     machine = booted(snapshot(name, step))
 
     assert [(device.name, device.size) for device in machine.kernel.state.devices] == devices
-    assert any("were hot-added" in line for line in machine.kernel.warnings) is bool(devices)
+    assert any("were hot-added" in line for line in machine.kernel.journal.warnings) is bool(devices)
     assert machine.violations() == []
 
 

@@ -72,7 +72,7 @@ def test_a_scenario_takes_both_from_its_snapshot() -> None:
     machine = Machine.boot(snapshot=path)
     assert (machine.kernel.arch, machine.kernel.profile.name) == ("x86_64", "linux-6.12")
     text = "inferred: kernel linux-6.12: the recorded kernel is 6.12.107+deb13-amd64"
-    assert text in machine.kernel.warnings
+    assert text in machine.kernel.journal.warnings
     assert Machine.boot(snapshot=path, kernel="6.1").kernel.profile.name == "linux-6.1"
     with pytest.raises(InputError, match="expected a machine of architecture arm64"):
         Machine.boot(snapshot=path, arch="arm64")

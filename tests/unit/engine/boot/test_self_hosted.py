@@ -39,7 +39,7 @@ def test_blocks_that_host_their_memmap_are_told_by_what_their_zone_lacks(
     blocks = machine.kernel.state.blocks
 
     assert blocks.id[blocks.altmap_pages > 0].tolist() == hosting
-    assert any("host their own memmap" in line for line in machine.kernel.warnings) is bool(hosting)
+    assert any("host their own memmap" in line for line in machine.kernel.journal.warnings) is bool(hosting)
     assert machine.violations() == []
 
 

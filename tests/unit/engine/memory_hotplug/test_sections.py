@@ -52,7 +52,7 @@ def test_a_node_comes_online_once(machine: Machine) -> None:
     assert try_online_node(machine.kernel, 1) is True
     assert try_online_node(machine.kernel, 3) is False
     assert list(machine.kernel.state.nodes) == [0, 1, 3]
-    events = [dict(event) for event in machine.kernel.events]
+    events = [dict(event) for event in machine.kernel.journal.events]
     assert [event["node"] for event in events if event["event"] == "node_online"] == [3, 1]
 
 
@@ -73,7 +73,7 @@ def test_sections_get_their_memmap(machine: Machine) -> None:
     assert add_sections(kernel, FIRST, 2 * SECTION, 0, None) == (FIRST + 2 * SECTION, None)
 
     assert kernel.state.sections.contains(FIRST, FIRST + 2 * SECTION)
-    assert kernel.first_unmapped(FIRST, 2 * SECTION) is None
+    assert kernel.memmap.first_unmapped(FIRST, 2 * SECTION) is None
     assert free - sum(zone.free.total for zone in kernel.state.zones()) >= 2 * 512
 
 
@@ -99,7 +99,7 @@ def test_a_section_that_is_there_ends_it_and_what_came_before_stays(machine: Mac
     assert problem is not None
     assert str(problem) == f"EEXIST: the section at pfn {FIRST + 2 * SECTION:#x} is there already"
     assert problem.leaks == (f"2 sections from pfn {FIRST:#x} on with 4M of memmap",)
-    leaked = [dict(event) for event in kernel.events if event["event"] == "leaked"]
+    leaked = [dict(event) for event in kernel.journal.events if event["event"] == "leaked"]
     assert [(event["sections"], event["memmap_bytes"]) for event in leaked] == [(2, 4 << 20)]
 
 
@@ -200,4 +200,4 @@ def test_a_block_that_does_not_come_online_ends_the_walk_and_not_the_add(machine
 
     auto_online(machine.kernel, 32, 3)
 
-    assert machine.kernel.warnings == ["auto-onlining stopped: ENOENT: there is no memory block 34"]
+    assert machine.kernel.journal.warnings == ["auto-onlining stopped: ENOENT: there is no memory block 34"]

@@ -86,7 +86,7 @@ def test_memmap_that_stays_is_named_unless_it_is_a_listed_leak(machine: Machine)
 def test_page_tables_may_stay(machine: Machine) -> None:
     """They are pages that the kernel holds, and were free before."""
     before = machine.kernel.copy()
-    machine.kernel.ensure_tables("vmemmap PTE", 7, 9, nid=0)
+    machine.kernel.tables.ensure("vmemmap PTE", 7, 9, nid=0)
 
     assert machine.kernel.state.page_tables["vmemmap PTE"].total == 2
     assert left_behind(before, machine.kernel, leaks=False) == []

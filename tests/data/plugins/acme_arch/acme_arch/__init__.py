@@ -90,11 +90,11 @@ def vmemmap_populate(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, al
     """Back the memmap with 2 MiB leaves; without an altmap fall back to base pages."""
     end_pfn = start_pfn + nr_pages
     window = _PFNS_PER_PMD_TABLE
-    kernel.ensure_tables("vmemmap-pmd", start_pfn // window, -(-end_pfn // window), nid=nid)
-    kernel.populate(start_pfn, nr_pages, leaf_pages=_LEAF, nid=nid, altmap=altmap)
-    missing = kernel.first_unmapped(start_pfn, nr_pages)
+    kernel.tables.ensure("vmemmap-pmd", start_pfn // window, -(-end_pfn // window), nid=nid)
+    kernel.memmap.populate(start_pfn, nr_pages, leaf_pages=_LEAF, nid=nid, altmap=altmap)
+    missing = kernel.memmap.first_unmapped(start_pfn, nr_pages)
     if missing is not None and altmap is None:
-        kernel.populate_basepages(missing, end_pfn, window=_PFNS_PER_PTE_TABLE, nid=nid, altmap=None)
+        kernel.memmap.populate_basepages(missing, end_pfn, window=_PFNS_PER_PTE_TABLE, nid=nid, altmap=None)
     elif missing is not None:
         raise MemoryHotplugError(errno.ENOMEM, f"no page for the memmap of pfn {missing:#x}")
 
@@ -105,14 +105,14 @@ def vmemmap_free(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
     end_pfn = start_pfn + nr_pages
     kernel.unmap(np.array([start_pfn]), np.array([end_pfn]))
     for kind, window in (("vmemmap-pte", _PFNS_PER_PTE_TABLE), ("vmemmap-pmd", _PFNS_PER_PMD_TABLE)):
-        kernel.drop_unused_tables(kind, window, start_pfn, end_pfn, kernel.state.vmemmap.mapped)
+        kernel.tables.drop_unused(kind, window, start_pfn, end_pfn, kernel.state.vmemmap.mapped)
 
 
 @hookimpl
 def create_mapping(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int) -> None:
     """Make the tables of the direct map: one for each GiB, in 2 MiB leaves."""
     window = _PFNS_PER_GIB
-    kernel.ensure_tables("direct-pmd", start_pfn // window, -(-(start_pfn + nr_pages) // window), nid=nid)
+    kernel.tables.ensure("direct-pmd", start_pfn // window, -(-(start_pfn + nr_pages) // window), nid=nid)
 
 
 @hookimpl
@@ -134,4 +134,4 @@ def arch_remove_memory(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
 
 
 def _remove_mapping(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
-    kernel.drop_unused_tables("direct-pmd", _PFNS_PER_GIB, start_pfn, start_pfn + nr_pages, kernel.state.sections)
+    kernel.tables.drop_unused("direct-pmd", _PFNS_PER_GIB, start_pfn, start_pfn + nr_pages, kernel.state.sections)
