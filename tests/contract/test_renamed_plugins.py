@@ -16,6 +16,7 @@ import pytest
 import memhotplug_drivers
 from memhotplug import manager
 from memhotplug.cli import main
+from memhotplug.manager.discovery import discovered
 
 COPIES: Final = {"acpi": "my_dimms", "hv_balloon": "my_balloon", "pseries": "my_lpar", "virtio_mem": "my_region"}
 PACKAGE: Final = "copied_drivers"
@@ -104,9 +105,9 @@ def _installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     (info / "entry_points.txt").write_text(f"[memhotplug.drivers]\n{entries}", encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
-        manager._discovered.cache_clear()
+        discovered.cache_clear()
         yield
-    manager._discovered.cache_clear()
+    discovered.cache_clear()
 
 
 def both(driver: str, words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:

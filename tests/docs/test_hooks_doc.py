@@ -7,7 +7,8 @@ import operator
 import re
 from pathlib import Path
 
-from memhotplug import Machine, hookspecs, manager, plugin
+from memhotplug import Machine, hookspecs, plugin
+from memhotplug.manager.loading import REQUIRED
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "hooks.md").read_text(encoding="utf-8")
 SPECS = (
@@ -21,7 +22,7 @@ SPECS = (
 
 def specified() -> dict[str, bool]:
     """Return every hook with whether its kind of plugin requires it."""
-    required = {name for names in manager._REQUIRED.values() for name in names}
+    required = {name for names in REQUIRED.values() for name in names}
     hooks = [name for spec in SPECS for name, value in vars(spec).items() if inspect.isfunction(value)]
     return {name: name in required for name in hooks}
 

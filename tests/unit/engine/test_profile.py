@@ -6,7 +6,7 @@ import zlib
 from typing import Any
 
 import pytest
-from tests.unit.test_manager import Install, install
+from tests.unit.manager.test_plugins import Install, install
 
 from memhotplug import InputError, Machine, PluginError
 from memhotplug.engine.profile import STEPS

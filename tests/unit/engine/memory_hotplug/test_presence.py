@@ -10,6 +10,7 @@ import pytest
 from memhotplug import Machine, PluginError, manager
 from memhotplug.contracts import ArchTraits, DriverTraits
 from memhotplug.engine.memory_hotplug.presence import absence, attribute_driver, drivers_of, usual_driver, window_driver
+from memhotplug.manager import traits as asked
 
 Traits = Mapping[str, ArchTraits | DriverTraits | PluginError]
 Say = Callable[[Traits], None]
@@ -18,7 +19,7 @@ Say = Callable[[Traits], None]
 @pytest.fixture
 def say(monkeypatch: pytest.MonkeyPatch) -> Say:
     """Have some installed plugins say something else about themselves."""
-    told = manager._traits
+    told = asked.traits_of
 
     def replace(traits: Traits) -> None:
         def answer(candidate: manager.Candidate) -> ArchTraits | DriverTraits:
@@ -27,7 +28,7 @@ def say(monkeypatch: pytest.MonkeyPatch) -> Say:
                 raise said
             return told(candidate) if said is None else said
 
-        monkeypatch.setattr(manager, "_traits", answer)
+        monkeypatch.setattr(asked, "traits_of", answer)
 
     return replace
 

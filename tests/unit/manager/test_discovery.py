@@ -12,6 +12,7 @@ import pytest
 
 from memhotplug import Machine, manager
 from memhotplug.errors import MemoryHotplugError
+from memhotplug.manager.discovery import discovered
 from memhotplug.output.hooktrace import trace_line
 
 
@@ -19,9 +20,9 @@ from memhotplug.output.hooktrace import trace_line
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder of distributions."""
     monkeypatch.syspath_prepend(str(tmp_path))
-    manager._discovered.cache_clear()
+    discovered.cache_clear()
     yield tmp_path
-    manager._discovered.cache_clear()
+    discovered.cache_clear()
 
 
 @pytest.mark.parametrize(

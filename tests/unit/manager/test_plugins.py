@@ -12,6 +12,7 @@ from tests.places import unplaced
 
 from memhotplug import InputError, MemoryHotplugError, PluginError, manager
 from memhotplug.manager import Plugins
+from memhotplug.manager.discovery import discovered
 from memhotplug.units import natural_key
 
 Install: TypeAlias = Callable[..., None]
@@ -48,10 +49,10 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.5\n")
         with (info / "entry_points.txt").open("a") as stream:
             stream.write(f"[{group}]\n{name} = {module}\n")
-        manager._discovered.cache_clear()
+        discovered.cache_clear()
 
     yield write
-    manager._discovered.cache_clear()
+    discovered.cache_clear()
 
 
 def test_the_built_in_plugins_are_found_through_entry_points() -> None:

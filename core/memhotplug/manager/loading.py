@@ -1,0 +1,116 @@
+"""One plugin, imported and checked: its hooks are known, those that its kind requires are there."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+import pluggy
+
+from memhotplug import distributions, hookspecs
+from memhotplug.errors import Interruption, PluginError, nearest
+from memhotplug.manager.blame import place_of
+from memhotplug.manager.running import running
+
+if TYPE_CHECKING:
+    from memhotplug.manager.discovery import Candidate
+
+__all__ = ["REQUIRED", "hooks_in", "hooks_of", "load"]
+
+REQUIRED: Final[Mapping[str, tuple[str, ...]]] = {
+    "arch": (
+        "page_sizing",
+        "zone_limits",
+        "boot_base",
+        "vmemmap_populate",
+        "vmemmap_free",
+        "arch_add_memory",
+        "arch_remove_memory",
+        "supports_memmap_on_memory",
+    ),
+    "profiles": ("kernel_profile",),
+    "drivers": ("driver_keys", "driver_ranges", "mhp_flags"),
+    "policies": ("policy_mhp_flags",),
+}
+"""The hooks that a plugin of each kind must have."""
+
+_SPECS: Final[Mapping[str, type]] = {
+    "arch": hookspecs.ArchSpec,
+    "profiles": hookspecs.ProfileSpec,
+    "drivers": hookspecs.DriverSpec,
+    "policies": hookspecs.PolicySpec,
+    "any": hookspecs.NotifierSpec,
+}
+"""The hook specifications of each kind of plugin, and of those that any may have."""
+
+
+@functools.cache
+def load(candidate: Candidate) -> object:
+    """Import a plugin, once in this process.
+
+    Raises:
+        PluginError: it cannot be imported, lacks a required hook, or has an unknown one.
+    """
+    try:
+        with running.importing(candidate):
+            plugin = distributions.load(candidate.target)
+    except (KeyboardInterrupt, Interruption):
+        raise
+    except BaseException as problem:
+        text = f"cannot be loaded: {type(problem).__name__}: {problem}"
+        raise PluginError(str(candidate), text + place_of(problem, candidate.home)) from problem
+    hooks_in(candidate, plugin)
+    return plugin
+
+
+def hooks_in(candidate: Candidate, plugin: object) -> pluggy.HookRelay:
+    """Return the hooks of a plugin alone, shared by all machines for as long as it has the same functions.
+
+    Raises:
+        PluginError: it lacks a required hook, or has an unknown one.
+    """
+    return _managed(candidate, plugin, tuple(getattr(plugin, name, None) for name in _every_hook())).hook
+
+
+@functools.cache
+def _every_hook() -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for spec in _SPECS.values() for name in dir(spec) if not name.startswith("_")))
+
+
+@functools.lru_cache(maxsize=256)
+def _managed(candidate: Candidate, plugin: object, functions: tuple[object, ...]) -> pluggy.PluginManager:
+    """Return a manager of one plugin; ``functions`` only tell when one that was made earlier is out of date."""
+    manager = _new_manager()
+    try:
+        manager.register(plugin, name=candidate.name)
+        manager.check_pending()
+    except (pluggy.PluginValidationError, ValueError) as problem:
+        raise _unusable(manager, candidate, plugin, problem) from problem
+    have = {caller.name for caller in manager.get_hookcallers(plugin) or ()}
+    missing = [hook for hook in REQUIRED[candidate.kind] if hook not in have]
+    if missing:
+        raise PluginError(str(candidate), f"has no hook {', '.join(missing)}")
+    return manager
+
+
+def _unusable(manager: pluggy.PluginManager, candidate: Candidate, plugin: object, problem: Exception) -> PluginError:
+    """Return the error of a plugin that pluggy refuses, with the hook that was probably meant."""
+    known = [*hooks_of(candidate.kind), *hooks_of("any")]
+    have = [name for name in dir(plugin) if manager.parse_hookimpl_opts(plugin, name) is not None]
+    unknown = [name for name in have if not hasattr(manager.hook, name) or not getattr(manager.hook, name).spec]
+    if not unknown:
+        return PluginError(str(candidate), " ".join(str(problem).split()))
+    return PluginError(str(candidate), f"there is no hook {unknown[0]!r}", nearest=nearest(unknown[0], known))
+
+
+def _new_manager() -> pluggy.PluginManager:
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    for spec in _SPECS.values():
+        manager.add_hookspecs(spec)
+    return manager
+
+
+def hooks_of(kind: str) -> list[str]:
+    """Return the names of the hooks that a kind of plugin may have, those of any kind apart."""
+    return [name for name, value in vars(_SPECS[kind]).items() if callable(value) and not name.startswith("_")]

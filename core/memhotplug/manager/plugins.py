@@ -1,0 +1,209 @@
+"""The plugins of one machine, and the only way to call their hooks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeAlias, cast
+
+import pluggy
+
+from memhotplug.contracts import ArchTraits, DriverTraits
+from memhotplug.errors import InputError, Interruption, MemoryHotplugError, PluginError
+from memhotplug.manager import traits
+from memhotplug.manager.blame import frames_of, is_below, module_of, place_of
+from memhotplug.manager.discovery import Candidate, candidates, choose, files_in_use, using
+from memhotplug.manager.loading import hooks_in
+from memhotplug.manager.running import running
+
+__all__ = ["Plugins", "Tracer", "tracing"]
+
+Tracer: TypeAlias = Callable[[str, str, Mapping[str, object], object], None]
+"""Is told of each hook call: plugin, hook, arguments, and the answer or the refusal."""
+
+_tracing: ContextVar[Tracer | None] = ContextVar("who is told of hook calls", default=None)
+
+
+@contextmanager
+def tracing(tracer: Tracer) -> Iterator[None]:
+    """Have a tracer told of every hook call of the machines that are booted inside this block."""
+    token = _tracing.set(tracer)
+    try:
+        yield
+    finally:
+        _tracing.reset(token)
+
+
+class Plugins:
+    """The plugins of one machine and the only way to call their hooks.
+
+    Args:
+        arch, profile: names of the two plugins that a machine always has.
+    """
+
+    def __init__(self, arch: str, profile: str) -> None:
+        self._candidates: dict[str, Candidate] = {}
+        self._hooks: dict[str, pluggy.HookRelay] = {}
+        self._callers: dict[tuple[str, str], Callable[..., Any] | None] = {}
+        self._listeners: list[str] | None = None
+        self._files = files_in_use()
+        self._tracer = _tracing.get()
+        self.arch = self._register("arch", arch)
+        self.profile = self._register("profiles", profile)
+
+    def _register(self, kind: str, name: str) -> str:
+        key = f"{kind}:{name}"
+        if key not in self._candidates:
+            with self.in_scope():
+                candidate = choose(kind, name)
+            self._hooks[key] = hooks_in(candidate, candidate.load())
+            self._candidates[key] = candidate
+            self._listeners = None
+        return key
+
+    def in_scope(self) -> AbstractContextManager[None]:
+        """Return a block in which the files that this machine was booted with count as installed."""
+        return using(self._files)
+
+    def policy(self, name: str) -> str:
+        """Register a policy if it is not yet, and return its key for :meth:`call`.
+
+        Raises:
+            PluginError: there is no such policy, or it is broken.
+        """
+        return self._register("policies", name)
+
+    def driver(self, name: str) -> str:
+        """Register a driver if it is not yet, and return its key for :meth:`call`.
+
+        Raises:
+            PluginError: there is no such driver, or it is broken.
+        """
+        return self._register("drivers", name)
+
+    def can_resize(self, driver: str) -> bool:
+        """Return whether devices of a driver can be asked for another size."""
+        return self.has(self.driver(driver), "driver_resize")
+
+    @property
+    def listeners(self) -> list[str]:
+        """Keys of the plugins that listen to memory_notify, ascending by name."""
+        if self._listeners is None:
+            self._listeners = sorted(key for key in self._candidates if self.has(key, "memory_notify"))
+        return self._listeners
+
+    @property
+    def current(self) -> str | None:
+        """The plugin whose hook runs, and which; None if none does."""
+        return running.who()
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """Keys of all registered plugins, in the order in which they came."""
+        return list(self._candidates)
+
+    def has(self, key: str, hook: str) -> bool:
+        """Return whether a registered plugin implements a hook."""
+        return self._caller(key, hook) is not None
+
+    def _caller(self, key: str, hook: str) -> Callable[..., Any] | None:
+        known = self._callers.get((key, hook), self)
+        if known is not self:
+            return known  # type: ignore[return-value]  # narrowed by the sentinel
+        found = getattr(self._hooks[key], hook, None)
+        caller = _bound(found) if found is not None and found.get_hookimpls() else None
+        self._callers[key, hook] = caller
+        return caller
+
+    def call(self, key: str, hook: str, **arguments: object) -> Any:
+        """Call one plugin's hook.
+
+        Raises:
+            MemoryHotplugError, InputError: the plugin refused.
+            PluginError: the plugin does not have the hook, or raised anything else.
+        """
+        caller = self._caller(key, hook)
+        if caller is None:
+            raise self.blame(key, f"has no hook {hook}")
+        now = running
+        outer = now.candidate, now.hook
+        now.serial, now.candidate, now.hook = now.serial + 1, self._candidates[key], hook
+        printed, sys.stdout = sys.stdout, sys.stderr  # which belongs to the answer
+        try:
+            answer = caller(**arguments)
+        except (MemoryHotplugError, InputError, KeyboardInterrupt, Interruption) as refusal:
+            if self._tracer is not None:
+                self._tracer(str(self._candidates[key]), hook, arguments, refusal)
+            raise
+        except BaseException as problem:
+            raise self._raised(key, hook, problem) from problem
+        finally:
+            now.candidate, now.hook = outer
+            sys.stdout = printed
+        if self._tracer is not None:
+            self._tracer(str(self._candidates[key]), hook, arguments, answer)
+        return answer
+
+    def _raised(self, key: str, hook: str, problem: BaseException) -> PluginError:
+        """Return the error that blames whoever raised: the hook, or another plugin that the core asked meanwhile.
+
+        Other plugins' hooks are called through here and blame themselves; a profile's steps are called directly.
+        """
+        what = f"raised {type(problem).__name__}: {problem}"
+        own = self._candidates[key].home
+        for trace in frames_of(problem):
+            module = module_of(trace)
+            if is_below(module, own):
+                break
+            # The machine's own profile first: one from a file is no longer installed where the machine is used.
+            profiles = self._candidates[self.profile], *candidates("profiles")
+            if any(is_below(module, found.home) for found in profiles):
+                place = f", at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+                return self.blame(self.profile, what + place)
+        return self.blame(key, f"hook {hook} {what}{place_of(problem, own)}")
+
+    def ask(self, key: str, hook: str, answer: type, **arguments: object) -> Any:
+        """Call one plugin's hook and insist on the type of its answer.
+
+        Raises:
+            PluginError: as :meth:`call`, or the answer is of another type.
+        """
+        got = self.call(key, hook, **arguments)
+        if not isinstance(got, answer) or (isinstance(got, bool) and answer is int):
+            raise self.blame(key, f"hook {hook} answered {got!r}, which is no {answer.__name__}")
+        return got
+
+    @property
+    def arch_traits(self) -> ArchTraits:
+        """What is true of every machine of the architecture."""
+        return cast(ArchTraits, traits.traits_of(self._candidates[self.arch]))
+
+    def driver_traits(self, name: str) -> DriverTraits:
+        """Return what is true of a driver, which is registered if it is not yet.
+
+        Raises:
+            PluginError: there is no such driver, or it is broken.
+        """
+        return cast(DriverTraits, traits.traits_of(self._candidates[self.driver(name)]))
+
+    def blame(self, key: str, problem: str) -> PluginError:
+        """Return the error that says what is wrong with a registered plugin."""
+        return PluginError(str(self._candidates[key]), problem)
+
+
+def _bound(caller: pluggy.HookCaller) -> Callable[..., Any]:
+    """Return what calls a hook: the function itself, where it is the only one and nothing is wrapped around it.
+
+    It gets the arguments that it names, as pluggy would hand them to it.
+    """
+    only, *others = caller.get_hookimpls()
+    if others or only.wrapper or only.hookwrapper or caller.spec is None or not caller.spec.opts["firstresult"]:
+        return caller
+    function, names = only.function, only.argnames
+
+    def call(**arguments: object) -> Any:
+        return function(*[arguments[name] for name in names])
+
+    return call
