@@ -6,6 +6,7 @@ a Movable zone that exists only through hotplug, where nothing but the model's o
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import TypeAlias
 
@@ -27,6 +28,7 @@ __all__ = [
     "ONLINE",
     "SELF_HOSTED",
     "Runs",
+    "cut",
     "model_classes",
     "recorded_classes",
     "split_blocks",
@@ -44,14 +46,11 @@ Runs: TypeAlias = list[tuple[int, int, str]]
 _NOPAGE, _SELF, _BUDDY = int(PageFlag.NOPAGE), int(PageFlag.OWNER_PRIVATE), int(PageFlag.BUDDY)
 
 
-def recorded_classes(
-    baseline: Baseline, facts: StepFacts, covered: ExtentSet, split: frozenset[int], cut: frozenset[int] = frozenset()
-) -> Runs:
+def recorded_classes(baseline: Baseline, facts: StepFacts, covered: ExtentSet, split: frozenset[int]) -> Runs:
     """Return the classes that recorded flags show of some pfns.
 
     Args:
         split: ids of the blocks in which ``online`` is split into buddy and not buddy.
-        cut: ids of the blocks at whose borders every run ends.
     """
     flags, blocks = facts.flags, facts.blocks or {}
     if flags is None:
@@ -67,7 +66,7 @@ def recorded_classes(
         runs += found
         if flags.past_end.total:
             runs += _named(flags.past_end.clip(low, high), OFFLINE)
-    return _joined(sorted(runs), _borders(cut, baseline.pages_per_block))
+    return _joined(sorted(runs))
 
 
 def _waiting_blocks(
@@ -129,10 +128,8 @@ def split_blocks(machine: Machine, baseline: Baseline, facts: StepFacts | None =
     )
 
 
-def model_classes(
-    machine: Machine, baseline: Baseline, covered: ExtentSet, split: frozenset[int], cut: frozenset[int] = frozenset()
-) -> Runs:
-    """Return the classes of some pfns in the model; ``split`` and ``cut`` as in :func:`recorded_classes`."""
+def model_classes(machine: Machine, baseline: Baseline, covered: ExtentSet, split: frozenset[int]) -> Runs:
+    """Return the classes of some pfns in the model; ``split`` as in :func:`recorded_classes`."""
     blocks = machine.kernel.state.blocks
     rows = {
         block: (node, kind, altmap)
@@ -157,7 +154,7 @@ def model_classes(
         free = machine.kernel.state.zone((node, ZoneKind(kind))).free
         runs += _named(free.clip(hosted, high), BUDDY)
         runs += _named(free.gaps(hosted, high).arrays, NOT_BUDDY)
-    return _joined(sorted(runs), _borders(cut, baseline.pages_per_block))
+    return _joined(sorted(runs))
 
 
 def _named(runs: tuple[Array, Array], kind: str) -> Runs:
@@ -171,17 +168,24 @@ def _pieces(covered: ExtentSet, per_block: int) -> Iterator[tuple[int, int, int]
             yield block, max(low, block * per_block), min(high, (block + 1) * per_block)
 
 
-def _borders(cut: frozenset[int], per_block: int) -> frozenset[int]:
-    return frozenset(edge for block in cut for edge in (block * per_block, (block + 1) * per_block))
-
-
-def _joined(runs: Runs, borders: frozenset[int]) -> Runs:
+def _joined(runs: Runs) -> Runs:
     joined: Runs = []
     for low, high, kind in runs:
         if high <= low:
             continue
-        if joined and joined[-1][1] == low and joined[-1][2] == kind and low not in borders:
+        if joined and joined[-1][1] == low and joined[-1][2] == kind:
             joined[-1] = (joined[-1][0], high, kind)
         else:
             joined.append((low, high, kind))
     return joined
+
+
+def cut(runs: Runs, borders: frozenset[int]) -> Runs:
+    """Return runs so that each ends at every border that lies inside of it."""
+    if not borders:
+        return runs
+    found: Runs = []
+    for low, high, kind in runs:
+        edges = [low, *sorted(edge for edge in borders if low < edge < high), high]
+        found += [(first, end, kind) for first, end in itertools.pairwise(edges)]
+    return found

@@ -14,6 +14,7 @@ from memhotplug.formats.snapshot.buddyinfo import PageTypes, parse_buddyinfo, pa
 from memhotplug.formats.snapshot.iomem import IomemEntry, is_hidden, parse_iomem
 from memhotplug.formats.snapshot.source import Source
 from memhotplug.formats.snapshot.zoneinfo import ZoneInfo, parse_zoneinfo
+from memhotplug.model.blocks import BlockState
 from memhotplug.model.extents import Array, ExtentSet
 from memhotplug.model.zones import ZoneKind
 
@@ -176,6 +177,11 @@ class StepFacts:
             if name:
                 found.setdefault(block, {})[name] = text.strip()
         return {block: found[block] for block in sorted(found)} or None
+
+    @cached_property
+    def is_under_way(self) -> bool:
+        """Whether a block was still going offline."""
+        return any(files.get("state") == BlockState.GOING_OFFLINE.label for files in (self.blocks or {}).values())
 
     @cached_property
     def flags(self) -> Flags | None:

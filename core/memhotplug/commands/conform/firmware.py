@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from copy import copy
 
 from memhotplug.commands.conform.facts import StepFacts
 from memhotplug.contracts import AddRequest
@@ -45,6 +46,12 @@ class Firmware:
             if named is not None:
                 node, domain = (named[1], named[2]) if named[1] is not None else (named[4], named[3])
                 self._of_domain[int(domain)] = int(node)
+
+    def copy(self) -> Firmware:
+        """Return an independent copy."""
+        twin = copy(self)
+        twin._made = self._made.copy()
+        return twin
 
     def node(self, domain: int) -> int | None:
         """Return Linux' node of a proximity domain, None where it has none and the address decides."""

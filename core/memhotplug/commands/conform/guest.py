@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable
-from dataclasses import dataclass, field
+from copy import copy, deepcopy
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -77,6 +78,10 @@ class Baseline:
             has_nopage=machine.kernel.has("nopage_flag"),
         )
 
+    def copy(self) -> Baseline:
+        """Return an independent copy."""
+        return replace(self, added=self.added.copy(), own=set(self.own), hanging=dict(self.hanging))
+
     def note_added(self, blocks: Iterable[int]) -> None:
         """Remember the blocks of an add."""
         ids = np.array(sorted(blocks), dtype=np.int64)
@@ -137,6 +142,13 @@ class Guest:
         self._unseen: set[int] = set()
         self._looked = boot, dict[int, ZoneKey](), tuple(self._made)  # the last step that was read, and its blocks
         self._lists: FreeLists | None = None  # what the kernel's lists have become since
+
+    def copy(self, baseline: Baseline) -> Guest:
+        """Return an independent copy that goes by a baseline of its own."""
+        twin = copy(self)
+        twin._baseline, twin._lists = baseline, deepcopy(self._lists)
+        twin._made, twin._came, twin._unseen = self._made.copy(), self._came.copy(), self._unseen.copy()
+        return twin
 
     @staticmethod
     def _online_blocks(machine: Machine) -> dict[int, ZoneKey]:

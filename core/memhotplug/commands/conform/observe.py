@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
 
-from memhotplug.commands.conform.classes import model_classes, recorded_classes, split_blocks
+from memhotplug.commands.conform.classes import Runs, cut, model_classes, recorded_classes, split_blocks
 from memhotplug.commands.conform.facts import ATTRIBUTES, KINDS, IomemLine, StepFacts
 from memhotplug.commands.conform.guest import Baseline
 from memhotplug.commands.conform.observation import Observation, Reason
@@ -23,7 +24,7 @@ from memhotplug.model.resources import Resource
 from memhotplug.model.vmemmap import Source as MemmapSource
 from memhotplug.model.zones import Zone
 
-__all__ = ["COUNTERS", "SLACK", "block_attributes", "compare_step", "mem_total_change", "ram_lines", "show_line"]
+__all__ = ["COUNTERS", "SLACK", "Compared", "block_attributes", "compare", "mem_total_change", "ram_lines", "show_line"]
 
 COUNTERS = ("start_pfn", "spanned", "present", "managed")
 """What is compared of a zone."""
@@ -36,26 +37,56 @@ SLACK = 128
 _Run = TypeVar("_Run", tuple[int, int, str], IomemLine)
 
 
-def compare_step(
-    machine: Machine, baseline: Baseline, facts: StepFacts, outcome: Outcome, cut: frozenset[int] = frozenset()
-) -> Iterator[Observation]:
-    """Yield every observation of one recorded step, in a fixed order; what was not recorded is not compared.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Compared:
+    """What was compared after one step: observations, and page classes, which are compared when worlds are known.
 
-    A step that was recorded while a block was still going offline is no state that the kernel ends in: what differs
-    then is left out.
-
-    Args:
-        cut: blocks at whose borders every run of pages ends.
+    Attributes:
+        step: its index.
+        before, after: what stands before the page classes, and behind them.
+        expected, got: page classes as recorded, and as the model has them.
+        under_way: whether it was recorded while a block was still going offline: that is no state that the kernel ends
+            in, and what differs then is left out.
     """
-    under_way = any(files.get("state") == BlockState.GOING_OFFLINE.label for files in (facts.blocks or {}).values())
+
+    step: int = 0
+    before: Sequence[Observation] = ()
+    expected: Runs = field(default_factory=list)
+    got: Runs = field(default_factory=list)
+    after: Sequence[Observation] = ()
+    under_way: bool = False
+
+    def observations(self, borders: frozenset[int] = frozenset()) -> list[Observation]:
+        """Return all observations, in a fixed order.
+
+        Args:
+            borders: pfns at which every run of pages ends.
+        """
+        pages = (
+            Observation(
+                self.step, Reason.PAGES, f"pfn {low:#x}-{high:#x}", kind if shown else None, kind if has else None,
+                shown and has,
+            )
+            for (low, high, kind), shown, has in _either(cut(self.expected, borders), cut(self.got, borders))
+        )  # fmt: skip
+        found = [*self.before, *pages, *self.after]
+        if not self.under_way:
+            return found
+        return [seen if seen.matches else seen._replace(matches=True, left_out=True) for seen in found]
+
+
+def compare(machine: Machine, baseline: Baseline, facts: StepFacts, outcome: Outcome) -> Compared:
+    """Compare one recorded step with the model; what was not recorded is not compared."""
     shrinks = bool(outcome.undetermined) and facts.op.kind == "resize"
     hanging = _Hanging(baseline, shrinks=shrinks)
-    for seen in _compared(machine, baseline, facts, outcome, cut):
-        if hanging.covers(seen):
-            yield seen._replace(matches=True, undetermined=True)
-            continue
-        yield seen._replace(matches=True, left_out=True) if under_way and not seen.matches else seen
+    before = list(hanging.applied(_before(machine, baseline, facts, outcome)))
+    _note_own(machine, baseline, facts)
+    expected, got = _page_runs(machine, baseline, facts)
+    after = list(hanging.applied(_after(machine, baseline, facts)))
     hanging.remember()
+    return Compared(
+        step=facts.index, before=before, expected=expected, got=got, after=after, under_way=facts.is_under_way
+    )
 
 
 class _Hanging:
@@ -72,7 +103,13 @@ class _Hanging:
         self._found: dict[str, int] = {}
         self._marks = False
 
-    def covers(self, seen: Observation) -> bool:
+    def applied(self, found: Iterable[Observation]) -> Iterable[Observation]:
+        """Return observations, undetermined where they differ only by that."""
+        if not self._shrinks and not self._known:
+            return found
+        return [seen._replace(matches=True, undetermined=True) if self._covers(seen) else seen for seen in found]
+
+    def _covers(self, seen: Observation) -> bool:
         """Return whether an observation differs only by that."""
         if KINDS["Movable"].label in seen.what and seen.reason is not Reason.MARKS:
             return False
@@ -98,9 +135,7 @@ class _Hanging:
         self._baseline.hanging = {**self._found, **({"marks": 0} if self._marks else {})}
 
 
-def _compared(
-    machine: Machine, baseline: Baseline, facts: StepFacts, outcome: Outcome, cut: frozenset[int]
-) -> Iterator[Observation]:
+def _before(machine: Machine, baseline: Baseline, facts: StepFacts, outcome: Outcome) -> Iterator[Observation]:
     if facts.step.result is not None:
         yield _result(facts, outcome)
     if facts.zones is not None:
@@ -113,9 +148,9 @@ def _compared(
         change = (facts.mem_total - baseline.mem_total) // 1024
         got = mem_total_change(machine, baseline)
         yield Observation.equal(facts.index, Reason.MEMTOTAL, "MemTotal change in kB", change, got)
-    _note_own(machine, baseline, facts)
-    if facts.blocks is not None or baseline.has_nopage:
-        yield from _page_runs(machine, baseline, facts, cut)
+
+
+def _after(machine: Machine, baseline: Baseline, facts: StepFacts) -> Iterator[Observation]:
     if facts.zones is not None:
         yield from _free_pages(machine, baseline, facts, facts.zones)
         yield from _marks(machine, facts.index, facts.zones)
@@ -218,18 +253,13 @@ def mem_total_change(machine: Machine, baseline: Baseline) -> int:
     return pages * machine.kernel.geometry.page_size // 1024
 
 
-def _page_runs(machine: Machine, baseline: Baseline, facts: StepFacts, cut: frozenset[int]) -> Iterator[Observation]:
-    if facts.flags is None or not baseline.added.total:
-        return
+def _page_runs(machine: Machine, baseline: Baseline, facts: StepFacts) -> tuple[Runs, Runs]:
+    """Return the classes of hot-added memory as recorded, and as the model has them."""
+    if facts.flags is None or not baseline.added.total or not (facts.blocks is not None or baseline.has_nopage):
+        return [], []
     covered = ExtentSet(*baseline.added.clip_many(facts.flags.covered.starts, facts.flags.covered.ends))
     split = split_blocks(machine, baseline, facts)
-    expected = recorded_classes(baseline, facts, covered, split, cut)
-    got = model_classes(machine, baseline, covered, split, cut)
-    for (low, high, kind), shown, has in _either(expected, got):
-        yield Observation(
-            facts.index, Reason.PAGES, f"pfn {low:#x}-{high:#x}", kind if shown else None, kind if has else None,
-            shown and has,
-        )  # fmt: skip
+    return recorded_classes(baseline, facts, covered, split), model_classes(machine, baseline, covered, split)
 
 
 def _free_pages(

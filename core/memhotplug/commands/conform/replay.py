@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import replace
+from typing import NamedTuple
 
 from memhotplug.commands.conform.facts import StepFacts
 from memhotplug.commands.conform.firmware import Firmware, device_log
@@ -30,28 +32,32 @@ _ONLINE_TYPES = {kind.label: kind for kind in OnlineType}
 _OK = "ok"
 
 
+class _Prepared(NamedTuple):
+    """An operation that is about to be done: whether flags had a say in it, and what nobody can know of it."""
+
+    op: RecordedOp
+    told: bool = False
+    undetermined: tuple[int, ...] = ()
+
+
 class Replay:
     """The model beside one recording.
 
     Attributes:
         arch, profile: names of the plugins that model the recorded kernel.
-        machine: the model, in the state after the last step of :meth:`run`.
+        machine: the model, in the state after the last step that was done.
         baseline: what the comparison measures changes from.
 
     Args:
         predict: as in :func:`replay_file`.
-        stay: by step, which of the blocks stay online of which nobody can know.
 
     Raises:
         InputError: the first step describes no machine that can be modelled.
     """
 
-    def __init__(
-        self, recording: Recording, *, predict: int | None = None, stay: Mapping[int, frozenset[int]] | None = None
-    ) -> None:
+    def __init__(self, recording: Recording, *, predict: int | None = None) -> None:
         self.recording = recording
         self._predict = len(recording.steps) if predict is None else predict
-        self._stay = stay or {}
         self._facts = [StepFacts(step, recording.file) for step in recording.steps]
         if recording.steps[0].op.kind != "boot":
             raise InputError(
@@ -71,6 +77,16 @@ class Replay:
         self._guest = Guest(self.machine, self._facts[0], self.baseline)
         self._firmware = Firmware(self._facts[0], boot)
         self._names: dict[str, str] = {}
+        self._next = 0
+        self._prepared: _Prepared | None = None
+
+    def fork(self) -> Replay:
+        """Return a replay that goes on from here, independently: it shares what was read, and copies what changes."""
+        twin = copy(self)
+        twin.machine, twin.baseline = self.machine.copy(), self.baseline.copy()
+        twin._guest = self._guest.copy(twin.baseline)
+        twin._firmware, twin._names = self._firmware.copy(), self._names.copy()
+        return twin
 
     def _boot(self, boot: RecordedMachine) -> Machine:
         online = {node.id for node in boot.nodes}
@@ -96,23 +112,54 @@ class Replay:
         Raises:
             InputError: the model cannot do such an operation at all.
         """
-        for facts in self._facts:
-            yield facts, self._step(facts) if facts.index else Outcome(result=_OK)
+        while self.upcoming is not None:
+            yield self.advance()
 
-    def _step(self, facts: StepFacts) -> Outcome:
-        """Do one operation, with what the guest held before it in its way."""
+    @property
+    def upcoming(self) -> StepFacts | None:
+        """The next step, None behind the last one."""
+        return self._facts[self._next] if self._next < len(self._facts) else None
+
+    def prepare(self) -> tuple[int, ...]:
+        """Put what the guest held before the next operation into its way.
+
+        Returns:
+            The blocks of which nobody can say whether they may go offline.
+        """
+        if self._prepared is None:
+            self._prepared = self._prepare(self._facts[self._next])
+        return self._prepared.undetermined
+
+    def _prepare(self, facts: StepFacts) -> _Prepared:
+        if not facts.index:
+            return _Prepared(facts.op)
         op = self._completed(facts.op)
         told = self._guest.settle(self.machine, op)
-        undetermined = self._guest.undetermined(self.machine, op)
-        if undetermined and facts.index in self._stay:
-            self._guest.go_by(self.machine, undetermined, self._stay[facts.index])
+        return _Prepared(op, told, self._guest.undetermined(self.machine, op))
+
+    def advance(self, stay: frozenset[int] | None = None) -> tuple[StepFacts, Outcome]:
+        """Do the next operation.
+
+        Args:
+            stay: which of the blocks stay online of which nobody can know; None: as the model has it.
+
+        Raises:
+            InputError: the model cannot do such an operation at all.
+        """
+        self.prepare()
+        facts, prepared = self._facts[self._next], self._prepared
+        self._next, self._prepared = self._next + 1, None
+        if not facts.index or prepared is None:
+            return facts, Outcome(result=_OK)
+        if prepared.undetermined and stay is not None:
+            self._guest.go_by(self.machine, prepared.undetermined, stay)
         try:
-            outcome = self.machine.operate(None, lambda: self._do(op))
+            outcome = self.machine.operate(None, lambda: self._do(prepared.op), is_throwaway=True)
         except InputError as problem:
             raise self._located(problem, facts.index) from problem
         self._guest.dismiss(self.machine)
         self._guest.observe(self.machine, facts, read=facts.index < self._predict)
-        return replace(outcome, told=told, undetermined=undetermined)
+        return facts, replace(outcome, told=prepared.told, undetermined=prepared.undetermined)
 
     def _completed(self, op: RecordedOp) -> RecordedOp:
         """Return an operation with the blocks of its device where the recording does not list them."""

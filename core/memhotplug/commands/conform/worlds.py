@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from memhotplug.commands.conform.facts import StepFacts
 from memhotplug.commands.conform.observation import Observation, Reason
-from memhotplug.commands.conform.observe import compare_step
+from memhotplug.commands.conform.observe import Compared, compare
 from memhotplug.commands.conform.predict import predict_step
 from memhotplug.commands.conform.replay import Replay
 from memhotplug.formats.snapshot import RecordedOp, Recording, read_recording
@@ -107,32 +106,52 @@ def replay_recording(recording: Recording, *, predict: int | None = None) -> Fil
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class _World:
-    """One way in which things may go.
+    """One way in which things may go, as far as it has been played.
 
     Attributes:
-        stay: by step, which of the blocks stay online of which nobody can know.
+        replay: the model, in the state after the steps that were played.
+        stay: which of the blocks stay online of which nobody can know, in the next step.
+        stays: whether any have stayed so far.
         last: the step that it is played for, None: it goes on to the end.
+        seen: what was compared in each step. predicted: what was predicted of those that carried only their operation.
+        told: as in :class:`FileResult`.
     """
 
-    stay: Mapping[int, frozenset[int]] = field(default_factory=dict)
-    last: int | None = None
-
-    def at(self, step: int, stay: frozenset[int], *, last: int | None = None) -> _World:
-        """Return this world with one more thing decided."""
-        return _World(stay={**self.stay, step: stay}, last=last)
-
-
-@dataclass(kw_only=True, slots=True)
-class _Played:
-    """A world that has been played: what was compared in each step, and what was predicted."""
-
-    world: _World
     replay: Replay
-    seen: list[list[Observation]] = field(default_factory=list)
+    stay: frozenset[int] | None = None
+    stays: bool = False
+    last: int | None = None
+    seen: list[Compared] = field(default_factory=list)
     predicted: list[PredictionDocument] = field(default_factory=list)
     told: int = 0
+
+    def fork(self, stay: frozenset[int], *, last: int | None = None) -> _World:
+        """Return this world with one more thing decided; the two go on independently."""
+        return replace(
+            self, replay=self.replay.fork(), stay=stay, stays=self.stays or bool(stay), last=last,
+            seen=self.seen.copy(), predicted=self.predicted.copy(),
+        )  # fmt: skip
+
+    def play(self) -> tuple[int, ...]:
+        """Play on to the end, or up to a step that falls apart; return the blocks of which nobody can know there."""
+        while (facts := self.replay.upcoming) is not None and (self.last is None or len(self.seen) <= self.last):
+            undetermined = self.replay.prepare()
+            if undetermined and facts.op.kind != "resize" and self.stay is None:
+                return undetermined
+            self._step()
+        return ()
+
+    def _step(self) -> None:
+        replay = self.replay
+        (facts, outcome), self.stay = replay.advance(self.stay), None
+        self.told += outcome.told
+        if facts.is_bare:
+            self.predicted.append(predict_step(replay.machine, replay.baseline, facts.index, facts.op, outcome))
+            self.seen.append(Compared())
+        else:
+            self.seen.append(compare(replay.machine, replay.baseline, facts, outcome))
 
 
 class Worlds:
@@ -149,7 +168,7 @@ class Worlds:
     def __init__(self, recording: Recording, *, predict: int | None) -> None:
         self._recording = recording
         self._predict = len(recording.steps) if predict is None else predict
-        self._worlds: list[_Played] = []
+        self._worlds: list[_World] = []
         self._cut: set[int] = set()  # blocks in which worlds differ
         self.predicted: list[PredictionDocument] = []
         self.told = 0
@@ -160,61 +179,44 @@ class Worlds:
         Raises:
             InputError: as :func:`replay_file`.
         """
-        self._explore()
-        if self._cut:
-            self._explore()  # once more, now that is known where runs of pages may end
-        first = next(played for played in self._worlds if played.world.last is None)
+        waiting = [_World(replay=Replay(self._recording, predict=self._predict))]
+        while waiting:
+            world = waiting.pop(0)
+            room = _MOST_WORLDS - len(waiting) - len(self._worlds)
+            blocks = world.play()
+            if blocks:
+                self._cut.update(blocks)
+                waiting = [*self._split(world, blocks, room), *waiting]
+            else:
+                self._worlds.append(world)
+        first = next(world for world in self._worlds if world.last is None)
         self.predicted, self.told = first.predicted, first.told
         return first.replay
 
-    def _explore(self) -> None:
-        self._worlds, waiting = [], [_World()]
-        while waiting:
-            world = waiting.pop(0)
-            played = self._play(world, room=_MOST_WORLDS - len(waiting) - len(self._worlds))
-            if isinstance(played, _Played):
-                self._worlds.append(played)
-            else:
-                waiting = [*played, *waiting]
-
-    def _play(self, world: _World, *, room: int) -> _Played | list[_World]:
-        """Play one world, or return the worlds that it falls apart into."""
-        replay = Replay(self._recording, predict=self._predict, stay=world.stay)
-        played = _Played(world=world, replay=replay)
-        frozen = frozenset(self._cut)
-        for facts, outcome in replay.run():
-            if outcome.undetermined and facts.op.kind != "resize" and facts.index not in world.stay:
-                self._cut.update(outcome.undetermined)
-                return self._split(world, facts, outcome.undetermined, room)
-            played.told += outcome.told
-            if facts.is_bare:
-                played.predicted.append(predict_step(replay.machine, replay.baseline, facts.index, facts.op, outcome))
-            played.seen.append(
-                [] if facts.is_bare else list(compare_step(replay.machine, replay.baseline, facts, outcome, frozen))
-            )
-            if facts.index == world.last:
-                break
-        return played
-
-    def _split(self, world: _World, facts: StepFacts, blocks: tuple[int, ...], room: int) -> list[_World]:
+    def _split(self, world: _World, blocks: tuple[int, ...], room: int) -> list[_World]:
         """Return a world for each end of a step; without room, one that goes on as it did before."""
-        step, shown = facts.index, facts.blocks if facts.index < self._predict else None
-        if shown is not None:
+        facts = world.replay.upcoming
+        shown = facts.blocks if facts is not None and facts.index < self._predict else None
+        if facts is not None and shown is not None:
             offline = BlockState.OFFLINE.label
-            there = {block for block in blocks if shown.get(block, {}).get("state", offline) != offline}
-            sides = [world.at(step, stay, last=step) for stay in _ends(blocks)]
-            return [world.at(step, frozenset(there)), *sides]
+            there = frozenset(block for block in blocks if shown.get(block, {}).get("state", offline) != offline)
+            return [world.fork(there), *(world.fork(stay, last=facts.index) for stay in _ends(blocks))]
         if room <= 0:
-            stays = any(world.stay.values())
-            return [world.at(step, frozenset(blocks) if stays else frozenset())]
-        return [world.at(step, stay) for stay in _ends(blocks)]
+            return [world.fork(frozenset(blocks) if world.stays else frozenset())]
+        return [world.fork(stay) for stay in _ends(blocks)]
 
     def observations(self) -> Iterator[Observation]:
         """Yield what was compared, in order, as all worlds together have it."""
+        pages = self._worlds[0].replay.baseline.pages_per_block
+        borders = frozenset(edge * pages for block in self._cut for edge in (block, block + 1))
         for index in range(len(self._recording.steps)):
-            sides = [played for played in self._worlds if played.world.last == index]
+            sides = [world for world in self._worlds if world.last == index]
             yield from together(
-                [played.seen[index] for played in sides or self._worlds if sides or played.world.last is None]
+                [
+                    world.seen[index].observations(borders)
+                    for world in sides or self._worlds
+                    if sides or world.last is None
+                ]
             )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from memhotplug.commands.conform.facts import StepFacts
-from memhotplug.commands.conform.observe import compare_step
+from memhotplug.commands.conform.observe import compare
 from memhotplug.commands.conform.replay import Replay
 from memhotplug.commands.conform.worlds import FileResult, replay_file
 from memhotplug.formats.snapshot import read_recording
@@ -37,7 +37,7 @@ def test_predictions_equal_what_the_kernel_did(name: str, load: Load, save: Save
         replay = Replay(read_recording(save(stripped(document, first))))
         for facts, outcome in replay.run():
             truth = StepFacts(whole.steps[facts.index], name)
-            seen = list(compare_step(replay.machine, replay.baseline, truth, outcome))
+            seen = compare(replay.machine, replay.baseline, truth, outcome).observations()
             if outcome.undetermined:
                 break  # nobody can know, and the prediction says so; what follows hangs on it
             assert [one for one in seen if not one.matches] == []

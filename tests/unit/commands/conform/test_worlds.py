@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+from memhotplug.commands.conform import observe
+from memhotplug.commands.conform import replay as replay_module
 from memhotplug.commands.conform.observation import Observation, Reason
+from memhotplug.commands.conform.replay import Replay
 from memhotplug.commands.conform.worlds import FileResult, Worlds, _ends, replay_file, together
 from memhotplug.formats.snapshot import read_recording
 
@@ -53,8 +58,14 @@ def test_no_outcome_is_read_after_an_undetermined_step(load: Load, save: Save) -
     assert len(told[0]._worlds) == len(told[1]._worlds) > 2
     for mine, other in zip(told[0]._worlds, told[1]._worlds, strict=True):
         for here, there in zip(mine.seen, other.seen, strict=True):
-            results = [[one.got["results"] for one in step if isinstance(one.got, dict) and "results" in one.got]
-                       for step in (here, there)]  # fmt: skip
+            results = [
+                [
+                    one.got["results"]
+                    for one in compared.observations()
+                    if isinstance(one.got, dict) and "results" in one.got
+                ]
+                for compared in (here, there)
+            ]  # fmt: skip
             assert results[0] == results[1]
     states = [replay.machine.kernel.state.blocks for replay in firsts]
     assert states[0].id.tolist() == states[1].id.tolist()
@@ -88,8 +99,8 @@ def test_a_replay_goes_on_from_what_was_recorded() -> None:
     predicted = Worlds(read_recording(RECORDINGS / f"{NAME}.json.xz"), predict=1)
     predicted.explore()
 
-    assert sum(played.world.last is None for played in replayed._worlds) == 1
-    assert sum(played.world.last is None for played in predicted._worlds) > 1
+    assert sum(world.last is None for world in replayed._worlds) == 1
+    assert sum(world.last is None for world in predicted._worlds) > 1
 
 
 def test_worlds_that_agree_make_one_claim() -> None:
@@ -173,3 +184,45 @@ def test_the_number_of_worlds_is_bounded() -> None:
     worlds.explore()
 
     assert 2 < len(worlds._worlds) <= 24
+
+
+def test_what_worlds_have_in_common_is_played_once(monkeypatch: pytest.MonkeyPatch, load: Load, save: Save) -> None:
+    """One boot for all worlds, and each step once until it falls apart: an end more costs one step."""
+    calls: Counter[str] = Counter()
+
+    def count(module: ModuleType, name: str) -> None:
+        original = getattr(module, name)
+
+        def counted(*arguments: object) -> object:
+            calls[name] += 1
+            return original(*arguments)
+
+        monkeypatch.setattr(module, name, counted)
+
+    count(replay_module, "kernel_from_machine")
+    count(observe, "recorded_classes")
+    recording = read_recording(RECORDINGS / f"{NAME}.json.xz")
+    worlds = Worlds(recording, predict=None)
+    worlds.explore()
+    sides = sum(world.last is not None for world in worlds._worlds)
+
+    assert sides > 1
+    assert calls["kernel_from_machine"] == 1
+    assert calls["recorded_classes"] <= len(recording.steps) + sides
+
+
+def test_a_fork_goes_on_for_itself() -> None:
+    """Two replays of one beginning, one of which goes on: the other is where it was, and ends as one played alone."""
+    recording = read_recording(RECORDINGS / f"{NAME}.json.xz")
+    alone, parent = Replay(recording, predict=4), Replay(recording, predict=4)
+    ends = [outcome for _, outcome in alone.run()]
+    for _ in range(6):
+        parent.advance()
+    before = parent.machine.to_dict()
+    twin = parent.fork()
+    later = [outcome for _, outcome in twin.run()]
+
+    assert parent.machine.to_dict() == before
+    assert later == [outcome for _, outcome in parent.run()] == ends[6:]
+    assert parent.machine.to_dict() == twin.machine.to_dict() == alone.machine.to_dict()
+    assert (parent.baseline, twin.baseline) == (alone.baseline, alone.baseline)
