@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from memhotplug.units import div_round_up, is_power_of_two
 
@@ -29,6 +29,10 @@ class Geometry:
         hotplug_limit: no memory is hot-added that ends beyond this address, None if only the address bits limit it.
         max_nodes: node ids are below this.
         increment_size: bytes in a storage increment (s390), by which ``phys_device`` counts; 0 without.
+        page_shift: bits in the offset within a page.
+        pages_per_section, pages_per_subsection, pages_per_block: pages in each of them.
+        pageblock_pages: pages in a pageblock.
+        described_per_page: pages whose struct pages fill one page of memmap.
     """
 
     page_size: int
@@ -43,8 +47,28 @@ class Geometry:
     hotplug_limit: int | None = None
     max_nodes: int = 1024
     increment_size: int = 0
+    # What follows from these is worked out once: every operation asks for it many times.
+    page_shift: int = field(init=False, repr=False, compare=False)
+    pages_per_section: int = field(init=False, repr=False, compare=False)
+    pages_per_subsection: int = field(init=False, repr=False, compare=False)
+    pages_per_block: int = field(init=False, repr=False, compare=False)
+    pageblock_pages: int = field(init=False, repr=False, compare=False)
+    described_per_page: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        self._check()
+        derived = {
+            "page_shift": self.page_size.bit_length() - 1,
+            "pages_per_section": self.section_size // self.page_size,
+            "pages_per_subsection": SUBSECTION_SIZE // self.page_size,
+            "pages_per_block": self.memory_block_size // self.page_size,
+            "pageblock_pages": 1 << self.pageblock_order,
+            "described_per_page": self.page_size // self.struct_page_size,
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
+
+    def _check(self) -> None:
         for name in ("page_size", "section_size", "memory_block_size", "struct_page_size", "pmd_size"):
             if not is_power_of_two(getattr(self, name)):
                 raise ValueError(f"{name} must be a power of two, not {getattr(self, name)}")
@@ -65,39 +89,9 @@ class Geometry:
             raise ValueError(f"hotplug_base {self.hotplug_base} is negative")
 
     @property
-    def page_shift(self) -> int:
-        """Bits in the offset within a page."""
-        return self.page_size.bit_length() - 1
-
-    @property
-    def pages_per_section(self) -> int:
-        """Pages in a section."""
-        return self.section_size // self.page_size
-
-    @property
-    def pages_per_block(self) -> int:
-        """Pages in a memory block."""
-        return self.memory_block_size // self.page_size
-
-    @property
     def sections_per_block(self) -> int:
         """Sections in a memory block."""
         return self.memory_block_size // self.section_size
-
-    @property
-    def pageblock_pages(self) -> int:
-        """Pages in a pageblock."""
-        return 1 << self.pageblock_order
-
-    @property
-    def pages_per_subsection(self) -> int:
-        """Pages in a subsection."""
-        return SUBSECTION_SIZE // self.page_size
-
-    @property
-    def described_per_page(self) -> int:
-        """Pages whose struct pages fill one page of memmap."""
-        return self.page_size // self.struct_page_size
 
     @property
     def end_pfn(self) -> int:
