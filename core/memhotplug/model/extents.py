@@ -98,12 +98,16 @@ class ExtentSet(Runs):
 
     def _splice(self, first: int, last: int, starts: list[int], ends: list[int], total: int) -> None:
         """Put runs in the place of those from ``first`` to ``last``, which makes ``total`` pfns more."""
-        if self._few is not None and len(self._few[0]) + len(starts) - (last - first) <= FEW:
-            lows, highs = self._few
-            self._few = [*lows[:first], *starts, *lows[last:]], [*highs[:first], *ends, *highs[last:]]
-            self._arrays = None
-            self.total += total
-            return
+        self.total += total
+        if self._few is not None:
+            lows, highs = self._few[0].copy(), self._few[1].copy()
+            if last - first == 1 == len(starts):  # most runs only grow or shrink
+                lows[first], highs[first] = starts[0], ends[0]
+            else:
+                lows[first:last], highs[first:last] = starts, ends
+            if len(lows) <= FEW:
+                self._few, self._arrays = (lows, highs), None
+                return
         lows_, highs_ = self._as_arrays()
         self._arrays = frozen(
             np.concatenate((lows_[:first], np.array(starts, dtype=np.int64), lows_[last:])),
@@ -111,7 +115,6 @@ class ExtentSet(Runs):
         )
         # Not back to integers as soon as it is few again: a set that goes to and fro would be converted each time.
         self._few = None
-        self.total += total
 
     def _ends_of(self, first: int, last: int) -> tuple[int, int, int]:
         """Return first pfn, end and total of the runs from place ``first`` to ``last``."""
@@ -133,10 +136,9 @@ class ExtentSet(Runs):
             self._splice(first, first, [start], [end], end - start)
             return
         low, high, old = self._ends_of(first, last)
-        if low <= start and end <= high and last - first == 1:
-            return
-        low, high = min(start, low), max(end, high)
-        self._splice(first, last, [low], [high], high - low - old)
+        if start < low or high < end or last - first > 1:
+            low, high = start if start < low else low, end if high < end else high
+            self._splice(first, last, [low], [high], high - low - old)
 
     def add_many(self, starts: Array, ends: Array) -> None:
         """Add runs in any order, which may overlap."""
