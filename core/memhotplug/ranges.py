@@ -38,8 +38,8 @@ def block_ids(kernel: Kernel, spec: RangeSpec) -> list[int]:
 
 def _ids(kernel: Kernel, first: int, last: int) -> list[int]:
     """Return the ids from first to last; of those behind the last block that exists, only the first."""
-    ids = kernel.state.blocks.id
-    highest = int(ids[-1]) if len(ids) else -1
+    blocks = kernel.state.blocks
+    highest = blocks.value("id", len(blocks) - 1) if len(blocks) else -1
     return list(range(first, min(last, max(first, highest + 1)) + 1))
 
 

@@ -150,7 +150,7 @@ def _deconfigure(kernel: Kernel, block: int, storage: Storage) -> None:
     """
     size, pages = kernel.geometry.memory_block_size, kernel.geometry.pages_per_block
     row = kernel.state.blocks.row(block)
-    if row is not None and kernel.state.blocks.state[row] != BlockState.OFFLINE:
+    if row is not None and kernel.state.blocks.value("state", row) != BlockState.OFFLINE:
         raise MemoryHotplugError(errno.EBUSY, f"memory block {block} is not offline")
     remove_memory(kernel, block * size, size)
     storage.attach(kernel, block * pages, (block + 1) * pages)  # what was boot memory is standby from now on

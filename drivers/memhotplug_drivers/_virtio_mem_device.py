@@ -51,6 +51,7 @@ __all__ = [
 
 _STATE = __name__  # where the driver keeps what it remembers
 _DROPPED = f"{__name__} dropped"
+_ONLINE = BlockState.ONLINE
 _DEFAULT_OFFLINE_THRESHOLD = 1 << 30  # VIRTIO_MEM_DEFAULT_OFFLINE_THRESHOLD
 
 
@@ -248,23 +249,28 @@ def _rows_of(kernel: Kernel, region: Region) -> tuple[slice, int]:
 
 def plugged_size(kernel: Kernel, region: Region) -> int:
     """Return the bytes that are plugged."""
-    ids, block = own_blocks(kernel, region), kernel.geometry.pages_per_block
-    if not len(ids):
+    blocks, withheld, pages = kernel.state.blocks, kernel.state.withheld, kernel.geometry.pages_per_block
+    rows, index = _rows_of(kernel, region)
+    count = rows.stop - rows.start
+    if not count:
         return 0
-    first, end = int(ids[0]), int(ids[-1]) + 1
-    if end - first == len(ids):
-        held = kernel.state.withheld.covered(first * block, end * block)
-    else:
-        held = int(kernel.state.withheld.covered_many(ids * block, (ids + 1) * block).sum())
-    return (len(ids) * block - held) * kernel.geometry.page_size
+    start_pfn, end_pfn = blocks.value("id", rows.start) * pages, (blocks.value("id", rows.stop - 1) + 1) * pages
+    if end_pfn - start_pfn == count * pages and blocks.common("device", rows) == index:
+        return kernel.geometry.address(count * pages - withheld.covered(start_pfn, end_pfn))
+    ids = own_blocks(kernel, region)
+    held = int(withheld.covered_many(ids * pages, (ids + 1) * pages).sum())
+    return kernel.geometry.address(len(ids) * pages - held)
 
 
 def offline_size(kernel: Kernel, region: Region) -> int:
     """Return the bytes that are added and not online."""
     blocks = kernel.state.blocks
     rows, index = _rows_of(kernel, region)
-    offline = (blocks.state[rows] != BlockState.ONLINE) & (blocks.device[rows] == index)
-    return int(np.count_nonzero(offline)) * kernel.geometry.memory_block_size
+    if blocks.common("device", rows) == index:
+        offline: int = rows.stop - rows.start - blocks.count("state", rows, _ONLINE)
+    else:
+        offline = int(np.count_nonzero((blocks.state[rows] != _ONLINE) & (blocks.device[rows] == index)))
+    return offline * kernel.geometry.memory_block_size
 
 
 def sbm_state(kernel: Kernel, block: int) -> SbmState:
@@ -281,7 +287,7 @@ def sbm_state(kernel: Kernel, block: int) -> SbmState:
 def zone_kind(kernel: Kernel, row: int) -> ZoneKind | None:
     """Return the zone type of a block, None if it is offline."""
     blocks = kernel.state.blocks
-    return ZoneKind(int(blocks.zone[row])) if blocks.state[row] == BlockState.ONLINE else None
+    return ZoneKind(blocks.value("zone", row)) if blocks.value("state", row) == _ONLINE else None
 
 
 def block_pages(kernel: Kernel, block: int) -> tuple[int, int]:

@@ -139,7 +139,7 @@ def _fake_offline(kernel: Kernel, block: int, low: int, high: int) -> bool:
     assert row is not None
     kind = zone_kind(kernel, row)
     assert kind is not None
-    zone = kernel.state.zone((int(kernel.state.blocks.nid[row]), kind))
+    zone = kernel.state.zone((kernel.state.blocks.value("nid", row), kind))
     pages = ExtentSet.of((low, high))
     taken = ExtentSet()
     try:
@@ -214,7 +214,7 @@ def _unplug_one_big(kernel: Kernel, region: Region, ids: list[int]) -> bool:
 
 def _online(kernel: Kernel, ids: list[int]) -> list[int]:
     blocks = kernel.state.blocks
-    return [block for block in ids if blocks.state[blocks.rows(block, block)][0] == BlockState.ONLINE]
+    return [block for block in ids if blocks.common("state", blocks.rows(block, block)) == BlockState.ONLINE]
 
 
 def _offline_and_remove(kernel: Kernel, ids: list[int], undo: Callable[[], None]) -> bool:

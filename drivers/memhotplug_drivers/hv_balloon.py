@@ -222,7 +222,7 @@ def _wait_for_online(kernel: Kernel, phys_range: PhysRange) -> int:
         start_pfn, end_pfn = state.span_of(rows)
         return end_pfn - start_pfn - state.unbacked.covered(start_pfn, end_pfn)
     if common is not None:
-        first = int(state.blocks.id[rows.start])
+        first = state.blocks.value("id", rows.start)
         named = format_blocks(range(first, first + rows.stop - rows.start))
         kernel.log("hv_wait_timeout", blocks=named, waited_seconds=5)
         return 0

@@ -35,8 +35,8 @@ def release(kernel: Kernel, start_pfn: int, end_pfn: int) -> int:
 def _free_in_block(kernel: Kernel, pages: ExtentSet, block: int) -> None:
     blocks = kernel.state.blocks
     row = blocks.row(block)
-    if row is None or blocks.state[row] != BlockState.ONLINE:
+    if row is None or blocks.value("state", row) != BlockState.ONLINE:
         return
     per_block = kernel.geometry.pages_per_block
-    zone = kernel.state.zone((int(blocks.nid[row]), ZoneKind(int(blocks.zone[row]))))
+    zone = kernel.state.zone((blocks.value("nid", row), ZoneKind(blocks.value("zone", row))))
     kernel.free_to_zone(zone, *pages.clip(block * per_block, (block + 1) * per_block))

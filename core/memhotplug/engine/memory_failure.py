@@ -42,7 +42,7 @@ def offline_page(kernel: Kernel, name: str, value: str, *, capable: bool) -> Non
     soft = name == FILES[0]
     zone = kernel.state.zone_of(pfn)
     row = kernel.state.blocks.row(kernel.state.block_of(pfn))
-    if zone is None or row is None or kernel.state.blocks.state[row] != BlockState.ONLINE:
+    if zone is None or row is None or kernel.state.blocks.value("state", row) != BlockState.ONLINE:
         there = kernel.state.sections.intersects(pfn, pfn + 1)  # pfn_valid() is asked first
         raise MemoryHotplugError(errno.EIO if soft and there else errno.ENXIO, f"pfn {pfn:#x} is not online")
     if kernel.state.poisoned.intersects(pfn, pfn + 1):

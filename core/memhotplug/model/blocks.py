@@ -1,18 +1,20 @@
-"""Memory block devices: one row a block, columns in NumPy arrays.
+"""Memory block devices: one row a block, columns in NumPy arrays, and the latest rows as plain integers.
 
 Models: drivers/base/memory.c:struct memory_block (include/linux/memory.h).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
-from typing import Any
+from typing import Any, Final, Generic, TypeAlias, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from memhotplug.model.extents import Array, ExtentSet
+from memhotplug.model.extents import ExtentSet
+from memhotplug.model.runs import FEW
 
 __all__ = ["NO_ZONE", "BlockState", "BlockTable", "OnlineType"]
 
@@ -47,7 +49,7 @@ class OnlineType(IntEnum):
         return self.name.lower()
 
 
-_FRESH: dict[str, int] = {
+_FRESH: Final[dict[str, int]] = {
     "state": BlockState.OFFLINE,
     "nid": 0,
     "zone": NO_ZONE,
@@ -60,32 +62,41 @@ _FRESH: dict[str, int] = {
 """The columns of a block that has just come."""
 
 
-_COLUMNS = ("id", *_FRESH)
+_PLACES: Final = {name: place for place, name in enumerate(("id", *_FRESH))}
 _FEW_ROWS = 64  # up to which a list of values is faster than two passes of NumPy
 
+_Row: TypeAlias = tuple[int, ...]
+"""The values of one block, in the order of the columns."""
 
-class _Room:
-    """Rows of one column, some of which no table has yet.
+_T = TypeVar("_T", bound=np.generic)
+
+
+class _Column(Generic[_T]):
+    """A column of a table, with the rows that are not in arrays yet; shape (n,), read-only.
 
     Args:
-        column: the first of them.
-
-    Attributes:
-        rows, read_only: all of them, for who appends and for tables.
-        latest: those that the table with the most of them has; nobody writes into those any more.
+        dtype: of its values.
     """
 
-    __slots__ = ("capacity", "latest", "read_only", "rows")
+    def __init__(self, dtype: type[_T]) -> None:
+        self.dtype = dtype
 
-    def __init__(self, column: npt.NDArray[Any], capacity: int) -> None:
-        self.rows, self.capacity, self.latest = np.empty(capacity, dtype=column.dtype), capacity, column
-        self.rows[: len(column)] = column
-        self.read_only = self.rows.view()
-        self.read_only.setflags(write=False)
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, table: None, owner: type) -> _Column[_T]: ...
+    @overload
+    def __get__(self, table: BlockTable, owner: type) -> npt.NDArray[_T]: ...
+    def __get__(self, table: BlockTable | None, owner: type) -> _Column[_T] | npt.NDArray[_T]:
+        return self if table is None else table.column(self.name)
 
 
 class BlockTable:
     """All memory blocks, ascending by id.
+
+    Blocks that came last, behind all others, are kept as rows of plain integers while they are few: adding one, or
+    changing one, costs the same on a machine of any size. Which are kept so shows nowhere.
 
     Columns, each of shape (n,), read-only and replaced as a whole on every change:
         id: int64, start pfn / pages per block.
@@ -99,21 +110,26 @@ class BlockTable:
         online_type: int8, the OnlineType that the file ``online`` would use.
     """
 
-    __slots__ = ("_room", "altmap_pages", "device", "early", "group", "id", "nid", "online_type", "state", "zone")
+    # _columns hold the first _settled rows, _late those behind them; _whole are the columns of all rows, as far as
+    # somebody has asked for them. Copies share them: nothing is changed in place, but that columns come to _whole.
+    __slots__ = ("_columns", "_late", "_settled", "_whole")
+
+    id = _Column(np.int64)
+    state = _Column(np.int8)
+    nid = _Column(np.int32)
+    zone = _Column(np.int8)
+    device = _Column(np.int32)
+    early = _Column(np.bool_)
+    group = _Column(np.int32)
+    altmap_pages = _Column(np.int64)
+    online_type = _Column(np.int8)
 
     def __init__(self) -> None:
-        self._room: dict[str, _Room] = {}
-        self.id: Array = np.empty(0, dtype=np.int64)
-        self.state: npt.NDArray[np.int8] = np.empty(0, dtype=np.int8)
-        self.nid: npt.NDArray[np.int32] = np.empty(0, dtype=np.int32)
-        self.zone: npt.NDArray[np.int8] = np.empty(0, dtype=np.int8)
-        self.device: npt.NDArray[np.int32] = np.empty(0, dtype=np.int32)
-        self.early: npt.NDArray[np.bool_] = np.empty(0, dtype=np.bool_)
-        self.group: npt.NDArray[np.int32] = np.empty(0, dtype=np.int32)
-        self.altmap_pages: Array = np.empty(0, dtype=np.int64)
-        self.online_type: npt.NDArray[np.int8] = np.empty(0, dtype=np.int8)
-        for _, column in self:
-            column.setflags(write=False)
+        self._columns: dict[str, npt.NDArray[Any]]
+        self._whole: dict[str, npt.NDArray[Any]]
+        self._late: list[_Row]
+        self._settled: int
+        self._take({name: np.empty(0, dtype=_dtype(name)) for name in _PLACES})
 
     def __repr__(self) -> str:
         words = {word.label: int((self.state == word).sum()) for word in BlockState}
@@ -121,33 +137,64 @@ class BlockTable:
         return f"<BlockTable of {len(self)} blocks{f': {counts}' if counts else ''}>"
 
     def __len__(self) -> int:
-        return len(self.id)
+        return self._settled + len(self._late)
 
     def __iter__(self) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         """Yield each column with its name."""
-        for name in _COLUMNS:
-            yield name, getattr(self, name)
+        for name in _PLACES:
+            yield name, self.column(name)
 
     def copy(self) -> BlockTable:
-        """Return an independent table that shares the columns."""
+        """Return an independent table that shares columns and rows."""
         twin = BlockTable.__new__(BlockTable)
-        twin.id, twin.state, twin.nid, twin.zone = self.id, self.state, self.nid, self.zone
-        twin.device, twin.early, twin.group = self.device, self.early, self.group
-        twin.altmap_pages, twin.online_type = self.altmap_pages, self.online_type
-        twin._room = self._room.copy()
+        twin._columns, twin._settled = self._columns, self._settled
+        twin._late, twin._whole = self._late, self._whole
         return twin
+
+    # ---- looking ----
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """Return one column, by its name."""
+        found = self._whole.get(name)
+        if found is None:
+            late = np.array(self._values(name, self._late), dtype=_dtype(name))
+            found = self._whole[name] = _frozen(np.concatenate((self._columns[name], late)))
+        return found
+
+    @staticmethod
+    def _values(name: str, rows: list[_Row]) -> list[int]:
+        place = _PLACES[name]
+        return [row[place] for row in rows]
+
+    def value(self, name: str, row: int) -> int:
+        """Return what one row has in a column."""
+        if row >= self._settled:
+            return self._late[row - self._settled][_PLACES[name]]
+        return int(self._columns[name][row])
 
     def rows(self, first: int, last: int) -> slice:
         """Return the rows of the existing blocks with first <= id <= last."""
-        low = int(self.id.searchsorted(first))
+        low = self._place(first)
         if first == last:
-            return slice(low, low + (low < len(self.id) and int(self.id[low]) == first))
-        return slice(low, int(self.id.searchsorted(last + 1)))
+            return slice(low, low + (low < len(self) and self.value("id", low) == first))
+        return slice(low, self._place(last + 1))
+
+    def _place(self, block: int) -> int:
+        """Return the row of the first block whose id is not below ``block``."""
+        if self._late and block >= self._late[0][0]:
+            return self._settled + bisect_left(self._late, (block,))
+        return int(self._columns["id"].searchsorted(block))
 
     def row(self, block: int) -> int | None:
         """Return the row of one block, None if there is no such block."""
-        found = self.rows(block, block)
-        return found.start if found.stop > found.start else None
+        low = self._place(block)
+        return low if low < len(self) and self.value("id", low) == block else None
+
+    def ids_with(self, name: str, value: int) -> list[int]:
+        """Return the ids of the blocks that have a value in a column, ascending."""
+        place = _PLACES[name]
+        settled: list[int] = self._columns["id"][self._columns[name] == value].tolist()
+        return [*settled, *[row[0] for row in self._late if row[place] == value]]
 
     def id_runs(self, chosen: npt.NDArray[np.bool_] | None = None) -> ExtentSet:
         """Return the ids of all blocks, or of the chosen ones, as a set; ``chosen`` has shape (n,)."""
@@ -158,19 +205,34 @@ class BlockTable:
 
     def common(self, name: str, rows: slice) -> int | None:
         """Return the value that all of some rows have in a column, None if they differ or there is no row."""
-        column: npt.NDArray[Any] = getattr(self, name)
         if rows.stop - rows.start == 1:
-            return int(column[rows.start])
-        part = column[rows]
-        if len(part) > _FEW_ROWS:
-            return int(part[0]) if (part == part[0]).all() else None
-        values = part.tolist()
-        return int(values[0]) if values and values.count(values[0]) == len(values) else None
+            return self.value(name, rows.start)
+        if rows.start >= self._settled:
+            values = self._values(name, self._late_of(rows))
+        else:
+            part = self.column(name)[rows]
+            if len(part) > _FEW_ROWS:
+                return int(part[0]) if (part == part[0]).all() else None
+            values = part.tolist()
+        return values[0] if values and values.count(values[0]) == len(values) else None
+
+    def count(self, name: str, rows: slice, value: int) -> int:
+        """Return how many of some rows have a value in a column."""
+        if rows.start >= self._settled:
+            return self._values(name, self._late_of(rows)).count(value)
+        return int(np.count_nonzero(self.column(name)[rows] == value))
 
     def total(self, name: str, rows: slice) -> int:
         """Return the sum of a column over some rows."""
-        column: npt.NDArray[Any] = getattr(self, name)
-        return int(column[rows.start]) if rows.stop - rows.start == 1 else int(column[rows].sum())
+        if rows.stop - rows.start == 1:
+            return self.value(name, rows.start)
+        return int(self.column(name)[rows].sum())
+
+    def _late_of(self, rows: slice) -> list[_Row]:
+        """Return the late ones of some rows."""
+        return self._late[rows.start - self._settled : rows.stop - self._settled]
+
+    # ---- changing ----
 
     def insert(self, first: int, count: int, **values: int) -> None:
         """Add ``count`` blocks with ascending ids from ``first``, none of which exists.
@@ -178,49 +240,84 @@ class BlockTable:
         Args:
             values: columns that differ from a fresh offline block's.
         """
-        at = int(self.id.searchsorted(first))
-        ids = first if count == 1 else np.arange(first, first + count, dtype=np.int64)
-        new: dict[str, int | Array] = {"id": ids, **_FRESH, **values}
-        if at == len(self.id):
-            self._append(count, new)
+        new = {**_FRESH, **values}
+        if len(new) != len(_FRESH):
+            raise TypeError(f"blocks have no {', '.join(values.keys() - _FRESH.keys())}")
+        at = self._place(first)
+        if at == len(self) and self._settled and len(self._late) + count <= FEW:
+            rest = tuple(map(int, new.values()))
+            self._late = [*self._late, *((block, *rest) for block in range(first, first + count))]
+            self._whole = {}
             return
-        for name, value in new.items():
-            column = getattr(self, name)
-            longer = np.empty(len(column) + count, dtype=column.dtype)
-            longer[:at], longer[at : at + count], longer[at + count :] = column[:at], value, column[at:]
-            self._keep(name, longer)
-
-    def _append(self, count: int, values: dict[str, int | Array]) -> None:
-        """Add rows behind the last, in place where nobody else has them.
-
-        Copies share a column with the room behind it; the first that appends takes the room.
-        """
-        size, rooms = len(self.id), self._room
-        end = size + count
-        place = size if count == 1 else slice(size, end)  # one row is much cheaper than a slice of one
-        for name, value in values.items():
-            column, room = getattr(self, name), rooms.get(name)
-            if room is None or room.latest is not column or end > room.capacity:
-                room = rooms[name] = _Room(column, end + (end // 8 if size else 0))
-            room.rows[place] = value
-            room.latest = longer = room.read_only[:end]
-            setattr(self, name, longer)
+        longer: dict[str, npt.NDArray[Any]] = {}
+        for name, column in self:
+            value = np.arange(first, first + count) if name == "id" else new[name]
+            longer[name] = np.empty(len(column) + count, dtype=column.dtype)
+            longer[name][:at], longer[name][at : at + count], longer[name][at + count :] = (
+                column[:at], value, column[at:],
+            )  # fmt: skip
+        self._take(longer)
 
     def delete(self, rows: slice) -> None:
         """Take out some rows."""
-        last = rows.stop == len(self.id)
-        for name, column in self:
-            rest = column[: rows.start] if last else np.concatenate((column[: rows.start], column[rows.stop :]))
-            self._keep(name, rest)
+        if rows.start >= self._settled:
+            low, high = rows.start - self._settled, rows.stop - self._settled
+            self._late = [*self._late[:low], *self._late[high:]]
+            self._whole = {} if self._late else self._columns
+            return
+        last = rows.stop == len(self)
+        self._take(
+            {
+                name: column[: rows.start] if last else np.concatenate((column[: rows.start], column[rows.stop :]))
+                for name, column in self
+            }
+        )
 
     def set(self, rows: slice, **values: int | npt.NDArray[Any]) -> None:
         """Set columns of some rows, in fresh arrays."""
+        if rows.start >= self._settled:
+            self._set_late(rows, values)
+            return
+        if rows.stop > self._settled:
+            self._take(dict(self))
+        changed: dict[str, npt.NDArray[Any]] = {}
         for name, value in values.items():
-            column = getattr(self, name).copy()
-            column[rows] = value
-            self._keep(name, column)
+            changed[name] = self._columns[name].copy()
+            changed[name][rows] = value
+            changed[name].setflags(write=False)
+        self._columns = self._columns | changed
+        self._forget(values)
 
-    def _keep(self, name: str, column: npt.NDArray[Any]) -> None:
-        """Replace a column; nobody writes into it any more, since copies share it."""
-        column.setflags(write=False)
-        setattr(self, name, column)
+    def _set_late(self, rows: slice, values: dict[str, int | npt.NDArray[Any]]) -> None:
+        late = self._late.copy()
+        for number, at in enumerate(range(rows.start - self._settled, rows.stop - self._settled)):
+            row = list(late[at])
+            for name, value in values.items():
+                row[_PLACES[name]] = int(value[number] if isinstance(value, np.ndarray) else value)
+            late[at] = tuple(row)
+        self._late = late
+        self._forget(values)
+
+    def _forget(self, names: Iterable[str]) -> None:
+        """Forget the whole columns of some names, which have changed."""
+        if self._late:
+            self._whole = {name: column for name, column in self._whole.items() if name not in names}
+        else:
+            self._whole = self._columns
+
+    def _take(self, columns: dict[str, npt.NDArray[Any]]) -> None:
+        """Become a table of some columns; nobody writes into them any more, since copies share them."""
+        for column in columns.values():
+            column.setflags(write=False)
+        self._columns = self._whole = columns
+        self._settled, self._late = len(columns["id"]), []
+
+
+def _dtype(name: str) -> type[np.generic]:
+    column: _Column[Any] = getattr(BlockTable, name)
+    return column.dtype
+
+
+def _frozen(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    column.setflags(write=False)
+    return column

@@ -289,7 +289,7 @@ class MachineState:
 
     def span_of(self, rows: slice) -> tuple[int, int]:
         """Return first pfn and end pfn of some neighbouring blocks."""
-        start, block = int(self.blocks.id[rows.start]), self.geometry.pages_per_block
+        start, block = self.blocks.value("id", rows.start), self.geometry.pages_per_block
         return start * block, (start + rows.stop - rows.start) * block
 
     def behind_memmap(self, rows: slice) -> ExtentSet:
@@ -351,6 +351,7 @@ class MachineState:
     def first_free_address(self) -> int:
         """Return the first block-aligned byte above all System RAM and all blocks."""
         size = self.geometry.memory_block_size
-        top = int(self.blocks.id[-1] + 1) * size if len(self.blocks) else 0
+        count = len(self.blocks)
+        top = (self.blocks.value("id", count - 1) + 1) * size if count else 0
         end = max(top, self.resources.end(), self.geometry.hotplug_base)
         return round_up(end, size)

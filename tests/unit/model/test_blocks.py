@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.few import few_is
 
 from memhotplug.model.blocks import NO_ZONE, BlockState, BlockTable, OnlineType
+from memhotplug.model.runs import FEW
 
 
 def test_a_fresh_block_is_offline_in_no_zone() -> None:
@@ -78,33 +83,111 @@ def test_table_is_a_dict_from_id_to_node(steps: list[tuple[str, int, int]]) -> N
     assert dict(zip(table.id.tolist(), table.nid.tolist(), strict=True)) == dict(sorted(truth.items()))
 
 
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 3), st.sampled_from(("copy", "append", "delete", "set")), st.integers(1, 3)),
-        max_size=20,
-    )
+_VALUES = st.fixed_dictionaries(
+    {},
+    optional={
+        "state": st.sampled_from(BlockState),
+        "nid": st.integers(0, 2),
+        "zone": st.integers(-1, 3),
+        "device": st.integers(-1, 2),
+        "early": st.integers(0, 1),
+        "altmap_pages": st.sampled_from((0, 512)),
+        "online_type": st.sampled_from(OnlineType),
+    },
 )
-def test_copies_that_grow_apart_never_see_each_other(steps: list[tuple[int, str, int]]) -> None:
-    """Copies share columns and the room behind them; whatever one of them does, the others keep their rows."""
-    tables: list[tuple[BlockTable, list[tuple[int, int]]]] = [(BlockTable(), [])]
-    for number, (which, what, count) in enumerate(steps):
-        table, truth = tables[which % len(tables)]
-        if what == "copy":
-            tables.append((table.copy(), truth.copy()))
-        elif what == "append":
-            first = truth[-1][0] + 1 if truth else 0
-            table.insert(first, count, group=number)
-            truth += [(block, number) for block in range(first, first + count)]
-        elif what == "delete":
-            table.delete(slice(max(len(truth) - count, 0), len(truth)))
-            del truth[max(len(truth) - count, 0) :]
-        elif truth:
-            table.set(slice(0, 1), group=number)
-            truth[0] = truth[0][0], number
+_STEPS = st.tuples(
+    st.integers(0, 3), st.sampled_from(("copy", "copy", "append", "insert", "delete", "set", "set", "look")),
+    st.integers(0, 12), st.integers(1, 4), _VALUES,
+)  # fmt: skip
 
-        for other, expected in tables:
-            assert list(zip(other.id.tolist(), other.group.tolist(), strict=True)) == expected
-            assert not any(column.flags.writeable for _, column in other)
+
+@given(st.lists(_STEPS, min_size=3, max_size=25))
+def test_rows_and_columns_are_one_table(steps: list[tuple[int, str, int, int, dict[str, int]]]) -> None:
+    """Late rows that are kept as integers and columns only: whatever happens to copies, both answer alike.
+
+    No copy sees what another one does, and whatever anybody has looked at before is still as it was.
+    """
+    pairs = [(BlockTable(), BlockTable())]
+    for table, limit in zip(pairs[0], (FEW, 0), strict=True):
+        with few_is(limit):
+            table.insert(0, 3)
+            table.insert(4, 5, device=1)
+    looked: list[tuple[npt.NDArray[Any], list[int]]] = []
+    for which, what, first, count, values in steps:
+        late, settled = pairs[which % len(pairs)]
+        if what == "copy":
+            pairs.append((late.copy(), settled.copy()))
+        elif what == "look":
+            looked += [(column, column.tolist()) for table in (late, settled) for _, column in table]
+        else:
+            _change(late, what, first, count, values)
+            with few_is(0):
+                _change(settled, what, first, count, values)
+        for one, other in pairs:
+            _same_tables(one, other)
+    for column, before in looked:
+        assert column.tolist() == before
+        assert not column.flags.writeable
+
+
+def _change(table: BlockTable, what: str, first: int, count: int, values: dict[str, int]) -> None:
+    if what == "append":
+        first = table.value("id", len(table) - 1) + 1 + first // 10 if len(table) else first
+    rows = table.rows(first, first + count - 1)
+    if what == "delete":
+        table.delete(rows)
+    elif what == "set":
+        table.set(rows, **values, group=np.arange(rows.stop - rows.start))
+    elif rows.start == rows.stop:
+        table.insert(first, count, **values)
+
+
+def _same_tables(one: BlockTable, other: BlockTable) -> None:
+    count = len(one)
+    assert count == len(other)
+    for bounds in {(0, count), (count // 2, count), (max(count - 2, 0), count), (0, count // 2)}:
+        rows = slice(*bounds)
+        for name in ("id", "state", "nid", "early", "altmap_pages"):
+            assert one.common(name, rows) == other.common(name, rows)
+            assert one.total(name, rows) == other.total(name, rows)
+            assert one.count(name, rows, 4) == other.count(name, rows, 4)
+    assert one.ids_with("device", 1) == other.ids_with("device", 1)
+    for block in range(0, 30, 3):
+        assert one.row(block) == other.row(block)
+        assert one.rows(block, block) == other.rows(block, block)
+        assert one.rows(block, block + 5) == other.rows(block, block + 5)
+    for (name, column), (_, same) in zip(one, other, strict=True):
+        assert column.tolist() == same.tolist() == [one.value(name, row) for row in range(count)], name
+        assert column.dtype == same.dtype, name
+
+
+def test_many_late_rows_become_columns() -> None:
+    """One by one, and more at once than are kept as rows."""
+    table, whole = BlockTable(), BlockTable()
+    table.insert(0, 2, nid=1)
+    for block in range(2, 200):
+        table.insert(block, 1, device=block, nid=block % 3)
+        if block % 7 == 0:
+            table.set(slice(block - 1, block + 1), state=BlockState.ONLINE)
+    whole.insert(0, 2, nid=1)
+    whole.insert(2, 198)
+    states = [
+        BlockState.ONLINE if block % 7 in (0, 6) and 2 <= block < 199 else BlockState.OFFLINE for block in range(200)
+    ]
+    whole.set(slice(2, 200), device=np.arange(2, 200), nid=np.arange(2, 200) % 3)
+    whole.set(slice(0, 200), state=np.array(states))
+
+    _same_tables(table, whole)
+
+
+def test_a_column_that_no_block_has_is_refused() -> None:
+    """By name, and nothing is added."""
+    table = BlockTable()
+
+    with pytest.raises(TypeError, match=r"^blocks have no colour$"):
+        table.insert(0, 1, colour=3)
+
+    assert len(table) == 0
 
 
 def test_ids_of_chosen_blocks_are_a_set() -> None:

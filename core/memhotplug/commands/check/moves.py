@@ -230,7 +230,7 @@ def _ranges(kernel: Kernel, state: BlockState) -> Iterator[str]:
         kind = kinds[row]
         is_inner = kinds.get(row - 1) == kind == kinds.get(row + 1)
         if kind[0] == state and not (is_inner and has_inner):
-            yield f"block {int(kernel.state.blocks.id[row])}"
+            yield f"block {kernel.state.blocks.value('id', row)}"
         has_inner = is_inner
     for device in _devices(kernel):
         ids = device_blocks(kernel, device.name)

@@ -139,24 +139,24 @@ def _block_ids(kernel: Kernel, _ids: Ids) -> Array:
 
 def _nodes_of_block(kernel: Kernel, ids: Ids) -> Sequence[int]:
     row = kernel.state.blocks.row(ids[0])
-    return [] if row is None else [int(kernel.state.blocks.nid[row])]
+    return [] if row is None else [kernel.state.blocks.value("nid", row)]
 
 
 def _show_state(kernel: Kernel, row: int) -> str:
-    return BlockState(int(kernel.state.blocks.state[row])).label
+    return BlockState(kernel.state.blocks.value("state", row)).label
 
 
 def _show_online(kernel: Kernel, row: int) -> str:
-    return f"{int(kernel.state.blocks.state[row] == BlockState.ONLINE)}"
+    return f"{int(kernel.state.blocks.value('state', row) == BlockState.ONLINE)}"
 
 
 def _show_phys_index(kernel: Kernel, row: int) -> str:
-    return f"{int(kernel.state.blocks.id[row]):08x}"
+    return f"{kernel.state.blocks.value('id', row):08x}"
 
 
 def _show_phys_device(kernel: Kernel, row: int) -> str:
     increment = kernel.geometry.increment_size
-    start = int(kernel.state.blocks.id[row]) * kernel.geometry.memory_block_size
+    start = kernel.state.blocks.value("id", row) * kernel.geometry.memory_block_size
     return f"{start // increment if increment else 0}"
 
 
@@ -169,7 +169,7 @@ def _show_valid_zones(kernel: Kernel, row: int) -> str:
 
 
 def _show_node(kernel: Kernel, row: int) -> str:
-    return f"{int(kernel.state.blocks.nid[row])}"
+    return f"{kernel.state.blocks.value('nid', row)}"
 
 
 def valid_zones(kernel: Kernel, row: int) -> list[str]:
@@ -178,8 +178,8 @@ def valid_zones(kernel: Kernel, row: int) -> list[str]:
     Models: drivers/base/memory.c:valid_zones_show().
     """
     blocks = kernel.state.blocks
-    if blocks.state[row] != BlockState.OFFLINE:
-        kind = int(blocks.zone[row])
+    if blocks.value("state", row) != BlockState.OFFLINE:
+        kind = blocks.value("zone", row)
         return [ZoneKind(kind).label] if kind >= 0 else []
     rows = slice(row, row + 1)
     found: list[str] = []
@@ -208,7 +208,7 @@ def _store_online(kernel: Kernel, ids: Ids, write: Write) -> None:
     if wanted is None:
         raise MemoryHotplugError(errno.EINVAL, f"online takes 0 or 1, not {write.value!r}")
     row = _row(kernel, ids)
-    is_online = kernel.state.blocks.state[row] == BlockState.ONLINE
+    is_online = kernel.state.blocks.value("state", row) == BlockState.ONLINE
     if wanted and not is_online:
         device_online(kernel, ids[0])
     elif not wanted and is_online:

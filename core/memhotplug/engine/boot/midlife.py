@@ -222,7 +222,7 @@ def _host(kernel: Kernel, rows: Array) -> None:
     _not_early(kernel, rows)
     for row in rows.tolist():
         state.blocks.set(slice(row, row + 1), altmap_pages=_hosted_pages(kernel))
-        start = int(state.blocks.id[row]) * geometry.pages_per_block
+        start = state.blocks.value("id", row) * geometry.pages_per_block
         pages = np.array([start], dtype=np.int64), np.array([start + geometry.pages_per_block], dtype=np.int64)
         leaf = geometry.pmd_size // geometry.page_size
         state.vmemmap.insert(MapRuns.make(*pages, pages[0], leaf, Source.ALTMAP))

@@ -311,4 +311,4 @@ def _create_blocks(kernel: Kernel) -> None:
         zones[inside & seen] = NO_ZONE
         nids[inside & ~seen] = zone.nid
         seen |= inside
-    state.blocks.set(slice(None), zone=zones, nid=nids)
+    state.blocks.set(slice(0, len(state.blocks)), zone=zones, nid=nids)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Final
 
 from memhotplug.contracts import AddRequest, LazyRanges, PhysRange
 from memhotplug.engine.kernel import Kernel
@@ -16,6 +17,8 @@ from memhotplug.model.blocks import BlockState
 from memhotplug.units import format_blocks
 
 __all__ = ["device_blocks", "eject", "eject_blocks", "hot_add", "plugged_devices", "resize"]
+
+_ONLINE: Final = BlockState.ONLINE
 
 
 def hot_add(kernel: Kernel, request: AddRequest) -> str | None:
@@ -34,12 +37,12 @@ def hot_add(kernel: Kernel, request: AddRequest) -> str | None:
         kernel.check_reach(
             kernel.state.first_free_address() if request.address is None else request.address, request.size
         )
-    before = kernel.state.blocks.id
+    before = kernel.state.blocks.copy()
     try:
         return _played(kernel, partial(_add, kernel, kernel.plugins.driver(request.driver), request))
     except MemoryHotplugError as problem:
         if not problem.blocks_done:  # what a driver of several ranges had added before one failed stays
-            problem.blocks_done = tuple(sorted({*before.tolist()} ^ {*kernel.state.blocks.id.tolist()}))
+            problem.blocks_done = tuple(sorted({*before.id.tolist()} ^ {*kernel.state.blocks.id.tolist()}))
         raise
     finally:
         _close(kernel, request)
@@ -179,9 +182,7 @@ def device_blocks(kernel: Kernel, name: str) -> list[int]:
     index = kernel.state.device_index(name)
     if index is None:
         return []
-    blocks = kernel.state.blocks
-    ids: list[int] = blocks.id[blocks.device == index].tolist()
-    return ids
+    return kernel.state.blocks.ids_with("device", index)
 
 
 def eject(kernel: Kernel, name: str) -> str | None:
@@ -218,7 +219,7 @@ def eject_blocks(kernel: Kernel, blocks: Sequence[int]) -> str | None:
     """
     table = kernel.state.blocks
     rows = [table.row(block) for block in blocks]
-    owners = {-1 if row is None else int(table.device[row]) for row in rows}
+    owners = {-1 if row is None else table.value("device", row) for row in rows}
     if len(owners) != 1 or -1 in owners:
         raise MemoryHotplugError(errno.ENODEV, f"blocks {format_blocks(blocks)} are not blocks of one device")
     device = kernel.state.devices[owners.pop()]
@@ -255,6 +256,7 @@ def _offline_in_two_passes(kernel: Kernel, name: str) -> None:
 
 
 def _online(kernel: Kernel, name: str) -> list[int]:
-    ids = device_blocks(kernel, name)
-    state = kernel.state
-    return [block for block in ids if state.blocks.state[state.blocks.rows(block, block)][0] == BlockState.ONLINE]
+    blocks = kernel.state.blocks
+    return [
+        block for block in device_blocks(kernel, name) if blocks.common("state", blocks.rows(block, block)) == _ONLINE
+    ]

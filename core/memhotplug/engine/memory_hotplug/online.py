@@ -58,7 +58,7 @@ def _remember_type(kernel: Kernel, block: int, online_type: OnlineType) -> None:
     """
     blocks = kernel.state.blocks
     row = blocks.row(block)
-    if row is not None and blocks.state[row] == BlockState.ONLINE:
+    if row is not None and blocks.value("state", row) == BlockState.ONLINE:
         blocks.set(slice(row, row + 1), online_type=online_type)
 
 
@@ -74,7 +74,7 @@ def device_online(kernel: Kernel, block: int) -> None:
     """
     blocks = kernel.state.blocks
     row = blocks.row(block)
-    asked = OnlineType.ONLINE if row is None else OnlineType(int(blocks.online_type[row]))
+    asked = OnlineType.ONLINE if row is None else OnlineType(blocks.value("online_type", row))
     online_blocks(kernel, [block], asked)
 
 
@@ -100,7 +100,7 @@ def _each_run(
         while first <= last:
             rows = _ready(kernel, first, last, wanted, done)
             _attempt(kernel, rows, operation, done)
-            first = int(kernel.state.blocks.id[rows.stop - 1]) + 1
+            first = kernel.state.blocks.value("id", rows.stop - 1) + 1
     return done
 
 
@@ -117,22 +117,22 @@ def _ready(kernel: Kernel, first: int, last: int, wanted: BlockState, done: list
     """Return the rows, beginning with block ``first``, that exist and are in the wanted state."""
     blocks = kernel.state.blocks
     rows = blocks.rows(first, last)
-    if rows.start == rows.stop or int(blocks.id[rows.start]) != first:
+    if rows.start == rows.stop or blocks.value("id", rows.start) != first:
         raise MemoryHotplugError(errno.ENOENT, f"there is no memory block {first}", blocks_done=_expanded(done))
-    if int(blocks.id[rows.stop - 1]) - first != rows.stop - 1 - rows.start:
+    if blocks.value("id", rows.stop - 1) - first != rows.stop - 1 - rows.start:
         rows = slice(rows.start, rows.start + int(np.argmax(np.diff(blocks.id[rows]) != 1)) + 1)
     if blocks.common("state", rows) == wanted:
         return rows
     ready = int(np.argmax(blocks.state[rows] != wanted))
     if not ready:
-        state = BlockState(int(blocks.state[rows.start])).label
+        state = BlockState(blocks.value("state", rows.start)).label
         raise MemoryHotplugError(errno.EINVAL, f"memory block {first} is {state} already", blocks_done=_expanded(done))
     return slice(rows.start, rows.start + ready)
 
 
 def _attempt(kernel: Kernel, rows: slice, operation: Callable[[slice], None], done: list[range]) -> None:
     """Do all rows at once; if that fails, put everything back and do one after the other."""
-    first, count = int(kernel.state.blocks.id[rows.start]), rows.stop - rows.start
+    first, count = kernel.state.blocks.value("id", rows.start), rows.stop - rows.start
     if count > 1:
         saved = kernel.copy()
         try:
@@ -201,7 +201,7 @@ def zone_of_rows(kernel: Kernel, rows: slice) -> Zone:
         MemoryHotplugError: EINVAL, the pages lie in several zones.
     """
     blocks = kernel.state.blocks
-    kind = int(blocks.zone[rows.start])
+    kind = blocks.value("zone", rows.start)
     if kind == NO_ZONE:
-        raise MemoryHotplugError(errno.EINVAL, f"memory block {int(blocks.id[rows.start])} spans several zones")
-    return kernel.state.zone((int(blocks.nid[rows.start]), ZoneKind(kind)))
+        raise MemoryHotplugError(errno.EINVAL, f"memory block {blocks.value('id', rows.start)} spans several zones")
+    return kernel.state.zone((blocks.value("nid", rows.start), ZoneKind(kind)))

@@ -80,7 +80,7 @@ def take_range_away(kernel: Kernel, start: int, size: int) -> None:
     """
     blocks, block_size = kernel.state.blocks, kernel.geometry.memory_block_size
     rows = blocks.rows(start // block_size, (start + size) // block_size - 1)
-    nid = int(blocks.nid[rows.stop - 1])
+    nid = blocks.value("nid", rows.stop - 1)
     remove_memory_block_devices(kernel, rows)
     kernel.arch_remove_memory(kernel.geometry.pfn(start), kernel.geometry.pfn(size))
     kernel.state.resources.release(start, size)

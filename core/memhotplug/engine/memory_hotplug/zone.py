@@ -50,7 +50,7 @@ def zone_for_run(state: MachineState, rows: slice, online_type: OnlineType, *, m
     Args:
         rows: neighbouring offline blocks, onlined ascending, one after the other.
     """
-    nid = int(state.blocks.nid[rows.start])
+    nid = state.blocks.value("nid", rows.start)
     first_pfn, end_pfn = state.span_of(slice(rows.start, rows.start + 1))
     zone = _one_zone(state, nid, first_pfn, end_pfn, online_type, movable_node=movable_node)
     if rows.stop - rows.start == 1:

@@ -17,7 +17,7 @@ def zone_for_rows(kernel: Kernel, rows: slice, online_type: OnlineType) -> tuple
     state = state_of(kernel)
     if online_type is not OnlineType.ONLINE or state.policy is Policy.CONTIG:
         return zone_for_run(kernel.state, rows, online_type, movable_node="movable_node" in kernel.params)
-    nid, group = int(kernel.state.blocks.nid[rows.start]), int(kernel.state.blocks.group[rows.start])
+    nid, group = kernel.state.blocks.value("nid", rows.start), kernel.state.blocks.value("group", rows.start)
     same = (kernel.state.blocks.nid[rows] == nid) & (kernel.state.blocks.group[rows] == group)
     count = int(same.argmin()) if not same.all() else len(same)
     dynamic = group >= 0 and not state.groups[group].max_pages
@@ -56,7 +56,7 @@ def _needed(kernel: Kernel, row: int, group: Group | None) -> int | None:
 def _unit_needed(kernel: Kernel, row: int, unit_pages: int) -> int | None:
     blocks = kernel.state.blocks
     per_unit = unit_pages // kernel.geometry.pages_per_block
-    first = round_down(int(blocks.id[row]), per_unit)
+    first = round_down(blocks.value("id", row), per_unit)
     rows = blocks.rows(first, first + per_unit - 1)
     online = blocks.state[rows] == BlockState.ONLINE
     if (blocks.zone[rows][online] != ZoneKind.MOVABLE).any():
