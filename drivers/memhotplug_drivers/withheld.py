@@ -28,15 +28,16 @@ def release(kernel: Kernel, start_pfn: int, end_pfn: int) -> int:
     state.unbacked.remove(start_pfn, end_pfn)
     for low, high in pages:
         for block in range(state.block_of(low), state.block_of(high - 1) + 1):
-            _free_in_block(kernel, pages, block)
+            _free_in_block(kernel, low, high, block)
     return pages.total
 
 
-def _free_in_block(kernel: Kernel, pages: ExtentSet, block: int) -> None:
+def _free_in_block(kernel: Kernel, low: int, high: int, block: int) -> None:
+    """Free what one run of pages has in one block."""
     blocks = kernel.state.blocks
     row = blocks.row(block)
     if row is None or blocks.value("state", row) != BlockState.ONLINE:
         return
     per_block = kernel.geometry.pages_per_block
     zone = kernel.state.zone((blocks.value("nid", row), ZoneKind(blocks.value("zone", row))))
-    kernel.free_to_zone(zone, *pages.clip(block * per_block, (block + 1) * per_block))
+    kernel.free_to_zone(zone, *ExtentSet.of((low, high)).clip(block * per_block, (block + 1) * per_block))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from memhotplug import Machine, MemoryHotplugError
 from memhotplug.contracts import AddRequest
 from memhotplug.engine.mhp_flags import parse_flags
+from memhotplug_drivers.hv_balloon import _post_status
 
 View: TypeAlias = Callable[[Machine], object]
 Events: TypeAlias = Callable[[Machine, str], list[dict[str, object]]]
@@ -273,3 +274,41 @@ def test_a_request_of_petabytes_is_refused_at_once(size: str, error: str) -> Non
     with pytest.raises(MemoryHotplugError) as caught:
         machine.add_memory(driver="hv_balloon", size=size, mhp_flags="none")
     assert caught.value.name == error
+
+
+def test_a_request_around_backed_pages_backs_both_sides_of_them_once(machine: Machine, zone_of: Zone) -> None:
+    """[ not backed | backed | not backed ] in one block that is online: the managed pages are those of the block."""
+    machine.add_memory(driver="hv_balloon", size="32M", address=_BASE + (48 << 20))
+    machine.online("block 32", zone="movable")
+    assert zone_of(machine, "Movable")["managed"] == 8192
+    more = machine.add_memory(driver="hv_balloon", size="128M", address=_BASE)
+    assert more.driver_result == "the host is told 24576 pages; 96M are backed in chunks that were added before"
+    movable = zone_of(machine, "Movable")
+    assert (movable["present"], movable["managed"], movable["free"]) == (32768, 32768, 32768)
+    assert machine.violations() == []
+
+
+def floor_of(machine: Machine, events: Events, mib: int) -> int:
+    """Return the pages that must be left to a guest of some MiB: a status that nothing is committed of but these."""
+    managed = mib << 8
+    zone = next(iter(machine.kernel.state.zones()))
+    zone.managed += managed - machine.kernel.state.total_managed()
+    _post_status(machine.kernel, 0)
+    committed = events(machine, "hv_post_status")[-1]["committed_pages"]
+    assert isinstance(committed, int)
+    return committed
+
+
+@pytest.mark.parametrize(
+    ("mib", "floor_mib"),
+    [
+        (64, 40), (126, 71), (128, 72), (256, 104), (508, 167), (512, 168), (1024, 232), (2040, 359),
+        (2048, 360), (4096, 488), (8176, 743), (8192, 744), (16384, 1000),
+    ],
+)  # fmt: skip
+def test_a_guest_is_left_a_part_of_its_memory(boot: Boot, events: Events, mib: int, floor_mib: int) -> None:
+    """8 MiB and a half below 128; 40 and a 4th below 512; 104 and an 8th below 2048; then 232 and a 16th, 488 and a 32th.
+
+    Models: drivers/hv/hv_balloon.c:compute_balloon_floor() (v5.2).
+    """
+    assert floor_of(boot(), events, mib) == floor_mib << 8
