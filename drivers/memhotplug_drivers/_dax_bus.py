@@ -259,13 +259,13 @@ def _unbind(remove: _Remove, driver: str, kernel: Kernel, write: Write) -> None:
 
 
 def _of_region() -> Iterator[SysfsFile]:
-    shows: Mapping[str, Callable[[Instance], str]] = {
-        "id": lambda item: f"{item.region}",
-        "size": lambda item: f"{item.room}",
-        "align": lambda item: f"{item.align}",
-        "available_size": lambda item: f"{item.room - item.size}",
-        "create": lambda _item: "",
-        "seed": lambda item: "" if item.driver or not item.number else item.device,
+    shows: Mapping[str, Callable[[list[Instance]], str]] = {
+        "id": lambda items: f"{items[0].region}",
+        "size": lambda items: f"{sum(item.room for item in items)}",
+        "align": lambda items: f"{items[0].align}",
+        "available_size": lambda items: f"{sum(item.room - item.size for item in items)}",
+        "create": lambda _items: "",
+        "seed": lambda items: "" if items[0].driver or not items[0].number else items[0].device,
     }
     for name, show in shows.items():
         yield SysfsFile(
@@ -275,29 +275,31 @@ def _of_region() -> Iterator[SysfsFile]:
     yield SysfsFile(path=f"{_REGION}/dax_region/delete", ids=(_regions,), store=_delete)
 
 
-def _first(kernel: Kernel, ids: Ids) -> Instance:
-    found = next((item for item in instances(kernel) if item.region == ids[0]), None)
-    if found is None:
+def _in_region(kernel: Kernel, ids: Ids) -> list[Instance]:
+    """Return the instances of a region, of which there is one at least."""
+    found = [item for item in instances(kernel) if item.region == ids[0]]
+    if not found:
         raise MemoryHotplugError(errno.ENODEV, f"region {ids[0]} is gone")
     return found
 
 
-def _show_of_region(show: Callable[[Instance], str], kernel: Kernel, ids: Ids) -> str:
-    return show(_first(kernel, ids)) + "\n"
+def _show_of_region(show: Callable[[list[Instance]], str], kernel: Kernel, ids: Ids) -> str:
+    return show(_in_region(kernel, ids)) + "\n"
 
 
 def _create(kernel: Kernel, ids: Ids, write: Write) -> None:
     if _number(write, 32) != 1:
         raise MemoryHotplugError(errno.EINVAL, f"create takes 1, not {write.value!r}")
-    raise MemoryHotplugError(errno.ENOSPC, f"region {ids[0]} has room for {_first(kernel, ids).device} only")
+    held = " and ".join(item.device for item in _in_region(kernel, ids))
+    raise MemoryHotplugError(errno.ENOSPC, f"region {ids[0]} has room for {held} only")
 
 
 def _delete(kernel: Kernel, ids: Ids, write: Write) -> None:
-    """Refuse to delete a region's only instance. Models: drivers/dax/bus.c:delete_store()."""
-    item = _first(kernel, ids)
-    if write.value.removesuffix("\n") != item.device:
+    """Refuse to delete what a region has been made for. Models: drivers/dax/bus.c:delete_store()."""
+    wanted = write.value.removesuffix("\n")
+    if wanted not in [item.device for item in _in_region(kernel, ids)]:
         raise MemoryHotplugError(errno.ENXIO, f"region {ids[0]} has no device {write.value!r}")
-    raise MemoryHotplugError(errno.EBUSY, f"{item.device} is the only device of region {ids[0]}, and stays")
+    raise MemoryHotplugError(errno.EBUSY, f"{wanted} is what region {ids[0]} is for, and stays")
 
 
 # ---- instances ----

@@ -307,7 +307,7 @@ def floor_of(machine: Machine, events: Events, mib: int) -> int:
     ],
 )  # fmt: skip
 def test_a_guest_is_left_a_part_of_its_memory(boot: Boot, events: Events, mib: int, floor_mib: int) -> None:
-    """8 MiB and a half below 128; 40 and a 4th below 512; 104 and an 8th below 2048; then 232 and a 16th, 488 and a 32th.
+    """8 and a half below 128; 40 and a 4th below 512; 104 and an 8th below 2048; then 232 and a 16th, 488 and a 32th.
 
     Models: drivers/hv/hv_balloon.c:compute_balloon_floor() (v5.2).
     """

@@ -316,3 +316,52 @@ def test_a_dimm_goes_as_a_whole(boot: Boot, refused: Refused) -> None:
     machine.add_memory(driver="acpi", name="d0", size="1G")
     problem = refused(machine.eject, "block 33")
     assert str(problem) == "EOPNOTSUPP: acpi takes a device out as a whole (d0), and no block of it alone"
+
+
+@pytest.mark.parametrize(
+    ("address", "size", "message"),
+    [
+        (0, "256M", "EINVAL: LMBs are assigned already: memory blocks 0"),
+        ((4 << 30) - (256 << 20), "512M", "EINVAL: LMBs are assigned already: memory blocks 15"),
+        (3 << 30, "2G", "EINVAL: LMBs are assigned already: memory blocks 12-15"),
+        ((4 << 30) + (1 << 20), "256M", "EINVAL: 0x100100000+0x10000000 is not made of whole LMBs of 0x10000000 bytes"),
+    ],
+)
+def test_lmbs_that_are_there_are_named(
+    lpar: Machine, refused: Refused, state_of: View, address: int, size: str, message: str
+) -> None:
+    """Those of the request only; nothing is added of the others."""
+    before = state_of(lpar)
+    assert str(refused(lpar.add_memory, driver="pseries", size=size, address=address)) == message
+    assert state_of(lpar) == before
+
+
+def test_the_first_lmb_behind_the_others_is_free(lpar: Machine, refused: Refused) -> None:
+    """A request ends before its end address: the LMB there does not count."""
+    lpar.add_memory(driver="pseries", name="above", size="256M", address=(4 << 30) + (512 << 20))
+    assert lpar.add_memory(driver="pseries", size="512M", address=4 << 30).blocks == (16, 17)
+    problem = refused(lpar.add_memory, driver="pseries", size="256M", address=(4 << 30) + (512 << 20))
+    assert str(problem) == "EINVAL: LMBs are assigned already: memory blocks 18"
+
+
+@pytest.mark.parametrize("beyond", [False, True])
+def test_nodes_below_the_limit_are_possible(lpar: Machine, beyond: bool) -> None:
+    """The last possible one is taken as it is; the next is the first online one."""
+    limit = lpar.kernel.geometry.max_nodes
+    asked = limit if beyond else limit - 1
+    ranges = driver_ranges(lpar.kernel, AddRequest(driver="pseries", name="x", size=256 << 20, nid=asked))
+    assert list(ranges) == [PhysRange(start=4 << 30, size=256 << 20, nid=0 if beyond else asked)]
+
+
+def test_the_node_of_an_lmb_that_comes_back_is_the_devices(boot: Boot, refused: Refused) -> None:
+    """Roll-back adds to the same node, and leaves the device closed, as it was."""
+    lpar = _lpar(boot, memory=[{"node": 0, "size": "2G"}, {"node": 1, "size": "2G"}])
+    lpar.add_memory(driver="pseries", name="lmbs", size="768M", node=1)
+    _pin(lpar, 18)
+    problem = refused(lpar.eject, "lmbs")
+    assert problem.driver_result == "LMB 18 is not removed (EBUSY); those before it are added again"
+    assert lpar.kernel.state.blocks.nid[-3:].tolist() == [1, 1, 1]
+    device = lpar.kernel.state.devices[lpar.kernel.state.device_index("lmbs") or 0]
+    assert (device.closed, device.ranges) == (
+        True, tuple(((4 << 30) + (number << 28), 1 << 28) for number in range(3)),
+    )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import pytest
 
 from memhotplug import Machine, MemoryHotplugError
+from memhotplug.model.resources import Resource
 
 Refused: TypeAlias = Callable[..., MemoryHotplugError]
 View: TypeAlias = Callable[[Machine], object]
@@ -121,3 +122,88 @@ def test_a_second_piece_of_standby_memory_lies_above_the_first(machine: Machine)
     machine.add_memory(driver="sclp", name="more", size="256M", config=False)
     machine.write(f"{_FIRMWARE}/memory20/config", "1")
     assert machine.memory("more").blocks == (20,)
+
+
+def storage_log(machine: Machine, events: Callable[[Machine, str], list[dict[str, object]]]) -> list[object]:
+    """Return what became of storage, in memory blocks."""
+    pages = machine.kernel.geometry.pages_per_block
+    found = []
+    for event in events(machine, "sclp_"):
+        first, count = event["start_pfn"], event["nr_pages"]
+        assert isinstance(first, int)
+        assert isinstance(count, int)
+        found.append((event["event"], first / pages, count / pages))
+    return found
+
+
+def test_storage_is_assigned_when_a_block_is_configured(
+    machine: Machine, events: Callable[[Machine, str], list[dict[str, object]]]
+) -> None:
+    """Going online and offline does nothing to it; deconfiguring gives it back."""
+    machine.write(f"{_FIRMWARE}/memory17/config", "1")
+    machine.online("block 17", zone="movable")
+    machine.offline("block 17")
+    assert storage_log(machine, events) == [("sclp_assign", 17.0, 1.0)]
+    machine.write(f"{_FIRMWARE}/memory17/config", "0")
+    machine.write(f"{_FIRMWARE}/memory17/config", "1")
+    assert storage_log(machine, events)[1:] == [("sclp_unassign", 17.0, 1.0), ("sclp_assign", 17.0, 1.0)]
+
+
+@pytest.mark.parametrize("others", [(), (16,), (16, 19)])
+def test_a_block_that_cannot_be_added_is_unassigned_again(
+    machine: Machine,
+    refused: Refused,
+    state_of: View,
+    others: tuple[int, ...],
+    events: Callable[[Machine, str], list[dict[str, object]]],
+) -> None:
+    """Somebody else has its addresses: EEXIST, the device has the blocks that it had, and is left as it was."""
+    for block in others:
+        machine.write(f"{_FIRMWARE}/memory{block}/config", "1")
+    size = 128 << 20
+    claim = Resource(start=18 * size, end=19 * size - 1, name="hsa")
+    machine.kernel.state.resources.request(claim)
+    before, devices, log = state_of(machine), list(machine.kernel.state.devices), storage_log(machine, events)
+    assert refused(machine.write, f"{_FIRMWARE}/memory18/config", "1").name == "EEXIST"
+    assert storage_log(machine, events) == [*log, ("sclp_assign", 18.0, 1.0), ("sclp_unassign", 18.0, 1.0)]
+    assert state_of(machine) == before
+    assert list(machine.kernel.state.devices) == devices
+    machine.kernel.state.resources.release(claim.start, size)
+    machine.write(f"{_FIRMWARE}/memory18/config", "1")
+    assert machine.memory("standby").blocks == tuple(sorted((*others, 18)))
+
+
+def test_blocks_of_one_device_are_one_device_whatever_their_order(machine: Machine) -> None:
+    """The second joins the first, and both leave one by one; a device without a block is not ejected by name."""
+    for block in (18, 16, 17):
+        machine.write(f"{_FIRMWARE}/memory{block}/config", "1")
+    assert [device.name for device in machine.kernel.state.devices if device.ranges] == ["standby"]
+    assert machine.memory("standby").blocks == (16, 17, 18)
+    assert all(device.closed for device in machine.kernel.state.devices if device.name == "standby")
+    machine.write(f"{_FIRMWARE}/memory16/config", "0")
+    assert machine.memory("standby").blocks == (17, 18)
+
+
+def test_only_boot_memory_and_standby_memory_have_files(machine: Machine, refused: Refused) -> None:
+    """What another driver added is no storage of the service processor."""
+    added = machine.add_memory(driver="virtio_mem", name="vm0", size="128M", address="4G")
+    (block,) = added.blocks
+    for name in ("config", "memmap_on_memory"):
+        path = f"{_FIRMWARE}/memory{block}/{name}"
+        assert str(refused(machine.read, path)) == f"ENOENT: there is no {path}"
+        assert str(refused(machine.read, f"{_FIRMWARE}/memory99/{name}")) == (
+            f"ENOENT: there is no {_FIRMWARE}/memory99/{name}"
+        )
+
+
+def test_what_was_boot_memory_comes_back_without_a_memmap_of_its_own(machine: Machine, brief: View) -> None:
+    """Unless its attribute asks for one meanwhile."""
+    for block in (12, 13):
+        machine.offline(f"block {block}")
+        machine.write(f"{_FIRMWARE}/memory{block}/config", "0")
+    assert machine.read(f"{_FIRMWARE}/memory12/memmap_on_memory") == "0\n"
+    machine.write(f"{_FIRMWARE}/memory13/memmap_on_memory", "1")
+    for block in (12, 13):
+        machine.write(f"{_FIRMWARE}/memory{block}/config", "1")
+    assert brief(machine) == [(12, "offline", 32768, 0), (13, "offline", 32256, 512)]
+    assert [machine.read(f"{_FIRMWARE}/memory{block}/memmap_on_memory") for block in (12, 13)] == ["0\n", "1\n"]

@@ -140,7 +140,7 @@ def test_devices_of_qemu_belong_to_their_drivers() -> None:
 def test_how_drivers_go_about_several_ranges(
     driver: str, waits: bool, onlines: bool, rolls_back: bool, static_group: bool, own_unit: bool
 ) -> None:
-    """Plans and sweeps ask for it: who waits, who onlines, who undoes, whose memory is one group, whose parts are his."""
+    """Plans and sweeps ask: who waits, who onlines, who undoes, whose memory is one group, who has his own unit."""
     traits = driver_traits(driver)
     assert (traits.waits, traits.onlines, traits.rolls_back, traits.static_group, traits.own_unit) == (
         waits, onlines, rolls_back, static_group, own_unit,

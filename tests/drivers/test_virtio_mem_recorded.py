@@ -134,7 +134,7 @@ def test_the_highest_block_of_a_zone_lacks_first(guest: Machine) -> None:
 def test_offline_blocks_lack_what_was_requested_less(
     guest: Machine, requested: int, said: str | None, withheld: Ranges
 ) -> None:
-    """The request of the log is of that moment if no offline block would be empty by it, and does not exceed the plugged."""
+    """The log is of that moment if no offline block is empty by it, and no more is requested than plugged."""
     log = {"requested size": requested * _MIB}
     assert note(guest, log=log, lacking={_NORMAL: 0, _MOVABLE: 0}) == (said, withheld)
 
