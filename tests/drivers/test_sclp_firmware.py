@@ -124,7 +124,9 @@ def test_a_second_piece_of_standby_memory_lies_above_the_first(machine: Machine)
     assert machine.memory("more").blocks == (20,)
 
 
-def storage_log(machine: Machine, events: Callable[[Machine, str], list[dict[str, object]]]) -> list[object]:
+def storage_log(
+    machine: Machine, events: Callable[[Machine, str], list[dict[str, object]]]
+) -> list[tuple[object, float, float]]:
     """Return what became of storage, in memory blocks."""
     pages = machine.kernel.geometry.pages_per_block
     found = []
