@@ -75,12 +75,26 @@ def test_every_built_in_driver_has_a_source_for_its_answer() -> None:
     assert [one for one in settings if one["rule"] is not None and one["source"] is None] == []
 
 
-@pytest.mark.parametrize("words", [["explain"], ["explain", "--driver", "xen", "--json"], ["schema"]])
+_ALL_SCHEMAS = (
+    "import json; from memhotplug.documents.schema import TYPES, output_schema; "
+    "print(json.dumps([output_schema(name) for name in TYPES]))"
+)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-m", "memhotplug", "explain"],
+        ["-m", "memhotplug", "explain", "--driver", "xen", "--json"],
+        ["-m", "memhotplug", "schema"],
+        ["-c", _ALL_SCHEMAS],
+    ],
+)
 def test_nothing_is_lost_without_docstrings(words: list[str]) -> None:
     """PYTHONOPTIMIZE=2 drops them, and not one byte of the answer changes."""
     plain, optimized = (
         subprocess.run(
-            [sys.executable, "-m", "memhotplug", *words], env={**os.environ, "PYTHONOPTIMIZE": level},
+            [sys.executable, *words], env={**os.environ, "PYTHONOPTIMIZE": level},
             capture_output=True, check=True,
         ).stdout
         for level in ("0", "2")

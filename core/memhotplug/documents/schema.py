@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import sys
+import textwrap
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -54,6 +58,9 @@ class _Explained(GenerateJsonSchema):
 
     def typed_dict_schema(self, schema: Any) -> dict[str, Any]:
         found = super().typed_dict_schema(schema)
+        said = _docstring(schema["cls"])
+        if said is not None:
+            found.setdefault("description", said)
         for base in get_original_bases(schema["cls"]):
             if base is TypedDict:
                 continue
@@ -61,6 +68,17 @@ class _Explained(GenerateJsonSchema):
                 if "description" in above:
                     found["properties"][key].setdefault("description", above["description"])
         return found
+
+
+def _docstring(document: type) -> str | None:
+    """Return a class's docstring, which an interpreter that drops them (-OO) leaves in the source.
+
+    The docstrings of attributes are read from there in any case.
+    """
+    if document.__doc__ is not None or sys.flags.optimize < 2:
+        return document.__doc__ and inspect.cleandoc(document.__doc__)
+    found = ast.parse(textwrap.dedent(inspect.getsource(document))).body[0]
+    return ast.get_docstring(found) if isinstance(found, ast.ClassDef) else None
 
 
 def output_schema(name: str) -> dict[str, Any]:
