@@ -65,7 +65,7 @@ def plugin_at_fault(problem: BaseException) -> PluginError | None:
         found = whose_code(module, trace.tb_frame.f_code.co_filename)
         if found is not None:
             name, home = found
-            return PluginError(name, f"raised {type(problem).__name__}: {problem}{manager.place_of(problem, home)}")
+            return PluginError(name, f"raised {manager.told(problem)}{manager.place_of(problem, home)}")
     return None
 
 

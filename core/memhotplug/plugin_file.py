@@ -8,33 +8,26 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib.machinery
 import importlib.util
 import os
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 from memhotplug.errors import InputError, Interruption, PluginError, nearest
 from memhotplug.hookspecs import PROJECT
-from memhotplug.manager import GROUPS, Candidate, hooks_of, place_of, running
+from memhotplug.manager import GROUPS, Candidate, hooks_of, place_of, running, told
 
-__all__ = ["digest_of", "is_from_file", "load"]
+__all__ = ["is_from_file", "load"]
 
 _MOST_BYTES: Final = 4 << 20
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\Z")
 _PREFIX: Final = "memhotplug_file_"
 _MARK: Final = f"{PROJECT}_impl"
-
-
-def digest_of(path: str) -> str:
-    """Return what tells the file's content from any other: 64 hexadecimal digits.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    return hashlib.sha256(_read(path)).hexdigest()
 
 
 def is_from_file(module: str) -> bool:
@@ -49,13 +42,19 @@ def load(path: str) -> Candidate:
         InputError: the file cannot be read.
         PluginError: it is no Python, raises, or is no plugin of one kind.
     """
-    return _load(os.path.abspath(path), path, digest_of(path))
+    data = _read(path)
+    return _load(os.path.abspath(path), path, data, hashlib.sha256(data).hexdigest())
+
+
+def _shown(path: str) -> str:
+    return f"{Path(path).stem} ({path})"
 
 
 def _read(path: str) -> bytes:
     expected = "a plugin file that can be read"
     try:
-        with open(path, "rb") as stream:
+        # A pipe that nobody writes to is the fault of whoever gave it, and ends with the time of a plugin.
+        with running.importing(_shown(path)), open(path, "rb") as stream:
             data = stream.read(_MOST_BYTES + 1)
     except (OSError, ValueError) as problem:
         got = problem.strerror if isinstance(problem, OSError) else str(problem)
@@ -66,11 +65,10 @@ def _read(path: str) -> bytes:
 
 
 @functools.cache
-def _load(whole_path: str, path: str, digest: str) -> Candidate:
-    stem = Path(path).stem
+def _load(whole_path: str, path: str, data: bytes, digest: str) -> Candidate:
+    stem, shown = Path(path).stem, _shown(path)
     own = hashlib.sha256(f"{whole_path}\0{digest}".encode(errors="surrogateescape")).hexdigest()
-    module = _imported(path, f"{_PREFIX}{re.sub(r'[^A-Za-z0-9_]', '_', stem)}_{own[:16]}")
-    shown = f"{stem} ({path})"
+    module = _imported(path, data, f"{_PREFIX}{re.sub(r'[^A-Za-z0-9_]', '_', stem)}_{own[:16]}")
     name = getattr(module, "PLUGIN_NAME", stem)
     if not isinstance(name, str) or not _NAME.match(name):
         source = "PLUGIN_NAME" if hasattr(module, "PLUGIN_NAME") else "the file's name; set PLUGIN_NAME in it:"
@@ -80,17 +78,36 @@ def _load(whole_path: str, path: str, digest: str) -> Candidate:
     return candidate
 
 
-def _imported(path: str, name: str) -> ModuleType:
+class _Source(importlib.machinery.SourceFileLoader):
+    """Compiles the very bytes that were read, and keeps no compiled copy beside the file.
+
+    The times of files are too coarse to tell an edit of the same second.
+    """
+
+    def __init__(self, name: str, path: str, data: bytes) -> None:
+        super().__init__(name, path)
+        self._data = data
+
+    def get_data(self, path: str) -> bytes:
+        """Return what was read."""
+        return self._data
+
+    def path_stats(self, path: str) -> Mapping[str, Any]:
+        """Say that there is no time to compare a compiled copy with."""
+        raise OSError(f"{path} is compiled each time")
+
+
+def _imported(path: str, data: bytes, name: str) -> ModuleType:
     known = sys.modules.get(name)
     if known is not None:
         return known
-    spec = importlib.util.spec_from_loader(name, importlib.machinery.SourceFileLoader(name, path))
+    spec = importlib.util.spec_from_loader(name, _Source(name, path, data))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        with running.importing(f"{Path(path).stem} ({path})"):
+        with running.importing(_shown(path)):
             spec.loader.exec_module(module)
     except (KeyboardInterrupt, Interruption):
         del sys.modules[name]
@@ -99,9 +116,8 @@ def _imported(path: str, name: str) -> ModuleType:
         del sys.modules[name]
         syntax = problem if isinstance(problem, SyntaxError) and problem.lineno else None
         line = f", line {syntax.lineno}" if syntax is not None else place_of(problem, name)
-        text = problem.msg if isinstance(problem, SyntaxError) else str(problem)
-        shown = f"{Path(path).stem} ({path})"
-        raise PluginError(shown, f"cannot be loaded: {type(problem).__name__}: {text}{line}") from problem
+        text = f"{type(problem).__name__}: {problem.msg}" if isinstance(problem, SyntaxError) else told(problem)
+        raise PluginError(_shown(path), f"cannot be loaded: {text}{line}") from problem
     return module
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextvars import copy_context
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 
 from memhotplug import InputError, Machine, PluginError
 from memhotplug.manager import candidates, choose, files_in_use, names, using
-from memhotplug.plugin_file import digest_of, load
+from memhotplug.output.watchdog import limited
+from memhotplug.plugin_file import load
 
 IMPORT = "from memhotplug.plugin import hookimpl\n"
 POLICY = IMPORT + "@hookimpl\ndef policy_mhp_flags(kernel, request, phys_range, driver_flags): return driver_flags\n"
@@ -42,6 +44,14 @@ def test_plugin_name_counts_more_than_the_file(tmp_path: Path) -> None:
     assert load(write(tmp_path, POLICY + "PLUGIN_NAME = 'other-one'\n", "2 words.py")).name == "other-one"
 
 
+def test_a_policy_cannot_be_called_like_the_driver_s_own(tmp_path: Path) -> None:
+    """It could never be chosen."""
+    with pytest.raises(PluginError) as caught:
+        load(write(tmp_path, POLICY, "default.py"))
+    text = "the name default is the driver's own policy's; it needs another"
+    assert str(caught.value) == f"plugin default ({tmp_path}/default.py): {text}"
+
+
 def test_files_count_inside_their_block_only(tmp_path: Path) -> None:
     """No trace is left behind it, and another block inside adds to it."""
     one, two = load(write(tmp_path, POLICY)), load(write(tmp_path, POLICY + "#\n", "yours.py"))
@@ -59,12 +69,12 @@ def test_files_count_inside_their_block_only(tmp_path: Path) -> None:
 def test_the_same_content_is_loaded_once_and_a_change_anew(tmp_path: Path) -> None:
     """What counts is what the file contains."""
     path = write(tmp_path, POLICY)
-    first, digest = load(path), digest_of(path)
+    first = load(path)
     assert load(path) is first
     write(tmp_path, POLICY + "EXTRA = 1\n")
     again = load(path)
     assert again.target != first.target
-    assert digest_of(path) != digest
+    assert again.version != first.version
     assert sys.modules[again.target].EXTRA == 1
 
 
@@ -155,3 +165,35 @@ def test_a_block_may_be_left_where_it_was_not_entered(tmp_path: Path) -> None:
 
     assert files_in_use() == ()
     assert elsewhere.run(files_in_use) == (file,)
+
+
+def test_an_edit_of_the_same_second_and_size_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No compiled copy is kept: it would be told from the file by those two only."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    values = []
+    for value in (1, 2):
+        path = write(tmp_path, POLICY + f"VALUE = {value}\n")
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+        values.append(sys.modules[load(path).target].VALUE)
+    assert values == [1, 2]
+    assert [found.name for found in tmp_path.iterdir()] == ["mine.py"]
+
+
+def test_a_pipe_is_read_once(tmp_path: Path) -> None:
+    """As a shell hands over what a command prints."""
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as stream:
+        stream.write(POLICY + "PLUGIN_NAME = 'piped'\n")
+    try:
+        assert load(f"/dev/fd/{reading}").name == "piped"
+    finally:
+        os.close(reading)
+
+
+def test_a_pipe_that_nobody_writes_to_takes_as_long_as_a_plugin_may(tmp_path: Path) -> None:
+    """It is named like a plugin that hangs."""
+    path = tmp_path / "mine.py"
+    os.mkfifo(path)
+    with pytest.raises(PluginError) as caught, limited(0.01):
+        load(str(path))
+    assert str(caught.value) == f"plugin mine ({path}): took longer than 0.01 s"

@@ -19,7 +19,7 @@ from memhotplug import features
 from memhotplug.citations import models
 from memhotplug.contracts import Restrictions
 from memhotplug.errors import MemoryHotplugError, PluginError, nearest
-from memhotplug.manager import Plugins, ask_alone, choose
+from memhotplug.manager import Plugins, ask_alone, choose, shown
 from memhotplug.model.blocks import OnlineType
 from memhotplug.model.state import ProfileState
 from memhotplug.model.vmemmap import MapRuns
@@ -300,7 +300,7 @@ def profile_of(name: str) -> type[KernelProfile]:
     candidate = choose("profiles", name)
     profile = ask_alone(candidate, "kernel_profile")
     if not isinstance(profile, KernelProfile):
-        raise PluginError(str(candidate), f"hook kernel_profile answered {profile!r}, which is no KernelProfile")
+        raise PluginError(str(candidate), f"hook kernel_profile answered {shown(profile)}, which is no KernelProfile")
     try:
         type(profile)()
     except TypeError as problem:

@@ -5,7 +5,7 @@ imports one chosen plugin into a plugin manager of its own, once for all machine
 machine use it. A plugin that is broken but not chosen harms nobody.
 """
 
-from memhotplug.manager.blame import frames_of, is_below, module_of, place_of
+from memhotplug.manager.blame import frames_of, is_below, module_of, place_of, shown, told
 from memhotplug.manager.discovery import GROUPS, Candidate, candidates, choose, files_in_use, left_out, names, using
 from memhotplug.manager.loading import hooks_of
 from memhotplug.manager.plugins import Plugins, Tracer, tracing
@@ -32,6 +32,8 @@ __all__ = [
     "own_keys",
     "place_of",
     "running",
+    "shown",
+    "told",
     "tracing",
     "using",
 ]

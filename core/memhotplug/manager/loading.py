@@ -10,7 +10,8 @@ import pluggy
 
 from memhotplug import distributions, hookspecs
 from memhotplug.errors import Interruption, PluginError, nearest
-from memhotplug.manager.blame import place_of
+from memhotplug.keyspec import OWN_POLICY
+from memhotplug.manager.blame import place_of, told
 from memhotplug.manager.running import running
 
 if TYPE_CHECKING:
@@ -50,15 +51,17 @@ def load(candidate: Candidate) -> object:
     """Import a plugin, once in this process.
 
     Raises:
-        PluginError: it cannot be imported, lacks a required hook, or has an unknown one.
+        PluginError: it cannot be imported, lacks a required hook, has an unknown one, or could never be chosen.
     """
+    if (candidate.kind, candidate.name) == ("policies", OWN_POLICY):
+        raise PluginError(str(candidate), f"the name {OWN_POLICY} is the driver's own policy's; it needs another")
     try:
         with running.importing(candidate):
             plugin = distributions.load(candidate.target)
     except (KeyboardInterrupt, Interruption):
         raise
     except BaseException as problem:
-        text = f"cannot be loaded: {type(problem).__name__}: {problem}"
+        text = f"cannot be loaded: {told(problem)}"
         raise PluginError(str(candidate), text + place_of(problem, candidate.home)) from problem
     hooks_in(candidate, plugin)
     return plugin

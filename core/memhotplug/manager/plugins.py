@@ -13,7 +13,7 @@ import pluggy
 from memhotplug.contracts import ArchTraits, DriverTraits
 from memhotplug.errors import InputError, Interruption, MemoryHotplugError, PluginError
 from memhotplug.manager import traits
-from memhotplug.manager.blame import frames_of, is_below, module_of, place_of
+from memhotplug.manager.blame import frames_of, is_below, module_of, place_of, shown, told
 from memhotplug.manager.discovery import Candidate, candidates, choose, files_in_use, using
 from memhotplug.manager.loading import hooks_in
 from memhotplug.manager.running import running
@@ -151,7 +151,7 @@ class Plugins:
 
         Other plugins' hooks are called through here and blame themselves; a profile's steps are called directly.
         """
-        what = f"raised {type(problem).__name__}: {problem}"
+        what = f"raised {told(problem)}"
         own = self._candidates[key].home
         for trace in frames_of(problem):
             module = module_of(trace)
@@ -172,7 +172,7 @@ class Plugins:
         """
         got = self.call(key, hook, **arguments)
         if not isinstance(got, answer) or (isinstance(got, bool) and answer is int):
-            raise self.blame(key, f"hook {hook} answered {got!r}, which is no {answer.__name__}")
+            raise self.blame(key, f"hook {hook} answered {shown(got)}, which is no {answer.__name__}")
         return got
 
     @property

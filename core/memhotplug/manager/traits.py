@@ -9,7 +9,7 @@ from typing import Final, cast
 from memhotplug.contracts import ArchTraits, DriverTraits
 from memhotplug.errors import Interruption, PluginError
 from memhotplug.keyspec import COMMON_KEYS, KeySpec
-from memhotplug.manager.blame import place_of
+from memhotplug.manager.blame import place_of, shown, told
 from memhotplug.manager.discovery import Candidate, choose
 from memhotplug.manager.loading import REQUIRED, hooks_in
 from memhotplug.manager.running import running
@@ -36,7 +36,7 @@ def ask_alone(candidate: Candidate, hook: str) -> object:
     except (KeyboardInterrupt, Interruption):
         raise
     except BaseException as problem:
-        text = f"hook {hook} raised {type(problem).__name__}: {problem}{place_of(problem, candidate.home)}"
+        text = f"hook {hook} raised {told(problem)}{place_of(problem, candidate.home)}"
         raise PluginError(str(candidate), text) from problem
 
 
@@ -58,7 +58,7 @@ def _keys_of(candidate: Candidate) -> Mapping[str, KeySpec]:
     if not isinstance(keys, Mapping) or not all(
         isinstance(key, str) and isinstance(spec, KeySpec) for key, spec in keys.items()
     ):
-        raise PluginError(str(candidate), f"hook {hook} answered {keys!r}, which is no mapping of KeySpec")
+        raise PluginError(str(candidate), f"hook {hook} answered {shown(keys)}, which is no mapping of KeySpec")
     shadowed = sorted(COMMON_KEYS[candidate.kind] & set(keys))
     if shadowed:
         raise PluginError(str(candidate), f"hook {hook} answered the key {shadowed[0]!r}, which everybody has")
@@ -95,5 +95,5 @@ def traits_of(candidate: Candidate) -> ArchTraits | DriverTraits:
     if got is None:
         return kind()
     if not isinstance(got, kind):
-        raise PluginError(str(candidate), f"hook {hook} answered {got!r}, which is no {kind.__name__}")
+        raise PluginError(str(candidate), f"hook {hook} answered {shown(got)}, which is no {kind.__name__}")
     return got

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from memhotplug.manager import frames_of, is_below, module_of, place_of
+from memhotplug.manager import frames_of, is_below, module_of, place_of, shown, told
 
 SOURCE = """import json
 
@@ -69,3 +69,42 @@ def test_frames_are_innermost_first(plugin: ModuleType) -> None:
 def test_a_module_is_below_its_package(module: str, home: str, expected: bool) -> None:
     """A name that only begins alike is another package."""
     assert is_below(module, home) is expected
+
+
+class _MuteError(Exception):
+    """Cannot say what it is."""
+
+    def __repr__(self) -> str:
+        raise KeyError("no words")
+
+    __str__ = __repr__
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (7, "7"),
+        ("on_memory", "'on_memory'"),
+        ([object()], "[<object object>]"),
+        (_MuteError(), "<_MuteError>"),
+        ("x" * 400, "'" + "x" * 299 + "…"),
+    ],
+)
+def test_an_answer_is_shown_in_the_same_words_each_time(answer: object, expected: str) -> None:
+    """No addresses, no end of words, and nothing that raises in turn."""
+    assert shown(answer) == expected
+
+
+@pytest.mark.parametrize(
+    ("problem", "expected"),
+    [
+        (ValueError("no such thing"), "ValueError: no such thing"),
+        (KeyError("key"), "KeyError: 'key'"),
+        (StopIteration(), "StopIteration"),
+        (_MuteError(), "_MuteError"),
+        (ValueError("y" * 400), "ValueError: " + "y" * 300 + "…"),
+    ],
+)
+def test_an_exception_is_told_by_its_type_and_its_own_words(problem: BaseException, expected: str) -> None:
+    """As far as it has any."""
+    assert told(problem) == expected

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from memhotplug.contracts import SizingRequest, ZoneLimit
-from memhotplug.manager import Plugins
+from memhotplug.manager import Plugins, shown
 from memhotplug.model.geometry import Geometry
 from memhotplug.model.zones import ZoneKind
 from memhotplug.units import format_size
@@ -38,7 +38,7 @@ def zone_limits(plugins: Plugins, geometry: Geometry) -> Sequence[ZoneLimit]:
     wrong = None
     for limit in limits:
         if not isinstance(limit, ZoneLimit) or not isinstance(limit.kind, ZoneKind) or type(limit.end_pfn) is not int:
-            raise plugins.blame(plugins.arch, f"hook zone_limits answered {limit!r}, which is no ZoneLimit")
+            raise plugins.blame(plugins.arch, f"hook zone_limits answered {shown(limit)}, which is no ZoneLimit")
     kinds, ends = [limit.kind for limit in limits], [limit.end_pfn for limit in limits]
     if not kinds or kinds[-1] is not ZoneKind.NORMAL:
         wrong = "whose last zone is not Normal"
@@ -47,8 +47,8 @@ def zone_limits(plugins: Plugins, geometry: Geometry) -> Sequence[ZoneLimit]:
     elif ends != sorted(ends) or ends[0] < 0:
         wrong = "whose ends do not ascend"
     if wrong is not None:
-        shown = ", ".join(f"{kind.label} to pfn {end:#x}" for kind, end in zip(kinds, ends, strict=True)) or "nothing"
-        raise plugins.blame(plugins.arch, f"hook zone_limits answered {shown}: zones {wrong}")
+        ends_at = ", ".join(f"{kind.label} to pfn {end:#x}" for kind, end in zip(kinds, ends, strict=True)) or "nothing"
+        raise plugins.blame(plugins.arch, f"hook zone_limits answered {ends_at}: zones {wrong}")
     return limits
 
 

@@ -13,6 +13,7 @@ from memhotplug.engine.memory_hotplug.online import device_online, offline_block
 from memhotplug.engine.memory_hotplug.presence import absence
 from memhotplug.engine.memory_hotplug.remove import remove_leftovers, remove_memory
 from memhotplug.errors import MemoryHotplugError
+from memhotplug.manager import shown
 from memhotplug.model.blocks import BlockState
 from memhotplug.units import format_blocks
 
@@ -130,7 +131,7 @@ def _verdict(kernel: Kernel, key: str, hook: str, **arguments: object) -> str | 
     answer: object = kernel.plugins.call(key, hook, kernel=kernel, **arguments)
     if answer is None or isinstance(answer, str):
         return answer
-    raise kernel.plugins.blame(key, f"hook {hook} answered {answer!r}, which is no text")
+    raise kernel.plugins.blame(key, f"hook {hook} answered {shown(answer)}, which is no text")
 
 
 def _check_done(kernel: Kernel, key: str, request: AddRequest, ranges: Sequence[PhysRange]) -> None:
@@ -148,7 +149,7 @@ def _checked(kernel: Kernel, key: str, item: object) -> PhysRange:
     """
     wrong = None
     if not isinstance(item, PhysRange) or not _of_numbers(item):
-        wrong = f"{item!r}, which is no PhysRange"
+        wrong = f"{shown(item)}, which is no PhysRange"
     elif item.start < 0 or item.size < 0:
         wrong = f"a negative range: {item!r}"
     elif not (0 <= item.withheld <= item.size and 0 <= (item.backed or 0) <= item.size):
