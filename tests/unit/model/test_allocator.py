@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memhotplug.model.allocator import alloc_pages, allocatable_chunks, disown, free_pages, own
+from memhotplug.model.allocator import alloc_pages, allocatable_chunks, disown, free_pages, give_back, own
 from memhotplug.model.extents import Array, ExtentSet
 from memhotplug.model.runs import Runs
 from memhotplug.model.state import MachineState, Owner, Use
@@ -207,3 +208,88 @@ def test_what_the_kernel_owns_grows_and_goes_youngest_first(make_state: Make) ->
     assert state.allocations[owner].pages.total == 2
     assert (left[0][0], left[-1][1]) == (held[0][0], held[-1][1] - 4)
     assert sum(free_of(state).values()) == sum(before.values()) - 2
+
+
+def with_cma(make_state: Make) -> MachineState:
+    """Return a state with one Normal zone of 64 pages: CMA owns the upper half, and 8 pages below it are barred."""
+    state = make_state({(0, NORMAL): (0, 64)})
+    zone = state.zone((0, NORMAL))
+    zone.cma_pages = ExtentSet.of((32, 64))
+    zone.barred = ExtentSet.of((24, 32))
+    return state
+
+
+@pytest.mark.parametrize(("movable", "pages"), [(False, [(0, 24)]), (True, [(0, 24), (32, 64)])])
+def test_what_is_not_for_everybody_is_not_given_to_everybody(
+    make_state: Make, movable: bool, pages: list[tuple[int, int]]
+) -> None:
+    """Kernel memory gets neither CMA nor barred pages, movable memory CMA; however much is asked for."""
+    state = with_cma(make_state)
+    given = alloc_pages(state, 0, 1000, nid=0, movable=movable)
+    assert list(ExtentSet(given.starts, given.ends)) == pages
+    zone = state.zone((0, NORMAL))
+    assert zone.free.total == 64 - given.total
+
+
+def test_the_watermark_counts_only_what_the_request_could_get(make_state: Make) -> None:
+    """64 free pages, of which 8 are barred and 32 are CMA's: a mark of 20 leaves kernel memory four, movable 36."""
+    zone = with_cma(make_state).zone((0, NORMAL))
+    zone.wmark = (10, 20, 30)
+    assert [allocatable_chunks(zone, 0, NORMAL, mark) for mark in (1, 0)] == [4, 14]
+    assert [allocatable_chunks(zone, 0, MOVABLE, mark) for mark in (1, 0)] == [36, 46]
+    assert [allocatable_chunks(zone, order, NORMAL, 0) for order in (1, 2, 3, 4)] == [7, 3, 1, 0]
+
+
+def test_the_high_atomic_reserve_keeps_pages_that_are_in_use(make_state: Make) -> None:
+    """As large as it was set aside, even where less of it is free."""
+    zone = make_state({(0, NORMAL): (0, 64)}).zone((0, NORMAL))
+    zone.highatomic = 40
+    assert allocatable_chunks(zone, 0, NORMAL, 0) == 24
+
+
+def test_nothing_is_taken_where_nothing_is_asked_for(make_state: Make) -> None:
+    """No zone is looked at, and fault injection counts nothing."""
+    state = make_state({(0, NORMAL): (0, 64)})
+    state.fail_allocation = 3
+    assert alloc_pages(state, 0, 0, nid=0).total == 0
+    assert (state.fail_allocation, state.zone((0, NORMAL)).free.total) == (3, 64)
+
+
+@pytest.mark.parametrize(
+    ("order", "count", "drained"), [(0, 3, False), (0, 10, False), (3, 1, False), (3, 2, True), (4, 1, True)]
+)
+def test_per_cpu_lists_are_drained_only_if_the_chunks_are_not_there(
+    make_state: Make, order: int, count: int, drained: bool
+) -> None:
+    """A run of eight and one page in each of the others is free; the rest waits on the lists."""
+    state = make_state({(0, NORMAL): (0, 64)})
+    zone = state.zone((0, NORMAL))
+    zone.free.remove(8, 64)
+    singles = ExtentSet.of(*((low, low + 1) for low in range(8, 64, 2)))
+    zone.free.update(singles)
+    zone.pcp = ExtentSet.of(*((low, low + 1) for low in range(9, 64, 2)))
+    given = alloc_pages(state, order, count, nid=0)
+    assert given.total == count << order
+    assert (zone.pcp.total == 0) is drained
+
+
+def test_pages_of_nobody_are_lost(make_state: Make) -> None:
+    """No struct page names a zone for them; the others go where they belong."""
+    state = make_state({(0, NORMAL): (0, 64), (1, NORMAL): (64, 128)})
+    for nid in (0, 1):
+        state.zone((nid, NORMAL)).free = ExtentSet()
+    assert give_back(state, ExtentSet.of((60, 70), (120, 140))) == 18
+    assert [list(state.zone((nid, NORMAL)).free) for nid in (0, 1)] == [[(60, 64)], [(64, 70), (120, 128)]]
+
+
+def test_the_youngest_pages_of_an_owner_are_its_highest(make_state: Make) -> None:
+    """All of them leave an owner with none; one that has none is left alone."""
+    state = make_state({(0, NORMAL): (0, 64)})
+    slab, zone = Owner(Use.SLAB), state.zone((0, NORMAL))
+    disown(state, slab, 5)
+    assert state.allocations == {}
+    own(state, slab, alloc_pages(state, 0, 10, nid=0), order=0)
+    disown(state, slab, 3)
+    assert (list(state.allocations[slab].pages), list(zone.free)) == ([(0, 7)], [(7, 64)])
+    disown(state, slab, 7)
+    assert (state.allocations[slab].pages.total, zone.free.total) == (0, 64)

@@ -139,3 +139,101 @@ def test_a_copy_does_not_follow() -> None:
     assert ranges(table) == [(0, 10)]
     assert ranges(twin) == [(5, 10), (20, 30)]
     assert next(iter(table)).size == 10
+
+
+def mergeable(start: int, end: int, name: str = SYSTEM_RAM, **keywords: object) -> Resource:
+    """Return a hot-added resource of the half-open range that may merge."""
+    return ram(start, end, name)._replace(mergeable=True, **keywords)
+
+
+@pytest.mark.parametrize(
+    ("entries", "at", "merged"),
+    [
+        ([(10, 20)], 10, [(10, 20)]),
+        ([(0, 10), (10, 20)], 10, [(0, 20)]),
+        ([(10, 20), (20, 30)], 10, [(10, 30)]),
+        ([(0, 10), (10, 20), (20, 30)], 10, [(0, 30)]),
+        ([(0, 10), (10, 20), (20, 30)], 0, [(0, 20), (20, 30)]),
+        ([(0, 10), (10, 20), (20, 30)], 20, [(0, 10), (10, 30)]),
+        ([(0, 9), (10, 20), (21, 30)], 10, [(0, 9), (10, 20), (21, 30)]),
+        ([(0, 5), (5, 10), (10, 20), (20, 30), (30, 40)], 10, [(0, 5), (5, 30), (30, 40)]),
+    ],
+)
+def test_an_entry_merges_with_both_neighbours_that_touch_it(
+    entries: list[tuple[int, int]], at: int, merged: list[tuple[int, int]]
+) -> None:
+    """And no further: whoever came earlier has merged with his own neighbours."""
+    table = ResourceTable([mergeable(*entry) for entry in entries])
+    table.merge(at)
+    assert ranges(table) == merged
+    assert all((entry.name, entry.hotplugged, entry.mergeable) == (SYSTEM_RAM, True, True) for entry in table)
+
+
+@pytest.mark.parametrize(
+    "neighbour",
+    [
+        ram(0, 10),
+        mergeable(0, 10, "System RAM (kmem)"),
+        mergeable(0, 10, children=(Resource(start=2, end=3, name="Kernel code"),)),
+    ],
+)
+def test_a_neighbour_must_be_mergeable_alike_and_without_children(neighbour: Resource) -> None:
+    """On either side: with itself moved behind the entry it stays apart, too."""
+    table = ResourceTable([neighbour, mergeable(10, 20)])
+    table.merge(10)
+    assert ranges(table) == [(0, 10), (10, 20)]
+    behind = neighbour._replace(start=20, end=29, children=tuple(
+        child._replace(start=child.start + 20, end=child.end + 20) for child in neighbour.children
+    ))  # fmt: skip
+    table = ResourceTable([mergeable(10, 20), behind])
+    table.merge(10)
+    assert ranges(table) == [(10, 20), (20, 30)]
+
+
+def test_an_entry_with_children_stays_alone() -> None:
+    """Its neighbours may be as they like."""
+    child = Resource(start=12, end=13, name="Kernel code")
+    table = ResourceTable([mergeable(0, 10), mergeable(10, 20, children=(child,)), mergeable(20, 30)])
+    table.merge(10)
+    assert ranges(table) == [(0, 10), (10, 20), (20, 30)]
+    assert list(table)[1].children == (child,)
+
+
+def test_what_merges_may_merge_again_and_is_given_back_in_parts() -> None:
+    """The table keeps finding entries by their starts."""
+    table = ResourceTable([mergeable(0, 10)])
+    for low in (10, 20, 30):
+        table.request(mergeable(low, low + 10))
+        table.merge(low)
+    assert ranges(table) == [(0, 40)]
+    table.release(10, 10)
+    assert ranges(table) == [(0, 10), (20, 40)]
+    assert [entry.start for entry in table.overlapping(5, 20)] == [0, 20]
+    table.request(mergeable(10, 20))
+    table.merge(10)
+    assert ranges(table) == [(0, 40)]
+
+
+def test_a_child_stays_with_the_part_that_holds_all_of_it() -> None:
+    """One that the cut goes through is in neither; one that ends at the cut is in the first."""
+    children = tuple(
+        Resource(start=low, end=high, name=f"{low}") for low, high in ((0, 9), (20, 29), (38, 41), (60, 69), (90, 99))
+    )
+    table = ResourceTable([Resource(start=0, end=99, name=SYSTEM_RAM, children=children)])
+    table.release(30, 30)
+    assert [[child.name for child in entry.children] for entry in table] == [["0", "20"], ["60", "90"]]
+
+
+def test_ram_is_counted_where_it_lies() -> None:
+    """Bytes of a range, whatever it cuts; what is named otherwise is none, and the end is that of RAM and hot-adds."""
+    table = ResourceTable([
+        Resource(start=0, end=99, name=SYSTEM_RAM), Resource(start=100, end=199, name="Reserved"),
+        Resource(start=200, end=299, name="System RAM (kmem)"), Resource(start=300, end=399, name="System RAMs"),
+        Resource(start=500, end=599, name="dax0.0", hotplugged=True), Resource(start=700, end=799, name="PCI"),
+    ])  # fmt: skip
+    assert [table.ram_bytes(0, 1000), table.ram_bytes(50, 200), table.ram_bytes(99, 1), table.ram_bytes(100, 100)] == [
+        200, 50 + 50, 1, 0,
+    ]  # fmt: skip
+    assert table.end() == 600
+    assert ResourceTable([Resource(start=700, end=799, name="PCI")]).end() == 0
+    assert ResourceTable().end() == 0

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 
 from memhotplug.model.blocks import BlockState, OnlineType
 from memhotplug.model.extents import ExtentSet
 from memhotplug.model.resources import SYSTEM_RAM, Resource
-from memhotplug.model.state import Allocation, Device, MachineState
+from memhotplug.model.state import Allocation, Device, MachineState, Owner, Use
 from memhotplug.model.vmemmap import MapRuns, Source
 from memhotplug.model.zones import Node, ZoneKind
 
@@ -146,3 +147,106 @@ def test_total_managed_and_block_of(make_state: Make) -> None:
 
     assert state.total_managed() == 4 * BLOCK
     assert state.block_of(7 * BLOCK + 3) == 7
+
+
+def self_hosting(make_state: Make, reserved: list[int]) -> MachineState:
+    """Return a state with one block for each number, from block 2 on, that reserves so many pages for its memmap."""
+    state = make_state({(0, NORMAL): (0, 2 * BLOCK)})
+    state.blocks.insert(2, len(reserved), state=BlockState.OFFLINE)
+    for row, pages in enumerate(reserved):
+        state.blocks.set(slice(row, row + 1), altmap_pages=pages)
+    return state
+
+
+@pytest.mark.parametrize(
+    "reserved",
+    [
+        [0], [256], [0, 0, 0], [256, 256, 256], [256, 0, 256], [0, 256], [256, 512], [256] * 70, [256] * 69 + [0],
+    ],
+)  # fmt: skip
+def test_pages_behind_the_memmap_of_each_block(make_state: Make, reserved: list[int]) -> None:
+    """Whether few or many blocks have the same number or not; those without are one run."""
+    state = self_hosting(make_state, reserved)
+    for low, high in ((0, len(reserved)), (1, len(reserved)), (0, 1), (len(reserved) - 1, len(reserved))):
+        if low == high:
+            continue
+        expected = ExtentSet()
+        for row in range(low, high):
+            expected.add((2 + row) * BLOCK + reserved[row], (3 + row) * BLOCK)
+        assert list(state.behind_memmap(slice(low, high))) == list(expected)
+
+
+def test_bounds_and_spans_of_blocks(make_state: Make) -> None:
+    """By row: a column of first and end pfns, or the two of a run of neighbours."""
+    state = self_hosting(make_state, [0] * 4)
+    starts, ends = state.block_bounds(slice(1, 3))
+    assert (starts.tolist(), ends.tolist()) == ([3 * BLOCK, 4 * BLOCK], [4 * BLOCK, 5 * BLOCK])
+    assert [state.span_of(slice(low, high)) for low, high in ((0, 1), (0, 4), (2, 4), (3, 4))] == [
+        (2 * BLOCK, 3 * BLOCK), (2 * BLOCK, 6 * BLOCK), (4 * BLOCK, 6 * BLOCK), (5 * BLOCK, 6 * BLOCK),
+    ]  # fmt: skip
+    assert list(state.pages_of()) == [(2 * BLOCK, 6 * BLOCK)]
+    assert list(state.pages_of(np.array([True, False, True, True]))) == [(2 * BLOCK, 3 * BLOCK), (4 * BLOCK, 6 * BLOCK)]
+
+
+def test_withheld_pages_are_counted_by_block(make_state: Make) -> None:
+    """Whatever is withheld elsewhere counts nowhere."""
+    state = self_hosting(make_state, [0] * 3)
+    state.withheld.add(0, 2 * BLOCK + 5)
+    state.withheld.add(4 * BLOCK - 1, 9 * BLOCK)
+    assert state.withheld_by_block().tolist() == [5, 1, BLOCK]
+
+
+@pytest.mark.parametrize(
+    ("ranges", "enabled", "waiting", "has_memory", "is_plugged"),
+    [
+        (((0, 1),), (), (), True, True),
+        ((), ((0, 1),), (), False, True),
+        ((), (), ((0, 1),), False, True),
+        ((), (), (), False, False),
+    ],
+)
+def test_a_device_is_plugged_as_long_as_its_driver_holds_something_of_it(
+    make_state: Make,
+    ranges: tuple[tuple[int, int], ...],
+    enabled: tuple[tuple[int, int], ...],
+    waiting: tuple[tuple[int, int], ...],
+    has_memory: bool,
+    is_plugged: bool,
+) -> None:
+    """It has memory only with ranges; the youngest of a name is meant, others are passed over."""
+    state = make_state({(0, NORMAL): (0, BLOCK)})
+    state.devices = [
+        Device(name="dimm", driver="acpi"),
+        Device(name="dimm", driver="acpi", ranges=ranges, enabled=enabled, waiting=waiting),
+        Device(name="dimm", driver="acpi"),
+        Device(name="other", driver="acpi", ranges=((0, 1),)),
+    ]
+    assert state.device_index("dimm") == (1 if has_memory else None)
+    assert state.plugged_index("dimm") == (1 if is_plugged else None)
+    assert state.youngest("dimm", lambda _device: True) == 2
+    assert state.plugged_index("nobody") is None
+
+
+def test_early_pages_are_those_of_boot_without_holes(make_state: Make) -> None:
+    """Holes elsewhere take nothing away."""
+    state = make_state({(0, NORMAL): (0, BLOCK)})
+    state.early.add(0, 100)
+    state.early.add(200, 300)
+    state.holes.add(90, 210)
+    asked = ((0, 300), (0, 95), (95, 205), (300, 400))
+    assert [state.early_pages(*pfns) for pfns in asked] == [180, 90, 0, 0]
+
+
+def test_the_kernel_is_an_owner_of_its_own(make_state: Make) -> None:
+    """A workload may be called what it likes; messages name both."""
+    state = make_state({(0, NORMAL): (0, BLOCK)})
+    owners: list[str | Owner] = ["slab", Owner(Use.SLAB), Owner(Use.PAGE_TABLES, "pmd")]
+    held = [Allocation(owner=owner, pages=ExtentSet.of((0, 1))) for owner in owners]
+    assert [one.kernel for one in held] == [False, True, True]
+    assert [[one.is_for(use) for use in (Use.SLAB, Use.PAGE_TABLES)] for one in held] == [
+        [False, False], [True, False], [False, True],
+    ]  # fmt: skip
+    assert [one.name for one in held] == ["slab", "slab", "page tables pmd"]
+    assert (state.boot_pages, state.fail_allocation, state.failed_devices_stay, state.block_objects) == (
+        0, None, False, 0,
+    )  # fmt: skip

@@ -204,3 +204,50 @@ def test_many_blocks_settle_as_one_after_the_other(make_state: Make, count: int,
     assert [(zone.managed, zone.wmark, zone.protection) for zone in at_once.zones()] == [
         (zone.managed, zone.wmark, zone.protection) for zone in one_by_one.zones()
     ]
+
+
+@pytest.mark.parametrize(
+    ("shares", "marks"),
+    [
+        (False, [(0, 0, 0), (189, 236, 283), (0, 0, 0), (32, 37, 42), (0, 0, 0), (0, 0, 0), (0, 0, 0), (32, 32, 32)]),
+        (True, [(0, 0, 0), (170, 212, 254), (0, 0, 0), (18, 22, 26), (0, 0, 0), (0, 0, 0), (0, 0, 0), (0, 0, 0)]),
+    ],
+)
+def test_zones_without_pages_have_no_marks(make_state: Make, shares: bool, marks: list[tuple[int, int, int]]) -> None:
+    """But a Movable zone that shares nothing keeps its least pages; where it shares, it has a tenth of 189."""
+    state = make_state({(0, DMA32): (0, 9000), (0, NORMAL): (0, 0), (0, MOVABLE): (10000, 11000), (1, MOVABLE): (0, 0)})
+    state.movable_shares_marks = shares
+    setup_watermarks(state)
+    assert [zone.wmark for zone in state.zones()] == marks
+
+
+@pytest.mark.parametrize(
+    ("mib", "kbytes"), [(1, 128), (2, 181), (64, 1024), (4096, 8192), (1 << 22, 262144), (1 << 24, 262144)]
+)
+def test_min_free_is_the_square_root_between_its_bounds(make_state: Make, mib: int, kbytes: int) -> None:
+    """128 KiB at least, 256 MiB at most; of the pages above the high marks, which are none at first."""
+    state = make_state({(0, NORMAL): (0, mib << 8)})
+    assert small_marks(state) == kbytes // 4
+
+
+def test_only_what_is_above_the_high_marks_counts(make_state: Make) -> None:
+    """A zone whose mark is above all it has counts nothing, and nothing less."""
+    state = make_state({(0, DMA): (0, 4096), (0, NORMAL): (8192, 8192 + 16384), (0, MOVABLE): (1 << 20, 2 << 20)})
+    state.zone((0, NORMAL)).wmark = (0, 0, 384)
+    assert small_marks(state) == isqrt((4096 + 16000) * 4 * 16) // 4
+    state.zone((0, DMA)).wmark = (0, 0, 5000)
+    assert small_marks(state) == isqrt(16000 * 4 * 16) // 4
+
+
+@pytest.mark.parametrize(
+    ("said", "boot_pages", "raised"),
+    [(None, 131071, False), (None, 131072, True), (False, 1 << 20, False), (True, 0, True)],
+)
+def test_huge_pages_go_by_the_memory_at_boot_unless_somebody_says(
+    make_state: Make, said: bool | None, boot_pages: int, raised: bool
+) -> None:
+    """512 MiB are enough; what came later does not count."""
+    state = make_state({(0, NORMAL): (0, 4 * GIB)})
+    state.huge_pages, state.boot_pages = said, boot_pages
+    setup_watermarks(state)
+    assert total_min(state) == (5632 if raised else 2048)
