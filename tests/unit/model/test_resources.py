@@ -141,9 +141,9 @@ def test_a_copy_does_not_follow() -> None:
     assert next(iter(table)).size == 10
 
 
-def mergeable(start: int, end: int, name: str = SYSTEM_RAM, **keywords: object) -> Resource:
+def mergeable(start: int, end: int, name: str = SYSTEM_RAM, children: tuple[Resource, ...] = ()) -> Resource:
     """Return a hot-added resource of the half-open range that may merge."""
-    return ram(start, end, name)._replace(mergeable=True, **keywords)
+    return ram(start, end, name)._replace(mergeable=True, children=children)
 
 
 @pytest.mark.parametrize(
