@@ -36,7 +36,9 @@ def kind(request: pytest.FixtureRequest, modelled_machine: Make) -> str:
 @pytest.fixture
 def begun(kind: str, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A machine whose command has told its pid and that of a child that it will leave behind, and waits."""
-    script = f"cat {_STATE}; sleep 1000 & setsid sleep 1000 & echo $$ $!; echo $MHP_CTL; exec cat"
+    # The shell forgets a signal that comes while it becomes another program, so that one says when it waits.
+    waits = """exec awk 'BEGIN { print ENVIRON["MHP_CTL"]; fflush(); while (getline > 0); }'"""
+    script = f"cat {_STATE}; sleep 1000 & setsid sleep 1000 & echo $$ $!; {waits}"
     command = [*_MHP, "exec", "--namespace", kind, "--boot", "1G", "--", "bash", "-c", script]
     # A temporary folder of its own, so that nobody else's machines are looked at.
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
