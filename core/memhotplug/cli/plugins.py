@@ -79,9 +79,13 @@ def command(name: str | None, as_json: bool, no_load: bool, new: tuple[str, Path
 
 
 def _show_one(name: str, *, as_json: bool) -> int:
+    from memhotplug.manager import candidates
     from memhotplug.output.plugininfo import about, about_lines
 
     found = about(name)
+    for candidate in candidates():
+        if name in (candidate.name, f"{candidate.distribution}:{candidate.name}"):
+            _ask(candidate)
     if as_json:
         from memhotplug.output.jsontext import render
 
@@ -135,7 +139,7 @@ def _describe(candidate: Candidate, *, load: bool) -> PluginRowDocument:
 
 
 def _problem(candidate: Candidate) -> str | None:
-    """Load a plugin and return what is wrong with it, None if nothing is."""
+    """Load a plugin, ask what it says of itself, and return what is wrong with it, None if nothing is."""
     from memhotplug.errors import PluginError
     from memhotplug.manager import choose
     from memhotplug.output.watchdog import limit, watchdog
@@ -143,9 +147,24 @@ def _problem(candidate: Candidate) -> str | None:
     try:
         choose(candidate.kind, candidate.name)
         with watchdog(limit(), lambda _: str(candidate)):
-            candidate.load()
+            _ask(candidate)
     except PluginError as problem:
         return problem.problem
     except SystemExit as problem:
         return f"cannot be loaded: SystemExit: {problem}"
     return None
+
+
+def _ask(candidate: Candidate) -> None:
+    """Have a plugin answer all that it is asked before there is a machine.
+
+    Raises:
+        PluginError: it is broken.
+    """
+    from memhotplug.manager import ask_about
+
+    ask_about(candidate)
+    if candidate.kind == "profiles":
+        from memhotplug.engine.profile import profile_by
+
+        profile_by(candidate)

@@ -85,22 +85,25 @@ def _list(*, as_json: bool) -> int:
 
 
 def _catalog() -> Catalog:
-    """Return the installed plugins without the drivers that do not work."""
+    """Return the installed plugins without the drivers and architectures that do not work."""
     from memhotplug.catalog import Installed
     from memhotplug.errors import PluginError
+    from memhotplug.output.watchdog import guard, limit
 
     installed = Installed()
-    drivers = []
-    for name in installed.names("drivers"):
-        try:
-            installed.driver_keys(name)
-        except PluginError as problem:
-            say(f"left out: {problem}")
-        else:
-            drivers.append(name)
+    working: dict[str, list[str]] = {"drivers": [], "arch": []}
+    for kind, ask in (("drivers", installed.driver_keys), ("arch", installed.machine_keys)):
+        for name in installed.names(kind):
+            try:
+                with guard(limit()):
+                    ask(name)
+            except PluginError as problem:
+                say(f"left out: {problem}")
+            else:
+                working[kind].append(name)
 
     class Working(Installed):
         def names(self, kind: str) -> list[str]:
-            return drivers if kind == "drivers" else super().names(kind)
+            return working[kind] if kind in working else super().names(kind)
 
     return Working()

@@ -19,7 +19,7 @@ from memhotplug import features
 from memhotplug.citations import models
 from memhotplug.contracts import Restrictions
 from memhotplug.errors import MemoryHotplugError, PluginError, nearest
-from memhotplug.manager import Plugins, ask_alone, choose, shown
+from memhotplug.manager import Candidate, Plugins, ask_alone, choose, shown
 from memhotplug.model.blocks import OnlineType
 from memhotplug.model.state import ProfileState
 from memhotplug.model.vmemmap import MapRuns
@@ -298,14 +298,27 @@ def profile_of(name: str) -> type[KernelProfile]:
         PluginError: there is no such profile, it is broken, or its class cannot be made so.
     """
     candidate = choose("profiles", name)
+    kind = type(profile_by(candidate))
+    try:
+        kind()
+    except TypeError as problem:
+        raise PluginError(str(candidate), f"its class cannot be made without arguments: {problem}") from problem
+    return kind
+
+
+def profile_by(candidate: Candidate) -> KernelProfile:
+    """Return what a profile plugin answers before any machine exists.
+
+    Raises:
+        PluginError: it is broken, or its answer is no profile, or one with a step that does not exist.
+    """
     profile = ask_alone(candidate, "kernel_profile")
     if not isinstance(profile, KernelProfile):
         raise PluginError(str(candidate), f"hook kernel_profile answered {shown(profile)}, which is no KernelProfile")
-    try:
-        type(profile)()
-    except TypeError as problem:
-        raise PluginError(str(candidate), f"its class cannot be made without arguments: {problem}") from problem
-    return type(profile)
+    problem = _unknown_step(type(profile))
+    if problem is not None:
+        raise PluginError(str(candidate), problem)
+    return profile
 
 
 def _unknown_step(kind: type[KernelProfile]) -> str | None:

@@ -10,7 +10,7 @@ from memhotplug.manager.discovery import GROUPS, Candidate, candidates, choose, 
 from memhotplug.manager.loading import hooks_of
 from memhotplug.manager.plugins import Plugins, Tracer, tracing
 from memhotplug.manager.running import running
-from memhotplug.manager.traits import arch_traits, ask_alone, driver_traits, own_keys
+from memhotplug.manager.traits import arch_traits, ask_about, ask_alone, driver_traits, own_keys
 
 __all__ = [
     "GROUPS",
@@ -18,6 +18,7 @@ __all__ = [
     "Plugins",
     "Tracer",
     "arch_traits",
+    "ask_about",
     "ask_alone",
     "candidates",
     "choose",

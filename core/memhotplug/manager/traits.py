@@ -14,7 +14,7 @@ from memhotplug.manager.discovery import Candidate, choose
 from memhotplug.manager.loading import REQUIRED, hooks_in
 from memhotplug.manager.running import running
 
-__all__ = ["arch_traits", "ask_alone", "driver_traits", "own_keys", "traits_of"]
+__all__ = ["arch_traits", "ask_about", "ask_alone", "driver_traits", "own_keys", "traits_of"]
 
 _KEY_HOOKS: Final = {"arch": "machine_keys", "drivers": "driver_keys"}
 _TRAITS: Final[Mapping[str, tuple[str, type[ArchTraits] | type[DriverTraits]]]] = {
@@ -38,6 +38,19 @@ def ask_alone(candidate: Candidate, hook: str) -> object:
     except BaseException as problem:
         text = f"hook {hook} raised {told(problem)}{place_of(problem, candidate.home)}"
         raise PluginError(str(candidate), text) from problem
+
+
+def ask_about(candidate: Candidate) -> None:
+    """Load a plugin and ask it for everything that it says of itself.
+
+    Raises:
+        PluginError: the plugin is broken.
+    """
+    candidate.load()
+    if candidate.kind in _KEY_HOOKS:
+        _keys_of(candidate)
+    if candidate.kind in _TRAITS:
+        traits_of(candidate)
 
 
 def own_keys(kind: str, name: str) -> Mapping[str, KeySpec]:

@@ -20,6 +20,23 @@ HANGING = "import signal\nwhile True:\n    signal.pause()\n"
 LEAVING = "raise SystemExit('good bye')\n"
 BROKEN = "raise ImportError('no such\\nlibrary')\n"
 EMPTY = "\n"
+_DRIVER = (
+    "from memhotplug.plugin import hookimpl\n"
+    "@hookimpl\ndef driver_ranges(kernel, request): return []\n"
+    "@hookimpl\ndef mhp_flags(kernel): return 0\n"
+)
+TRAITS = _DRIVER + (
+    "@hookimpl\ndef driver_keys(): return {}\n@hookimpl\ndef driver_traits(): raise RuntimeError('no traits')\n"
+)
+KEYS = _DRIVER + "@hookimpl\ndef driver_keys(): return {'size': 5}\n"
+PROFILE = "from memhotplug.plugin import hookimpl\n@hookimpl\ndef kernel_profile(): return 5\n"
+STEP = (
+    "from memhotplug.plugin import hookimpl, profile_of\n"
+    "class Mine(profile_of('linux-6.12')):\n    def onlin(self): pass\n"
+    "@hookimpl\ndef kernel_profile(): return Mine()\n"
+)
+TALKATIVE = {"drivers.keys": KEYS, "drivers.traits": TRAITS, "profiles.five": PROFILE, "profiles.step": STEP}
+"""They can be loaded, and what they say of themselves is wrong."""
 
 
 def _by_name(done: Any) -> dict[str, dict[str, Any]]:
@@ -86,6 +103,22 @@ def test_a_broken_plugin_is_shown_with_its_reason_and_the_others_are_fine(proces
     assert found["drivers.broken"]["state"] == "failed"
 
 
+def test_what_a_plugin_says_of_itself_is_asked_too(process: Mhp) -> None:
+    """Its keys, its traits, its kernel; in the list, and of one that is named."""
+    found = _by_name(process("plugins", "--json", plugins=TALKATIVE))
+
+    problems = {name: str(found[name]["problem"]) for name in TALKATIVE}
+    assert {name: unplaced(text) if "raised" in text else text for name, text in problems.items()} == {
+        "drivers.keys": "hook driver_keys answered {'size': 5}, which is no mapping of KeySpec",
+        "drivers.traits": "hook driver_traits raised RuntimeError: no traits",
+        "profiles.five": "hook kernel_profile answered 5, which is no KernelProfile",
+        "profiles.step": "its profile has a step 'onlin', which no kernel has; did you mean 'online'?",
+    }
+    done = process("plugins", "five", plugins=TALKATIVE)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.endswith(": hook kernel_profile answered 5, which is no KernelProfile\n")
+
+
 def test_a_reason_is_one_line_of_the_table(process: Mhp) -> None:
     """Even if the plugin's message was two."""
     done = process("plugins", plugins={"drivers.broken": BROKEN})
@@ -138,18 +171,24 @@ def test_the_kind_may_be_named(mhp: Mhp) -> None:
     assert mhp("schema", "--json").out == mhp("schema").out
 
 
-def test_the_schema_leaves_a_broken_driver_out_and_says_so(process: Mhp) -> None:
+def test_the_schema_leaves_broken_plugins_out_and_says_so(process: Mhp) -> None:
     """The others are there."""
-    done = process("schema", plugins={"drivers.broken": BROKEN})
+    broken = {"drivers.broken": BROKEN, "arch.broken": BROKEN, "drivers.hanging": HANGING}
+    done = process("schema", "--plugin-timeout", "3", plugins=broken)
 
-    drivers = json.loads(done.out)["properties"]["drivers"]["properties"]
+    properties = json.loads(done.out)["properties"]
     assert done.status == 0
-    assert "acpi" in drivers
-    assert "broken" not in drivers
-    assert (
-        "mhp: left out: plugin broken (acme 1.0, memhotplug.drivers = acme_0): "
-        "cannot be loaded: ImportError: no such library"
-    ) in unplaced(done.err).splitlines()
+    assert "acpi" in properties["drivers"]["properties"]
+    assert not {"broken", "hanging"} & {*properties["drivers"]["properties"]}
+    arches = properties["machine"]["properties"]["arch"]["enum"]
+    assert "x86_64" in arches
+    assert "broken" not in arches
+    problem = "cannot be loaded: ImportError: no such library"
+    assert unplaced(done.err).splitlines() == [
+        f"mhp: left out: plugin broken (acme 1.0, memhotplug.drivers = acme_0): {problem}",
+        "mhp: left out: plugin hanging (acme 1.0, memhotplug.drivers = acme_2): took longer than 3 s",
+        f"mhp: left out: plugin broken (acme 1.0, memhotplug.arch = acme_1): {problem}",
+    ]
 
 
 def test_a_driver_that_cannot_be_loaded_is_refused_where_it_is_named(process: Mhp, tmp_path: Path) -> None:

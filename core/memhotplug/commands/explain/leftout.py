@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from memhotplug.catalog import blaming
 from memhotplug.errors import InputError, PluginError
+from memhotplug.output.watchdog import guard, limit
 
 __all__ = ["LeftOut"]
 
@@ -38,7 +39,7 @@ class LeftOut:
             InputError: somebody refuses the question.
         """
         try:
-            with blaming():
+            with guard(limit()), blaming():
                 return question()
         except PluginError as problem:
             self._note_plugin(problem)

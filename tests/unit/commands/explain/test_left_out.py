@@ -13,6 +13,7 @@ from memhotplug import InputError, PluginError
 from memhotplug.commands.explain.answer import explain
 from memhotplug.commands.explain.question import Question
 from memhotplug.manager import using
+from memhotplug.output.watchdog import limited
 from memhotplug.plugin_file import load
 from memhotplug.units import natural_key
 
@@ -32,6 +33,9 @@ ADD = COPY.format(module="memhotplug_x86_64") + (
 )
 DRIVER = COPY.format(module="memhotplug_drivers.acpi") + (
     "@hookimpl\ndef mhp_flags(kernel, request, phys_range): raise RuntimeError('no flags')\n"
+)
+HANGS = COPY.format(module="memhotplug_drivers.acpi") + (
+    "@hookimpl\ndef mhp_flags(kernel, request, phys_range):\n    while True: pass\n"
 )
 PROFILE = (
     "from memhotplug.plugin import hookimpl, profile_of\n"
@@ -97,3 +101,17 @@ def test_what_raises_is_left_out_unless_it_was_asked_for(
     with pytest.raises(PluginError) as caught:
         ask(tmp_path, text, **question | named)
     assert unplaced(str(caught.value)) == expected
+
+
+def test_what_hangs_is_left_out_unless_it_was_asked_for(tmp_path: Path) -> None:
+    """As what raises."""
+    question: dict[str, Any] = {"kernel": "linux-6.12", "arch": "x86_64", "block_size": 128 << 20}
+    plain: Mapping[str, Any] = explain(Question(**question))
+    with limited(0.2):
+        found = ask(tmp_path, HANGS, **question)
+    expected = f"plugin mine ({tmp_path}/mine.py), hook mhp_flags: took longer than 0.2 s"
+    assert found["left_out"] == [expected]
+    assert found["drivers"] == plain["drivers"]
+    with pytest.raises(PluginError) as caught, limited(0.2):
+        ask(tmp_path, HANGS, **question, driver="mine")
+    assert str(caught.value) == expected
