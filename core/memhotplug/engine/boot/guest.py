@@ -54,7 +54,7 @@ def _reserve_contiguous(kernel: Kernel, size: int) -> None:
     there is none. Simplified: bottom-up above 4 GiB, where memory reaches beyond it, is in the same zone.
     """
     unit = kernel.geometry.pageblock_pages
-    pages = round_up(kernel.geometry.pfn(size), unit)
+    pages = kernel.geometry.pfn(round_up(size, kernel.geometry.address(unit)))
     if not pages:
         return
     for zone in sorted(kernel.state.zones(), key=lambda zone: -zone.end_pfn):
