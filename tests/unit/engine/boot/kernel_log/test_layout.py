@@ -95,7 +95,8 @@ def test_another_node_begins_with_a_memory_block() -> None:
     )  # fmt: skip
     base = 4 * _GIB
     assert extents(layout) == {
-        (0, "DMA32"): [(4096, 4196)], (0, "Normal"): [(base, base + 500)], (1, "Normal"): [(base + 32768, base + 33768)],
+        (0, "DMA32"): [(4096, 4196)], (0, "Normal"): [(base, base + 500)],
+        (1, "Normal"): [(base + 32768, base + 33768)],
         (0, "Movable"): [(base + 65536, base + 65536 + 700)], (1, "Movable"): [(base + 98304, base + 98304 + 800)],
     }  # fmt: skip
 
