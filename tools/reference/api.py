@@ -101,10 +101,18 @@ def _value(value: Any) -> str:
     if getattr(value, "names", None):
         return f"A NumPy dtype with the fields {', '.join(map(code, value.names))}."
     if hasattr(value, "__origin__"):
-        return f"A type alias of {code(_path(value.__origin__))}."
+        return f"A type alias of {code(_path(_unwrapped(value.__origin__)))}."
     if " object at 0x" in repr(value):
         return f"A {code(_path(type(value)))}."
     return code(str(value))
+
+
+def _unwrapped(origin: Any) -> type:
+    """Return the class behind an alias that is a statement of its own, as newer versions of NumPy have them."""
+    while hasattr(origin, "__value__"):
+        origin = origin.__value__.__origin__
+    kind: type = origin
+    return kind
 
 
 def _path(kind: type) -> str:

@@ -145,17 +145,24 @@ def open_store(path: str, question: Question | None = None, *, redo: bool = Fals
 
 def _connected(path: str) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=10)
+    try:
+        _begin(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _begin(connection: sqlite3.Connection, path: str) -> None:
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     mark = connection.execute("PRAGMA application_id").fetchone()[0]
     if tables and mark != _APPLICATION:
-        connection.close()
         raise InputError("the results of a sweep", got="a database of another program", file=path)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     if not tables:
         connection.execute(f"PRAGMA application_id = {_APPLICATION}")
         connection.executescript(_SCHEMA)
-    return connection
 
 
 def _check_question(store: Store, question: Question, *, redo: bool) -> None:
