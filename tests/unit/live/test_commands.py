@@ -288,7 +288,7 @@ def test_what_happens_becomes_qemus_events(monitor: Monitor, change: Change, eve
     """Of devices that a client has plugged in; uevents are the model's own."""
     dimm(monitor)
     virtio(monitor, 128)
-    path = {"device": change.device, "path": f"/machine/peripheral/{change.device}"}
+    path: dict[str, object] = {"device": change.device, "path": f"/machine/peripheral/{change.device}"}
     make: dict[str, Callable[[Any], dict[str, object]]] = {
         "X_MHP_UEVENT": lambda told: {"action": "online", "devpath": f"/devices/system/memory/memory{told['devpath']}"},
         "ACPI_DEVICE_OST": lambda told: {

@@ -29,7 +29,7 @@ def mount(alive: Alive, monkeypatch: pytest.MonkeyPatch) -> Callable[..., FileSy
         pytest.skip(f"no libfuse: {problem}")
 
     def make(uid: int = 0, live: LiveMachine | None = None) -> FileSystem:
-        monkeypatch.setattr(filesystem.mfusepy, "fuse_get_context", lambda: (uid, uid, 1))
+        monkeypatch.setattr("mfusepy.fuse_get_context", lambda: (uid, uid, 1))
         return filesystem.FileSystem(live or alive())
 
     return make
