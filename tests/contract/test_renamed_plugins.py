@@ -89,6 +89,22 @@ COMPARE: Final = [
     ("virtio_mem", RUN[18][1], "machine.kernel=linux-5.13,linux-6.12"),
 ]
 
+ALIGN: Final = [
+    ("acpi", "--range 0x100200000+1G"),
+    ("acpi", "--range 0xc8000000+1G --arch arm64 --kernel v2-2019"),
+    ("hv_balloon", "--range 0x108000000+300M"),
+    ("pseries", "--range 0x100000000+768M --arch powerpc"),
+    ("virtio_mem", "--range 0x140000000+1000M"),
+]
+
+CHECK: Final = [
+    ("acpi", "x86_64", "[256M]"),
+    ("hv_balloon", "x86_64", "[100M]"),
+    ("pseries", "powerpc", "[256M]"),
+    ("virtio_mem", "x86_64", "[256M]"),
+]
+"""A driver, and what is tried with it after an empty scenario."""
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
@@ -170,3 +186,42 @@ def test_compare(driver: str, text: str, vary: str, tmp_path: Path, capsys: pyte
         answers.append(f"{status}\n{capsys.readouterr().out}".replace(COPIES[driver], driver))
     assert answers[0] == answers[1]
     assert answers[0][0] in "01"
+
+
+@pytest.mark.parametrize(("driver", "question"), ALIGN)
+def test_align(driver: str, question: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is stranded, and where the next legal address is."""
+    original, copy = both(driver, ["align", *question.split(), "--driver", "DRIVER", "--json"], capsys)
+    assert original == copy
+    assert original[0] in "034"
+
+
+@pytest.mark.parametrize(("driver", "arch", "sizes"), CHECK)
+def test_check(driver: str, arch: str, sizes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same machines are reached by the same operations, and each is as many laws long."""
+    path = tmp_path / "s.yaml"
+    answers = []
+    for name in (driver, COPIES[driver]):
+        explore = f"explore: {{drivers: [{name}], sizes: {sizes}, blocks: 4}}"
+        path.write_text(
+            scenario(arch, "allocate: {name: w, size: 4M, zone: kernel}", drivers=explore), encoding="utf-8"
+        )
+        status = main(["check", "--json", "--depth", "3", "--operations", "300", str(path)])
+        answers.append(f"{status}\n{capsys.readouterr().out}".replace(COPIES[driver], driver))
+    assert answers[0] == answers[1]
+    assert answers[0].startswith("0\n"), answers[0][-600:]
+
+
+@pytest.mark.parametrize(("driver", "text", "vary"), COMPARE[2:])
+def test_sweep(driver: str, text: str, vary: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every column of every case."""
+    answers = []
+    for name in (driver, COPIES[driver]):
+        path, results = tmp_path / "s.yaml", tmp_path / f"{name}.sqlite"
+        path.write_text(text.replace("DRIVER", name), encoding="utf-8")
+        assert main(["sweep", str(path), "--vary", vary, "--jobs", "1", "-o", str(results)]) == 0
+        assert main(["sweep", "--export", str(tmp_path / "t.csv"), str(results)]) == 0
+        capsys.readouterr()
+        answers.append((tmp_path / "t.csv").read_text(encoding="utf-8").replace(COPIES[driver], driver))
+    assert answers[0] == answers[1]
+    assert answers[0].count("\n") == 3
