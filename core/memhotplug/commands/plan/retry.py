@@ -38,7 +38,7 @@ def ratio_for_all_movable(before: Machine, added: int) -> int | None:
     Models: mm/memory_hotplug.c:auto_movable_can_online_movable() (v5.15 to v6.12): Movable pages may be that many per
     hundred of the pages that kernel zones had at boot. None without such pages.
     """
-    zones = before.kernel.state.zones()
+    zones = list(before.kernel.state.zones())
     kernel = sum(zone.present_early for zone in zones if zone.kind is not ZoneKind.MOVABLE)
     movable = sum(zone.present for zone in zones if zone.kind is ZoneKind.MOVABLE)
     wanted = movable + before.kernel.geometry.pfn(added)
