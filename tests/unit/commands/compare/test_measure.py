@@ -95,9 +95,9 @@ def test_a_machine_is_the_sum_and_the_best_of_its_zones() -> None:
         ZoneMeasure(node=0, zone=name, managed=9, usable=8, free=7, largest_free_run=run, huge_pages=pages)
         for name, run, pages in (("DMA", 3, 1), ("Normal", 9, 0), ("Movable", 4, 5))
     ]
-    full = Measures(**common, by_node={}, zones=tuple(zones))  # type: ignore[arg-type]
+    full = Measures(**common, by_node={}, zones=tuple(zones))
     assert (full.largest_free_run, full.huge_pages) == (9, 6)
-    empty = Measures(**common, by_node={}, zones=())  # type: ignore[arg-type]
+    empty = Measures(**common, by_node={}, zones=())
     assert (empty.largest_free_run, empty.huge_pages) == (0, 0)
 
 
