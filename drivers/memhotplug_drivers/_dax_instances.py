@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from memhotplug.plugin import AddRequest, Device, Kernel, MemoryHotplugError, Resource, format_range, round_up
+from memhotplug.plugin import AddRequest, Device, Kernel, MemoryHotplugError, Resource, format_range
 
-__all__ = ["DEVDAX", "KMEM", "Instance", "bound_to_devdax", "free_address", "instances", "new_instance", "put",
+__all__ = ["DEVDAX", "KMEM", "Instance", "bound_to_devdax", "instances", "new_instance", "put",
            "release_devdax"]  # fmt: skip
 
 KMEM: Final = "kmem"
@@ -101,8 +101,17 @@ def _recorded(device: Device) -> Instance:
 
 
 def put(kernel: Kernel, instance: Instance) -> Instance:
-    """Remember an instance, in place of the one of the same name."""
+    """Remember an instance, in place of the one of the same name; its region is claimed, whoever has it.
+
+    Models: drivers/dax/kmem.c:dev_dax_kmem_probe() (v5.9 to v6.12), which names what it adds in /proc/iomem.
+    """
     kernel.state.driver_state[_STATE] = {**kernel.state.driver_state.get(_STATE, {}), instance.name: instance}
+    index = kernel.state.youngest(instance.name, lambda device: device.driver == instance.plugin)
+    added = () if index is None or instance.driver != KMEM else kernel.state.devices[index].ranges
+    spans = [(start, size, "") for start, size in instance.spans]
+    spans += ((start, size, instance.device) for start, size in added)
+    claims = (Resource(start=start, end=start + size - 1, name=name) for start, size, name in spans)
+    kernel.state.claims[instance.plugin, instance.name] = tuple(claims)
     return instance
 
 
@@ -137,13 +146,6 @@ def _numbers(name: str, others: list[Instance]) -> tuple[int, int]:
         return int(match[1]), int(match[2])
     regions = {region for region, _ in taken}
     return next(region for region in range(len(regions) + 1) if region not in regions), 0
-
-
-def free_address(kernel: Kernel) -> int:
-    """Return the first address above all memory and all instances."""
-    size = kernel.geometry.memory_block_size
-    ends = [start + length for item in instances(kernel) for start, length in item.spans]
-    return max(kernel.state.first_free_address(), round_up(max(ends, default=0), size))
 
 
 def bound_to_devdax(kernel: Kernel, instance: Instance) -> Instance:

@@ -8,6 +8,8 @@ Models: drivers/virtio/virtio_mem.c:struct virtio_mem, virtio_mem_init_hotplug()
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -20,6 +22,7 @@ from memhotplug.plugin import (
     BlockState,
     ExtentSet,
     Kernel,
+    Resource,
     ZoneKind,
     div_round_up,
     is_power_of_two,
@@ -168,9 +171,28 @@ def region_of(kernel: Kernel, name: str) -> Region | None:
 
 
 def put_region(kernel: Kernel, region: Region) -> None:
-    """Remember a device, in place of what was known of it."""
+    """Remember a device, in place of what was known of it; its region is claimed, and open for its memory.
+
+    Models: drivers/virtio/virtio_mem.c:virtio_mem_create_resource() (v5.8 to v6.12).
+    """
     known = kernel.state.driver_state.get(_STATE, {})
     kernel.state.driver_state[_STATE] = {**known, region.name: region}
+    owner = (region.driver, region.name)
+    last = known.get(region.name)
+    if isinstance(last, Region) and (last.start, last.size) == (region.start, region.size):
+        return
+    if last is None and owner in kernel.state.claims:  # a recorded device, which /proc/iomem names
+        return
+    name = _resource_name(kernel, region)
+    kernel.state.claims[owner] = (Resource(start=region.start, end=region.end - 1, name=name),)
+
+
+def _resource_name(kernel: Kernel, region: Region) -> str:
+    """Return what /proc/iomem calls a region: its virtio device."""
+    if re.fullmatch(r"virtio\d+", region.name):
+        return region.name
+    taken = {claim.name for claims in kernel.state.claims.values() for claim in claims}
+    return next(name for number in itertools.count() if (name := f"virtio{number}") not in taken)
 
 
 def drop_references(kernel: Kernel, start_pfn: int, end_pfn: int) -> None:

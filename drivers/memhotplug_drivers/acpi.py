@@ -65,9 +65,9 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
     """
     if "acpi_no_memhotplug" in kernel.params:
         raise MemoryHotplugError(errno.ENODEV, "acpi_no_memhotplug: the driver takes no memory device")
-    start = kernel.state.first_free_address() if request.address is None else request.address
-    nid = kernel.node_of_address(start) if request.nid is None or numa_off(kernel) else request.nid
     sizes = _resources(request)
+    start = kernel.state.first_free_address(sum(sizes)) if request.address is None else request.address
+    nid = kernel.node_of_address(start) if request.nid is None or numa_off(kernel) else request.nid
     if kernel.has("merged_resources"):
         sizes = (sum(sizes),)
     ranges = []

@@ -120,10 +120,13 @@ def _check_attribute(kernel: Kernel, request: AddRequest) -> None:
 
 def _untrimmed(kernel: Kernel, request: AddRequest) -> list[tuple[int, int]]:
     """Return first byte and bytes of each range of the device."""
-    start = dax.free_address(kernel) if request.address is None else request.address
-    sizes = request.options.get("ranges")
+    told = request.options.get("ranges")
+    sizes = told if isinstance(told, tuple) else (request.size,)
+    start = request.address
+    if start is None:
+        start = kernel.state.first_free_address(sum(sizes))
     found = []
-    for size in sizes if isinstance(sizes, tuple) else (request.size,):
+    for size in sizes:
         found.append((start, size))
         start += size
     return found
@@ -180,6 +183,7 @@ def driver_add(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange])
             notes.append(f"{where} skipped ({problem.name}), and the probe succeeds")
             continue
         mapped += 1
+    dax.put(kernel, held)
     return "; ".join([*([lost] if lost else []), *notes]) or None
 
 

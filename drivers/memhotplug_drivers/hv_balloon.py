@@ -125,7 +125,9 @@ def _chunk(kernel: Kernel) -> int:
 
 def _plan(kernel: Kernel, request: AddRequest) -> _Plan:
     chunk = _chunk(kernel)
-    start = kernel.state.first_free_address() if request.address is None else request.address
+    start = request.address
+    if start is None:
+        start = kernel.state.first_free_address(round_up(request.size, chunk))
     end = start + request.size
     backed = request.options.get("backed", request.size)
     backed_end = min(start + backed, end) if isinstance(backed, int) else end

@@ -47,7 +47,7 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
         raise MemoryHotplugError(
             errno.EINVAL, f"probe adds exactly one memory block of {block_size:#x} bytes, not {request.size:#x}"
         )
-    start = kernel.state.first_free_address() if request.address is None else request.address
+    start = kernel.state.first_free_address(request.size) if request.address is None else request.address
     if start % block_size:
         raise MemoryHotplugError(errno.EINVAL, f"{start:#x} is not aligned to a memory block of {block_size:#x} bytes")
     return [PhysRange(start=start, size=block_size, nid=request.nid)]

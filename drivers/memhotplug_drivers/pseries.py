@@ -73,7 +73,7 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
             E2BIG some that cannot be addressed.
     """
     size = kernel.geometry.memory_block_size
-    start = kernel.state.first_free_address() if request.address is None else request.address
+    start = kernel.state.first_free_address(request.size) if request.address is None else request.address
     if request.size % size or start % size:
         where = f"{start:#x}+{request.size:#x}"
         raise MemoryHotplugError(errno.EINVAL, f"{where} is not made of whole LMBs of {size:#x} bytes")

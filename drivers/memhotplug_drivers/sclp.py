@@ -28,6 +28,7 @@ from memhotplug.plugin import (
     MemoryHotplugError,
     MemoryNotify,
     PhysRange,
+    Resource,
     SysfsFile,
     format_size,
     hookimpl,
@@ -106,7 +107,7 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
 def _blocks(kernel: Kernel, request: AddRequest) -> range:
     """Return the ids of the whole blocks of the standby memory that a request attaches."""
     block_size = kernel.geometry.memory_block_size
-    start = _free_address(kernel) if request.address is None else request.address
+    start = kernel.state.first_free_address(request.size) if request.address is None else request.address
     kernel.check_reach(start, request.size)
     low, high = round_up(start, block_size), round_down(start + request.size, block_size)
     if low >= high:
@@ -115,13 +116,6 @@ def _blocks(kernel: Kernel, request: AddRequest) -> range:
             f"{format_size(request.size)} of standby memory hold no whole memory block of {format_size(block_size)}",
         )
     return range(low // block_size, high // block_size)
-
-
-def _free_address(kernel: Kernel) -> int:
-    attached = pages_in(kernel, "attached")
-    if not (kernel.has("configured_standby") and len(attached)):
-        return kernel.state.first_free_address()
-    return max(kernel.state.first_free_address(), int(attached.ends[-1]) * kernel.geometry.page_size)
 
 
 @models("drivers/s390/char/sclp_mem.c:sclp_config_mem_store() (v6.19)")
@@ -215,6 +209,9 @@ def _attach(kernel: Kernel, start_pfn: int, end_pfn: int) -> None:
     attached = pages_in(kernel, "attached")
     attached.add(start_pfn, end_pfn)
     _remember(kernel, "attached", attached)
+    size = kernel.geometry.page_size
+    claims = (Resource(start=low * size, end=high * size - 1, name="") for low, high in attached)
+    kernel.state.claims[_STATE, "attached"] = tuple(claims)
 
 
 def _remember(kernel: Kernel, state: str, pages: ExtentSet) -> None:

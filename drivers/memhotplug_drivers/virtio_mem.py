@@ -13,7 +13,7 @@ it adds and removes big blocks of one or more memory blocks.
 
 Models: drivers/virtio/virtio_mem.c (v5.8 to v6.12). Simplified: the hypervisor accepts every
 request; what the driver would retry by a timer or when memory goes online waits for the next
-``resize``; the region shows in /proc/iomem only where memory was added.
+``resize``.
 """
 
 from __future__ import annotations
@@ -344,8 +344,14 @@ def _new_region(kernel: Kernel, request: AddRequest) -> Region:
         )
     force, big = _flag(request, "force_bbm", default=False), _bytes(request, "bbm_block_size")
     sizes = choose_sizes(kernel, block, force_bbm=force, bbm_block_size=big)
-    start = _free_address(kernel, request.name, sizes) if request.address is None else request.address
-    size = _bytes(request, "device_size") or round_up(start + request.size, sizes.unit) - start
+    room = _bytes(request, "device_size")
+    start = request.address
+    if start is None:
+        own = (request.driver, request.name)
+        start = kernel.state.first_free_address(
+            room or round_up(request.size, sizes.unit), align=sizes.unit, besides=own
+        )
+    size = room or round_up(start + request.size, sizes.unit) - start
     if start % block or size % block:
         raise MemoryHotplugError(
             errno.EINVAL, f"the region {start:#x}+{size:#x} is not made of device blocks of {block:#x} bytes"
@@ -377,11 +383,6 @@ def _check_size(requested: int, sizes: Sizes, device_size: int) -> None:
         raise MemoryHotplugError(
             errno.EINVAL, f"requested size {requested:#x} exceeds the device size {device_size:#x}"
         )
-
-
-def _free_address(kernel: Kernel, name: str, sizes: Sizes) -> int:
-    ends = [region.end for region in all_regions(kernel) if region.name != name]
-    return round_up(max(kernel.state.first_free_address(), *ends, 0), sizes.unit)
 
 
 def _check_free(kernel: Kernel, region: Region) -> None:

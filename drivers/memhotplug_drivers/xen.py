@@ -64,8 +64,8 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
     )
     if credit <= 0:
         return []
-    start = kernel.state.first_free_address() if request.address is None else request.address
     size = round_up(credit, kernel.geometry.section_size)
+    start = kernel.state.first_free_address(size) if request.address is None else request.address
     return [PhysRange(start=start, size=size, nid=request.nid, backed=0, withheld=size - credit)]
 
 

@@ -170,7 +170,7 @@ class StateDocument(Document):
     memmap: MemmapTotals
     """What the memmap of hot-added memory costs."""
     iomem: list[IomemDocument]
-    """/proc/iomem, ascending."""
+    """/proc/iomem, ascending: memory, whatever else is taken, and the platform's windows."""
     warnings: list[str]
     """What the kernel would have warned of."""
     violations: list[str]

@@ -21,7 +21,7 @@ from memhotplug.model.allocator import alloc_pages
 from memhotplug.model.altmap import Altmap
 from memhotplug.model.extents import Array, ExtentSet
 from memhotplug.model.geometry import Geometry
-from memhotplug.model.resources import SYSTEM_RAM, Resource
+from memhotplug.model.resources import SYSTEM_RAM
 from memhotplug.model.state import Device, MachineState
 from memhotplug.model.zones import Zone
 from memhotplug.units import format_range
@@ -53,7 +53,6 @@ class Kernel:
         flag_override: by driver, the MHP flags that the scenario sets instead of the driver's policy.
         policies: by driver, the policy plugin that decides in the driver's stead; its key for ``plugins``.
         given_names: what devices were called so far, whatever became of them.
-        claims: what drivers of a recorded machine had claimed of the address space, to put memory of theirs into.
         left_out: drivers that this kernel was built without, by plugin name.
         free_is_guessed: whether nothing that is known of the machine tells how much memory is free.
         slots: how many devices can be plugged in, None for any number.
@@ -71,7 +70,6 @@ class Kernel:
         self.flag_override: dict[str, int] = {}
         self.policies: dict[str, str] = {}
         self.given_names: frozenset[str] = frozenset()
-        self.claims: tuple[Resource, ...] = ()
         self.left_out: frozenset[str] = frozenset()
         self.free_is_guessed = False
         self.slots: int | None = None

@@ -13,9 +13,12 @@ from typing import NamedTuple
 from memhotplug.errors import MemoryHotplugError
 from memhotplug.units import format_range
 
-__all__ = ["SYSTEM_RAM", "Resource", "ResourceTable"]
+__all__ = ["PCI_WINDOW", "PLATFORM", "SYSTEM_RAM", "Resource", "ResourceTable"]
 
 SYSTEM_RAM = "System RAM"
+PCI_WINDOW = "PCI Bus"
+PLATFORM = ("", "")
+"""Owner of the ranges that firmware describes: no driver's and no device's."""
 
 
 class Resource(NamedTuple):

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from memhotplug.model.blocks import BlockTable, OnlineType
 from memhotplug.model.extents import Array, ExtentSet
 from memhotplug.model.geometry import Geometry
-from memhotplug.model.resources import ResourceTable
+from memhotplug.model.resources import PCI_WINDOW, Resource, ResourceTable
 from memhotplug.model.runs import FEW
 from memhotplug.model.vmemmap import VmemmapTable
 from memhotplug.model.zones import Node, Zone, ZoneKey, ZoneKind
@@ -174,6 +174,8 @@ class MachineState:
         sections: pfns whose section has a memmap; ``early`` those since boot.
         vmemmap: what backs the memmap.
         resources: physical address space.
+        claims: ranges that others may put memory into, by driver and device, or the PLATFORM's: a device's
+            region, a CXL window; nameless ones are not in /proc/iomem. Values are replaced, never changed.
         allocations: who holds allocated pages, by owner: a workload's name, or a part of the kernel; memmap pages
             are in ``vmemmap`` instead.
         page_tables: by kind of table, which windows have one (in units of a window); ``boot_tables`` those of
@@ -197,8 +199,8 @@ class MachineState:
     """
 
     __slots__ = (
-        "allocations", "auto_online", "block_objects", "blocks", "boot_pages", "boot_tables", "devices", "driver_state",
-        "early", "fail_allocation", "failed_devices_stay", "geometry", "holes", "huge_pages",
+        "allocations", "auto_online", "block_objects", "blocks", "boot_pages", "boot_tables", "claims", "devices",
+        "driver_state", "early", "fail_allocation", "failed_devices_stay", "geometry", "holes", "huge_pages",
         "movable_shares_marks", "nodes", "page_tables", "poisoned", "profile", "reserved",
         "resources", "sections", "unbacked", "vmemmap", "withheld",
     )  # fmt: skip
@@ -214,6 +216,7 @@ class MachineState:
         self.allocations: dict[str | Owner, Allocation] = {}
         self.page_tables: dict[str, ExtentSet] = {}
         self.boot_tables: dict[str, ExtentSet] = {}
+        self.claims: dict[tuple[str, str], tuple[Resource, ...]] = {}
         self.devices: list[Device] = []
         self.driver_state = DriverState()
         self.reserved = ExtentSet()
@@ -241,7 +244,7 @@ class MachineState:
         twin.nodes = {nid: node.copy() for nid, node in self.nodes.items()}
         twin.allocations = self.allocations.copy()
         twin.page_tables, twin.boot_tables = self.page_tables.copy(), self.boot_tables.copy()
-        twin.devices = self.devices.copy()
+        twin.claims, twin.devices = self.claims.copy(), self.devices.copy()
         twin.driver_state = self.driver_state.copy()
         twin.blocks, twin.resources = self.blocks.copy(), self.resources.copy()
         twin.vmemmap, twin.sections, twin.early = self.vmemmap.copy(), self.sections.copy(), self.early.copy()
@@ -348,10 +351,31 @@ class MachineState:
         """Return the id of the block that holds a pfn, whether it exists or not."""
         return pfn // self.geometry.pages_per_block
 
-    def first_free_address(self) -> int:
-        """Return the first block-aligned byte above all System RAM and all blocks."""
-        size = self.geometry.memory_block_size
+    def first_free_address(self, size: int = 1, *, align: int = 1, besides: tuple[str, str] | None = None) -> int:
+        """Return the first block-aligned byte above all memory from which ``size`` bytes are nobody's.
+
+        What is a device's or reserved is passed over. A PCI window is not: the room for memory ends there, and the
+        address is one that the add is refused at.
+
+        Args:
+            size: bytes. align: what the address is a multiple of beside blocks, a power of two; in bytes.
+            besides: driver and name of a device of which the claims do not count: it is to be made anew.
+        """
+        block = self.geometry.memory_block_size
+        align = max(align, block)
         count = len(self.blocks)
-        top = (self.blocks.value("id", count - 1) + 1) * size if count else 0
-        end = max(top, self.resources.end(), self.geometry.hotplug_base)
-        return round_up(end, size)
+        top = (self.blocks.value("id", count - 1) + 1) * block if count else 0
+        address = round_up(max(top, self.resources.end(), self.geometry.hotplug_base), align)
+        while taken := self._taken_until(address, max(size, 1), besides):
+            address = round_up(taken, align)
+        return address
+
+    def _taken_until(self, start: int, size: int, besides: tuple[str, str] | None) -> int:
+        """Return the first byte behind all that overlaps a range before a PCI window does, 0 if nothing does."""
+        found = self.resources.overlapping(start, size)
+        window = next((entry.start for entry in found if entry.name.startswith(PCI_WINDOW)), start + size)
+        ends = [entry.end + 1 for entry in found if entry.start < window]
+        for owner, claims in self.claims.items():
+            if owner != besides:
+                ends += (claim.end + 1 for claim in claims if claim.start < window and start <= claim.end)
+        return max(ends, default=0)

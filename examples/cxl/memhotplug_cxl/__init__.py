@@ -63,7 +63,7 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
     for size in (*sizes, gap):
         if size % block:
             raise MemoryHotplugError(errno.EINVAL, f"{format_size(size)} is not made of blocks of {format_size(block)}")
-    start = kernel.state.first_free_address() if request.address is None else request.address
+    start = kernel.state.first_free_address(request.size) if request.address is None else request.address
     nid = kernel.node_of_address(start) if request.nid is None else request.nid
     ranges = []
     for size in sizes:

@@ -291,7 +291,7 @@ def _reserved(machine: Machine) -> int | None:
     """Return the pages that one added block keeps for its memmap, None if it does not host it."""
     kernel = machine.kernel
     size = kernel.geometry.memory_block_size
-    address = round_up(kernel.state.first_free_address(), size)
+    address = kernel.state.first_free_address(size, align=size)
     return add_with_flags(kernel, kernel.flag("on_memory"), size, address).reserved or None
 
 

@@ -166,6 +166,7 @@ class _Form:
             sorted((kind, _runs(tables)) for kind, tables in state.page_tables.items()),
             sorted((kind, _runs(tables)) for kind, tables in state.boot_tables.items()),
             _plain(state.driver_state, names),
+            _plain(state.claims, names),
             _plain(profile, names),
             int(state.auto_online),
         )

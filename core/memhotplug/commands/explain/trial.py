@@ -82,7 +82,7 @@ def add_with_flags(kernel: Kernel, flags: int, size: int, address: int | None = 
     """Add ``size`` bytes with some flags, as any driver could; by default above all memory."""
     twin = kernel.copy()
     twin.flag_override = {_NAME: flags}
-    start = twin.state.first_free_address() if address is None else address
+    start = twin.state.first_free_address(size) if address is None else address
     request = AddRequest(driver=_NAME, name=_NAME, size=size, address=start)
     try:
         twin.add_range(request, PhysRange(start=start, size=size, nid=min(twin.state.nodes)))

@@ -100,7 +100,8 @@ def _hand_over(
         return
     if around is not None:  # the region is the driver's own affair, and /proc/iomem shows it
         kernel.state.resources.release(around.start, around.size)
-        kernel.claims = (*kernel.claims, Resource(start=around.start, end=around.end, name=around.name))
+        claim = Resource(start=around.start, end=around.end, name=around.name)
+        kernel.state.claims[driver, region.name] = (claim,)
         for memory, _, held in parts:
             if len(held):
                 kernel.state.resources.request(memory)

@@ -8,6 +8,7 @@ allow, the memmap at the top of each node, per-cpu pages apart from the buddy li
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -39,7 +40,7 @@ from memhotplug.model.blocks import NO_ZONE, BlockState, OnlineType
 from memhotplug.model.buddy import chunk_runs, free_by_order
 from memhotplug.model.extents import EMPTY, Array, ExtentSet, merge
 from memhotplug.model.geometry import Geometry
-from memhotplug.model.resources import SYSTEM_RAM, Resource, ResourceTable
+from memhotplug.model.resources import PLATFORM, SYSTEM_RAM, Resource, ResourceTable
 from memhotplug.model.runs import Runs
 from memhotplug.model.state import Allocation, Owner, Use
 from memhotplug.model.vmemmap import MapRuns, Source
@@ -59,6 +60,7 @@ RECORDED_MOVABLE = Owner(Use.RECORDED, "movable")
 """Who holds those that do."""
 
 _KINDS = {kind.label: kind for kind in ZoneKind}
+_OPEN = re.compile(r"CXL Window \d+|region\d+|Soft Reserved|Persistent Memory(?: \(legacy\))?")
 _STATES = {"online": BlockState.ONLINE, "offline": BlockState.OFFLINE, "going-offline": BlockState.ONLINE}
 
 
@@ -147,7 +149,10 @@ def kernel_from_machine(
     kernel.warn("inferred: which pages are free, hold memmap or are in use; how many is as recorded")
     kernel.left_out = left_out(kernel.arch, machine.attributes)
     kernel.free_is_guessed = machine.free_is_guessed
-    kernel.state.resources = ResourceTable(list(_resources(machine)))
+    resources, opened = _opened(list(_resources(machine)))
+    kernel.state.resources = ResourceTable(resources)
+    if opened:
+        kernel.state.claims[PLATFORM] = tuple(opened)
     kernel.state.auto_online = _auto_online(kernel, machine)
     for node in machine.nodes:
         if node.online:
@@ -267,6 +272,25 @@ def _resources(machine: RecordedMachine) -> Iterable[Resource]:
         pages.add_many(runs[:, 0], runs[:, 1])
     for low, high in pages:
         yield Resource(start=low * machine.page_size, end=high * machine.page_size - 1, name=SYSTEM_RAM)
+
+
+def _opened(entries: Iterable[Resource]) -> tuple[list[Resource], list[Resource]]:
+    """Return the ranges that somebody has, and those that are only described: others put their memory into them.
+
+    Models: kernel/resource.c:__request_region() (v5.2 to v6.12), which descends into what is not IORESOURCE_BUSY.
+    Simplified: Reserved ranges and PCI windows are taken, where firmware puts no memory.
+    """
+    taken: list[Resource] = []
+    opened: list[Resource] = []
+    for entry in entries:
+        if _OPEN.fullmatch(entry.name) is None:
+            taken.append(entry)
+            continue
+        opened.append(entry._replace(children=()))
+        inner = _opened(entry.children)
+        taken += inner[0]
+        opened += inner[1]
+    return taken, opened
 
 
 def _tree(entries: tuple[IomemEntry, ...], depth: int) -> Iterator[Resource]:

@@ -36,7 +36,7 @@ def hot_add(kernel: Kernel, request: AddRequest) -> str | None:
     _check_slots(kernel)
     if request.size > 0:  # no driver gets to cut into pieces what can be nowhere
         kernel.check_reach(
-            kernel.state.first_free_address() if request.address is None else request.address, request.size
+            kernel.state.first_free_address(request.size) if request.address is None else request.address, request.size
         )
     before = kernel.state.blocks.copy()
     try:

@@ -15,11 +15,12 @@ __all__ = ["cmdline", "files", "iomem"]
 
 def iomem(kernel: Kernel) -> str:
     """Return /proc/iomem as root sees it. Models: kernel/resource.c:r_show()."""
+    claims = [claim for known in kernel.state.claims.values() for claim in known if claim.name]
     entries = list(kernel.state.resources)
-    for claim in kernel.claims:
+    for claim in sorted(claims, key=lambda claim: claim.size):  # the inner ones first
         inside = [entry for entry in entries if claim.start <= entry.start and entry.end <= claim.end]
-        around = Resource(start=claim.start, end=claim.end, name=claim.name, children=tuple(inside))
-        entries = [*(entry for entry in entries if entry not in inside), around]
+        entries = [entry for entry in entries if entry not in inside]
+        entries.append(claim._replace(children=tuple(sorted(inside, key=lambda entry: entry.start))))
     return "".join(line for entry in sorted(entries, key=lambda entry: entry.start) for line in _resource(entry, 0))
 
 

@@ -14,7 +14,7 @@ from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.views.invariants import violations
 from memhotplug.model.blocks import BlockState
 from memhotplug.model.buddy import free_by_order
-from memhotplug.model.resources import Resource
+from memhotplug.model.resources import PLATFORM, Resource
 from memhotplug.model.state import Use
 from memhotplug.model.vmemmap import Source
 from memhotplug.model.zones import ZoneKind
@@ -55,10 +55,16 @@ def describe_state(kernel: Kernel) -> StateDocument:
         "zones": _zones(kernel),
         "vmemmap": cast("list[VmemmapHead]", list(kernel.profile.heads(kernel))),
         "memmap": memmap_totals(kernel),
-        "iomem": [_resource(entry) for entry in kernel.state.resources],
+        "iomem": _iomem(kernel),
         "warnings": list(kernel.journal.warnings),
         "violations": violations(kernel),
     }
+
+
+def _iomem(kernel: Kernel) -> list[IomemDocument]:
+    """Return who has which range, and the platform's windows before what lies in them; not the regions of devices."""
+    entries = [*kernel.state.claims.get(PLATFORM, ()), *kernel.state.resources]
+    return [_resource(entry) for entry in sorted(entries, key=lambda entry: (entry.start, -entry.end))]
 
 
 def _blocks(kernel: Kernel) -> list[BlockDocument]:

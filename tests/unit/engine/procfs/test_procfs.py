@@ -54,10 +54,16 @@ def test_what_lies_inside_of_another_range_is_indented(boot: Boot) -> None:
 
 
 def test_drivers_name_their_memory(boot: Boot) -> None:
-    """System RAM, and of which device."""
+    """System RAM, of which driver, within the region of which device."""
     machine = boot(kernel="linux-6.12")
     machine.add_memory(driver="virtio_mem", size="256M", device_size="1G", address="0x200000000")
-    assert iomem(machine.kernel).splitlines()[-1] == "200000000-20fffffff : System RAM (virtio_mem)"
+    machine.add_memory(driver="dax", name="dax2.0", size="256M", address="0x300000000")
+    assert iomem(machine.kernel).splitlines()[1:] == [
+        "200000000-23fffffff : virtio0",
+        "  200000000-20fffffff : System RAM (virtio_mem)",
+        "300000000-30fffffff : dax2.0",
+        "  300000000-30fffffff : System RAM (kmem)",
+    ]
 
 
 def test_the_command_line_is_what_was_given(boot: Boot) -> None:
