@@ -223,6 +223,7 @@ def kstrtou(text: str, bits: int) -> int:
 
 
 @functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=1024)  # names of plugins, again and again
 def natural_key(name: str) -> tuple[str | int, ...]:
     """Return a key to sort names by in which numbers count by value.
 

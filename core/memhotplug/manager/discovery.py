@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +18,7 @@ from memhotplug.units import natural_key
 __all__ = [
     "GROUPS",
     "Candidate",
+    "Discovery",
     "candidates",
     "choose",
     "discovered",
@@ -75,9 +76,22 @@ class Candidate:
         return load(self)
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Discovery:
+    """What was found; another search is another discovery, whatever it finds.
+
+    Attributes:
+        plugins: those of all distributions, ascending by kind and name.
+        unreadable: the distributions whose entry points cannot be read, with the reason.
+    """
+
+    plugins: tuple[Candidate, ...]
+    unreadable: tuple[str, ...]
+
+
 @functools.cache
-def discovered() -> tuple[tuple[Candidate, ...], tuple[str, ...]]:
-    """Return the plugins of all distributions, and the distributions whose entry points cannot be read."""
+def discovered() -> Discovery:
+    """Return what is installed, which is looked for once."""
     kinds = {group: kind for kind, group in GROUPS.items()}
     entries, unreadable = distributions.entries(_GROUP_PREFIX)
     found = {
@@ -85,12 +99,12 @@ def discovered() -> tuple[tuple[Candidate, ...], tuple[str, ...]]:
         for entry in entries
         if entry.group in kinds
     }
-    return tuple(sorted(found, key=_order)), tuple(sorted(set(unreadable)))
+    return Discovery(tuple(sorted(found, key=_order)), tuple(sorted(set(unreadable))))
 
 
 def left_out() -> tuple[str, ...]:
     """Return the distributions that were left out since their entry points cannot be read, with the reason."""
-    return discovered()[1]
+    return discovered().unreadable
 
 
 def _order(candidate: Candidate) -> tuple[object, ...]:
@@ -111,11 +125,11 @@ def using(files: Iterable[Candidate]) -> AbstractContextManager[None]:
         if candidate.target in {found.target for found in known}:
             continue  # the same content at the same place, by whatever path
         same = (candidate.kind, candidate.name)
-        taken = [found for found in (*discovered()[0], *known) if (found.kind, found.name) == same]
+        taken = [found for found in (*discovered().plugins, *known) if (found.kind, found.name) == same]
         if taken:
             raise PluginError(str(candidate), f"the name is taken by {taken[0]}; set PLUGIN_NAME in the file")
         known = (*known, candidate)
-    return _use(known)
+    return nullcontext() if known is _in_use.get() else _use(known)
 
 
 @contextmanager
@@ -135,10 +149,13 @@ def files_in_use() -> tuple[Candidate, ...]:
 
 def candidates(kind: str | None = None) -> list[Candidate]:
     """Return the plugins of one kind or of all, ascending by kind and name."""
-    found: Sequence[Candidate] = discovered()[0]
-    if _in_use.get():
-        found = sorted((*found, *_in_use.get()), key=_order)
-    return [candidate for candidate in found if kind in (None, candidate.kind)]
+    return list(_candidates(discovered(), _in_use.get(), kind))
+
+
+@functools.lru_cache(maxsize=64)
+def _candidates(found: Discovery, files: tuple[Candidate, ...], kind: str | None) -> tuple[Candidate, ...]:
+    every = sorted((*found.plugins, *files), key=_order) if files else found.plugins
+    return tuple(candidate for candidate in every if kind in (None, candidate.kind))
 
 
 def names(kind: str) -> list[str]:
@@ -146,9 +163,14 @@ def names(kind: str) -> list[str]:
 
     A name that several packages have is told apart by the package: ``acme-hotplug:acpi``.
     """
-    found = candidates(kind)
-    times = Counter(candidate.name for candidate in found)
-    return sorted({_name(candidate, times) for candidate in found}, key=natural_key)
+    return list(_names(discovered(), _in_use.get(), kind))
+
+
+@functools.lru_cache(maxsize=64)
+def _names(found: Discovery, files: tuple[Candidate, ...], kind: str) -> tuple[str, ...]:
+    those = _candidates(found, files, kind)
+    times = Counter(candidate.name for candidate in those)
+    return tuple(sorted({_name(candidate, times) for candidate in those}, key=natural_key))
 
 
 def _name(candidate: Candidate, times: Mapping[str, int]) -> str:
@@ -161,11 +183,7 @@ def choose(kind: str, name: str) -> Candidate:
     Raises:
         PluginError: there is none, or there are several.
     """
-    package, _, own = name.rpartition(":")
-    found = [
-        candidate for candidate in candidates(kind)
-        if candidate.name == name or (package and (candidate.distribution, candidate.name) == (package, own))
-    ]  # fmt: skip
+    found = _called(discovered(), _in_use.get(), kind, name)
     if len(found) > 1:
         hint = f"write {found[0].distribution}:{name}"
         raise PluginError(name, f"is provided by more than one package: {', '.join(map(str, found))}; {hint}")
@@ -175,3 +193,13 @@ def choose(kind: str, name: str) -> Candidate:
     if not known:
         raise PluginError(name, f"no plugins of the group {GROUPS[kind]} are installed; run: pip install -e .")
     raise PluginError(name, f"not installed (there are: {', '.join(known)})", nearest=nearest(name, known))
+
+
+@functools.lru_cache(maxsize=256)
+def _called(found: Discovery, files: tuple[Candidate, ...], kind: str, name: str) -> tuple[Candidate, ...]:
+    """Return the plugins of a kind that a name means, with or without their package."""
+    package, _, own = name.rpartition(":")
+    return tuple(
+        candidate for candidate in _candidates(found, files, kind)
+        if candidate.name == name or (package and (candidate.distribution, candidate.name) == (package, own))
+    )  # fmt: skip
