@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ContextDecorator
 from pathlib import Path
 
 from memhotplug import manager, naming, plugin_file
@@ -83,19 +83,18 @@ def whose_code(module: str, file: str) -> tuple[str, str] | None:
     return None
 
 
-@contextmanager
-def blaming() -> Iterator[None]:
-    """Return a block in which an exception that no plugin should raise becomes one that names the plugin.
+class blaming(ContextDecorator):  # noqa: N801  # used as a function is
+    """A block in which an exception that no plugin should raise becomes one that names the plugin.
 
     Raises:
         PluginError: the block failed inside a plugin.
     """
-    try:
-        yield
-    except (MemoryHotplugError, InputError):
-        raise
-    except (Exception, SystemExit) as problem:
-        culprit = plugin_at_fault(problem)
-        if culprit is None:
-            raise
-        raise culprit from problem
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> None:
+        if isinstance(problem, (Exception, SystemExit)) and not isinstance(problem, (MemoryHotplugError, InputError)):
+            culprit = plugin_at_fault(problem)
+            if culprit is not None:
+                raise culprit from problem
