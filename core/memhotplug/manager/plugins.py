@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from operator import itemgetter
 from typing import Any, TypeAlias, cast
 
 import pluggy
@@ -46,7 +47,7 @@ class Plugins:
     def __init__(self, arch: str, profile: str) -> None:
         self._candidates: dict[str, Candidate] = {}
         self._hooks: dict[str, pluggy.HookRelay] = {}
-        self._callers: dict[tuple[str, str], Callable[..., Any] | None] = {}
+        self._callers: dict[tuple[str, str], Callable[[dict[str, object]], Any] | None] = {}
         self._listeners: list[str] | None = None
         self._files = files_in_use()
         self._tracer = _tracing.get()
@@ -108,7 +109,7 @@ class Plugins:
         """Return whether a registered plugin implements a hook."""
         return self._caller(key, hook) is not None
 
-    def _caller(self, key: str, hook: str) -> Callable[..., Any] | None:
+    def _caller(self, key: str, hook: str) -> Callable[[dict[str, object]], Any] | None:
         known = self._callers.get((key, hook), self)
         if known is not self:
             return known  # type: ignore[return-value]  # narrowed by the sentinel
@@ -132,7 +133,7 @@ class Plugins:
         now.serial, now.candidate, now.hook = now.serial + 1, self._candidates[key], hook
         printed, sys.stdout = sys.stdout, sys.stderr  # which belongs to the answer
         try:
-            answer = caller(**arguments)
+            answer = caller(arguments)
         except (MemoryHotplugError, InputError, KeyboardInterrupt, Interruption) as refusal:
             if self._tracer is not None:
                 self._tracer(str(self._candidates[key]), hook, arguments, refusal)
@@ -193,17 +194,16 @@ class Plugins:
         return PluginError(str(self._candidates[key]), problem)
 
 
-def _bound(caller: pluggy.HookCaller) -> Callable[..., Any]:
+def _bound(caller: pluggy.HookCaller) -> Callable[[dict[str, object]], Any]:
     """Return what calls a hook: the function itself, where it is the only one and nothing is wrapped around it.
 
     It gets the arguments that it names, as pluggy would hand them to it.
     """
     only, *others = caller.get_hookimpls()
     if others or only.wrapper or only.hookwrapper or caller.spec is None or not caller.spec.opts["firstresult"]:
-        return caller
+        return lambda arguments: caller(**arguments)
     function, names = only.function, only.argnames
-
-    def call(**arguments: object) -> Any:
-        return function(*[arguments[name] for name in names])
-
-    return call
+    if len(names) < 2:
+        return lambda arguments: function(*[arguments[name] for name in names])
+    pick = itemgetter(*names)
+    return lambda arguments: function(*pick(arguments))

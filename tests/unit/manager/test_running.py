@@ -31,7 +31,7 @@ def test_a_hook_is_told_with_its_plugin(monkeypatch: pytest.MonkeyPatch) -> None
     """Of a hook that hangs the watchdog says which."""
     seen: list[str] = []
 
-    def boot_base(**arguments: object) -> int:
+    def boot_base(arguments: dict[str, object]) -> int:
         seen.append(str(running.who()))
         return 0
 
