@@ -41,18 +41,21 @@ def alloc_pages(
     if state.fail_allocation is not None:  # fault injection cuts what it does not let through
         count = min(count, state.fail_allocation)
         state.fail_allocation -= count
+    if count <= 0:
+        return Runs()
     taken: list[Runs] = []
     highest = _MOVABLE if movable else _NORMAL
-    zonelist = state.zonelist(nid, highest) if count > 0 else []
     for mark in (1, 0):  # low first, min on the slow path
-        for zone in zonelist:
+        for zone in state.zonelist(nid, highest):
+            chunks = 0 if zone.nid == avoid else allocatable_chunks(zone, order, highest, mark)
+            if chunks <= 0:
+                continue
+            pages = _take(state, zone, order, min(count, chunks), movable)
+            count -= pages.total >> order
+            taken.append(pages)
             if count <= 0:
-                break
-            if zone.nid != avoid:
-                pages = _take(state, zone, order, min(count, allocatable_chunks(zone, order, highest, mark)), movable)
-                count -= pages.total >> order
-                taken.append(pages)
-    return taken[0] if len(taken) == 1 else Runs.join(taken)
+                return taken[0] if len(taken) == 1 else Runs.join(taken)
+    return Runs.join(taken)
 
 
 def allocatable_chunks(zone: Zone, order: int, highest: ZoneKind, mark: int) -> int:
@@ -72,8 +75,6 @@ def allocatable_chunks(zone: Zone, order: int, highest: ZoneKind, mark: int) -> 
 
 
 def _take(state: MachineState, zone: Zone, order: int, count: int, movable: bool) -> Runs:
-    if count <= 0:
-        return Runs()
     max_order = state.geometry.max_order
     pages = first_pages(zone.open_to(movable=movable), order, count, max_order)
     if pages.total < count << order and zone.pcp.total:

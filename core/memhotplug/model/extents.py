@@ -101,10 +101,7 @@ class ExtentSet(Runs):
         self.total += total
         if self._few is not None:
             lows, highs = self._few[0].copy(), self._few[1].copy()
-            if last - first == 1 == len(starts):  # most runs only grow or shrink
-                lows[first], highs[first] = starts[0], ends[0]
-            else:
-                lows[first:last], highs[first:last] = starts, ends
+            lows[first:last], highs[first:last] = starts, ends
             if len(lows) <= FEW:
                 self._few, self._arrays = (lows, highs), None
                 return
@@ -134,11 +131,26 @@ class ExtentSet(Runs):
         first, last = self._touched(start, end)
         if first >= last:
             self._splice(first, first, [start], [end], end - start)
-            return
-        low, high, old = self._ends_of(first, last)
-        if start < low or high < end or last - first > 1:
-            low, high = start if start < low else low, end if high < end else high
-            self._splice(first, last, [low], [high], high - low - old)
+        elif self._few is not None and last - first == 1:
+            self._stretch(*self._few, first, start, end)
+        else:
+            low, high, old = self._ends_of(first, last)
+            low, high = min(start, low), max(end, high)
+            if high - low > old:
+                self._splice(first, last, [low], [high], high - low - old)
+
+    def _stretch(self, lows: list[int], highs: list[int], at: int, start: int, end: int) -> None:
+        """Let one of a few runs reach as far as [start, end), which touches no other."""
+        low, high = lows[at], highs[at]
+        if start < low:
+            lows = lows.copy()
+            lows[at] = start
+            self.total += low - start
+        if high < end:
+            highs = highs.copy()
+            highs[at] = end
+            self.total += end - high
+        self._few, self._arrays = (lows, highs), None
 
     def add_many(self, starts: Array, ends: Array) -> None:
         """Add runs in any order, which may overlap."""
@@ -187,6 +199,8 @@ class ExtentSet(Runs):
         if first >= last:
             return
         start, end = int(start), int(end)
+        if self._few is not None and last - first == 1 and self._trim(*self._few, first, start, end):
+            return
         starts, ends = [], []
         low, high, old = self._ends_of(first, last)
         if low < start:
@@ -196,6 +210,22 @@ class ExtentSet(Runs):
             starts.append(end)
             ends.append(high)
         self._splice(first, last, starts, ends, sum(ends) - sum(starts) - old)
+
+    def _trim(self, lows: list[int], highs: list[int], at: int, start: int, end: int) -> bool:
+        """Cut one of a few runs at one side, if something of it stays at the other; else return False."""
+        low, high = lows[at], highs[at]
+        if start <= low and end < high:
+            lows = lows.copy()
+            lows[at] = end
+            self.total -= end - low
+        elif low < start and high <= end:
+            highs = highs.copy()
+            highs[at] = start
+            self.total -= high - start
+        else:
+            return False
+        self._few, self._arrays = (lows, highs), None
+        return True
 
     def remove_many(self, starts: Array, ends: Array) -> None:
         """Take out whatever of the runs, in any order, is in the set."""

@@ -63,7 +63,7 @@ class Runs:
             return cls.of_arrays(np.array(starts, dtype=np.int64), np.array(ends, dtype=np.int64))
         found = cls.__new__(cls)
         found._few, found._arrays = (starts, ends), None
-        found.total = sum(ends) - sum(starts)
+        found.total = ends[0] - starts[0] if len(ends) == 1 else sum(ends) - sum(starts)
         return found
 
     @classmethod

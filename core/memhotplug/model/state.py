@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from enum import Enum
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
@@ -94,8 +93,7 @@ class Allocation(NamedTuple):
         return isinstance(self.owner, Owner) and self.owner.use is use
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Device:
+class Device(NamedTuple):
     """A device that a driver brought memory for.
 
     Attributes:
@@ -117,7 +115,7 @@ class Device:
     enabled: tuple[tuple[int, int], ...] = ()
     waiting: tuple[tuple[int, int], ...] = ()
     group: int = -1
-    options: Mapping[str, object] = field(default_factory=dict)
+    options: Mapping[str, object] = MappingProxyType({})
     closed: bool = False
 
     @property
@@ -266,20 +264,21 @@ class MachineState:
         """Return the zone that the struct page of ``pfn`` names, None if it names none yet."""
         return next((zone for zone in self.zones() if zone.linked.intersects(pfn, pfn + 1)), None)
 
-    def zonelist(self, nid: int, highest: ZoneKind) -> list[Zone]:
-        """Return the zones that an allocation may use, in the order in which they are tried.
+    def zonelist(self, nid: int, highest: ZoneKind) -> Iterator[Zone]:
+        """Yield the zones that an allocation may use, in the order in which they are tried.
 
         All zones of the nearest node first, highest type first, then those of the next node; all
         other nodes are equally far, and the next higher id is tried first.
 
         Models: mm/page_alloc.c:build_zonelists(), find_next_best_node() (v5.2).
         """
-        nodes = list(self.nodes.values())
-        if len(nodes) > 1:
-            nodes.sort(key=lambda node: (node.nid < nid, node.nid))
-        return [
-            zone for node in nodes for zone in reversed(node.zones.values()) if zone.managed and zone.kind <= highest
-        ]
+        nodes: Iterable[Node] = self.nodes.values()
+        if len(self.nodes) > 1:
+            nodes = sorted(nodes, key=lambda node: (node.nid < nid, node.nid))
+        for node in nodes:
+            for zone in reversed(node.zones.values()):
+                if zone.managed and zone.kind <= highest:
+                    yield zone
 
     def block_bounds(self, rows: slice) -> tuple[Array, Array]:
         """Return first pfn and end pfn of some blocks; int64, shape (n,)."""
@@ -312,7 +311,7 @@ class MachineState:
 
     def put_device(self, index: int, **changes: object) -> None:
         """Replace fields of a device."""
-        self.devices[index] = replace(self.devices[index], **changes)  # type: ignore[arg-type]  # checked by callers
+        self.devices[index] = self.devices[index]._replace(**changes)  # type: ignore[arg-type]  # checked by callers
 
     def device_index(self, name: str) -> int | None:
         """Return the index of the youngest device of that name which still has memory, or None."""

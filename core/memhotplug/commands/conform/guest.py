@@ -295,7 +295,7 @@ class Guest:
         if not need:
             return False
         inside = state.zone(key).free.covered(low, high)
-        zones = state.zonelist(key[0], ZoneKind.MOVABLE)
+        zones = list(state.zonelist(key[0], ZoneKind.MOVABLE))
         room = sum(max(allocatable_chunks(zone, 0, ZoneKind.MOVABLE, 0), 0) for zone in zones) - inside
         return abs(room - need) < sum(zone.pcp.total for zone in zones)
 
