@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntFlag
 from types import MappingProxyType
@@ -262,6 +262,9 @@ class LazyRanges(Sequence[PhysRange], Generic[_S]):
 
     def __len__(self) -> int:
         return len(self._source)
+
+    def __iter__(self) -> Iterator[PhysRange]:
+        return map(self._make, self._source)
 
     @overload
     def __getitem__(self, index: int) -> PhysRange: ...

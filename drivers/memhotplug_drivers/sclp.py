@@ -142,28 +142,32 @@ def _hosts(kernel: Kernel, request: AddRequest) -> bool:
 def driver_add(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange]) -> str | None:
     """Add block by block; the driver looks at no result and goes on."""
     failed: list[str] = []
+    taken, configures = 0, kernel.has("configured_standby")
     blocks, pages_per_block = _blocks(kernel, request), kernel.geometry.pages_per_block
     _attach(kernel, blocks.start * pages_per_block, blocks.stop * pages_per_block)
-    if kernel.has("configured_standby"):
+    if configures:
         firmware.remember_standby(kernel, request, blocks, hosts=_hosts(kernel, request))
     if not request.options.get("config", True):
         return f"{len(blocks)} blocks are attached, and none is configured"
     for phys_range in ranges:
-        pages = kernel.geometry.pfn(phys_range.start), kernel.geometry.pfn(phys_range.start + phys_range.size)
-        if kernel.has("configured_standby"):
-            _assign(kernel, *pages)
+        taken += phys_range.size
+        if configures:
+            _assign(kernel, *_pages_of(kernel, phys_range))
         try:
             kernel.add_range(request, phys_range)
         except MemoryHotplugError as problem:
             failed.append(problem.name)
-            if kernel.has("configured_standby"):
-                _unassign(kernel, *pages)
-    return _verdict(request, ranges, failed)
+            if configures:
+                _unassign(kernel, *_pages_of(kernel, phys_range))
+    return _verdict(request.size - taken, ranges, failed)
 
 
-def _verdict(request: AddRequest, ranges: Sequence[PhysRange], failed: list[str]) -> str | None:
+def _pages_of(kernel: Kernel, phys_range: PhysRange) -> tuple[int, int]:
+    return kernel.geometry.pfn(phys_range.start), kernel.geometry.pfn(phys_range.start + phys_range.size)
+
+
+def _verdict(trimmed: int, ranges: Sequence[PhysRange], failed: list[str]) -> str | None:
     notes = []
-    trimmed = request.size - sum(phys_range.size for phys_range in ranges)
     if trimmed:
         notes.append(f"{format_size(trimmed)} of standby memory stay unused outside whole memory blocks")
     if failed:

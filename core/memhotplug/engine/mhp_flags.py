@@ -62,6 +62,8 @@ def flags_for(kernel: Kernel, request: AddRequest, phys_range: PhysRange) -> int
 
 
 def _known(kernel: Kernel, key: str, hook: str, flags: int) -> int:
+    if not flags:
+        return 0
     known = 0
     for bit in kernel.profile.flags.values():
         known |= bit

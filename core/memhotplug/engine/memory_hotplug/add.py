@@ -165,7 +165,7 @@ def _of_numbers(item: PhysRange) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return type(value) is int or (isinstance(value, int) and not isinstance(value, bool))
 
 
 def _close(kernel: Kernel, request: AddRequest) -> None:

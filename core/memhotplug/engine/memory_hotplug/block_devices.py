@@ -79,4 +79,7 @@ def _pages(kernel: Kernel, blocks: int) -> int:
 def _asking_node(kernel: Kernel) -> int:
     """Return the node of the CPU that asks, the lowest that has one."""
     nodes = kernel.state.nodes
-    return min((nid for nid, node in nodes.items() if node.has_cpu), default=min(nodes))
+    for nid, node in nodes.items():  # ascending
+        if node.has_cpu:
+            return nid
+    return min(nodes)
