@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -35,6 +35,7 @@ from memhotplug.naming import kernels
 from memhotplug.units import format_size
 
 _OPERATIONS: Final = ("add", "online", "offline", "remove", "eject", "resize")
+_MORE: Final = ("write", "allocate", "release")
 _SCENARIO: Final = """\
 schema: 1
 machine: {{arch: {arch}, kernel: {kernel}, memory: {memory}, cmdline: {cmdline}}}
@@ -88,36 +89,43 @@ def machine_of(arch: str, kernel: str, driver: str) -> Machine | None:
     return None if absence(machine.kernel, driver) is not None else machine
 
 
-def explored(arch: str, kernel: str, driver: str, question: Question) -> Answer:
-    """Explore one kind of machine."""
+def explored(arch: str, kernel: str, driver: str, question: Question, operations: Sequence[str]) -> Answer:
+    """Explore one kind of machine by some operations."""
     machine = machine_of(arch, kernel, driver)
     assert machine is not None
     text = _SCENARIO.format(
         arch=arch, kernel=kernel, memory=_MEMORY, cmdline=_CMDLINE, driver=driver,
-        size=format_size(2 * machine.kernel.geometry.memory_block_size), operations=", ".join(_OPERATIONS),
+        size=format_size(2 * machine.kernel.geometry.memory_block_size), operations=", ".join(operations),
     )  # fmt: skip
     return check(loads_scenario(text, catalog=Installed()), question, catalog=Installed())
 
 
-def rows(pairs: Iterable[tuple[str, str]], chosen: Sequence[str], question: Question) -> Iterator[dict[str, Any]]:
-    """Yield a row for each class of releases of each architecture and driver."""
+def rows(
+    pairs: Iterable[tuple[str, str]],
+    chosen: Sequence[str],
+    question: Question,
+    operations: Sequence[str],
+    known: Container[tuple[str, str, str]] = (),
+) -> Iterator[dict[str, Any]]:
+    """Yield a row for each class of releases of each architecture and driver, without those that are known."""
     for arch, driver in pairs:
-        left = [kernel for kernel in chosen if machine_of(arch, kernel, driver) is not None]
+        wanted = [kernel for kernel in chosen if (arch, driver, kernel) not in known]
+        left = [kernel for kernel in wanted if machine_of(arch, kernel, driver) is not None]
         while left:
-            yield _row(arch, driver, left, question)
+            yield _row(arch, driver, left, question, operations)
 
 
-def _row(arch: str, driver: str, left: list[str], question: Question) -> dict[str, Any]:
+def _row(arch: str, driver: str, left: list[str], question: Question, tried: Sequence[str]) -> dict[str, Any]:
     """Explore the first of some releases, and take out all that are like it."""
     kernel, questions = left[0], Questions()
     with questions.listening(_rules(kernel)):
-        answer = explored(arch, kernel, driver, question)
+        answer = explored(arch, kernel, driver, question, tried)
     mine = questions.answers(_rules(kernel))
     alike = [other for other in left if questions.answers(_rules(other)) == mine]
     left[:] = [other for other in left if other not in alike]
     progress = answer.progress
     return {
-        "arch": arch, "driver": driver, "kernels": alike, "faults": question.faults,
+        "arch": arch, "driver": driver, "kernels": alike, "faults": question.faults, "tried": list(tried),
         "asked_depth": question.depth, "operations": question.operations,
         "depth": question.depth if progress.exhausted else progress.depth, "closed": progress.closed,
         "states": progress.states, "transitions": progress.transitions, "lives": answer.lives,
@@ -165,6 +173,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--depth", type=int, default=6)
     parser.add_argument("--operations", type=int, default=1_000_000)
     parser.add_argument("--faults", action="store_true")
+    parser.add_argument("--everything", action="store_true", help="also writes of attributes and parameters, workloads")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--kernels", type=lambda text: text.split(","))
     parser.add_argument("--only", action="append", metavar="ARCH:DRIVER")
@@ -177,9 +186,10 @@ def main(arguments: Sequence[str]) -> int:
     question = Question(depth=options.depth, operations=options.operations, faults=options.faults, jobs=options.jobs)
     chosen = options.kernels or [kernel for kernel in kernels() if is_release(kernel)]
     only = options.only or [f"{arch}:{driver}" for arch in names("arch") for driver in names("drivers")]
-    done = _done(options.output, question)
-    pairs = [(arch, driver) for arch, _, driver in (word.partition(":") for word in only if word not in done)]
-    for row in rows(pairs, chosen, question):
+    tried = (*_OPERATIONS, *_MORE) if options.everything else _OPERATIONS
+    known = _known(options.output, question, tried)
+    pairs = [(arch, driver) for arch, _, driver in (word.partition(":") for word in only)]
+    for row in rows(pairs, chosen, question, tried, known):
         with options.output.open("a") as stream:
             stream.write(json.dumps(row) + "\n")
         print(row["arch"], row["driver"], row["kernels"][0], "depth", row["depth"], "transitions", row["transitions"],
@@ -193,15 +203,18 @@ def is_release(kernel: str) -> bool:
     return hasattr(machine.kernel.profile, "rules")
 
 
-def _done(output: Path, question: Question) -> set[str]:
-    """Return the pairs that the same question has been answered for; the last one may be half done, and is not."""
+def _known(output: Path, question: Question, tried: Sequence[str]) -> set[tuple[str, str, str]]:
+    """Return the architectures, drivers and releases that the same question has been answered for."""
     if not output.exists():
         return set()
-    asked = [json.loads(line) for line in output.read_text().splitlines()]
-    same = [row for row in asked if (row["faults"], row["asked_depth"], row["operations"]) ==
-            (question.faults, question.depth, question.operations)]  # fmt: skip
-    found = [f"{row['arch']}:{row['driver']}" for row in same]
-    return set(found) - set(found[-1:])
+    asked = question.faults, question.depth, question.operations, list(tried)
+    found = [json.loads(line) for line in output.read_text().splitlines()]
+    return {
+        (row["arch"], row["driver"], kernel)
+        for row in found
+        if (row["faults"], row["asked_depth"], row["operations"], row["tried"]) == asked
+        for kernel in row["kernels"]
+    }
 
 
 if __name__ == "__main__":

@@ -219,7 +219,8 @@ def _attach(kernel: Kernel, start_pfn: int, end_pfn: int) -> None:
 
 
 def _remember(kernel: Kernel, state: str, pages: ExtentSet) -> None:
-    kernel.state.driver_state[_STATE] = {**kernel.state.driver_state.get(_STATE, {}), state: pages}
+    known = {name: held for name, held in kernel.state.driver_state.get(_STATE, {}).items() if name != state}
+    kernel.state.driver_state[_STATE] = {**known, state: pages} if pages.total else known
 
 
 def _assign(kernel: Kernel, start_pfn: int, end_pfn: int) -> None:

@@ -45,7 +45,7 @@ class Against:
 
     def compared(self, walker: Walker, spot: Spot, move: Move, machine: Machine, errno: str | None) -> Tried:
         """Return what a move made of both machines, and in what they differ after it that they did not before."""
-        from memhotplug.commands.check.walk import Spot, Tried
+        from memhotplug.commands.check.walk import Spot, Tried, look_after
 
         assert spot.twin is not None
         twin = spot.twin.copy()
@@ -56,7 +56,7 @@ class Against:
         final = any(found.invariant in _FINAL for found in broken)
         after = None if final else Spot(machine, (), twin)
         form = b"" if after is None else normal_form(machine.kernel) + normal_form(twin.kernel)
-        return Tried(move, errno, tuple(broken), after, form)
+        return Tried(move, errno, tuple(broken), after, form, look_after(move, errno, machine) if form else b"")
 
     def _differences(self, machine: Machine, twin: Machine) -> Iterator[str]:
         yield from (name for name, _ in self._all(machine, twin, None, None))

@@ -54,6 +54,11 @@ class Answer:
         """Whether nothing was found."""
         return not self.progress.findings
 
+    @property
+    def broken_already(self) -> bool:
+        """Whether the machine is broken at the end of the scenario, from which nothing is tried."""
+        return any(not finding.steps for finding in self.progress.findings.values())
+
 
 def check(
     scenario: Scenario,

@@ -3,15 +3,21 @@
 Every state lives in the process that made it; what travels are moves, forms and sentences. The first
 states are made by one process, which then forks: the others find in their memory what they go on from. Who made a
 state goes on from it; where one comes to have far more than the others, they go the way to some of its states anew.
+Work is handed out before the last answers are in, so that nobody waits for who is slower.
 """
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import signal
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from memhotplug.commands.check.laws import Broken
@@ -38,12 +44,15 @@ class Outcome:
     Attributes:
         move, errno, broken: as in ``Tried``.
         form: the normal form of the machine after it, empty where nothing can follow.
+        look: 8 bytes that are equal for machines that look alike, of an operation whose order must not matter; else
+            empty.
     """
 
     move: Move
     errno: str | None
     broken: tuple[Broken, ...]
     form: bytes
+    look: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +67,20 @@ class Kept:
 class Crew(Protocol):
     """Those who know the states by number and try what can happen at them."""
 
-    def around(self, numbers: Sequence[int]) -> list[list[Outcome]]:
-        """Return for each state what can happen there, always in the same order."""
+    def ask(self, numbers: Sequence[int]) -> None:
+        """Hand out states to look at; whoever is free begins with it."""
+        ...
+
+    def answer(self) -> list[list[Outcome]]:
+        """Return for each of the states that were handed out first what can happen there, always in the same order."""
         ...
 
     def keep(self, new: Sequence[Kept], drop: Sequence[int]) -> None:
-        """Learn which outcomes of the last round are new states, and which states are done with."""
+        """Learn which outcomes of the last answer are new states, and which states are done with."""
         ...
 
     def balance(self, numbers: Sequence[int], way: Callable[[int], Sequence[Move]]) -> None:
-        """Share anew the states of a round, each reached by its way from the start."""
+        """Share anew the states to be handed out next, each reached by its way from the start."""
         ...
 
     def close(self) -> None:
@@ -83,10 +96,20 @@ class Alone:
         self._start = start
         self._spots: dict[int, Spot] = {0: start}
         self._fresh: dict[tuple[int, int], Spot] = {}
+        self._asked: deque[Sequence[int]] = deque()
+        self._met: set[bytes] = set()
 
     def keep_only(self, numbers: Iterable[int]) -> None:
         """Forget all other states."""
         self._spots = {number: self._spots[number] for number in numbers}
+
+    def ask(self, numbers: Sequence[int]) -> None:
+        """Put it aside until somebody wants the answer."""
+        self._asked.append(numbers)
+
+    def answer(self) -> list[list[Outcome]]:
+        """Return for each state what can happen there."""
+        return self.around(self._asked.popleft())
 
     def around(self, numbers: Sequence[int]) -> list[list[Outcome]]:
         """Return for each state what can happen there."""
@@ -94,26 +117,25 @@ class Alone:
 
     def _around(self, number: int) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        seen: set[bytes] = set()
         spot = self._spots.get(number)
         if spot is None:  # it was adopted, and its way led elsewhere
             return [Outcome(Move("copy", ()), None, (_ELSEWHERE,), b"")]
         for tried in self._walker.around(spot):
-            if tried.spot is not None and tried.form not in seen:
-                seen.add(tried.form)
+            if tried.spot is not None and tried.form not in self._met:  # else it has a number before anybody asks
+                self._met.add(tried.form)
                 self._fresh[number, len(outcomes)] = tried.spot
-            outcomes.append(Outcome(tried.move, tried.errno, tried.broken, tried.form))
+            outcomes.append(Outcome(tried.move, tried.errno, tried.broken, tried.form, tried.look))
         return outcomes
 
     def keep(self, new: Sequence[Kept], drop: Sequence[int]) -> None:
         """Keep the new states that were made here."""
         for kept in new:
-            spot = self._fresh.get((kept.parent, kept.index))
-            if spot is not None:
-                self._spots[kept.number] = spot
-        self._fresh.clear()
+            self._spots[kept.number] = self._fresh[kept.parent, kept.index]
+        done = set(drop)
+        self._fresh = {place: spot for place, spot in self._fresh.items() if place[0] not in done}
         for number in drop:
             self._spots.pop(number, None)
+        gc.freeze()  # what is kept stays; without it the collector looks through all of it again and again
 
     def balance(self, numbers: Sequence[int], way: Callable[[int], Sequence[Move]]) -> None:
         """Leave all states where they are: there is nobody else."""
@@ -130,6 +152,7 @@ class Alone:
     def close(self) -> None:
         """Forget everything."""
         self._spots.clear()
+        gc.unfreeze()
 
 
 class Several:
@@ -146,6 +169,7 @@ class Several:
         self._owner = {number: place % jobs for place, number in enumerate(numbers)}
         self._pipes: list[Connection] = []
         self._processes: list[Any] = []
+        self._asked: deque[tuple[Sequence[int], list[list[int]]]] = deque()
         for index in range(jobs):
             here, there = context.Pipe()
             share = [number for number in numbers if self._owner[number] == index]
@@ -155,40 +179,51 @@ class Several:
             self._pipes.append(here)
             self._processes.append(process)
 
-    def around(self, numbers: Sequence[int]) -> list[list[Outcome]]:
-        """Return for each state what can happen there."""
-        shares: list[list[int]] = [[] for _ in self._pipes]
-        for number in numbers:
-            shares[self._owner[number]].append(number)
+    def ask(self, numbers: Sequence[int]) -> None:
+        """Send each process its share."""
+        shares = self._shares(numbers)
         for pipe, share in zip(self._pipes, shares, strict=True):
             pipe.send(("around", share))
+        self._asked.append((numbers, shares))
+
+    def answer(self) -> list[list[Outcome]]:
+        """Return for each state what can happen there."""
+        numbers, shares = self._asked.popleft()
         found: dict[int, list[Outcome]] = {}
         for pipe, share in zip(self._pipes, shares, strict=True):
             found.update(zip(share, _received(pipe), strict=True))
         return [found[number] for number in numbers]
 
-    def keep(self, new: Sequence[Kept], drop: Sequence[int]) -> None:
-        """Tell each process which of its outcomes are new states."""
-        owner = self._owner
-        for kept in new:
-            owner[kept.number] = owner[kept.parent]
-        for index, pipe in enumerate(self._pipes):
-            mine = [kept for kept in new if owner[kept.number] == index]
-            pipe.send(("keep", mine, [number for number in drop if owner[number] == index]))
-        for number in drop:
-            del owner[number]
-
-    def balance(self, numbers: Sequence[int], way: Callable[[int], Sequence[Move]]) -> None:
-        """Hand states of who has too many to those who have too few."""
+    def _shares(self, numbers: Iterable[int]) -> list[list[int]]:
+        """Return which of some states each process has, in their order."""
         shares: list[list[int]] = [[] for _ in self._pipes]
         for number in numbers:
             shares[self._owner[number]].append(number)
+        return shares
+
+    def keep(self, new: Sequence[Kept], drop: Sequence[int]) -> None:
+        """Tell each process which of its outcomes are new states."""
+        owner = self._owner
+        kept: list[list[Kept]] = [[] for _ in self._pipes]
+        for one in new:
+            owner[one.number] = owner[one.parent]
+            kept[owner[one.number]].append(one)
+        for pipe, mine, done in zip(self._pipes, kept, self._shares(drop), strict=True):
+            pipe.send(("keep", mine, done))
+        for number in drop:
+            del owner[number]
+        gc.freeze()
+
+    def balance(self, numbers: Sequence[int], way: Callable[[int], Sequence[Move]]) -> None:
+        """Hand states of who has too many to those who have too few."""
+        shares = self._shares(numbers)
         fair = div_round_up(len(numbers), len(shares))
         if max(map(len, shares)) <= fair + fair // _UNEVEN:
             return
-        spare = [number for share in shares for number in share[fair:]]
-        for number in spare:
-            self._pipes[self._owner[number]].send(("keep", (), (number,)))
+        surplus = [share[fair:] for share in shares]
+        for pipe, done in zip(self._pipes, surplus, strict=True):
+            pipe.send(("keep", (), done))
+        spare = [number for share in surplus for number in share]
         for index, share in enumerate(shares):
             mine = [spare.pop() for _ in range(min(fair - len(share), len(spare)))]
             self._owner.update(dict.fromkeys(mine, index))
@@ -201,6 +236,7 @@ class Several:
         for process in self._processes:
             process.terminate()
             process.join()
+        gc.unfreeze()
 
 
 def _received(pipe: Connection) -> list[list[Outcome]]:
@@ -213,6 +249,8 @@ def _received(pipe: Connection) -> list[list[Outcome]]:
 def _serve(pipe: Connection, alone: Alone, share: list[int]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
     alone.keep_only(share)
+    answers: SimpleQueue[list[list[Outcome]] | Exception] = SimpleQueue()
+    Thread(target=_send, args=(pipe, answers), daemon=True).start()
     while True:
         try:
             what, *arguments = pipe.recv()
@@ -226,9 +264,16 @@ def _serve(pipe: Connection, alone: Alone, share: list[int]) -> None:
                 if what == "adopt":
                     alone.adopt(*arguments)
                 else:
-                    pipe.send(alone.around(*arguments))
+                    answers.put(alone.around(*arguments))
         except Exception as problem:  # whoever asked reports it
-            pipe.send(problem)
+            answers.put(problem)
+
+
+def _send(pipe: Connection, answers: SimpleQueue[list[list[Outcome]] | Exception]) -> None:
+    """Send answers as they come; whoever waited for the other side to read would not read what it has to say."""
+    with suppress(OSError):  # it has gone
+        while True:
+            pipe.send(answers.get())
 
 
 def can_fork() -> bool:

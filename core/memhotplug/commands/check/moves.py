@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
+from memhotplug.contracts import MemoryEvent
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.add import device_blocks
 from memhotplug.formats.scenario.catalog import Catalog
@@ -21,7 +22,9 @@ __all__ = ["Move", "Moves"]
 
 _MAX_BLOCKS: Final = 4
 _VETO_ERRNO: Final = "ENOMEM"
+_ALL_EVENTS: Final = frozenset(MemoryEvent)
 _NOTIFYING: Final = ("add", "online", "offline", "remove", "eject", "resize", "write")
+_COMMUTING: Final = ("online", "offline")
 _OWN_DEVICE: Final = "m"
 _OWN_WORKLOAD: Final = "w"
 
@@ -50,6 +53,17 @@ class Move:
     def fault(self) -> str | None:
         """What goes wrong in it: ``fail_allocation`` or ``veto``; None for nothing."""
         return next((key for key, _ in self.keys if key in ("fail_allocation", "veto")), None)
+
+    @cached_property
+    def commutes(self) -> bool:
+        """Whether it is a request to one block that says which zone it wants: such may come in any order."""
+        keys = dict(self.keys)
+        return (
+            self.op in _COMMUTING
+            and self.fault is None
+            and str(keys["range"]).startswith("block ")
+            and keys.get("zone") != "auto"
+        )
 
     @cached_property
     def text(self) -> str:
@@ -101,11 +115,17 @@ class Moves:
         for op in self.operations:
             yield from getattr(self, f"_{op}")(kernel)
 
-    def vetoes(self, kernel: Kernel, move: Move) -> Iterator[Move]:
-        """Yield a move with each notifier event refused in turn."""
+    def vetoes(
+        self, kernel: Kernel, move: Move, told: Container[MemoryEvent] = frozenset(MemoryEvent)
+    ) -> Iterator[Move]:
+        """Yield a move with each notifier event refused in turn.
+
+        Args:
+            told: the events that notifiers are told in it.
+        """
         if move.op in _NOTIFYING:
             for event in VETOABLE_EVENTS:
-                if event in kernel.profile.event_names:
+                if event in kernel.profile.event_names and MemoryEvent[event] in told:
                     yield move.with_fault("veto", {"event": event, "errno": _VETO_ERRNO})
 
     # ---- each operation ----

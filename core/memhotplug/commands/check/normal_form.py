@@ -12,25 +12,26 @@ of one against that of the other.
 
 from __future__ import annotations
 
+import marshal
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
 
 import numpy as np
 
 from memhotplug.engine.kernel import Kernel
 from memhotplug.model.extents import ExtentSet
+from memhotplug.model.runs import FEW, Runs
 from memhotplug.model.state import Device, MachineState
+from memhotplug.model.zones import Zone
 
-__all__ = ["difference", "exact_form", "normal_form", "visible"]
+__all__ = ["difference", "exact_form", "normal_form", "visible", "visible_form"]
 
 _NONE = -1
 _DIGEST = 16
-_FEW = 32
-"""Runs of pages that are written one by one."""
+_PLAIN = (int, bool, float, bytes, type(None))
 _COLUMNS = ("id", "state", "nid", "zone", "altmap_pages", "online_type", "early")
 
 
@@ -65,8 +66,18 @@ def visible(kernel: Kernel) -> dict[str, object]:
     return found
 
 
-def _digest(value: object) -> bytes:
-    return blake2b(repr(value).encode(), digest_size=_DIGEST).digest()
+def visible_form(kernel: Kernel) -> bytes:
+    """Return 8 bytes that are equal for machines of which people see the same."""
+    return _digest(visible(kernel), 8)
+
+
+def _digest(value: object, size: int = _DIGEST) -> bytes:
+    return blake2b(_bytes(value), digest_size=size).digest()
+
+
+def _bytes(value: object) -> bytes:
+    """Return bytes that are equal for equal plain data; later formats than 2 say what is shared in memory."""
+    return marshal.dumps(value, 2)  # type: ignore[arg-type]  # plain data is what it takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +85,7 @@ class _Ranks:
     """Numbers that do not depend on what was there before: by place, not by time."""
 
     devices: Mapping[int, int]
-    groups: tuple[int, ...]
+    groups: Mapping[int, int]
     names: Mapping[str, str]
 
     @classmethod
@@ -83,7 +94,9 @@ class _Ranks:
         there.sort(key=lambda index: _where(state.devices[index], index))
         groups = tuple(state.devices[index].group for index in there if state.devices[index].group >= 0)
         names = {state.devices[index].name: f"@{rank}" for rank, index in enumerate(there)}
-        return cls({index: rank for rank, index in enumerate(there)}, groups, names)
+        return cls(
+            {index: rank for rank, index in enumerate(there)}, {group: rank for rank, group in enumerate(groups)}, names
+        )
 
 
 def _is_there(device: Device) -> bool:
@@ -106,8 +119,10 @@ class _Form:
         return _digest(tuple(self.parts().values()))
 
     def parts(self) -> dict[str, object]:
-        zones = {f"the counters of {zone.title}": self._zone(zone) for zone in self._state.zones()}
-        marks = {f"the watermarks of {zone.title}": (zone.wmark, zone.protection) for zone in self._state.zones()}
+        zones = {f"the counters of {zone.title}": _zone(zone) for zone in self._state.zones()}
+        marks = {
+            f"the watermarks of {zone.title}": _plain((zone.wmark, zone.protection), {}) for zone in self._state.zones()
+        }
         return {
             "blocks": self._blocks(),
             "devices": self._devices(),
@@ -122,26 +137,21 @@ class _Form:
     def _blocks(self) -> object:
         blocks = self._state.blocks
         ranks = self._ranks
-        group_rank = {group: rank for rank, group in enumerate(ranks.groups)}
         columns = [getattr(blocks, name).tobytes() for name in _COLUMNS]
         devices = [ranks.devices.get(device, _NONE) for device in blocks.device.tolist()]
-        groups = [group_rank.get(group, _NONE) for group in blocks.group.tolist()]
+        groups = [ranks.groups.get(group, _NONE) for group in blocks.group.tolist()]
         return columns, devices, groups
 
     def _devices(self) -> object:
         state, ranks = self._state, self._ranks
-        group_rank = {group: rank for rank, group in enumerate(ranks.groups)}
         found = []
         for index in ranks.devices:
             device = state.devices[index]
-            spans = device.ranges, device.enabled, device.waiting
+            spans = _plain((device.ranges, device.enabled, device.waiting), {})
+            group = ranks.groups.get(device.group, _NONE)
             options = _plain(device.options, ranks.names)
-            found.append((device.driver, device.nid, spans, group_rank.get(device.group), options, device.closed))
+            found.append((device.driver, device.nid, spans, group, options, bool(device.closed)))
         return found
-
-    def _zone(self, zone: Any) -> object:
-        counters = zone.key, zone.start_pfn, zone.spanned, zone.present, zone.managed, zone.present_early, zone.cma
-        return counters, _runs(zone.linked), _runs(zone.free), _runs(zone.pcp)
 
     def _memmap(self) -> object:
         runs = self._state.vmemmap.runs
@@ -152,19 +162,21 @@ class _Form:
     def _allocations(self) -> object:
         found = []
         for held in self._state.allocations.values():
-            owner = held.owner if held.kernel else ""
-            found.append((owner, held.movable, held.pinned, held.order, held.kernel, _runs(held.pages)))
-        return sorted(found, key=repr)
+            if not held.kernel:
+                found.append(("", held.movable, held.pinned, held.order, _runs(held.pages)))
+            elif held.pages.total:  # an owner that has nothing left is as one that never had anything
+                found.append((held.name, held.movable, held.pinned, held.order, _runs(held.pages)))
+        return sorted(found, key=_bytes)
 
     def _rest(self) -> object:
         state, names = self._state, self._ranks.names
         deciding = getattr(state.profile, "deciding", None)
-        profile = deciding(self._ranks.groups) if deciding is not None else state.profile
+        profile = deciding(tuple(self._ranks.groups)) if deciding is not None else state.profile
         return (
             [_runs(pages) for pages in (state.sections, state.withheld, state.unbacked, state.poisoned)],
             [(entry.start, entry.end, entry.name, entry.hotplugged) for entry in state.resources],
-            sorted((kind, _runs(tables)) for kind, tables in state.page_tables.items()),
-            sorted((kind, _runs(tables)) for kind, tables in state.boot_tables.items()),
+            _tables(state.page_tables),
+            _tables(state.boot_tables),
             _plain(state.driver_state, names),
             _plain(state.claims, names),
             _plain(profile, names),
@@ -172,27 +184,40 @@ class _Form:
         )
 
 
-def _runs(pages: ExtentSet) -> object:
-    if len(pages) <= _FEW:
-        return list(pages)
-    return pages.starts.tobytes() + b"|" + pages.ends.tobytes()
+def _zone(zone: Zone) -> object:
+    counters = zone.start_pfn, zone.spanned, zone.present, zone.managed, zone.present_early, zone.cma
+    return zone.nid, int(zone.kind), counters, _runs(zone.linked), _runs(zone.free), _runs(zone.pcp)
+
+
+def _tables(kinds: Mapping[str, ExtentSet]) -> object:
+    """Return which windows have tables; a kind that has none left is as one that never had any."""
+    return sorted((kind, _runs(windows)) for kind, windows in kinds.items() if windows.total)
+
+
+def _runs(pages: Runs) -> object:
+    if len(pages) > FEW:
+        return pages.starts.tobytes(), pages.ends.tobytes()
+    return pages.few or (pages.starts.tolist(), pages.ends.tolist())
 
 
 def _plain(value: object, names: Mapping[str, str]) -> object:
     """Return nested plain data for a value of the state, devices called by their rank."""
-    if isinstance(value, str):
-        return names.get(value, value)
-    if isinstance(value, Enum):
-        return value.value
-    if value is None or isinstance(value, (int, float, bytes)):
+    if type(value) in _PLAIN:
         return value
-    if isinstance(value, ExtentSet):
+    if isinstance(value, str):
+        return names.get(value, str(value))
+    if isinstance(value, Enum):
+        return _plain(value.value, names)
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return float(value)
+    if isinstance(value, Runs):
         return _runs(value)
     if isinstance(value, np.ndarray):
         return value.tobytes()
     if isinstance(value, Mapping):
-        items = [(_plain(key, names), _plain(item, names)) for key, item in value.items()]
-        return sorted(items, key=repr)
+        return sorted([_bytes((_plain(key, names), _plain(item, names))) for key, item in value.items()])
     if isinstance(value, Iterable):
         return [_plain(item, names) for item in value]
     return [_plain(getattr(value, name), names) for name in _attributes(value)]

@@ -18,7 +18,8 @@ __all__ = ["Finding", "Kind", "Progress", "Search", "Step"]
 
 _ROUND: Final = 256
 """States that are looked at before the answers are put together."""
-_COMMUTING: Final = ("online", "offline")
+_AHEAD: Final = 4
+"""Rounds that are handed out at a time."""
 
 
 Kind: TypeAlias = tuple[str, str, str | None]
@@ -96,6 +97,7 @@ class Search:
         self._parents: list[int] = [-1]
         self._moves: list[Step | None] = [None]
         self._edges: dict[int, dict[str, int]] = {}
+        self._looks: dict[int, bytes] = {}
         self._named: dict[str, Move] = {}
         self._walker, self._start = walker, start
         self._until = None if question.seconds is None else time.monotonic() + question.seconds
@@ -128,13 +130,17 @@ class Search:
     def _level(self, numbers: Sequence[int]) -> tuple[list[int], bool]:
         """Look at all states of one depth; return the new ones, and whether there was budget for all."""
         self._share(numbers)
+        self._crew.balance(numbers, lambda number: [step.move for step in self._way(number)])
+        rounds = [numbers[low : low + _ROUND] for low in range(0, len(numbers), _ROUND)]
+        for part in rounds[:_AHEAD]:
+            self._crew.ask(part)
         found: list[int] = []
-        for low in range(0, len(numbers), _ROUND):
+        for index, part in enumerate(rounds):
             if self._is_over():
                 return found, False
-            part = numbers[low : low + _ROUND]
-            self._crew.balance(part, lambda number: [step.move for step in self._way(number)])
-            answers = self._crew.around(part)
+            answers = self._crew.answer()
+            if index + _AHEAD < len(rounds):
+                self._crew.ask(rounds[index + _AHEAD])
             new: list[Kept] = []
             complete = all(self._learn(*pair, new) for pair in zip(part, answers, strict=True))
             self._crew.keep(new, part)
@@ -156,7 +162,8 @@ class Search:
             if self.progress.transitions >= self._budget:
                 return False
             self.progress.transitions += 1
-            step = Step(outcome.move, outcome.errno)
+            move = self._named.setdefault(outcome.move.text, outcome.move)  # each once in memory
+            step = Step(move, outcome.errno)
             for broken in outcome.broken:
                 self._note(Finding(broken, (*self._way(number), step)))
             if not outcome.form:
@@ -168,9 +175,9 @@ class Search:
                 self._moves.append(step)
                 self.progress.states += 1
                 new.append(Kept(number, index, known))
-            if _commutes(outcome):
-                edges[outcome.move.text] = known
-                self._named[outcome.move.text] = outcome.move
+            if outcome.look:
+                edges[move.text] = known
+                self._looks[known] = outcome.look
         return True
 
     def _note(self, finding: Finding) -> None:
@@ -192,7 +199,7 @@ class Search:
         for number, edges in self._edges.items():
             for first, second in _pairs(edges):
                 one, other = self._after(edges[first], second), self._after(edges[second], first)
-                if one is not None and other is not None and one != other:
+                if one is not None and other is not None and self._looks[one] != self._looks[other]:
                     found = self._order_matters(number, first, second)
                     if found is not None:
                         self._note(found)
@@ -210,18 +217,6 @@ class Search:
             return None
         text = f"order: '{first}' and '{second}' leave {what} otherwise if done the other way round"
         return Finding(Broken("order", text), tuple(Step(move, None) for move in orders[0]))
-
-
-def _commutes(outcome: Outcome) -> bool:
-    """Whether it is a request to one block that says which zone it wants, and was granted."""
-    keys = dict(outcome.move.keys)
-    return (
-        outcome.errno is None
-        and outcome.move.op in _COMMUTING
-        and outcome.move.fault is None
-        and str(keys["range"]).startswith("block ")
-        and keys.get("zone") != "auto"
-    )
 
 
 def _pairs(edges: dict[str, int]) -> Iterator[tuple[str, str]]:

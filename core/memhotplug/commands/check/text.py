@@ -64,6 +64,8 @@ def _tried(answer: Answer) -> str:
 
 def _covered(answer: Answer) -> str:
     progress = answer.progress
+    if answer.broken_already:
+        return "nothing was tried: the scenario itself ends in a machine that is broken"
     numbers = f"{progress.states} states, {progress.transitions} transitions"
     if progress.interrupted:
         return f"{numbers}; interrupted at depth {progress.depth}, not everything within it was seen"

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from memhotplug.commands.check.laws import Broken, History, broken_by, broken_invariants, remember
 from memhotplug.commands.check.moves import Move, Moves
-from memhotplug.commands.check.normal_form import exact_form, normal_form
+from memhotplug.commands.check.normal_form import exact_form, normal_form, visible_form
+from memhotplug.contracts import MemoryEvent
 from memhotplug.engine.kernel import Kernel
 from memhotplug.errors import InputError, MemoryHotplugError, PluginError
 from memhotplug.machine import Machine
@@ -48,6 +49,7 @@ class Tried:
         broken: the laws that it broke.
         spot: the machine after it, None where nothing can follow.
         form: the normal form of that machine.
+        look: what people see of it, as 8 bytes, after an operation whose order must not matter; else empty.
     """
 
     move: Move
@@ -55,6 +57,25 @@ class Tried:
     broken: tuple[Broken, ...]
     spot: Spot | None
     form: bytes
+    look: bytes = b""
+
+
+class _Told(dict[MemoryEvent, int]):
+    """Vetoes nothing, and learns which events notifiers are told: none but these can be vetoed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: set[MemoryEvent] = set()
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __contains__(self, event: object) -> bool:
+        self.events.add(event)  # type: ignore[arg-type]  # the kernel looks up nothing else
+        return False
+
+    def copy(self) -> _Told:
+        return self
 
 
 class Walker:
@@ -113,21 +134,16 @@ class Walker:
         if not self._faults:
             yield self._judged(spot, move, spot.machine.copy())
             return
-        done, used = self._counted(spot, move)
-        yield done
+        machine, told = spot.machine.copy(), _Told()
+        machine.kernel.state.fail_allocation, machine.kernel.step.vetoes = _ENOUGH, told
+        yield self._judged(spot, move, machine)
+        left = machine.kernel.state.fail_allocation
+        used = 0 if left is None else _ENOUGH - left
+        machine.kernel.state.fail_allocation = None
         for count in range(min(used, MAX_FAULTS)):
             yield self._judged(spot, move.with_fault("fail_allocation", count), spot.machine.copy())
-        for vetoed in self.moves.vetoes(spot.machine.kernel, move):
+        for vetoed in self.moves.vetoes(spot.machine.kernel, move, told.events):
             yield self._judged(spot, vetoed, spot.machine.copy())
-
-    def _counted(self, spot: Spot, move: Move) -> tuple[Tried, int]:
-        """Try a move; also return how many allocations it made."""
-        machine = spot.machine.copy()
-        machine.kernel.state.fail_allocation = _ENOUGH
-        done = self._judged(spot, move, machine)
-        left = machine.kernel.state.fail_allocation
-        machine.kernel.state.fail_allocation = None
-        return done, _ENOUGH - (left if left is not None else _ENOUGH)
 
     def try_move(self, spot: Spot, move: Move) -> Tried:
         """Return what becomes of a spot by one operation."""
@@ -147,7 +163,7 @@ class Walker:
         broken = [*self._invariants(after, form), *broken_by(move.op, problem, before, after, spot.history)]
         if broken:
             return Tried(move, errno, tuple(broken), None, b"")
-        return Tried(move, errno, (), Spot(machine, spot.history), form)
+        return Tried(move, errno, (), Spot(machine, spot.history), form, look_after(move, errno, machine))
 
     def _invariants(self, kernel: Kernel, form: bytes) -> list[Broken]:
         """Return what is broken in a machine; one whose like was found sound needs no second look."""
@@ -176,5 +192,10 @@ class Walker:
                 is_throwaway=True,
             )
         except MemoryHotplugError as refused:
-            return refused
+            return refused.with_traceback(None)  # frames hold machines, and would hold each other
         return None
+
+
+def look_after(move: Move, errno: str | None, machine: Machine) -> bytes:
+    """Return what people see of a machine after an operation whose order must not matter, as 8 bytes; else none."""
+    return visible_form(machine.kernel) if errno is None and move.commutes else b""

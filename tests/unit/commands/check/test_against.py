@@ -81,7 +81,7 @@ def test_a_driver_from_a_file_is_explored_too(tmp_path: Path) -> None:
         MAINLINE, "{drivers: mine, blocks: 1, operations: [add, remove]}", f"plugins: {tmp_path}/mine.py\n"
     )
     answer = check(given, Question(depth=2), catalog=Installed())
-    assert (answer.ok, answer.progress.states) == (True, 3)
+    assert (answer.ok, answer.progress.states) == (True, 2)
 
 
 def test_neither_a_kernel_nor_a_policy_is_refused() -> None:
