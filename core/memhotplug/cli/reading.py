@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from memhotplug.formats.scenario import Catalog, Scenario
     from memhotplug.formats.scenario.yamltree import MappingNode
 
-__all__ = ["STDIN", "read_scenario", "scenario_tree"]
+__all__ = ["STDIN", "read_scenario", "scenario_text", "scenario_tree"]
 
 STDIN: Final = "<stdin>"
 """What messages call the file that is stdin."""
@@ -38,6 +38,21 @@ def scenario_tree(path: str) -> tuple[MappingNode, str]:
     if path != "-":
         return read_tree(path), path
     return parse_tree(_read_stdin(), STDIN), STDIN
+
+
+def scenario_text(path: str) -> tuple[str, str]:
+    """Return the text of a scenario, for who sends it on, and what messages call its file.
+
+    Raises:
+        InputError: it cannot be read, or is not a scenario's YAML.
+    """
+    from memhotplug.formats.scenario.yamltree import read_tree
+
+    if path == "-":
+        return _read_stdin(), STDIN
+    read_tree(path)  # says what is wrong with the file
+    with open(path, encoding="utf-8") as stream:
+        return stream.read(), path
 
 
 def _read_stdin() -> str:

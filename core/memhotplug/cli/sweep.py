@@ -10,6 +10,7 @@ import click
 
 from memhotplug.cli.exits import INTERRUPTED, ExitCode, say
 from memhotplug.cli.pluginfiles import plugin_options
+from memhotplug.cli.reading import scenario_text
 from memhotplug.cli.terminal import paint_for, show, width_of
 
 if TYPE_CHECKING:
@@ -17,13 +18,14 @@ if TYPE_CHECKING:
     from memhotplug.commands.sweep.question import Question
     from memhotplug.commands.sweep.workers import Pool
     from memhotplug.documents.sweep import ExportDocument, ProgressDocument
+    from memhotplug.formats.scenario import Catalog
 
 __all__ = ["command"]
 
 _HELP: Final = """Play SCENARIO with every combination of some values, and keep what came of each in a file.
 
 A value may be a range. Steps that fail are outcomes, and 'expect' steps are columns. The same command goes on
-where it was stopped, however it was stopped.
+where it was stopped, however it was stopped. SCENARIO may be - for stdin.
 
 \b
   mhp sweep grow.yaml --vary steps.0.add.size=1G..64G/1G -o r.sqlite
@@ -85,21 +87,20 @@ def _sweep(scenario: str, options: dict[str, Any]) -> int:
     from memhotplug.commands.sweep.workers import PoolGoneError
     from memhotplug.output.watchdog import WatchedCatalog
 
-    question = _question(scenario, options)
-    check_values(question, WatchedCatalog())
-    total = len(question.numbers)
-    with open_store(options["output"], question, redo=options["redo"]) as store:
-        pool = _pool(options, total)
-        try:
-            with _Meter() as meter:
-                progress = sweep(question, store, pool, observe=meter.show)
-        except (StoreFullError, PoolGoneError) as stop:
-            what = "cannot keep any more: " if isinstance(stop, StoreFullError) else ""
-            say(f"{options['output']}: {what}{stop.problem}; what was kept stays, and the same command goes on")
-            return ExitCode.FAILURE
-        finally:
-            if pool is not None:
-                pool.close()
+    catalog = WatchedCatalog()
+    question = _question(scenario, options, catalog)
+    check_values(question, catalog)
+    pool = _pool(options, len(question.numbers))  # before there is a file: it may not answer
+    try:
+        with open_store(options["output"], question, redo=options["redo"]) as store, _Meter() as meter:
+            progress = sweep(question, store, pool, observe=meter.show)
+    except (StoreFullError, PoolGoneError) as stop:
+        what = "cannot keep any more: " if isinstance(stop, StoreFullError) else ""
+        say(f"{options['output']}: {what}{stop.problem}; what was kept stays, and the same command goes on")
+        return ExitCode.FAILURE
+    finally:
+        if pool is not None:
+            pool.close()
     _report(progress, options)
     if progress.interrupted:
         say(f"interrupted after {progress.done} of {progress.cases} cases; the same command goes on")
@@ -107,23 +108,23 @@ def _sweep(scenario: str, options: dict[str, Any]) -> int:
     return ExitCode.OK
 
 
-def _question(scenario: str, options: dict[str, Any]) -> Question:
+def _question(scenario: str, options: dict[str, Any], catalog: Catalog) -> Question:
     from memhotplug.commands.sweep.question import Question
     from memhotplug.commands.sweep.trace import read_trace
     from memhotplug.errors import InputError
-    from memhotplug.formats.scenario.yamltree import read_tree
+    from memhotplug.formats.scenario.loader import scenario_from_tree
+    from memhotplug.formats.scenario.yamltree import parse_tree
     from memhotplug.manager import files_in_use
 
-    read_tree(scenario)  # says what is wrong with the file
-    with open(scenario, encoding="utf-8") as stream:
-        text = stream.read()
+    text, file = scenario_text(scenario)
+    named = scenario_from_tree(parse_tree(text, file), catalog=catalog, file=file).plugins
+    paths = dict.fromkeys(os.path.abspath(path) for path in (*(str(one.file) for one in files_in_use()), *named))
     plugins = []
-    for candidate in files_in_use():
-        path = os.path.abspath(str(candidate.file))
-        with open(path, "rb") as stream_of:
-            plugins.append((path, stream_of.read()))
+    for path in paths:
+        with open(path, "rb") as stream:
+            plugins.append((path, stream.read()))
     question = Question(
-        file=scenario, text=text, vary=options["axes"], sample=options["sample"], seed=options["seed"],
+        file=file, text=text, vary=options["axes"], sample=options["sample"], seed=options["seed"],
         trace=read_trace(options["trace"]) if options["trace"] is not None else (), steps=options["steps"],
         plugins=tuple(plugins),
     )  # fmt: skip

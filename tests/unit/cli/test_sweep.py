@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -65,32 +67,91 @@ def test_results_are_exported_by_the_ending(place: Path, capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["grow.yaml", *VARY], "say where the results are kept: -o FILE"),
+        (["grow.yaml", *VARY], "say where the results are kept: -o FILE; see 'mhp sweep --help'"),
         (["grow.yaml", "-o", "x.sqlite"], "expected something to vary, --vary KEY=V1,V2, or a --trace"),
-        (["grow.yaml", "--vary", "steps.7.add.size=1G", "-o", "x"], "the path of a value that the scenario has"),
-        (["grow.yaml", "--vary", "machine.kernel=windows", "-o", "x"], "got windows"),
-        (["grow.yaml", "--vary", "machine.memory=1G,2G", "-o", "r.sqlite"], "got another question"),
+        (["grow.yaml", "--vary", "steps.7.add.size=1G", "-o", "x"],
+         "--vary steps.7.add.size: got steps[7], expected the path of a value that the scenario has"),
+        (["grow.yaml", "--vary", "steps.0.add.siez=1G", "-o", "x"],
+         "--vary steps.0.add.siez: got siez, expected one of the keys: driver, name, size, address, node, mhp_flags, "
+         "fails, veto, fail_allocation, resources; did you mean 'size'?"),
+        (["grow.yaml", "--vary", "machine.memory=1G,2G", "-o", "r.sqlite"],
+         "r.sqlite: got another question, expected the same question as before, or another file: the values differ"),
+        (["other.yaml", *VARY, "-o", "r.sqlite"],
+         "r.sqlite: got another question, expected the same question as before, or another file: "
+         "the scenario, its plugins, its snapshot or its trace differ"),
+        (["grow.yaml", "--vary", "steps.0.add.size=1G..2000G/1G", "--vary", "machine.memory=1G..2000G/1G", "-o", "x"],
+         "got 4000000, expected at most 1000000 cases; draw some of them with --sample"),
+        (["grow.yaml", "--vary", "steps.0.add.size=1G..99G/0", "-o", "x"],
+         "--vary: got 1G..99G/0, expected a range that ascends, FIRST..LAST/STEP with a step above 0"),
+        (["grow.yaml", *VARY, "-o", "text"], "text: got file is not a database, expected the results of a sweep"),
+        (["grow.yaml", *VARY, "-o", "foreign.db"],
+         "foreign.db: got a database of another program, expected the results of a sweep"),
+        (["grow.yaml", *VARY, "-o", "no/r.sqlite"],
+         "no/r.sqlite: got unable to open database file, expected a file that can be opened and written"),
+        (["none.yaml", *VARY, "-o", "x"],
+         "none.yaml: got No such file or directory, expected a scenario file that can be read"),
         (["--show", "none.sqlite"], "none.sqlite: got no such file, expected the results of a sweep"),
-        (["--show", "r.sqlite", "--measure", "memmap"], "got memmap, expected a measure that the results have"),
-        (["--show", "r.sqlite", "--group-by", "machine.memory"], "got machine.memory, expected a varied key"),
-        (["--export", "t.xls", "r.sqlite"], "got t.xls, expected a file that ends in .csv or .parquet"),
-        (["--export", "t.csv", "--steps", "r.sqlite"], "expected results that were made with --steps"),
-        (["grow.yaml", *VARY, "-o", "x", "--jobs", "2", "--scheduler", "a"], "give one of --jobs and --scheduler"),
-        (["grow.yaml", *VARY, "-o", ""], "expected a path for the results"),
-        ([], "say which scenario"),
+        (["--show", "r.sqlite", "--measure", "memmap"],
+         "--measure: got memmap, expected a measure that the results have; did you mean 'memmap_bytes'?"),
+        (["--show", "r.sqlite", "--group-by", "machine.memory"],
+         "--group-by: got machine.memory, expected a varied key: steps.0.add.size, drivers.acpi.mhp_flags"),
+        (["--export", "t.xls", "r.sqlite"], "--export: got t.xls, expected a file that ends in .csv or .parquet"),
+        (["--export", "t.csv", "--steps", "r.sqlite"],
+         "r.sqlite: got none, expected results that were made with --steps"),
+        (["--export", "no/t.csv", "r.sqlite"],
+         "no/t.csv: got No such file or directory, expected a file that can be written"),
+        (["--export", "t.csv"], "say which results: mhp sweep --export FILE RESULTS; see 'mhp sweep --help'"),
+        (["grow.yaml", *VARY, "-o", "x", "--jobs", "2", "--scheduler", "a"],
+         "give one of --jobs and --scheduler; see 'mhp sweep --help'"),
+        (["grow.yaml", *VARY, "-o", ""], "got nothing, expected a path for the results"),
+        ([], "say which scenario, or give --show RESULTS or --export FILE RESULTS; see 'mhp sweep --help'"),
     ],
 )  # fmt: skip
 def test_bad_input_has_one_line(
     arguments: list[str], problem: str, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit status 2, and no file is left behind."""
+    """Exit status 2, and no file is made or changed."""
+    (place / "other.yaml").write_text(TEXT.replace("1G}", "2G}", 1), encoding="utf-8")
+    (place / "text").write_text("hello, this is no database at all\n" * 40, encoding="utf-8")
+    with sqlite3.connect(place / "foreign.db") as connection:
+        connection.execute("CREATE TABLE t (a)")
+    connection.close()
     capsys.readouterr()
-    before = sorted(place.iterdir())
+    before = {path.name: path.read_bytes() for path in place.iterdir()}
     assert main(["sweep", *arguments]) == 2
-    error = capsys.readouterr().err
-    assert problem in error
-    assert len(error.splitlines()) == 1
-    assert sorted(place.iterdir()) == before
+    assert capsys.readouterr().err == f"mhp: {problem}\n"
+    assert {path.name: path.read_bytes() for path in place.iterdir()} == before
+
+
+def test_a_scenario_may_come_through_stdin(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the same question as that of a file with the same content."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(TEXT.encode())))
+    capsys.readouterr()
+    assert main(["sweep", "-", *VARY, "-o", "r.sqlite", "--jobs", "1"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == (
+        "4 of 4 cases, 4 of them there already; 0 of 0 had a step that failed"
+    )
+
+
+def test_a_changed_plugin_file_makes_another_question(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also one that the scenario itself names."""
+    plugin = (
+        "from memhotplug.plugin import hookimpl\n@hookimpl\n"
+        "def policy_mhp_flags(kernel, request, phys_range, driver_flags): return kernel.flag('memblock')\n"
+    )
+    (place / "mine.py").write_text(plugin, encoding="utf-8")
+    (place / "own.yaml").write_text(TEXT + "plugins: [./mine.py]\n", encoding="utf-8")
+    command = ["sweep", "own.yaml", "--vary", "drivers.acpi.policy=default,mine", "-o", "own.sqlite", "--jobs", "1"]
+    assert main(command) == 0
+    (place / "mine.py").write_text(plugin.replace("memblock", "device"), encoding="utf-8")
+    capsys.readouterr()
+    assert main(command) == 2
+    assert capsys.readouterr().err == (
+        "mhp: own.sqlite: got another question, expected the same question as before, or another file: "
+        "the scenario, its plugins, its snapshot or its trace differ\n"
+    )
 
 
 def test_a_scheduler_that_does_not_answer_is_named(
@@ -101,8 +162,12 @@ def test_a_scheduler_that_does_not_answer_is_named(
     from memhotplug.commands.sweep import workers
 
     monkeypatch.setattr(workers, "_ANSWER_SECONDS", 0.2)
+    capsys.readouterr()
     assert main(["sweep", "grow.yaml", *VARY, "-o", "y.sqlite", "--scheduler", "tcp://127.0.0.1:9"]) == 2
-    assert "got tcp://127.0.0.1:9, expected a Dask scheduler that answers within 0.2 s" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        "mhp: --scheduler: got tcp://127.0.0.1:9, expected a Dask scheduler that answers within 0.2 s\n"
+    )
+    assert not (place / "y.sqlite").exists()
 
 
 def test_a_log_gets_a_line_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:

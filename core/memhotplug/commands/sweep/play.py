@@ -19,6 +19,7 @@ from memhotplug.formats.scenario import AddStep, ExpectStep, Scenario, Step
 from memhotplug.formats.scenario.catalog import CatalogCache
 from memhotplug.formats.scenario.check import parse_args
 from memhotplug.formats.scenario.loader import Known, scenario_from_tree
+from memhotplug.formats.scenario.yamltree import MappingNode
 from memhotplug.machine import Machine
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Player:
         except PluginError:
             raise  # it says nothing of the case
         except InputError as problem:
-            return {**row, **_refused(problem)}, []
+            return {**row, **_refused(problem, self.question, number)}, []
         series: list[Row] = []
         result, fullest = self._run(scenario, machine, series)
         row |= _outcome(machine, scenario, result, self.question)
@@ -109,9 +110,16 @@ class Player:
         return result.steps, fullest
 
 
-def _refused(problem: InputError) -> Row:
+def _refused(problem: InputError, question: Question, number: int) -> Row:
+    """Return why a case cannot be, and what is known of its machine all the same."""
+    try:
+        machine = question.case_tree(number).get("machine")
+    except InputError:  # two of its values do not go together
+        machine = question.tree.get("machine")
+    known = machine if isinstance(machine, MappingNode) else {}
+    words = {key: getattr(known.get(key), "text", None) for key in ("arch", "kernel")}
     text = str(problem.at(path=problem.path))
-    return {"outcome": "refused", "message": text}
+    return {**words, "version": question.version, "seed": question.seed, "outcome": "refused", "message": text}
 
 
 def _outcome(machine: Machine, scenario: Scenario, steps: Sequence[StepRecord], question: Question) -> Row:

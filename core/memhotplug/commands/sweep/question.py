@@ -38,7 +38,7 @@ class Question:
         seed: of the sample.
         trace: steps that are played after the scenario's own.
         steps: whether a row is kept for each step and zone, too.
-        plugins: plugin files by path, with their contents.
+        plugins: plugin files by path, with their contents: those that were given and those that the scenario names.
         version: the program that asks.
     """
 
@@ -138,8 +138,11 @@ class Question:
         return hashlib.sha256(self._base + b"\0" + values).hexdigest()[:32]
 
     def case_tree(self, number: int) -> MappingNode:
-        """Return the scenario of one case."""
-        return changed(self.tree, self.chosen(number))
+        """Return the scenario of one case; its plugin files are among those that travel."""
+        found = changed(self.tree, self.chosen(number))
+        if self.plugins and not any(axis.key.startswith("plugins") for axis in self.axes):
+            found.pop("plugins", None)
+        return found
 
 
 def _plain(node: Node) -> object:

@@ -132,6 +132,8 @@ def open_store(path: str, question: Question | None = None, *, redo: bool = Fals
         raise InputError("the results of a sweep", got="no such file", file=path)
     try:
         store = Store(path, _connected(path))
+    except sqlite3.OperationalError as problem:
+        raise InputError("a file that can be opened and written", got=str(problem), file=path) from problem
     except sqlite3.DatabaseError as problem:
         raise InputError("the results of a sweep", got=str(problem), file=path) from problem
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 from tests.unit.commands.sweep.conftest import TEXT, asked, exported, run
 
 from memhotplug import InputError, PluginError, __version__
-from memhotplug.commands.sweep.answer import sweep
+from memhotplug.commands.sweep.answer import Progress, sweep
 from memhotplug.commands.sweep.store import Played, Store, StoreFullError, open_store
 from memhotplug.commands.sweep.trace import read_trace
 from memhotplug.commands.sweep.workers import BATCH, Cluster, Local, Pool, PoolGoneError, Seat, _again, play_all
@@ -52,8 +53,12 @@ def test_a_case_that_cannot_be_is_an_outcome(tmp_path: Path) -> None:
     path = tmp_path / "r.sqlite"
     progress = run(asked(vary=("drivers.acpi.mhp_flags=on_memory,device",)), path)
     assert (progress.played, progress.failed) == (2, 1)
-    assert rows(path)[0]["outcome"] == "refused"
-    assert "MHP flag of v2-2019" in rows(path)[0]["message"]
+    assert rows(path)[0] == {
+        "case": 0, "drivers.acpi.mhp_flags": "on_memory", "arch": "x86_64", "kernel": "v2-2019",
+        "version": __version__, "seed": 0, "outcome": "refused",
+        "message": "drivers.acpi.mhp_flags: got on_memory, expected an MHP flag of v2-2019: none, device, memblock, "
+        "MHP_NONE, MHP_MEMMAP_DEVICE, MHP_MEMMAP_MEMBLOCK, MHP_VMEMMAP_FLAGS",
+    }  # fmt: skip
 
 
 def test_the_same_question_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -198,6 +203,23 @@ def test_plugin_files_travel_with_the_question(tmp_path: Path) -> None:
     assert (row["outcome"], row["self_hosted_bytes"]) == ("ok", 16 << 20)
 
 
+def test_plugin_files_of_the_scenario_travel_too(tmp_path: Path) -> None:
+    """The scenario names a file that a worker does not have."""
+    data = (
+        b"from memhotplug.plugin import hookimpl\n@hookimpl\n"
+        b"def policy_mhp_flags(kernel, request, phys_range, driver_flags): return kernel.flag('none')\n"
+    )
+    question = asked(
+        text=TEXT.replace("schema: 1", "schema: 1\nplugins: [./mine.py]"),
+        file=str(tmp_path / "not-here" / "grow.yaml"),
+        plugins=((str(tmp_path / "not-here" / "mine.py"), data),),
+        vary=("drivers.acpi.policy=default,mine",),
+    )
+    with Seat(question) as seat:
+        found = [json.loads(played.row) for played in seat.play([0, 1])]
+    assert [(row["outcome"], row["self_hosted_bytes"]) for row in found] == [("ok", 16 << 20), ("ok", 0)]
+
+
 def test_a_trace_is_played_against_each_variant(tmp_path: Path) -> None:
     """A device that can be resized is; a workload holds what the trace says."""
     trace = tmp_path / "t.csv"
@@ -263,17 +285,29 @@ def test_a_worker_that_dies_costs_its_cases_only(tmp_path: Path) -> None:
     assert mark.exists()
 
 
-def test_a_dask_cluster_gives_the_same(results: Path, tmp_path: Path) -> None:
-    """Two workers of a local cluster, by the address of their scheduler."""
+def test_a_dask_cluster_gives_the_same_though_a_worker_is_killed(tmp_path: Path) -> None:
+    """Two worker processes of a local cluster, by the address of their scheduler; one gets kill -9 on the way."""
     distributed = pytest.importorskip("distributed")
+    question = asked(vary=("steps.0.add.size=1G..96G/1G", "drivers.acpi.mhp_flags=none,device,memblock"))
+    local, far = tmp_path / "local.sqlite", tmp_path / "dask.sqlite"
+    run(question, local)
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None, silence_logs=50
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
     ) as cluster:
         pool = Cluster(cluster.scheduler_address)
-        path = tmp_path / "dask.sqlite"
-        run(asked(), path, pool)
+        pids = sorted(pool._client.run(os.getpid).values())
+        assert len(set(pids) - {os.getpid()}) == 2
+
+        def kill_once(progress: Progress) -> None:
+            if pids:
+                os.kill(pids.pop(), signal.SIGKILL)
+                pids.clear()
+
+        with open_store(str(far), question) as store:
+            progress = sweep(question, store, pool, observe=kill_once)
         pool.close()
-    assert exported(path) == exported(results)
+    assert (progress.done, pids) == (len(question.numbers), [])
+    assert exported(far) == exported(local)
 
 
 class _Fails(Executor):
