@@ -150,4 +150,4 @@ def _known(value: bool | None, expected: str, name: str, text: str) -> bool:
 
 
 def _refused(expected: str, name: str, text: str) -> InputError:
-    return InputError(f"{expected} for memory_hotplug.{name}", got=text, path="machine.cmdline")
+    return InputError(f"{expected} for memory_hotplug.{name}", got=text or "nothing", path="machine.cmdline")
