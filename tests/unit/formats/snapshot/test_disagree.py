@@ -100,9 +100,9 @@ def test_no_more_pages_are_free_than_are_managed(free: int, noted: bool, wrong: 
 
 def test_the_larger_of_both_files_counts_as_free() -> None:
     """Whichever says so."""
-    for numbers in ({"free": 65440, "free_by_order": (65441,)}, {"free": 65441, "free_by_order": (65440,)}):
+    for free, chunks in ((65440, 65441), (65441, 65440)):
         assert "65537 free pages (per-cpu lists included) are more than the 65536 managed" in "".join(
-            notes(machine((zone(**numbers),)))
+            notes(machine((zone(free=free, free_by_order=(chunks,)),)))
         )
 
 
@@ -113,7 +113,7 @@ def test_the_larger_of_both_files_counts_as_free() -> None:
         ({"spanned": 65535}, "node 0 zone Normal: 65536 present pages are more than the 65535 spanned"),
     ],
 )
-def test_bounds_are_no_matter_of_time(numbers: dict[str, int], text: str) -> None:
+def test_bounds_are_no_matter_of_time(numbers: dict[str, Any], text: str) -> None:
     """One page too many is a contradiction, and a note as well."""
     recorded = machine((zone(**numbers),))
     assert contradictions(recorded) == (text,)

@@ -24,7 +24,7 @@ def zone(**more: Any) -> RecordedZone:
         "present": 100, "managed": 100, "cma": 0, "protection": (), "start_pfn": 1000, "pagesets": (),
         "free_by_order": (1, 0, 2), "extents": ((1000, 1100),),
     }  # fmt: skip
-    return RecordedZone(**{**values, **more})  # type: ignore[arg-type]
+    return RecordedZone(**{**values, **more})
 
 
 def test_a_zone_knows_its_end_its_chunks_and_its_name() -> None:
