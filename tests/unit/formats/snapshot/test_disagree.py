@@ -24,7 +24,7 @@ def zone(name: str = "Normal", *, node: int = 0, start: int = 0, pages: int = 2 
         "start_pfn": start, "extents": ((start, start + pages),),
         "pagesets": (Pageset(cpu=0, count=96, high=0, batch=0),),
     }  # fmt: skip
-    return RecordedZone(node=node, name=name, **{**values, **more})  # type: ignore[arg-type]
+    return RecordedZone(node=node, name=name, **{**values, **more})
 
 
 def block(number: int, *, node: int | None = 0, state: str = "online", **more: Any) -> RecordedBlock:
