@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import IntFlag
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, overload
 
 from memhotplug import features
 
@@ -29,10 +29,12 @@ __all__ = [
     "PhysRange",
     "RecordedDevice",
     "Restrictions",
+    "SizesAsked",
     "SizingRequest",
     "SysfsFile",
     "Write",
     "ZoneLimit",
+    "sizes_of",
 ]
 
 
@@ -178,7 +180,28 @@ class BootRange:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SizingRequest:
+class SizesAsked:
+    """The keys of ``machine`` that concern sizes; :class:`SizingRequest` explains them.
+
+    A key that is new here is in scenarios, at boot and with the architecture under this one name.
+    """
+
+    memory: tuple[tuple[int, int], ...]
+    page_size: int | None = None
+    memory_block_size: int | None = None
+    physical_address_bits: int | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
+    hole: int = 0
+    advised_block_size: int | None = None
+
+
+def sizes_of(record: object) -> dict[str, Any]:
+    """Return the values of a record's attributes that are called like those of :class:`SizesAsked`, by name."""
+    return {one.name: getattr(record, one.name) for one in fields(SizesAsked)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SizingRequest(SizesAsked):
     """What an architecture knows when it fixes its sizes.
 
     Attributes:
@@ -194,15 +217,8 @@ class SizingRequest:
     """
 
     version: tuple[int, int]
-    memory: tuple[tuple[int, int], ...]
-    page_size: int | None = None
-    memory_block_size: int | None = None
-    physical_address_bits: int | None = None
-    options: Mapping[str, object] = field(default_factory=dict)
     cmdline: Mapping[str, str] = field(default_factory=dict)
     hypervisor: bool = True
-    hole: int = 0
-    advised_block_size: int | None = None
     asks: Callable[[str], bool] | None = field(default=None, compare=False)
 
     def has(self, feature: str) -> bool:

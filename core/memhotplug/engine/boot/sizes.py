@@ -11,9 +11,9 @@ drivers/base/memory.c:memory_dev_init() (v5.2 to v6.12).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from memhotplug.contracts import BootRange, SizingRequest, ZoneLimit
+from memhotplug.contracts import BootRange, SizesAsked, SizingRequest, ZoneLimit, sizes_of
 from memhotplug.engine.boot.answers import boot_base, page_sizing, zone_limits
 from memhotplug.engine.boot.movablecore import movable_pfns
 from memhotplug.engine.kernel import Kernel
@@ -42,23 +42,20 @@ _SMALLEST = 128 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BootConfig:
-    """How to boot a machine; sizes in bytes, None for the architecture's own choice; ``options`` are its own keys.
+class BootConfig(SizesAsked):
+    """How to boot a machine; sizes in bytes, None for the architecture's own choice.
 
-    ``hole`` and ``advised_block_size`` are those of :class:`~memhotplug.contracts.SizingRequest`.
+    Attributes:
+        arch, profile: names of the plugins.
+        cmdline: the kernel command line.
+        sparsemem_vmemmap: whether the memmap is virtually mapped.
+        reserve: what the kernel keeps for itself.
     """
 
     arch: str
     profile: str
-    memory: tuple[tuple[int, int], ...]
-    page_size: int | None = None
-    memory_block_size: int | None = None
-    physical_address_bits: int | None = None
-    options: Mapping[str, object] = field(default_factory=dict)
     cmdline: str = ""
     sparsemem_vmemmap: bool = True
-    hole: int = 0
-    advised_block_size: int | None = None
     reserve: Reserve = LEAN
 
 
@@ -101,18 +98,7 @@ def new_kernel(plugins: Plugins, config: BootConfig) -> Kernel:
     """Return a kernel without memory, its sizes fixed and its command line read."""
     params = parse_cmdline(config.cmdline)
     profile = profile_in(plugins)
-    request = SizingRequest(
-        version=profile.version,
-        asks=profile.has,
-        memory=config.memory,
-        page_size=config.page_size,
-        memory_block_size=config.memory_block_size,
-        physical_address_bits=config.physical_address_bits,
-        options=config.options,
-        cmdline=params,
-        hole=config.hole,
-        advised_block_size=config.advised_block_size,
-    )
+    request = SizingRequest(version=profile.version, asks=profile.has, cmdline=params, **sizes_of(config))
     geometry = page_sizing(plugins, request)
     kernel = Kernel(plugins, geometry, params)
     kernel.sparsemem_vmemmap = config.sparsemem_vmemmap

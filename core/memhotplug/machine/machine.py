@@ -6,57 +6,36 @@ turns the state into values.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from memhotplug import __version__
 from memhotplug.catalog import Installed, blaming
-from memhotplug.contracts import AddRequest, MemoryEvent, PageFlag
-from memhotplug.engine import workload
-from memhotplug.engine.base_memory import read_attribute, write_attribute
-from memhotplug.engine.boot.guest import boot_guest
-from memhotplug.engine.boot.sizes import BootConfig, boot_kernel
+from memhotplug.contracts import MemoryEvent, PageFlag
+from memhotplug.engine.base_memory import read_attribute
 from memhotplug.engine.kernel import Kernel
-from memhotplug.engine.memory_hotplug.add import device_blocks, eject, eject_blocks, hot_add, resize
-from memhotplug.engine.memory_hotplug.online import offline_blocks, online_blocks
-from memhotplug.engine.memory_hotplug.remove import check_removable, remove_memory
-from memhotplug.engine.mhp_flags import parse_flags, set_policy
 from memhotplug.engine.views.document import describe_machine, describe_state
 from memhotplug.engine.views.invariants import violations
 from memhotplug.engine.views.struct_page import Page, PageArray, project_pages
 from memhotplug.errors import MemoryHotplugError, errno_number
-from memhotplug.keyspec import OWN_POLICY
-from memhotplug.model.blocks import BlockState, OnlineType
+from memhotplug.machine.boot import kernel_of
+from memhotplug.machine.memory import Memory
+from memhotplug.machine.steps import OPERATIONS, decide, memory_of
+from memhotplug.model.blocks import BlockState
 from memhotplug.model.zones import ZoneKind
-from memhotplug.ranges import block_ids, byte_ranges, check_name, device_of
-from memhotplug.reserves import LEAN, Reserve
-from memhotplug.units import format_blocks, format_range, format_size
+from memhotplug.ranges import byte_ranges, check_name
+from memhotplug.units import format_size
 
 if TYPE_CHECKING:
     from memhotplug.documents.machine import RunDocument
-    from memhotplug.formats.scenario.models import AddStep, AllocateStep, MachineSpec, OnlineStep, Veto
+    from memhotplug.formats.scenario.models import MachineSpec, Veto
 
-__all__ = ["Machine", "Memory"]
+__all__ = ["Machine"]
 
-_ONLINE_TYPES = {
-    "auto": OnlineType.ONLINE,
-    "kernel": OnlineType.ONLINE_KERNEL,
-    "movable": OnlineType.ONLINE_MOVABLE,
-}
 _T = TypeVar("_T")
-
-
-def _reserve(spec: MachineSpec) -> Reserve:
-    """Return what a scenario's boot profile says that the kernel takes."""
-    own = spec.boot_profile
-    if own is None:
-        return LEAN
-    return Reserve(name=own.name, image=own.image, early=own.early, early_share=own.early_share)
 
 
 def _parsed(op: str, keywords: dict[str, object]) -> Any:
@@ -64,33 +43,6 @@ def _parsed(op: str, keywords: dict[str, object]) -> Any:
     from memhotplug.formats.scenario.check import parse_args
 
     return parse_args(op, keywords, Installed())
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """What one add brought; usable wherever a range is asked for.
-
-    Attributes:
-        name: the device's name.
-        start, size: the hull of its ranges, in bytes.
-        blocks: ids of its memory blocks, ascending.
-        driver_result: what the driver made of it, None if it had nothing to say.
-    """
-
-    name: str
-    start: int
-    size: int
-    blocks: tuple[int, ...]
-    driver_result: str | None = None
-
-    def __str__(self) -> str:
-        return self.name
-
-    def __repr__(self) -> str:
-        if not self.blocks:
-            return f"<Memory {self.name}: no blocks>"
-        place = f"{format_range(self.start, self.size)}, {format_size(self.size)}"
-        return f"<Memory {self.name}: {place}, blocks {format_blocks(self.blocks)}>"
 
 
 class Machine:
@@ -147,33 +99,7 @@ class Machine:
             InputError: the machine cannot be.
             PluginError: a plugin is missing or broken.
         """
-        if spec.snapshot is not None:
-            from memhotplug.engine.boot.recorded import kernel_from_snapshot
-
-            recorded = cls(kernel_from_snapshot(spec, base))
-            recorded.kernel.slots = spec.slots
-            return recorded
-        guest = spec.boot_profile is not None
-        machine = cls(
-            (boot_guest if guest else boot_kernel)(
-                BootConfig(
-                    arch=spec.arch,
-                    profile=spec.kernel,
-                    memory=tuple((part.node, part.size) for part in spec.memory),
-                    page_size=spec.page_size,
-                    memory_block_size=spec.memory_block_size,
-                    physical_address_bits=spec.physical_address_bits,
-                    options=spec.options,
-                    cmdline=spec.cmdline,
-                    hole=spec.hole or 0,
-                    advised_block_size=spec.advised_block_size,
-                    sparsemem_vmemmap=spec.sparsemem_vmemmap,
-                    reserve=_reserve(spec),
-                )
-            )
-        )
-        machine.kernel.slots = spec.slots
-        return machine
+        return cls(kernel_of(spec, base))
 
     @blaming()
     def decide(self, driver: str, *, flags: tuple[str, ...] | None = None, policy: str | None = None) -> None:
@@ -183,13 +109,7 @@ class Machine:
             InputError: this kernel has no such flag.
             PluginError: there is no such policy, or it is broken.
         """
-        chosen = {} if flags in (None, (OWN_POLICY,)) else {driver: parse_flags(self.kernel, flags or ())}
-        self.kernel.flag_override = {**self.kernel.flag_override, **chosen}
-        if not chosen:
-            self.kernel.flag_override.pop(driver, None)
-        self.kernel.policies.pop(driver, None)
-        if policy not in (None, OWN_POLICY):
-            set_policy(self.kernel, driver, str(policy))
+        decide(self.kernel, driver, flags=flags, policy=policy)
 
     def copy(self) -> Machine:
         """Return an independent machine; cheap, whatever the size."""
@@ -198,8 +118,8 @@ class Machine:
     # ---- operations ----
 
     def apply(self, op: str, step: Any) -> Any:
-        """Do what one (checked) step of a scenario says; ``op`` is the name of a method below."""
-        return getattr(self, "_" + op)(step)
+        """Do what one (checked) step of a scenario says; ``op`` is its name."""
+        return OPERATIONS[op](self.kernel, step)
 
     def add_memory(self, **keywords: object) -> Memory:
         """Have a driver hot-add memory; the keywords are the keys of an ``add`` step.
@@ -336,86 +256,13 @@ class Machine:
             if fail_allocation is not None:
                 self.kernel.state.fail_allocation = None
 
-    # ---- operations on checked steps ----
-
-    def _add(self, step: AddStep) -> Memory:
-        name = step.name or self._fresh_name(step.driver)
-        self.kernel.given_names |= {name}
-        if self.kernel.state.device_index(name) is not None:
-            raise MemoryHotplugError(errno.EEXIST, f"there is a device {name!r} already")
-        request = AddRequest(
-            driver=step.driver, name=name, size=step.size, address=step.address, nid=step.node, options=step.options
-        )
-        overridden, policies = dict(self.kernel.flag_override), dict(self.kernel.policies)
-        if step.mhp_flags is not None:
-            self.decide(step.driver, flags=step.mhp_flags)
-        try:
-            verdict = hot_add(self.kernel, request)
-        finally:
-            self.kernel.flag_override, self.kernel.policies = overridden, policies
-        if self.kernel.state.device_index(name) is None:
-            return Memory(name, 0, 0, (), verdict)  # the driver met the request without adding anything
-        return self.memory(name, verdict)
-
     def memory(self, name: str, driver_result: str | None = None) -> Memory:
         """Return what a device has.
 
         Raises:
             MemoryHotplugError: ENODEV, there is no such device.
         """
-        ranges = self.kernel.state.devices[device_of(self.kernel, name)].ranges
-        start = ranges[0][0]
-        size = ranges[-1][0] + ranges[-1][1] - start
-        return Memory(name, start, size, tuple(device_blocks(self.kernel, name)), driver_result)
-
-    def _fresh_name(self, driver: str) -> str:
-        """Return the first name that no device was ever called, in a scenario or here, whatever became of it."""
-        taken = {device.name for device in self.kernel.state.devices} | self.kernel.given_names
-        number = 0
-        while f"{driver}{number}" in taken:
-            number += 1
-        return f"{driver}{number}"
-
-    def _online(self, step: OnlineStep) -> list[int]:
-        return online_blocks(self.kernel, block_ids(self.kernel, step.range), _ONLINE_TYPES[step.zone])
-
-    def _offline(self, step: Any) -> list[int]:
-        return offline_blocks(self.kernel, block_ids(self.kernel, step.range))
-
-    def _remove(self, step: Any) -> None:
-        ranges = byte_ranges(self.kernel, step.range)
-        for start, size in ranges:
-            check_removable(self.kernel, start, size)
-        for start, size in ranges:
-            remove_memory(self.kernel, start, size)
-
-    def _eject(self, step: Any) -> str | None:
-        if step.range.kind != "name":
-            return eject_blocks(self.kernel, block_ids(self.kernel, step.range))
-        return eject(self.kernel, step.range.name)
-
-    def _resize(self, step: Any) -> str | None:
-        if step.range.kind != "name":
-            raise MemoryHotplugError(errno.ENODEV, f"resize takes a device's name, not {step.range}")
-        return resize(self.kernel, step.range.name, step.size)
-
-    def _write(self, step: Any) -> None:
-        write_attribute(self.kernel, step.path, step.value, capable=step.capable)
-
-    def _allocate(self, step: AllocateStep) -> int:
-        return workload.allocate(
-            self.kernel,
-            step.name,
-            step.size,
-            movable=step.zone == "movable",
-            nid=step.node,
-            order=step.order,
-            pinned=step.pinned,
-            scatter=step.scatter,
-        )
-
-    def _release(self, step: Any) -> None:
-        workload.release(self.kernel, step.name)
+        return memory_of(self.kernel, name, driver_result)
 
     # ---- views ----
 
