@@ -17,7 +17,8 @@ __all__ = ["settle_watermarks", "setup_watermarks", "small_marks"]
 
 _MIN_FREE_KBYTES = (128, 262144)  # v5.5 and later; up to v5.4 the upper bound was 65536
 _WATERMARK_SCALE = 10  # of 10000, vm.watermark_scale_factor
-_RESERVE_RATIO = {ZoneKind.DMA: 256, ZoneKind.DMA32: 256, ZoneKind.NORMAL: 32}
+_RESERVE_RATIO = (256, 256, 32, 0)  # by type of zone; nothing lies above Movable
+_NO_RESERVE = (0, 0, 0, 0)
 _THP_MIN_RAM = 512 << 20  # bytes; transparent huge pages stay off below
 _MOVABLE = ZoneKind.MOVABLE
 _REMEMBERED = 32  # blocks; each forgets nine tenths of the difference that the history makes
@@ -94,13 +95,12 @@ def _share_out(zones: list[Zone], pages_min: int, *, shares: bool) -> None:
     total = sum([zone.managed for zone in zones if shares or zone.kind < _MOVABLE])
     for zone in zones:
         managed = zone.managed
+        own = zone.kind is _MOVABLE and not shares
         if not managed:
-            zone.wmark = (32, 32, 32) if zone.kind is _MOVABLE and not shares else (0, 0, 0)
+            zone.wmark = (32, 32, 32) if own else (0, 0, 0)
             continue
         share = pages_min * managed // total if total else 0
-        least = share
-        if zone.kind is _MOVABLE and not shares:
-            least = min(max(managed // 1024, 32), 128)
+        least = min(max(managed // 1024, 32), 128) if own else share
         gap = max(share // 4, managed * _WATERMARK_SCALE // 10000)
         zone.wmark = (least, least + gap, least + 2 * gap)
 
@@ -119,10 +119,13 @@ def _huge_pages(state: MachineState) -> bool:
 
 def _setup_lowmem_reserve(zones: list[Zone]) -> None:
     for zone in zones:
-        ratio = _RESERVE_RATIO.get(zone.kind, 0)
+        ratio = _RESERVE_RATIO[zone.kind]
+        if not zone.managed or not ratio:
+            zone.protection = _NO_RESERVE
+            continue
         reserve = [0, 0, 0, 0]
         above = 0
         for other in zones[zone.kind + 1 :]:
             above += other.managed
-            reserve[other.kind] = above // ratio if ratio and zone.managed else 0
+            reserve[other.kind] = above // ratio
         zone.protection = (reserve[0], reserve[1], reserve[2], reserve[3])
