@@ -7,7 +7,6 @@ Movable blocks and ratio 301 floor(301 * 262144 / 100) = 789053 pages, which is 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
@@ -189,7 +188,7 @@ def test_kernel_memory_that_other_groups_need_wholly_is_nobody_elses(boot: Boot)
     other = Group(nid=0, max_pages=0, unit_pages=32768, present_kernel=0, present_movable=262144)
     own = Group(nid=0, max_pages=0, unit_pages=32768, present_kernel=65536, present_movable=0)
     for present, allowed in ((262144, False), (262143, True)):
-        state.groups = (replace(other, present_movable=present), own)
+        state.groups = (other._replace(present_movable=present), own)
         zones = {zone.kind: zone for zone in machine.kernel.state.zones()}
         zones[ZoneKind.MOVABLE].present = present
         assert _can_online_movable(machine.kernel, state, own, 32768, None) is allowed

@@ -28,6 +28,7 @@ __all__ = ["files", "probe_absence", "uevent", "valid_zones"]
 
 _MEMORY: Final = "sys/devices/system/memory"
 _PROBE: Final = "memory/probe"
+_ONLINE_TYPES: Final = {online_type.label: online_type for online_type in OnlineType}
 _UEVENTS: Final = ("add", "remove", "change", "move", "online", "offline", "bind", "unbind")
 
 
@@ -216,8 +217,7 @@ def _store_online(kernel: Kernel, ids: Ids, write: Write) -> None:
 
 
 def _online_type(value: str) -> OnlineType | None:
-    word = value.removesuffix("\n")
-    return next((online_type for online_type in OnlineType if online_type.label == word), None)
+    return _ONLINE_TYPES.get(value.removesuffix("\n"))
 
 
 def _shown(reader: Callable[[Kernel, int], str]) -> Callable[[Kernel, Ids], str]:

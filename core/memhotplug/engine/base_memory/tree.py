@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -59,8 +59,7 @@ class Folder:
 Node: TypeAlias = Folder | SysfsFile
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What was found at a path: a directory or a file, and the numbers in the path."""
 
     node: Node
@@ -92,23 +91,26 @@ class Tree:
 
     def find(self, kernel: Kernel, path: str) -> Entry | None:
         """Return what is at a path (without a leading slash; empty for the root), None if there is nothing."""
-        entry: Entry | None = Entry(self._root)
+        entry = Entry(self._root)
         for part in path.split("/") if path else ():
-            entry = None if entry is None else self.step(kernel, entry, part)
+            below = self.step(kernel, entry, part)
+            if below is None:
+                return None
+            entry = below
         return entry
 
     def step(self, kernel: Kernel, entry: Entry, part: str) -> Entry | None:
         """Return what a directory has under a name, None if there is nothing."""
-        folder = entry.node
+        folder, ids = entry
         if not isinstance(folder, Folder):
             return None
         named = folder.named.get(part)
         if named is not None:
-            return Entry(named, entry.ids) if _exists(kernel, named) and _present(kernel, named, entry.ids) else None
+            return Entry(named, ids) if _exists(kernel, named) and _present(kernel, named, ids) else None
         for texts, node in folder.numbered:
             numbers = _numbers_in(part, texts)
-            if numbers is not None and _exists(kernel, node) and self._has(kernel, node, entry.ids, numbers):
-                return Entry(node, (*entry.ids, *numbers))
+            if numbers is not None and _exists(kernel, node) and self._has(kernel, node, ids, numbers):
+                return Entry(node, (*ids, *numbers))
         return None
 
     def names(self, kernel: Kernel, entry: Entry) -> Iterator[str]:
@@ -198,6 +200,6 @@ def _pattern(texts: tuple[str, ...]) -> re.Pattern[str]:
 
 def _has(numbers: Sequence[int] | Array, number: int) -> bool:
     if isinstance(numbers, np.ndarray):
-        at = int(np.searchsorted(numbers, number))
+        at = int(numbers.searchsorted(number))
         return at < len(numbers) and int(numbers[at]) == number
     return number in numbers

@@ -7,8 +7,8 @@ auto_movable_numa_aware); drivers/base/memory.c:memory_group_register_static() (
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 from memhotplug.plugin import InputError, Kernel, kstrtobool, kstrtou
 from memhotplug_profiles.mainline.rules import Rules
@@ -31,8 +31,7 @@ class Policy(StrEnum):
     AUTO = "auto-movable"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """A memory group; counts in pages.
 
     Attributes:
@@ -85,7 +84,7 @@ class MainlineState:
         if group < 0:
             return
         old = self.groups[group]
-        new = replace(old, present_kernel=old.present_kernel + kernel, present_movable=old.present_movable + movable)
+        new = old._replace(present_kernel=old.present_kernel + kernel, present_movable=old.present_movable + movable)
         self.groups = (*self.groups[:group], new, *self.groups[group + 1 :])
 
 
