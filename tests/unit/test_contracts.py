@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from memhotplug.plugin import LazyRanges, PhysRange
+from memhotplug.plugin import LazyRanges, PhysRange, SizingRequest, SysfsFile
 
 BLOCK = 128 << 20
 
@@ -38,3 +40,37 @@ def test_nothing_is_made_before_its_turn() -> None:
     assert len(ranges) == 1 << 33
     assert made == []
     assert (ranges[7].start, made) == (7 * BLOCK, [7 * BLOCK])
+
+
+def _nothing(*_arguments: object) -> str:
+    return ""
+
+
+def _numbers(*_arguments: object) -> tuple[int, int]:
+    return 1, 2
+
+
+@pytest.mark.parametrize(
+    ("keywords", "mode"),
+    [
+        ({"show": _nothing}, 0o444),
+        ({"show": _nothing, "store": _nothing}, 0o644),
+        ({"store": _nothing}, 0o200),
+        ({"show": _nothing, "private": True}, 0o400),
+        ({"link": _nothing}, 0o777),
+        ({"device": _numbers}, 0o600),
+    ],
+)
+def test_a_file_has_the_permissions_of_what_it_can_do(keywords: dict[str, Any], mode: int) -> None:
+    """As DEVICE_ATTR() with _RO, _RW, _WO and _ADMIN_RO has them."""
+    assert SysfsFile(path="sys/x", **keywords).mode == mode
+
+
+def test_a_sizing_request_asks_the_profile_or_goes_by_its_version() -> None:
+    """Whatever the version, if somebody answers."""
+    request = SizingRequest(version=(5, 2), memory=((0, 1 << 30),))
+    assert not request.has("sections_by_granule")
+    assert SizingRequest(version=(6, 12), memory=((0, 1 << 30),)).has("sections_by_granule")
+    assert SizingRequest(version=(5, 2), memory=((0, 1 << 30),), asks=lambda _name: True).has("sections_by_granule")
+    with pytest.raises(ValueError, match="no_such_feature"):
+        request.has("no_such_feature")
