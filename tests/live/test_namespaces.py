@@ -36,9 +36,7 @@ def kind(request: pytest.FixtureRequest, modelled_machine: Make) -> str:
 @pytest.fixture
 def begun(kind: str, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A machine whose command has told its pid and that of a child that it will leave behind, and waits."""
-    # The shell forgets a signal that comes while it becomes another program, so that one says when it waits.
-    waits = """exec awk 'BEGIN { print ENVIRON["MHP_CTL"]; fflush(); while (getline > 0); }'"""
-    script = f"cat {_STATE}; sleep 1000 & setsid sleep 1000 & echo $$ $!; {waits}"
+    script = f"cat {_STATE}; sleep 1000 & setsid sleep 1000 & echo $$ $!; echo $MHP_CTL; exec cat"
     command = [*_MHP, "exec", "--namespace", kind, "--boot", "1G", "--", "bash", "-c", script]
     # A temporary folder of its own, so that nobody else's machines are looked at.
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
@@ -90,6 +88,8 @@ def test_nothing_is_left_after_kill_9_of_either(begun: subprocess.Popen[str], vi
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1])
 def test_signals_are_passed_on(begun: subprocess.Popen[str], number: signal.Signals) -> None:
     """And end the command as they do without mhp."""
+    if signal.getsignal(number) == signal.SIG_IGN:
+        pytest.skip(f"{number.name} is ignored here, as under nohup, and so it is by what is started")
     pids, socket = told(begun)
     begun.send_signal(number)
     assert begun.wait() == 128 + number
