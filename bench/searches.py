@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -50,7 +51,8 @@ def _report(name: str, command: list[str]) -> None:
     before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     peaks: list[float] = []
-    watched = threading.Thread(target=_watch, args=(process, peaks))
+    parent: list[float] = []
+    watched = threading.Thread(target=_watch, args=(process, peaks, parent))
     watched.start()
     document = json.loads(process.communicate()[0])
     watched.join()
@@ -62,12 +64,25 @@ def _report(name: str, command: list[str]) -> None:
     if half:
         first, second = max(peaks[:half]), max(peaks[half:])
         print(f"    memory of all processes: {first:.0f} MB in the first half, {second:.0f} MB in the second")
+    if parent:
+        print(f"    the parent: {parent[-1]:.0f} s of CPU time, {100 * parent[-1] / wall:.1f} % of one core, "
+              f"{100 * parent[-1] / cpu:.1f} % of all work")  # fmt: skip
 
 
-def _watch(process: subprocess.Popen[str], peaks: list[float]) -> None:
+def _watch(process: subprocess.Popen[str], peaks: list[float], parent: list[float]) -> None:
     for _ in itertools.takewhile(lambda _: process.poll() is None, itertools.count()):
         peaks.append(sum(_resident(pid) for pid in _family(process.pid)))
+        parent += _cpu(process.pid)
         time.sleep(1)
+
+
+def _cpu(pid: int) -> list[float]:
+    """Return the CPU seconds of a process that is there, user and system, without those of its children."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+    return [(int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")]
 
 
 def _family(pid: int) -> Iterator[int]:

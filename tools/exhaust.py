@@ -1,13 +1,15 @@
 """Say how far machines are exhausted: every installed mainline kernel, architecture and driver, as a table.
 
     python tools/exhaust.py -o exhausted.jsonl                          everything, many hours
-    python tools/exhaust.py -o exhausted.jsonl --depth 5 --faults --operations 50000
+    python tools/exhaust.py -o exhausted.jsonl --depth 4 --everything --operations 50000
     python tools/exhaust.py -o exhausted.jsonl --only x86_64:acpi --kernels linux-6.12,linux-7.2
     python tools/exhaust.py --table exhausted.jsonl                     the table of docs/checking.md
 
-Machines have up to four hot-added blocks in up to two devices of two blocks each; memory is added, goes online in
-kernel and movable zones, offline, is removed in every piece, ejected and resized. Rows are appended as they come,
-and the same command goes on where it was stopped.
+Machines have up to four hot-added blocks, in up to two devices of two blocks each or, of a driver that adds one at a
+time, in four of one; memory is added, goes online in kernel and movable zones, offline, is removed in every piece,
+ejected and resized, and everything that can fail on the way does; with --everything attributes and parameters are
+written and workloads come and go, too. Rows are appended as they come, and the same command goes on where it was
+stopped.
 
 Releases that answer every question alike that an exploration asked (``kernel.has()`` and the rules of the profile)
 would be explored alike, transition by transition: one of them stands for all.
@@ -28,7 +30,7 @@ from memhotplug.catalog import Installed
 from memhotplug.commands.check.answer import Answer, check
 from memhotplug.commands.check.question import Question
 from memhotplug.engine.memory_hotplug.presence import absence
-from memhotplug.errors import InputError
+from memhotplug.errors import InputError, MemoryHotplugError
 from memhotplug.formats.scenario import loads_scenario
 from memhotplug.manager import names
 from memhotplug.naming import kernels
@@ -89,13 +91,23 @@ def machine_of(arch: str, kernel: str, driver: str) -> Machine | None:
     return None if absence(machine.kernel, driver) is not None else machine
 
 
+def size_of(machine: Machine, driver: str) -> int:
+    """Return the bytes of two blocks, of one where the driver adds no more at a time."""
+    block = machine.kernel.geometry.memory_block_size
+    try:
+        machine.copy().add_memory(driver=driver, name="m", size=2 * block)
+    except MemoryHotplugError:
+        return block
+    return 2 * block
+
+
 def explored(arch: str, kernel: str, driver: str, question: Question, operations: Sequence[str]) -> Answer:
     """Explore one kind of machine by some operations."""
     machine = machine_of(arch, kernel, driver)
     assert machine is not None
     text = _SCENARIO.format(
         arch=arch, kernel=kernel, memory=_MEMORY, cmdline=_CMDLINE, driver=driver,
-        size=format_size(2 * machine.kernel.geometry.memory_block_size), operations=", ".join(operations),
+        size=format_size(size_of(machine, driver)), operations=", ".join(operations),
     )  # fmt: skip
     return check(loads_scenario(text, catalog=Installed()), question, catalog=Installed())
 
@@ -125,7 +137,7 @@ def _row(arch: str, driver: str, left: list[str], question: Question, tried: Seq
     left[:] = [other for other in left if other not in alike]
     progress = answer.progress
     return {
-        "arch": arch, "driver": driver, "kernels": alike, "faults": question.faults, "tried": list(tried),
+        "arch": arch, "driver": driver, "kernels": alike, "tried": list(tried),
         "asked_depth": question.depth, "operations": question.operations,
         "depth": question.depth if progress.exhausted else progress.depth, "closed": progress.closed,
         "states": progress.states, "transitions": progress.transitions, "lives": answer.lives,
@@ -143,11 +155,11 @@ def _rules(kernel: str) -> Any:
 
 def table(found: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Yield the table, one line an architecture and driver, in Markdown."""
-    yield "| architecture | driver | releases explored | depth | depth with faults | transitions | found |"
+    yield "| architecture | driver | releases explored | depth | with writes and workloads | transitions | found |"
     yield "|---|---|---|---|---|---|---|"
     for arch, driver in sorted({(row["arch"], row["driver"]) for row in found}):
         mine = [row for row in found if (row["arch"], row["driver"]) == (arch, driver)]
-        depths = [_depths([row for row in mine if row["faults"] == faults]) for faults in (False, True)]
+        depths = [_depths([row for row in mine if ("write" in row["tried"]) == more]) for more in (False, True)]
         classes = {tuple(row["kernels"]) for row in mine}
         releases = {kernel for kernels in classes for kernel in kernels}
         broken, tried = sum(len(row["found"]) for row in mine), sum(row["transitions"] for row in mine)
@@ -172,7 +184,6 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--table", type=Path)
     parser.add_argument("--depth", type=int, default=6)
     parser.add_argument("--operations", type=int, default=1_000_000)
-    parser.add_argument("--faults", action="store_true")
     parser.add_argument("--everything", action="store_true", help="also writes of attributes and parameters, workloads")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--kernels", type=lambda text: text.split(","))
@@ -183,7 +194,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     if options.output is None:
         parser.error("say where the rows go: -o FILE")
-    question = Question(depth=options.depth, operations=options.operations, faults=options.faults, jobs=options.jobs)
+    question = Question(depth=options.depth, operations=options.operations, faults=True, jobs=options.jobs)
     chosen = options.kernels or [kernel for kernel in kernels() if is_release(kernel)]
     only = options.only or [f"{arch}:{driver}" for arch in names("arch") for driver in names("drivers")]
     tried = (*_OPERATIONS, *_MORE) if options.everything else _OPERATIONS
@@ -207,12 +218,12 @@ def _known(output: Path, question: Question, tried: Sequence[str]) -> set[tuple[
     """Return the architectures, drivers and releases that the same question has been answered for."""
     if not output.exists():
         return set()
-    asked = question.faults, question.depth, question.operations, list(tried)
+    asked = question.depth, question.operations, list(tried)
     found = [json.loads(line) for line in output.read_text().splitlines()]
     return {
         (row["arch"], row["driver"], kernel)
         for row in found
-        if (row["faults"], row["asked_depth"], row["operations"], row["tried"]) == asked
+        if (row["asked_depth"], row["operations"], row["tried"]) == asked
         for kernel in row["kernels"]
     }
 

@@ -51,7 +51,7 @@ def test_releases_that_answer_alike_are_explored_once(exhaust: ModuleType, tmp_p
 
     found = explored(path)
     assert [row["kernels"] for row in found] == [["linux-5.19", "linux-6.1"], ["linux-6.8"]]
-    assert {(row["depth"], row["faults"], len(row["found"])) for row in found} == {(2, False, 0)}
+    assert {(row["depth"], len(row["found"])) for row in found} == {(2, 0)}
     assert features.has is ask
 
 
@@ -79,17 +79,35 @@ def test_the_same_command_goes_on(exhaust: ModuleType, tmp_path: Path) -> None:
 
 def test_the_table_says_how_deep_and_for_which_releases(exhaust: ModuleType) -> None:
     """The shallowest and the deepest class of releases; what was found is counted."""
-    row = {"arch": "s390", "driver": "sclp", "faults": False, "depth": 5, "transitions": 1200, "found": []}
+    row = {"arch": "s390", "driver": "sclp", "tried": ["add"], "depth": 5, "transitions": 1200, "found": []}
     found = [
         {**row, "kernels": ["linux-6.8", "linux-6.9"]},
         {**row, "kernels": ["linux-7.2"], "depth": 6, "found": [{"text": "I4: x", "steps": []}]},
-        {**row, "kernels": ["linux-7.2"], "depth": 3, "faults": True},
+        {**row, "kernels": ["linux-7.2"], "depth": 3, "tried": ["add", "write"]},
     ]
     assert list(exhaust.table(found)) == [
-        "| architecture | driver | releases explored | depth | depth with faults | transitions | found |",
+        "| architecture | driver | releases explored | depth | with writes and workloads | transitions | found |",
         "|---|---|---|---|---|---|---|",
         "| s390 | sclp | 3 in 2 classes | 5 to 6 | 3 | 3,600 | 1 |",
     ]
+
+
+def test_a_driver_that_adds_one_block_at_a_time_gets_one(exhaust: ModuleType) -> None:
+    """Or there would be nothing to explore; the others get two."""
+    machine = exhaust.machine_of("x86_64", "linux-6.12", "probe")
+    assert exhaust.size_of(machine, "probe") == machine.kernel.geometry.memory_block_size
+    assert exhaust.size_of(machine, "acpi") == 2 * machine.kernel.geometry.memory_block_size
+
+
+def test_writes_and_workloads_are_another_question(exhaust: ModuleType, tmp_path: Path) -> None:
+    """More operations are tried, and what is known of the others does not answer it."""
+    path = tmp_path / "rows.jsonl"
+    words = ["-o", str(path), "--depth", "1", "--kernels", "linux-6.12", "--only", "x86_64:acpi"]
+    exhaust.main(words)
+    exhaust.main([*words, "--everything"])
+    few, more = explored(path)
+    assert [op for op in more["tried"] if op not in few["tried"]] == ["write", "allocate", "release"]
+    assert more["transitions"] > few["transitions"]
 
 
 def test_drivers_that_an_architecture_lacks_are_left_out(exhaust: ModuleType, tmp_path: Path) -> None:

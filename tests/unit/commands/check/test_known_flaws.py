@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -41,6 +42,8 @@ FLAWS = [
          "I17", ["add acpi m0 size 128M", "online block 32 zone movable veto MEM_GOING_ONLINE ENOMEM"], True),
     Flaw("a balloon's memmap lies where the host has no memory", "{operations: [add], sizes: 1M, blocks: 1}",
          "drivers: {hv_balloon: {mhp_flags: memblock}}\n", "memmap on unbacked memory", ["add hv_balloon m0 size 1M"]),
+    Flaw("so does that of Xen's balloon, of whole blocks too", "{operations: [add], blocks: 1}",
+         "drivers: {xen: {mhp_flags: memblock}}\n", "memmap on unbacked memory", ["add xen m0 size 128M"]),
 ]  # fmt: skip
 
 
@@ -73,3 +76,18 @@ def test_up_to_6_7_ranges_of_several_blocks_do_not_host_themselves() -> None:
     answer = check(given, Question(depth=1), catalog=Installed(), against="linux-6.8")
 
     assert [[step.move.text for step in finding.steps] for finding in answer.findings] == [["add acpi m0 size 256M"]]
+
+
+def test_the_table_has_them_all() -> None:
+    """Each flaw with the law by which it is found and the length of its way, in docs/checking.md."""
+    text = (Path(__file__).resolve().parents[4] / "docs" / "checking.md").read_text(encoding="utf-8")
+    known = text.partition("## What is known")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in known.splitlines() if line[:2] == "| "]
+    found = sorted((law, int(count)) for _, _, law, count in rows[1:])
+    assert found == sorted(
+        [(_law(flaw.found_as), len(flaw.way)) for flaw in FLAWS] + [("I5", 3), ("differs in memmap", 1)]
+    )
+
+
+def _law(found_as: str) -> str:
+    return "deferred free" if found_as.startswith("deferred free") else found_as
