@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import pytest
 
 from memhotplug import Machine
 from memhotplug.catalog import Installed
 from memhotplug.commands.check.moves import Moves
-from memhotplug.commands.check.normal_form import difference, exact_form, normal_form
+from memhotplug.commands.check.normal_form import difference, exact_form, normal_form, visible, visible_form
 from memhotplug.commands.check.walk import Spot, Walker
 from memhotplug.engine.slab import SLAB
 from memhotplug.formats.scenario.explore import ExploreSpec
+from memhotplug.model.blocks import BlockState, OnlineType
 from memhotplug.model.extents import ExtentSet
-from memhotplug.model.state import Allocation
+from memhotplug.model.resources import Resource
+from memhotplug.model.state import Allocation, Device, MachineState
+from memhotplug.model.vmemmap import MapRuns, Source
+from memhotplug.model.zones import ZoneKind
 
 SERIES = {"arch": "x86_64", "kernel": "v2-2019", "memory": "1G"}
 PLAIN = {"arch": "x86_64", "kernel": "linux-6.12", "memory": "1G"}
@@ -143,3 +150,157 @@ def _assert_same_future(walker: Walker, one: Spot, other: Spot) -> None:
 def _nameless(text: str) -> str:
     """Return a move's text without the numbers of our own devices, which depend on what came before."""
     return " ".join("m" if word[:1] == "m" and word[1:].isdigit() else word for word in text.split())
+
+
+# ---- what the form is made of ----
+
+_FIRST = 32 * 32768
+Change = Callable[[MachineState], object]
+
+
+def _of_zone(name: str, value: object) -> Change:
+    return lambda state: setattr(state.zone((0, ZoneKind.DMA32)), name, value)
+
+
+def _of_block(**values: int) -> Change:
+    return lambda state: state.blocks.set(state.blocks.rows(33, 33), **values)
+
+
+def _held(**values: bool | int) -> Change:
+    def change(state: MachineState) -> None:
+        held = state.allocations["app"]
+        state.allocations["app"] = held._replace(**values)  # type: ignore[arg-type]  # fields of an allocation
+
+    return change
+
+
+def _more_memmap(state: MachineState) -> None:
+    starts = np.array([_FIRST + 8 * 32768])
+    state.vmemmap.insert(MapRuns.make(starts, starts + 32768, starts, 1, Source.ALTMAP))
+
+
+_MATTERS: dict[str, tuple[Change, str]] = {
+    "a block's state": (_of_block(state=BlockState.ONLINE), "blocks"),
+    "a block's node": (_of_block(nid=1), "blocks"),
+    "a block's zone": (_of_block(zone=3), "blocks"),
+    "a block's own memmap": (_of_block(altmap_pages=256), "blocks"),
+    "a block's wanted zone": (_of_block(online_type=2), "blocks"),
+    "whether it was there at boot": (_of_block(early=1), "blocks"),
+    "a block's device": (_of_block(device=-1), "blocks"),
+    "a device's driver": (lambda state: state.put_device(0, driver="dax"), "devices"),
+    "a device's node": (lambda state: state.put_device(0, nid=1), "devices"),
+    "a device's leftovers": (lambda state: state.put_device(0, enabled=((1, 2),)), "devices"),
+    "what a device waits for": (lambda state: state.put_device(0, waiting=((1, 2),)), "devices"),
+    "a device's keys": (lambda state: state.put_device(0, options={"size": 1}), "devices"),
+    "whether a device is open": (lambda state: state.put_device(0, closed=False), "devices"),
+    "a zone's start": (_of_zone("start_pfn", 1), "the counters of node 0 zone DMA32"),
+    "a zone's span": (_of_zone("spanned", 1), "the counters of node 0 zone DMA32"),
+    "present pages": (_of_zone("present", 1), "the counters of node 0 zone DMA32"),
+    "managed pages": (_of_zone("managed", 1), "the counters of node 0 zone DMA32"),
+    "early pages": (_of_zone("present_early", 1), "the counters of node 0 zone DMA32"),
+    "contiguous pages": (_of_zone("cma", 1), "the counters of node 0 zone DMA32"),
+    "linked pages": (_of_zone("linked", ExtentSet.of((1, 2))), "the counters of node 0 zone DMA32"),
+    "free pages": (_of_zone("free", ExtentSet.of((1, 2))), "the counters of node 0 zone DMA32"),
+    "per-cpu lists": (_of_zone("pcp", ExtentSet.of((1, 2))), "the counters of node 0 zone DMA32"),
+    "a watermark": (_of_zone("wmark", (1, 2, 3)), "the watermarks of node 0 zone DMA32"),
+    "a reserve": (_of_zone("protection", (0, 1, 2, 3)), "the watermarks of node 0 zone DMA32"),
+    "a node that went offline": (lambda state: setattr(state.nodes[0], "online", False), "nodes"),
+    "where memmap lies": (_more_memmap, "the memmap"),
+    "whether a workload moves": (_held(movable=False), "who holds pages"),
+    "whether it is pinned": (_held(pinned=True), "who holds pages"),
+    "in what chunks it holds": (_held(order=3), "who holds pages"),
+    "that it holds anything": (lambda state: state.allocations.pop("app"), "who holds pages"),
+    "sections": (lambda state: state.sections.add(1 << 30, 1 << 31), "what the kernel remembers"),
+    "withheld pages": (lambda state: state.withheld.add(_FIRST, _FIRST + 1), "what the kernel remembers"),
+    "unbacked pages": (lambda state: state.unbacked.add(_FIRST, _FIRST + 1), "what the kernel remembers"),
+    "broken pages": (lambda state: state.poisoned.add(_FIRST, _FIRST + 1), "what the kernel remembers"),
+    "who claims an address": (
+        lambda state: state.resources.request(Resource(start=1 << 50, end=1 << 51, name="x")),
+        "what the kernel remembers",
+    ),
+    "page tables": (
+        lambda state: state.page_tables.update({"x": ExtentSet.of((0, 1))}), "what the kernel remembers",
+    ),
+    "page tables of boot": (
+        lambda state: state.boot_tables.update({"x": ExtentSet.of((0, 1))}), "what the kernel remembers",
+    ),
+    "what a driver remembers": (
+        lambda state: state.driver_state.update({"acpi": {"a": 1}}), "what the kernel remembers",
+    ),
+    "the auto-online policy": (
+        lambda state: setattr(state, "auto_online", OnlineType.ONLINE_MOVABLE), "what the kernel remembers",
+    ),
+    "a module parameter": (lambda state: setattr(state.profile, "ratio", 7), "what the kernel remembers"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def plugged() -> Machine:
+    """A device of two blocks, and a workload that can move."""
+    machine = booted(HOSTING)
+    machine.add_memory(driver="acpi", name="a", size="256M", address=_FIRST * 4096)
+    machine.allocate("app", "1M", zone="kernel")
+    held = machine.kernel.state.allocations["app"]
+    machine.kernel.state.allocations["app"] = held._replace(movable=True)
+    return machine
+
+
+@pytest.mark.parametrize("name", _MATTERS)
+def test_everything_on_which_the_future_depends_is_in_the_form(plugged: Machine, name: str) -> None:
+    """And the part that differs is named; the exact form differs, too."""
+    change, part = _MATTERS[name]
+    after = plugged.copy()
+    assert difference(plugged.kernel, after.kernel) is None
+    change(after.kernel.state)
+    assert difference(plugged.kernel, after.kernel) == part
+    assert normal_form(plugged.kernel) != normal_form(after.kernel)
+    assert exact_form(plugged.kernel) != exact_form(after.kernel)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: state.put_device(0, name="z"),
+        lambda state: state.allocations.update({"other": state.allocations.pop("app")._replace(owner="other")}),
+        lambda state: state.page_tables.update({"none": ExtentSet()}),
+        lambda state: state.devices.append(Device(name="gone", driver="dax", closed=True)),
+    ],
+)
+def test_names_and_what_is_gone_are_not_in_it(plugged: Machine, change: Change) -> None:
+    """Two machines that differ in nothing else are one state of the search."""
+    after = plugged.copy()
+    change(after.kernel.state)
+    assert difference(plugged.kernel, after.kernel) is None
+    assert normal_form(plugged.kernel) == normal_form(after.kernel)
+    assert exact_form(plugged.kernel) != exact_form(after.kernel)
+
+
+@pytest.mark.parametrize(
+    ("change", "seen"),
+    [
+        (_of_block(state=BlockState.ONLINE), True), (_of_block(nid=1), True), (_of_block(zone=3), True),
+        (_of_block(altmap_pages=256), False), (_of_zone("spanned", 1), True), (_of_zone("present", 1), True),
+        (_of_zone("managed", 1), True), (_of_zone("start_pfn", 1), True), (_of_zone("wmark", (1, 2, 3)), False),
+        (_of_zone("free", ExtentSet()), False),
+    ],
+)  # fmt: skip
+def test_people_see_blocks_and_counters(plugged: Machine, change: Change, seen: bool) -> None:
+    """Not where the kernel put pages of its own, nor watermarks."""
+    after = plugged.copy()
+    change(after.kernel.state)
+    assert (visible_form(plugged.kernel) != visible_form(after.kernel)) is seen
+    assert (visible(plugged.kernel) != visible(after.kernel)) is seen
+
+
+def test_what_people_see_goes_by_the_names_of_zones(plugged: Machine) -> None:
+    """Four columns of the blocks, four counters of a zone."""
+    shown = visible(plugged.kernel)
+    zone = plugged.kernel.state.zone((0, ZoneKind.DMA32))
+    assert list(shown) == ["the blocks", *(one.title for one in plugged.kernel.state.zones())]
+    assert shown["node 0 zone DMA32"] == (zone.start_pfn, zone.spanned, zone.present, zone.managed)
+    blocks = plugged.kernel.state.blocks
+    assert blocks.id.tolist() == [*range(8), 32, 33]
+    assert shown["the blocks"] == [
+        blocks.id.tolist(), blocks.state.tolist(), [0] * 10, blocks.zone.tolist(),
+    ]  # fmt: skip
+    assert (len(normal_form(plugged.kernel)), len(visible_form(plugged.kernel))) == (16, 8)
