@@ -9,7 +9,7 @@ import pytest
 
 from memhotplug.model.blocks import BlockState, OnlineType
 from memhotplug.model.extents import ExtentSet
-from memhotplug.model.resources import SYSTEM_RAM, Resource
+from memhotplug.model.resources import PCI_WINDOW, SYSTEM_RAM, Resource
 from memhotplug.model.state import Allocation, Device, MachineState, Owner, Use
 from memhotplug.model.vmemmap import MapRuns, Source
 from memhotplug.model.zones import Node, ZoneKind
@@ -250,3 +250,57 @@ def test_the_kernel_is_an_owner_of_its_own(make_state: Make) -> None:
     assert (state.boot_pages, state.fail_allocation, state.failed_devices_stay, state.block_objects) == (
         0, None, False, 0,
     )  # fmt: skip
+
+
+def claim(start: int, end: int) -> Resource:
+    """Return a range that others may put memory into, its end inclusive."""
+    return Resource(start=start, end=end, name="dax0.0")
+
+
+def reserved_above(make_state: Make) -> MachineState:
+    """Return a state with RAM up to 4 blocks, a device's region of one block at 5, and a reservation in block 8."""
+    state = make_state({(0, NORMAL): (0, 4 * BLOCK)})
+    size = BLOCK << 12
+    state.blocks.insert(0, 4, state=BlockState.ONLINE)
+    state.resources.request(Resource(start=0, end=4 * size - 1, name=SYSTEM_RAM))
+    state.resources.request(Resource(start=8 * size + 4096, end=8 * size + 8191, name="Reserved"))
+    state.claims = {("dax", "dax0.0"): (claim(5 * size, 6 * size - 1),)}
+    return state
+
+
+@pytest.mark.parametrize(
+    ("blocks", "align", "besides", "address"),
+    [
+        (0, 1, None, 4), (1, 1, None, 4), (2, 1, None, 6), (3, 1, None, 9), (1, 2, None, 4), (2, 4, None, 12),
+        (1, 8, None, 16), (3, 1, ("dax", "dax0.0"), 4), (5, 1, ("dax", "dax0.0"), 9), (2, 1, ("dax", "other"), 6),
+        (2, 1, ("hmem", "dax0.0"), 6),
+    ],
+)  # fmt: skip
+def test_the_first_free_address_has_room_and_passes_over_what_is_somebodys(
+    make_state: Make, blocks: int, align: int, besides: tuple[str, str] | None, address: int
+) -> None:
+    """In blocks: behind a claim or a reservation, aligned; one's own claim is none when a device is made anew."""
+    state = reserved_above(make_state)
+    size = BLOCK << 12
+    assert state.first_free_address(blocks * size, align=align * size, besides=besides) == address * size
+
+
+def test_one_byte_in_the_way_is_in_the_way(make_state: Make) -> None:
+    """At either end of the range."""
+    state, size = reserved_above(make_state), BLOCK << 12
+    state.claims = {("a", "b"): (claim(5 * size - 1, 5 * size - 1),)}
+    assert state.first_free_address(size) == 5 * size
+    state.claims = {("a", "b"): (claim(4 * size, 4 * size),)}
+    assert state.first_free_address(size) == 5 * size
+    state.claims = {("a", "b"): (claim(5 * size, 5 * size),)}
+    assert state.first_free_address(size) == 4 * size
+
+
+def test_a_window_of_devices_is_where_memory_ends(make_state: Make) -> None:
+    """The address before it is the answer, although the range does not fit: the add is refused there."""
+    state, size = reserved_above(make_state), BLOCK << 12
+    state.resources.request(Resource(start=6 * size, end=7 * size - 1, name=PCI_WINDOW))
+    assert state.first_free_address(size) == 4 * size
+    assert state.first_free_address(2 * size) == 6 * size
+    state.claims = {}
+    assert state.first_free_address(4 * size) == 4 * size
