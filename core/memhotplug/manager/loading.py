@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any, Final
 
 import pluggy
 
@@ -107,8 +108,25 @@ def _unusable(manager: pluggy.PluginManager, candidate: Candidate, plugin: objec
     return PluginError(str(candidate), f"there is no hook {unknown[0]!r}", nearest=nearest(unknown[0], known))
 
 
+class _Manager(pluggy.PluginManager):
+    """A plugin manager that reads the specifications once in a process, and of a module looks at functions only."""
+
+    def parse_hookspec_opts(self, module_or_class: Any, name: str) -> pluggy.HookspecOpts | None:
+        return _hookspec_opts(module_or_class, name)
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
+        if isinstance(plugin, ModuleType) and not isinstance(vars(plugin).get(name), FunctionType):
+            return None
+        return super().parse_hookimpl_opts(plugin, name)
+
+
+@functools.cache
+def _hookspec_opts(spec: type, name: str) -> pluggy.HookspecOpts | None:
+    return pluggy.PluginManager(hookspecs.PROJECT).parse_hookspec_opts(spec, name)
+
+
 def _new_manager() -> pluggy.PluginManager:
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager = _Manager(hookspecs.PROJECT)
     for spec in _SPECS.values():
         manager.add_hookspecs(spec)
     return manager
