@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from memhotplug.contracts import PageFlag
-    from memhotplug.engine.views.struct_page import PAGE_DTYPE, Page
+    from memhotplug.engine.views.page_dtype import PAGE_DTYPE
+    from memhotplug.engine.views.struct_page import Page
     from memhotplug.errors import InputError, MemoryHotplugError, PluginError
     from memhotplug.machine import Machine, Memory
 
@@ -38,7 +39,7 @@ _HOMES: Final = {
     "Machine": "memhotplug.machine",
     "Memory": "memhotplug.machine",
     "MemoryHotplugError": "memhotplug.errors",
-    "PAGE_DTYPE": "memhotplug.engine.views.struct_page",
+    "PAGE_DTYPE": "memhotplug.engine.views.page_dtype",
     "Page": "memhotplug.engine.views.struct_page",
     "PageFlag": "memhotplug.contracts",
     "PluginError": "memhotplug.errors",

@@ -50,6 +50,7 @@ from memhotplug.engine.views.struct_page import PageArray
 from memhotplug.errors import EHWPOISON, InputError, MemoryHotplugError, PluginError
 from memhotplug.hookspecs import hookimpl
 from memhotplug.keyspec import KeySpec
+from memhotplug.lazy import np
 from memhotplug.model.allocator import free_pages
 from memhotplug.model.altmap import Altmap
 from memhotplug.model.blocks import NO_ZONE, BlockState, OnlineType
@@ -138,6 +139,7 @@ __all__ = [
     "merge",
     "migrate",
     "models",
+    "np",
     "offline_blocks",
     "online_blocks",
     "parse_size",

@@ -9,8 +9,6 @@ import errno
 from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
-import numpy as np
-
 from memhotplug.plugin import (
     AddRequest,
     Array,
@@ -22,6 +20,7 @@ from memhotplug.plugin import (
     SysfsFile,
     Write,
     kstrtobool,
+    np,
     remove_memory,
 )
 

@@ -14,8 +14,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
-import numpy as np
-
 from memhotplug.plugin import (
     AddRequest,
     Array,
@@ -26,6 +24,7 @@ from memhotplug.plugin import (
     ZoneKind,
     div_round_up,
     is_power_of_two,
+    np,
     round_down,
     round_up,
 )

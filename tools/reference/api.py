@@ -6,7 +6,7 @@ import enum
 import inspect
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, fields, is_dataclass
-from typing import Any, Final
+from typing import Any, Final, ForwardRef
 
 from tools.reference.docstrings import attributes_of, render
 from tools.reference.markdown import code, fence, made_by, prose, table
@@ -100,6 +100,9 @@ def _value(value: Any) -> str:
     """Return what a constant is: its fields, what it says of itself, or its type."""
     if getattr(value, "names", None):
         return f"A NumPy dtype with the fields {', '.join(map(code, value.names))}."
+    if isinstance(value, ForwardRef):
+        whole = value.__forward_arg__.replace("npt.", "numpy.typing.").replace("np.", "numpy.")
+        return f"A type alias of {code(whole)}."
     if hasattr(value, "__origin__"):
         return f"A type alias of {code(_path(_unwrapped(value.__origin__)))}."
     if " object at 0x" in repr(value):

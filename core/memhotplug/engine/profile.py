@@ -12,13 +12,11 @@ from copy import copy
 from types import FunctionType, MappingProxyType
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 from memhotplug import features
 from memhotplug.citations import models
 from memhotplug.contracts import Restrictions
 from memhotplug.errors import MemoryHotplugError, PluginError, nearest
+from memhotplug.lazy import np
 from memhotplug.manager import Candidate, Plugins, ask_alone, choose, shown
 from memhotplug.model.blocks import OnlineType
 from memhotplug.model.state import ProfileState
@@ -26,6 +24,8 @@ from memhotplug.model.vmemmap import MapRuns
 from memhotplug.model.zones import Zone
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from memhotplug.engine.kernel import Kernel
     from memhotplug.engine.views.struct_page import PageArray
 

@@ -9,10 +9,9 @@ import errno
 from collections.abc import Iterator
 from typing import Final
 
-import numpy as np
-
 from memhotplug.engine.page_tables import PageTables
 from memhotplug.errors import MemoryHotplugError
+from memhotplug.lazy import np
 from memhotplug.model.allocator import alloc_pages, give_back, own
 from memhotplug.model.altmap import Altmap
 from memhotplug.model.extents import Array, ExtentSet, distinct

@@ -6,8 +6,7 @@ vmem_altmap_free() (v5.2 to v6.12).
 
 from __future__ import annotations
 
-import numpy as np
-
+from memhotplug.lazy import np
 from memhotplug.model.extents import Array
 
 __all__ = ["Altmap"]

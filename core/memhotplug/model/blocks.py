@@ -8,13 +8,15 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
-from typing import Any, Final, Generic, TypeAlias, TypeVar, overload
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, overload
 
-import numpy as np
-import numpy.typing as npt
-
+from memhotplug.lazy import np
 from memhotplug.model.extents import ExtentSet
 from memhotplug.model.runs import FEW
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["NO_ZONE", "BlockState", "BlockTable", "OnlineType"]
 
@@ -68,17 +70,17 @@ _FEW_ROWS = 64  # up to which a list of values is faster than two passes of NumP
 _Row: TypeAlias = tuple[int, ...]
 """The values of one block, in the order of the columns."""
 
-_T = TypeVar("_T", bound=np.generic)
+_T = TypeVar("_T", bound="np.generic")
 
 
 class _Column(Generic[_T]):
     """A column of a table, with the rows that are not in arrays yet; shape (n,), read-only.
 
     Args:
-        dtype: of its values.
+        dtype: of its values, by name: nothing is made of it before there is a table.
     """
 
-    def __init__(self, dtype: type[_T]) -> None:
+    def __init__(self, dtype: str) -> None:
         self.dtype = dtype
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -114,15 +116,15 @@ class BlockTable:
     # somebody has asked for them. Copies share them: nothing is changed in place, but that columns come to _whole.
     __slots__ = ("_columns", "_late", "_settled", "_whole")
 
-    id = _Column(np.int64)
-    state = _Column(np.int8)
-    nid = _Column(np.int32)
-    zone = _Column(np.int8)
-    device = _Column(np.int32)
-    early = _Column(np.bool_)
-    group = _Column(np.int32)
-    altmap_pages = _Column(np.int64)
-    online_type = _Column(np.int8)
+    id: _Column[np.int64] = _Column("int64")
+    state: _Column[np.int8] = _Column("int8")
+    nid: _Column[np.int32] = _Column("int32")
+    zone: _Column[np.int8] = _Column("int8")
+    device: _Column[np.int32] = _Column("int32")
+    early: _Column[np.bool_] = _Column("bool_")
+    group: _Column[np.int32] = _Column("int32")
+    altmap_pages: _Column[np.int64] = _Column("int64")
+    online_type: _Column[np.int8] = _Column("int8")
 
     def __init__(self) -> None:
         self._columns: dict[str, npt.NDArray[Any]]
@@ -313,9 +315,10 @@ class BlockTable:
         self._settled, self._late = len(columns["id"]), []
 
 
-def _dtype(name: str) -> type[np.generic]:
+@cache
+def _dtype(name: str) -> np.dtype[Any]:
     column: _Column[Any] = getattr(BlockTable, name)
-    return column.dtype
+    return np.dtype(column.dtype)
 
 
 def _frozen(column: npt.NDArray[Any]) -> npt.NDArray[Any]:

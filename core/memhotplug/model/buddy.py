@@ -9,8 +9,7 @@ Models: mm/page_alloc.c:__free_one_page() (merging), rmqueue() (lowest sufficien
 
 from __future__ import annotations
 
-import numpy as np
-
+from memhotplug.lazy import np
 from memhotplug.model.extents import Array, ExtentSet
 from memhotplug.model.runs import Runs
 

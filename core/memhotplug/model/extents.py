@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from operator import lt
+from typing import TypeAlias
 
-import numpy as np
-
+from memhotplug.lazy import np
 from memhotplug.model.runs import (
-    EMPTY,
     FEW,
     NO_RUNS,
     Array,
     Runs,
     distinct,
+    empty,
     few_merged,
     few_minus,
     few_overlaps,
@@ -27,11 +27,12 @@ from memhotplug.model.runs import (
 )
 from memhotplug.units import round_down, round_up
 
-__all__ = ["EMPTY", "Array", "ExtentSet", "distinct", "intersect", "merge"]
+__all__ = ["Array", "ExtentSet", "distinct", "empty", "intersect", "merge"]
+
+_Column: TypeAlias = Array | list[int] | tuple[int, ...]
 
 _ONE_BY_ONE = 4  # runs up to which it is faster to add or remove one after the other
-_LOWEST = np.array([np.iinfo(np.int64).min], dtype=np.int64)
-_HIGHEST = np.array([np.iinfo(np.int64).max], dtype=np.int64)
+_LOWEST, _HIGHEST = -(2**63), 2**63 - 1  # of an int64
 
 
 class ExtentSet(Runs):
@@ -45,7 +46,7 @@ class ExtentSet(Runs):
 
     __slots__ = ()
 
-    def __init__(self, starts: Array = EMPTY, ends: Array = EMPTY) -> None:
+    def __init__(self, starts: _Column = (), ends: _Column = ()) -> None:
         self._arrays, self._few, self.total = None, NO_RUNS, 0  # not by super(): sets are made all the time
         if 0 < len(starts) <= FEW:
             self._keep_few(*few_merged(_listed(starts), _listed(ends)))
@@ -63,7 +64,7 @@ class ExtentSet(Runs):
     @classmethod
     def of(cls, *runs: tuple[int, int]) -> ExtentSet:
         """Return the set of some half-open pfn runs."""
-        return cls([low for low, _ in runs], [high for _, high in runs])  # type: ignore[arg-type]  # lists do as well
+        return cls([low for low, _ in runs], [high for _, high in runs])
 
     def copy(self) -> ExtentSet:
         """Return an independent set that shares the runs."""
@@ -235,7 +236,7 @@ class ExtentSet(Runs):
             self._remove_few(_listed(starts), _listed(ends))
             return
         starts, ends = merge(np.asarray(starts, dtype=np.int64), np.asarray(ends, dtype=np.int64))
-        gap_starts, gap_ends = np.concatenate((_LOWEST, ends)), np.concatenate((starts, _HIGHEST))
+        gap_starts, gap_ends = np.append(_LOWEST, ends), np.append(starts, _HIGHEST)
         lows, highs, _, _ = intersect(self.starts, self.ends, gap_starts, gap_ends)
         self._take_arrays(lows, highs)
 
@@ -283,10 +284,10 @@ class ExtentSet(Runs):
     def clip(self, start: int, end: int) -> tuple[Array, Array]:
         """Return the parts of the set inside [start, end) as runs."""
         if end <= start:
-            return EMPTY, EMPTY
+            return empty(), empty()
         first, last = self._overlapped(start, end)
         if first >= last:
-            return EMPTY, EMPTY
+            return empty(), empty()
         starts, ends = self._arrays or self._as_arrays()
         return np.maximum(starts[first:last], start), np.minimum(ends[first:last], end)
 
@@ -429,5 +430,7 @@ class ExtentSet(Runs):
         return min(self._ends_of(last - 1, last)[1], int(pfn)) - 1 if last > 0 else None
 
 
-def _listed(column: Array | list[int]) -> list[int]:
-    return column if isinstance(column, list) else column.tolist()
+def _listed(column: _Column) -> list[int]:
+    if isinstance(column, list):
+        return column
+    return list(column) if isinstance(column, tuple) else column.tolist()

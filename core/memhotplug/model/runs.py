@@ -7,19 +7,26 @@ or more, however little there is to do. Which of the two it is shows nowhere.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Self, TypeAlias
+from functools import cache
+from typing import TYPE_CHECKING, ForwardRef, Self, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
+from memhotplug.lazy import np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array: TypeAlias = npt.NDArray[np.int64]
+else:
+    Array = ForwardRef("npt.NDArray[np.int64]")  # may stand in other aliases, and needs no numpy to be there
 
 __all__ = [
-    "EMPTY",
     "FEW",
     "NO_RUNS",
     "Array",
     "Few",
     "Runs",
     "distinct",
+    "empty",
     "few_merged",
     "few_minus",
     "few_overlaps",
@@ -28,17 +35,22 @@ __all__ = [
     "merge",
 ]
 
-Array: TypeAlias = npt.NDArray[np.int64]
 Few: TypeAlias = tuple[list[int], list[int]]
 """Starts and ends of a few runs."""
 
-EMPTY: Array = np.empty(0, dtype=np.int64)
-EMPTY.setflags(write=False)
 
 FEW = 32
 """Runs up to which plain integers are kept."""
 
 NO_RUNS: Few = ([], [])
+
+
+@cache
+def empty() -> Array:
+    """Return the array of no pfns; nobody can write into it."""
+    none = np.empty(0, dtype=np.int64)
+    none.setflags(write=False)
+    return none
 
 
 class Runs:
@@ -182,7 +194,8 @@ def intersect(a_starts: Array, a_ends: Array, b_starts: Array, b_ends: Array) ->
     counts = np.maximum(high - low, 0)
     total = int(counts.sum())
     if not total:
-        return EMPTY, EMPTY, EMPTY, EMPTY
+        none = empty()
+        return none, none, none, none
     in_a = np.repeat(np.arange(len(a_starts)), counts)
     before = np.cumsum(counts) - counts
     in_b = np.arange(total) - before[in_a] + low[in_a]

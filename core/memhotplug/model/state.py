@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from enum import Enum
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from memhotplug.lazy import np
 from memhotplug.model.blocks import BlockTable, OnlineType
 from memhotplug.model.extents import Array, ExtentSet
 from memhotplug.model.geometry import Geometry
@@ -18,6 +16,9 @@ from memhotplug.model.runs import FEW
 from memhotplug.model.vmemmap import VmemmapTable
 from memhotplug.model.zones import Node, Zone, ZoneKey, ZoneKind
 from memhotplug.units import round_up
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["Allocation", "Device", "MachineState", "Owner", "ProfileState", "Use"]
 

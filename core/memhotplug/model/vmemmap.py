@@ -11,13 +11,14 @@ from __future__ import annotations
 from bisect import bisect
 from collections.abc import Iterator
 from enum import IntEnum
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-
+from memhotplug.lazy import np
 from memhotplug.model.extents import Array, ExtentSet
 from memhotplug.model.runs import FEW, intersect
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["MapRuns", "Source", "VmemmapTable"]
 
@@ -125,7 +126,7 @@ class MapRuns:
         return self[np.isin(self.source, sources)]
 
 
-_END: Final = int(np.iinfo(np.int64).max)
+_END: Final = 2**63 - 1
 
 
 class VmemmapTable:

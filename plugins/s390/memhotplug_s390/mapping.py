@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import errno
 
-import numpy as np
-
 from memhotplug.plugin import (
     Altmap,
     Kernel,
@@ -19,6 +17,7 @@ from memhotplug.plugin import (
     Restrictions,
     div_round_up,
     hookimpl,
+    np,
     round_down,
     round_up,
 )

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import errno
 
-import numpy as np
-
-from memhotplug.plugin import Altmap, Kernel, MemoryHotplugError, Restrictions, div_round_up, hookimpl
+from memhotplug.plugin import Altmap, Kernel, MemoryHotplugError, Restrictions, div_round_up, hookimpl, np
 
 __all__ = ["arch_add_memory", "arch_remove_memory", "create_mapping", "vmemmap_free", "vmemmap_populate"]
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.few import few_is
 
-from memhotplug.model.extents import EMPTY, Array, ExtentSet, intersect, merge
+from memhotplug.model.extents import Array, ExtentSet, empty, intersect, merge
 
 TOP = 40
 Runs = list[tuple[int, int]]
@@ -233,12 +233,12 @@ def test_operations_never_write_into_arrays_that_were_given() -> None:
     found.remove_many(starts, ends)
 
     assert list(found) == [(5, 10)] or not list(found)
-    assert not EMPTY.flags.writeable
+    assert not empty().flags.writeable
 
 
 def test_merge_of_nothing_is_nothing() -> None:
     """No runs in, no runs out."""
-    starts, ends = merge(EMPTY, EMPTY)
+    starts, ends = merge(empty(), empty())
 
     assert (len(starts), len(ends)) == (0, 0)
 

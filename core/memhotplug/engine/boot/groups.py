@@ -6,9 +6,8 @@ mm/memory_hotplug.c:adjust_present_page_count() (v5.15 to v6.12).
 
 from __future__ import annotations
 
-import numpy as np
-
 from memhotplug.engine.kernel import Kernel
+from memhotplug.lazy import np
 from memhotplug.model.blocks import BlockState
 from memhotplug.model.zones import ZoneKind
 

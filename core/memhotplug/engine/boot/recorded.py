@@ -38,7 +38,7 @@ from memhotplug.manager import Plugins
 from memhotplug.model.altmap import Altmap
 from memhotplug.model.blocks import NO_ZONE, BlockState, OnlineType
 from memhotplug.model.buddy import chunk_runs, free_by_order
-from memhotplug.model.extents import EMPTY, Array, ExtentSet, merge
+from memhotplug.model.extents import Array, ExtentSet, empty, merge
 from memhotplug.model.geometry import Geometry
 from memhotplug.model.resources import PLATFORM, SYSTEM_RAM, Resource, ResourceTable
 from memhotplug.model.runs import Runs
@@ -526,8 +526,8 @@ def _memmap(kernel: Kernel, mappings: MapRuns, zones: list[Zone], known: KnownPa
             if whole:  # as it was allocated: pieces of a leaf's size, which come back as such
                 missing = _aligned(missing, leaf * state.vmemmap.described_per_page)
                 room = [_aligned(pool, leaf) for pool in room]
-            low = np.concatenate([pool.starts for pool in room] or [EMPTY])
-            high = np.concatenate([pool.ends for pool in room] or [EMPTY])
+            low = np.concatenate([pool.starts for pool in room] or [empty()])
+            high = np.concatenate([pool.ends for pool in room] or [empty()])
             size = leaf if whole or source is Source.BOOT else 1
             runs = pair_runs(missing, Runs.of_arrays(low, high), state.vmemmap.described_per_page, size, source)
             if len(runs):

@@ -12,11 +12,10 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Final
 
-import numpy as np
-
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.slab import take_first_slab
 from memhotplug.errors import MemoryHotplugError
+from memhotplug.lazy import np
 from memhotplug.model.blocks import NO_ZONE, BlockState, BlockTable, OnlineType
 from memhotplug.model.extents import Array
 from memhotplug.model.zones import Zone, ZoneKind

@@ -6,13 +6,16 @@ default_zone_for_pfn() (v5.2 to v6.12).
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
+from memhotplug.lazy import np
 from memhotplug.model.blocks import OnlineType
 from memhotplug.model.extents import Array
 from memhotplug.model.state import MachineState
 from memhotplug.model.zones import Zone, ZoneKind
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["contig_zone", "kernel_zone", "movable_zone", "zone_for_run"]
 

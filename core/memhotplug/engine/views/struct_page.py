@@ -6,12 +6,10 @@ Models: include/linux/mm_types.h:struct page; fs/proc/page.c:stable_page_flags()
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, ForwardRef, TypeAlias
 
 from memhotplug.contracts import PageFlag
+from memhotplug.lazy import np
 from memhotplug.model.blocks import BlockState
 from memhotplug.model.buddy import chunk_runs
 from memhotplug.model.extents import ExtentSet
@@ -21,26 +19,15 @@ from memhotplug.model.zones import Zone
 from memhotplug.units import round_up
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from memhotplug.engine.kernel import Kernel
 
-__all__ = ["PAGE_DTYPE", "Page", "PageArray", "project_pages"]
+    PageArray: TypeAlias = npt.NDArray[Any]
+else:
+    PageArray = ForwardRef("npt.NDArray[Any]")
 
-PAGE_DTYPE = np.dtype(
-    [
-        ("flags", np.uint64),
-        ("refcount", np.int32),
-        ("private", np.uint64),
-        ("head", np.int64),
-        ("mapping", np.uint64),
-        ("node", np.int16),
-        ("zone", np.int8),
-        ("backing", np.int64),
-    ]
-)
-"""One row a page: flags (PageFlag bits), refcount, private, head (pfn, -1 for none), mapping, node and zone
-(-1 while no zone has the page), backing (pfn of the page that holds this struct page, -1 for none)."""
-
-PageArray: TypeAlias = npt.NDArray[Any]
+__all__ = ["Page", "PageArray", "project_pages"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +62,8 @@ def project_pages(kernel: Kernel, start_pfn: int, nr_pages: int) -> PageArray:
     Returns:
         Structured array of PAGE_DTYPE, shape (nr_pages,), a fresh copy.
     """
+    from memhotplug.engine.views.page_dtype import PAGE_DTYPE
+
     pages = np.zeros(nr_pages, dtype=PAGE_DTYPE)
     pages["flags"] = PageFlag.NOPAGE
     for name in ("head", "zone", "node", "backing"):

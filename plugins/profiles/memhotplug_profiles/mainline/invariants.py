@@ -6,9 +6,7 @@ The names I6, I7 … are those of docs/model.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from memhotplug.plugin import (
     NO_ZONE,
@@ -19,9 +17,13 @@ from memhotplug.plugin import (
     Source,
     ZoneKind,
     format_blocks,
+    np,
     round_up,
 )
 from memhotplug_profiles.mainline.params import state_of
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["violations"]
 

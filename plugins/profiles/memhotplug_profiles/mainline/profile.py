@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, ClassVar
 
 from memhotplug.plugin import (
     BlockState,
@@ -21,12 +18,16 @@ from memhotplug.plugin import (
     Restrictions,
     Zone,
     models,
+    np,
 )
 from memhotplug_profiles.mainline import add, invariants, offline, online, policy, sysfs
 from memhotplug_profiles.mainline.flags import SHORT_FLAGS, flags_of
 from memhotplug_profiles.mainline.params import Group, MainlineState, read_parameters, state_of
 from memhotplug_profiles.mainline.rules import Rules
 from memhotplug_profiles.mainline.support import refusal
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["MainlineProfile"]
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import errno
 
-import numpy as np
-
 from memhotplug.plugin import (
     Altmap,
     Kernel,
@@ -20,6 +18,7 @@ from memhotplug.plugin import (
     auto_online,
     check_hotplug_memory_range,
     create_memory_block_devices,
+    np,
     take_down_sections,
     try_online_node,
 )

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from memhotplug.plugin import Altmap, Array, ExtentSet, Kernel
+from memhotplug.plugin import Altmap, Array, ExtentSet, Kernel, np
 
 __all__ = ["DEVICE", "MEMBLOCK", "VMEMMAP_FLAGS", "VMEMMAP_PAGE", "Heads", "V2State", "mark_vmemmap_pages", "state_of"]
 
@@ -24,7 +22,6 @@ VMEMMAP_FLAGS = DEVICE | MEMBLOCK
 VMEMMAP_PAGE = 0xFFFF_FFFF_FFFF_FFFC
 """The value of ``mapping``: all bits but PAGE_MAPPING_FLAGS."""
 
-_NONE = np.empty(0, dtype=np.int64)
 _COLUMNS = ("start", "private", "refcount", "serves", "serves_end", "device")
 
 
@@ -42,12 +39,13 @@ class Heads:
     __slots__ = _COLUMNS
 
     def __init__(self) -> None:
-        self.start: Array = _NONE
-        self.private: Array = _NONE
-        self.refcount: Array = _NONE
-        self.serves: Array = _NONE
-        self.serves_end: Array = _NONE
-        self.device: Array = _NONE
+        none: Array = np.empty(0, dtype=np.int64)
+        self.start = none
+        self.private = none
+        self.refcount = none
+        self.serves = none
+        self.serves_end = none
+        self.device = none
 
     def __len__(self) -> int:
         return len(self.start)

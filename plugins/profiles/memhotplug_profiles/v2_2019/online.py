@@ -6,8 +6,6 @@ mm/page_alloc.c:__offline_isolated_pages() (v5.2 with the series).
 
 from __future__ import annotations
 
-import numpy as np
-
 from memhotplug.plugin import (
     NO_ZONE,
     Array,
@@ -19,6 +17,7 @@ from memhotplug.plugin import (
     Zone,
     isolate,
     migrate,
+    np,
     settle_watermarks,
     unisolate,
     zone_of_rows,

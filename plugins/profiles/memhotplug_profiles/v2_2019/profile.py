@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator, Mapping, Sequence
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from memhotplug.plugin import (
     BlockState,
@@ -21,11 +19,15 @@ from memhotplug.plugin import (
     Source,
     Zone,
     format_blocks,
+    np,
     zone_for_run,
 )
 from memhotplug_profiles.v2_2019 import add, remove
 from memhotplug_profiles.v2_2019 import online as onlining
 from memhotplug_profiles.v2_2019.marks import DEVICE, MEMBLOCK, VMEMMAP_FLAGS, VMEMMAP_PAGE, V2State, state_of
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["V2Profile"]
 

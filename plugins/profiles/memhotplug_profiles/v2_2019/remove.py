@@ -6,14 +6,13 @@ mm/sparse.c:depopulate_section_memmap(), deferred_vmemmap_free() (what became v5
 
 from __future__ import annotations
 
-import numpy as np
-
 from memhotplug.plugin import (
     Array,
     ExtentSet,
     Kernel,
     MapRuns,
     div_round_up,
+    np,
     shrink_zone_span,
     take_range_away,
 )
