@@ -362,6 +362,13 @@ class ExtentSet(Runs):
         found._keep_few(lows[::-1], highs[::-1])
         return found
 
+    @property
+    def longest(self) -> int:
+        """The pfns of the longest run, 0 of an empty set."""
+        if self._few is not None:
+            return max([high - low for low, high in zip(*self._few, strict=True)], default=0)
+        return int((self.ends - self.starts).max(initial=0))
+
     def covered(self, start: int, end: int) -> int:
         """Return how many pfns of [start, end) are in the set."""
         if end <= start:

@@ -59,6 +59,12 @@ def test_runs_keep_their_order(given_runs: Pairs) -> None:
         assert not any(column.flags.writeable for column in found.arrays)
 
 
+@given(pairs)
+def test_the_longest_run_of_a_set(given_runs: Pairs) -> None:
+    """Of what is left when runs that touch are joined; nothing has none."""
+    assert ExtentSet.of(*given_runs).longest == max((high - low for low, high in disjoint(given_runs)), default=0)
+
+
 @given(pairs, pairs)
 def test_runs_in_any_order_are_added_to_a_set_and_taken_out(mine: Pairs, others: Pairs) -> None:
     """Such as pages in the order in which they were allocated; they stay in that order themselves."""

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from memhotplug.commands.compare.granularity import Removable, removable
 from memhotplug.commands.compare.measure import Measures, measure
 from memhotplug.commands.compare.question import Variant
@@ -127,7 +129,8 @@ class Fullest:
 
     def _memory(self) -> tuple[int, int]:
         blocks = self._running.kernel.state.blocks
-        return int(((blocks.state == BlockState.ONLINE) & ~blocks.early).sum()), int((~blocks.early).sum())
+        hot = blocks.state[~blocks.early]
+        return int(np.count_nonzero(hot == BlockState.ONLINE)), len(hot)
 
 
 def _run(variant: Variant, moment: tuple[int, str] | None) -> Compared:

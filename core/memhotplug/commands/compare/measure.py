@@ -8,11 +8,10 @@ from typing import Final
 
 from memhotplug.engine.views.document import memmap_totals
 from memhotplug.machine import Machine
-from memhotplug.model.extents import ExtentSet, intersect
+from memhotplug.model.extents import ExtentSet
 from memhotplug.model.state import MachineState, Use
 from memhotplug.model.vmemmap import Source
 from memhotplug.model.zones import Zone
-from memhotplug.units import div_round_up
 
 __all__ = ["HUGE", "Measures", "ZoneMeasure", "measure"]
 
@@ -89,22 +88,19 @@ def _taken(state: MachineState) -> ExtentSet:
     taken = state.vmemmap.backing_from(Source.ALLOCATOR).copy()
     for held in state.allocations.values():
         if held.is_for(Use.PAGE_TABLES) or held.is_for(Use.SECTION_ROOTS):
-            taken.add_many(held.pages.starts, held.pages.ends)
+            taken.update(held.pages)
     return taken
 
 
 def _zone(state: MachineState, zone: Zone, taken: ExtentSet, huge: int) -> ZoneMeasure:
-    runs = zone.free.ends - zone.free.starts
-    movable = _movable(state, zone)
-    first, end = div_round_up(movable.starts, huge), movable.ends // huge
     return ZoneMeasure(
         node=zone.nid,
         zone=zone.kind.label,
         managed=zone.managed,
-        usable=zone.managed - _common(zone.linked, taken),
+        usable=zone.managed - zone.linked.covered_by(taken),
         free=zone.nr_free,
-        largest_free_run=int(runs.max()) if len(runs) else 0,
-        huge_pages=int((end - first).clip(min=0).sum()),
+        largest_free_run=zone.free.longest,
+        huge_pages=_movable(state, zone).whole(huge).total // huge,
     )
 
 
@@ -114,13 +110,8 @@ def _movable(state: MachineState, zone: Zone) -> ExtentSet:
     Models: mm/page_alloc.c:alloc_contig_pages(), pfn_range_valid_contig() (v5.5)
     """
     pages = zone.free.copy()
-    pages.add_many(zone.pcp.starts, zone.pcp.ends)
+    pages.update(zone.pcp)
     for held in state.allocations.values():
         if held.movable and not held.pinned:
-            pages.add_many(*zone.linked.clip_many(held.pages.starts, held.pages.ends))
+            pages.update(zone.linked.intersection(held.pages))
     return pages
-
-
-def _common(one: ExtentSet, other: ExtentSet) -> int:
-    starts, ends, _, _ = intersect(one.starts, one.ends, other.starts, other.ends)
-    return int((ends - starts).sum())
