@@ -84,6 +84,7 @@ def run_scenario(
     on_event: EventObserver = lambda event: None,
     machine: Machine | None = None,
     go_on: bool = False,
+    is_throwaway: bool = False,
 ) -> RunResult:
     """Run a scenario to its end, or to the first step that does not do what it should.
 
@@ -91,6 +92,8 @@ def run_scenario(
         machine: what :func:`boot_scenario` returned for it; booted here if it is not given.
         check: check the invariants after every step; a newly broken one stops the run.
         go_on: go on after a step that does not do what it should; the first of them is still the failure.
+        is_throwaway: whether nobody looks at the machine any more if a plugin breaks; of one that is booted here
+            nobody can.
         on_step, on_event: are called while the run goes on.
 
     Raises:
@@ -99,8 +102,8 @@ def run_scenario(
     """
     with Installed().using(scenario.plugins):
         if machine is None:
-            machine = boot_scenario(scenario)
-        return _Run(scenario, machine, check, on_step, on_event).run(go_on=go_on)
+            machine, is_throwaway = boot_scenario(scenario), True
+        return _Run(scenario, machine, check, on_step, on_event, is_throwaway=is_throwaway).run(go_on=go_on)
 
 
 def boot_scenario(scenario: Scenario) -> Machine:
@@ -178,7 +181,10 @@ class _Run:
         check: bool,
         on_step: StepObserver,
         on_event: EventObserver,
+        *,
+        is_throwaway: bool,
     ) -> None:
+        self._is_throwaway = is_throwaway
         self._scenario = scenario
         self._machine = machine
         self._on_step = on_step
@@ -261,6 +267,7 @@ class _Run:
                 step.args.veto,
                 lambda: self._machine.apply(step.op, step.args),
                 fail_allocation=step.args.fail_allocation,
+                is_throwaway=self._is_throwaway,
             )
         except MemoryHotplugError as problem:
             self._note_failure(step, record, problem, devices)

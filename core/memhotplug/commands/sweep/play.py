@@ -106,7 +106,7 @@ class Player:
                 fullest.look(step, record)
                 series.extend(zone_rows(machine, record))
 
-        result = run_scenario(scenario, machine=machine, on_step=watch, go_on=True)
+        result = run_scenario(scenario, machine=machine, on_step=watch, go_on=True, is_throwaway=True)
         return result.steps, fullest
 
 
