@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from memhotplug.errors import nearest
@@ -92,6 +93,7 @@ FEATURES: Final[Mapping[str, Feature]] = {
 """Every feature by name."""
 
 
+@lru_cache(maxsize=4096)  # asked for each block that comes
 def has(feature: str, version: Version) -> bool:
     """Return whether a kernel of some version has a feature.
 

@@ -257,6 +257,8 @@ def _added_but_offline(kernel: Kernel, driver: str) -> int:
     """Return the backed pages that earlier requests brought and that are not online yet."""
     state = kernel.state
     pages = ranges_of(kernel, driver)
+    if not pages.total:
+        return 0
     pages.remove_many(state.unbacked.starts, state.unbacked.ends)
     starts, ends = state.block_bounds(slice(None))
     online = state.blocks.state == BlockState.ONLINE

@@ -91,7 +91,10 @@ class _Column(Generic[_T]):
     @overload
     def __get__(self, table: BlockTable, owner: type) -> npt.NDArray[_T]: ...
     def __get__(self, table: BlockTable | None, owner: type) -> _Column[_T] | npt.NDArray[_T]:
-        return self if table is None else table.column(self.name)
+        if table is None:
+            return self
+        found = table._whole.get(self.name)  # as column(), which is asked a hundred times by the invariants
+        return table.column(self.name) if found is None else found
 
 
 class BlockTable:
@@ -201,9 +204,12 @@ class BlockTable:
     def id_runs(self, chosen: npt.NDArray[np.bool_] | None = None) -> ExtentSet:
         """Return the ids of all blocks, or of the chosen ones, as a set; ``chosen`` has shape (n,)."""
         ids = self.id if chosen is None else self.id[chosen]
-        if len(ids) and int(ids[-1]) - int(ids[0]) + 1 == len(ids):
+        if not len(ids):
+            return ExtentSet()
+        if int(ids[-1]) - int(ids[0]) + 1 == len(ids):
             return ExtentSet.of_few([int(ids[0])], [int(ids[-1]) + 1])
-        return ExtentSet(ids, ids + 1)
+        cuts = np.flatnonzero(ids[1:] - ids[:-1] > 1)
+        return ExtentSet.of_few([int(ids[0]), *ids[cuts + 1].tolist()], [*(ids[cuts] + 1).tolist(), int(ids[-1]) + 1])
 
     def common(self, name: str, rows: slice) -> int | None:
         """Return the value that all of some rows have in a column, None if they differ or there is no row."""

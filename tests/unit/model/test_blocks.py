@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.few import few_is
 
 from memhotplug.model.blocks import NO_ZONE, BlockState, BlockTable, OnlineType
+from memhotplug.model.extents import ExtentSet
 from memhotplug.model.runs import FEW
 
 
@@ -199,6 +200,18 @@ def test_ids_of_chosen_blocks_are_a_set() -> None:
     assert list(table.id_runs()) == [(2, 5), (8, 10)]
     assert list(table.id_runs(table.nid == 1)) == [(2, 5)]
     assert list(table.id_runs(table.nid == 7)) == []
+
+
+@given(st.sets(st.integers(0, 60)), st.sets(st.integers(0, 60)))
+def test_runs_of_ids_are_those_of_a_set(ids: set[int], chosen: set[int]) -> None:
+    """Whatever is missing between them."""
+    table = BlockTable()
+    for block in sorted(ids):
+        table.insert(block, 1)
+
+    assert list(table.id_runs()) == list(ExtentSet.of(*[(block, block + 1) for block in ids]))
+    mask = np.array([block in chosen for block in sorted(ids)], dtype=np.bool_)
+    assert list(table.id_runs(mask)) == list(ExtentSet.of(*[(block, block + 1) for block in ids & chosen]))
 
 
 def test_what_rows_have_in_common() -> None:
