@@ -231,3 +231,68 @@ def test_without_numa_the_proximity_domain_counts_for_nothing(boot: Boot, word: 
     machine.add_memory(driver="acpi", name="dimm", size="256M", node=1)
     blocks: Any = machine.to_dict()["blocks"]
     assert {block["node"] for block in blocks if block["device"]} == {node}
+
+
+@pytest.fixture
+def two_nodes(boot: Boot) -> Machine:
+    """Two nodes of 128 MiB, too small for 24 GiB of memmap, on a recorded machine's terms: failed devices stay."""
+    machine = boot(
+        kernel="linux-6.12", memory=[{"node": 0, "size": "128M"}, {"node": 1, "size": "128M"}],
+        cmdline="memhp_default_state=offline",
+    )  # fmt: skip
+    machine.kernel.state.failed_devices_stay = True
+    return machine
+
+
+def test_a_device_that_waits_keeps_its_node_and_its_place(two_nodes: Machine, refused: Refused) -> None:
+    """What is tried again is what was asked for: there, on that node, with its own keys."""
+    asked = {"size": "24G", "address": "32G", "node": 1}
+    assert refused(two_nodes.add_memory, driver="acpi", name="big", **asked).name == "ENOMEM"
+    (device,) = two_nodes.kernel.state.devices
+    assert (device.name, device.nid, device.ranges, device.closed) == ("big", 1, (), True)
+    assert device.waiting == ((32 << 30, 24 << 30),)
+
+
+def test_a_device_that_is_tried_again_comes_to_its_own_node(two_nodes: Machine, refused: Refused) -> None:
+    """Once there is room: with the next device, whichever node that has."""
+    assert refused(two_nodes.add_memory, driver="acpi", name="big", size="24G", address="4G", node=0).name == "ENOMEM"
+    late = {"size": "128M", "address": "64G", "node": 1}
+    assert refused(two_nodes.add_memory, driver="acpi", name="late", **late).name == "ENOMEM"
+    two_nodes.eject("big")
+    two_nodes.add_memory(driver="acpi", name="next", size="128M", address="32G", node=0)
+    blocks: Any = two_nodes.to_dict()["blocks"]
+    assert [(block["id"], block["node"], block["device"]) for block in blocks if block["device"]] == [
+        (256, 0, "next"), (512, 1, "late"),
+    ]  # fmt: skip
+    assert [device.waiting for device in two_nodes.kernel.state.devices if device.name == "late"] == [()]
+    assert all(device.closed for device in two_nodes.kernel.state.devices)
+
+
+def test_memory_that_is_there_is_nobodys_leftover(boot: Boot, refused: Refused) -> None:
+    """EEXIST with blocks: the device counts as enabled, and nothing is kept of it."""
+    machine = boot(kernel="linux-6.12")
+    machine.add_memory(driver="dax", name="dax0.0", size="128M", address=4 << 30)
+    devices = list(machine.kernel.state.devices)
+    problem = refused(machine.add_memory, driver="acpi", name="same", size="128M", address=4 << 30)
+    assert (problem.name, problem.driver_result) == (
+        "EEXIST",
+        "1 of 1 resources enabled; the firmware is told success; counted as enabled because memory is there already: "
+        "resource 0 (128M): EEXIST",
+    )
+    assert list(machine.kernel.state.devices) == devices
+
+
+@pytest.mark.parametrize(("at", "leftover"), [(33, True), (32, False), (34, True)])
+def test_only_blocks_in_the_range_are_in_it(boot: Boot, refused: Refused, at: int, leftover: bool) -> None:
+    """Sections that a failed add left in blocks 33 and 34; a block below or above is another matter."""
+    machine = boot(kernel="linux-6.12")
+    kernel = machine.kernel
+    kernel.state.failed_devices_stay = True
+    size, pages = 128 << 20, 32768
+    machine.add_memory(driver="dax", name="dax0.0", size=size, address=32 * size)
+    machine.add_memory(driver="dax", name="dax1.0", size=size, address=35 * size)
+    for block in (33, 34):
+        kernel.state.sections.add(block * pages, (block + 1) * pages)
+    assert refused(machine.add_memory, driver="acpi", name="x", size=size, address=at * size).name == "EEXIST"
+    kept = [device.enabled for device in machine.kernel.state.devices if device.name == "x"]
+    assert kept == ([((at * size, size),)] if leftover else [])
