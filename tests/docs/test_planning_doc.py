@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.unit.commands.plan.conftest import ask, capacity_table, write_snapshot
+from tests.unit.commands.plan.conftest import ask
 
-from memhotplug.commands.plan.question import Question
-from memhotplug.commands.plan.search import largest_add, usable_pages
-from memhotplug.commands.plan.sources import from_boot, from_snapshot
-from memhotplug.units import parse_size
+from memhotplug.commands.plan.search import usable_pages
+from memhotplug.commands.plan.sources import from_boot
+from memhotplug.units import parse_size, typed_size
+from tools import capacity
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "planning.md").read_text(encoding="utf-8")
 MIB = 1 << 20
@@ -46,18 +46,13 @@ def test_the_margins_of_the_ladder_are_those_of_the_model() -> None:
         assert reported == ("works" if float(margin) > 0 else "fails")
 
 
-def test_the_measured_limits_are_recorded_and_predicted(tmp_path: Path) -> None:
-    """Both columns, from the recordings that ship."""
-    found = []
-    tables = (*capacity_table(), *capacity_table("more-boot-sizes.json.xz"))
-    for row in sorted(tables, key=lambda one: int(one["boot_memory_bytes"])):
-        if "capped_at_gib" not in row:
-            root = write_snapshot(tmp_path / str(row["boot_memory_bytes"]), row)
-            machine = from_snapshot(root, step=None, arch=None, kernel=None, cmdline=None).boot()
-            predicted = (
-                largest_add(machine, Question(driver="acpi", sizes=(GIB,)), lambda tried: tried.safe).size // GIB
-            )
-            found.append((row["boot_memory_bytes"], row["largest_clean_gib"], predicted))
-
-    shown = [(parse_size(boot), int(real), int(predicted)) for boot, real, predicted in rows("Measured")]
-    assert shown == found
+def test_the_measured_limits_are_those_that_the_tool_prints() -> None:
+    """Row by row."""
+    found = [
+        [
+            typed_size(row.boot), "-".join(map(str, sorted({row.measured[0], row.measured[-1]}))), str(row.predicted),
+            "" if row.next_gib is None else f"{row.next_gib} {row.ends}",
+        ]
+        for row in capacity.rows()
+    ]  # fmt: skip
+    assert rows("Measured") == found

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from memhotplug.cli import main
+from memhotplug.manager import names
 
 EXAMPLES = int(os.environ.get("MHP_EXAMPLES", "40"))
 FIRST = int(os.environ.get("MHP_SEED", "0"))
@@ -33,8 +34,16 @@ RANGE                                  SIZE  STATE BLOCK NODE  ZONES
 
 Memory block size:       128M
 """
-KERNELS = ("v2-2019", "5.13", "5.15", "6.1", "6.6", "6.8", "6.12", "6.15", "6.19", "7.2")
+KERNELS = tuple(sorted(names("profiles")))
+ODD = (0,) * 12 + (16, 64, 128)  # M more than whole blocks
 WORDS = (
+    "numa=off",
+    "cma=128M",
+    "kernelcore=512M",
+    "disable_radix",
+    "transparent_hugepage=never",
+    "acpi_no_memhotplug",
+    "memory_hotplug.auto_movable_numa_aware=0",
     "memory_hotplug.memmap_on_memory=1",
     "memory_hotplug.memmap_on_memory=force",
     "memory_hotplug.online_policy=auto-movable",
@@ -54,13 +63,15 @@ def machine(dice: random.Random, folder: Path) -> tuple[str, list[str]]:
     """Return a random machine: its architecture, and the options for it."""
     recorded = [
         ("x86_64", "x86_64-6.12-mom-0-a"),
+        ("x86_64", "x86_64-6.12-virtio-mem-auto-movable"),
+        ("x86_64", "x86_64-6.12-virtio-mem-mom1-offline"),
         ("powerpc", "ppc64el-6.12-mom-1-r"),
         ("s390", "s390x-6.12-movablecore"),
     ]
     kind = dice.random()
     if kind < 0.2:
         arch, name = dice.choice(recorded)
-        return arch, ["--from", str(RECORDED / f"{name}.json.xz"), "--step", dice.choice(["0", "1", "2"])]
+        return arch, ["--from", str(RECORDED / f"{name}.json.xz"), "--step", dice.choice(["0", "1", "2", "3", "4"])]
     if kind < 0.3:
         return "x86_64", ["--oom-log", str(dice.choice(sorted(LOGS.glob("*.log"))))]
     if kind < 0.35:
@@ -85,7 +96,7 @@ def question(seed: int, folder: Path) -> list[str]:
     words = dice.sample(WORDS, dice.choice([0, 0, 1, 2]))
     options += ["--cmdline", " ".join(words)] if words else []
     for _ in range(dice.choice([1, 1, 1, 2, 3])):
-        options += ["--add", f"{dice.choice([1, 2, 3, 6, 16, 40, 80]) << 8 << dice.randrange(3)}M"]
+        options += ["--add", f"{(dice.choice([1, 2, 3, 6, 16, 40, 80]) << 8 << dice.randrange(3)) + dice.choice(ODD)}M"]
     options += ["--driver", dice.choice(DRIVERS[arch]), "--online", dice.choice(["auto", "movable", "kernel", "none"])]
     if dice.random() < 0.2:
         policy = dice.choice(sorted(POLICIES.glob("*.py")))
