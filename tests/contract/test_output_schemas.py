@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 import jsonschema
@@ -131,13 +133,21 @@ def test_a_recorded_machine_prints_what_its_schema_says(
     jsonschema.validate(json.loads(capsys.readouterr().out), output_schema("snapshot"))
 
 
-def test_a_live_machine_lists_its_blocks_as_its_schema_says() -> None:
-    """What ``mhp ctl list --json`` prints is the answer to this command."""
-    blocks = Commands(LiveMachine(Machine.boot(arch="x86_64", kernel="linux-6.12", memory="256M"))).execute(
-        "x-mhp-blocks", {}
-    )
+def test_a_live_machine_lists_its_blocks_as_its_schema_says(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One object, as everywhere, around what the machine answers."""
+    commands = Commands(LiveMachine(Machine.boot(arch="x86_64", kernel="linux-6.12", memory="256M")))
+    answer = commands.execute("x-mhp-blocks", {})
+    client = SimpleNamespace(execute=lambda name, arguments: commands.execute(name, arguments))
+    monkeypatch.setattr("memhotplug.cli.ctl._client", lambda _context: nullcontext(client))
 
-    jsonschema.validate(blocks, output_schema("ctl-list"))
+    assert main(["ctl", "list", "--json"]) == 0
+
+    document = json.loads(capsys.readouterr().out)
+    assert document == {"schema": 1, "ok": True, "blocks": answer}
+    assert [block["id"] for block in document["blocks"]] == [0, 1]
+    jsonschema.validate(document, output_schema("ctl-list"))
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "scenarios").glob("*.yaml")), ids=lambda path: path.stem)

@@ -112,7 +112,7 @@ def _list(context: click.Context, as_json: bool) -> int:
     """Show the memory blocks."""
     status, blocks = _do(context, "x-mhp-blocks", {})
     if as_json and blocks is not None:
-        print(json.dumps(blocks))
+        print(json.dumps({"schema": 1, "ok": True, "blocks": blocks}))
         return status
     for block in blocks or ():
         print(f"memory{block['id']:<8} {block['start']:#018x} {block['state']:<8} {block['device'] or '-'}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from memhotplug.cli.plan import Size
+from memhotplug.cli.reading import scenario_text
 
 if TYPE_CHECKING:
     from memhotplug.live.machine import LiveMachine
@@ -22,7 +23,7 @@ _SOURCE = (
     click.option("--from", "snapshot", metavar="PATH", help="A snapshot, sos report, or recording."),
     click.option("--step", type=click.IntRange(min=0), help="With --from: which step of a recording."),
     click.option("--arch", help="The architecture; default as recorded, else x86_64."),
-    click.option("--kernel", help="Its release (6.12.3) or a profile; default as recorded, else the newest."),
+    click.option("--kernel", help="Its release (6.12.3) or a profile; default as recorded, else 6.12."),
     click.option("--cmdline", help="Its command line; default as recorded."),
     click.option("--memory-block-size", type=Size(), help="With --boot: the memory block size."),
     click.option("--page-size", type=Size(), help="With --boot: the page size."),
@@ -66,7 +67,7 @@ def source_of(options: dict[str, Any], scenario: str | None) -> Source:
         unused = next((key for key, value in told.items() if value is not None), None)
         if unused is not None:
             raise click.UsageError(f"--{unused} belongs to --from and --boot; a scenario says it itself")
-        return source.from_scenario(scenario)
+        return source.from_scenario(*scenario_text(scenario))
     if options["snapshot"]:
         return source.from_snapshot(options["snapshot"], step=options["step"], **told)
     return source.from_boot(

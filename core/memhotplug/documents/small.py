@@ -255,7 +255,12 @@ class LiveBlockDocument(Document):
     """The device that brought it."""
 
 
-CtlListDocument: TypeAlias = Annotated[
-    list[LiveBlockDocument],
-    Field(description="All memory blocks, ascending."),
-]
+class CtlListDocument(Document):
+    """The memory of a machine that runs in exec or mount."""
+
+    schema: SchemaVersion
+    """Version of this format."""
+    ok: bool
+    """Always true."""
+    blocks: list[LiveBlockDocument]
+    """All memory blocks, ascending."""

@@ -9,16 +9,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from memhotplug.commands.run.runner import RunResult, run_scenario
 from memhotplug.errors import InputError
-from memhotplug.formats.scenario import load_scenario, loads_scenario
+from memhotplug.formats.scenario import loads_scenario
 from memhotplug.machine import Machine
-from memhotplug.naming import assumed_arch, newest_kernel
+from memhotplug.naming import assumed_arch, assumed_kernel
 from memhotplug.output.watchdog import WatchedCatalog
 
 __all__ = ["Source", "from_boot", "from_scenario", "from_snapshot"]
@@ -39,16 +38,19 @@ class Source:
     document: Mapping[str, Any]
 
 
-def from_scenario(path: str) -> Source:
+def from_scenario(text: str, file: str) -> Source:
     """Return the machine at the end of a scenario.
+
+    Args:
+        file: what messages call it, and what names in it are relative to.
 
     Raises:
         InputError: the scenario cannot be used, or one of its steps does not do what it says.
     """
-    result = run_scenario(load_scenario(path, WatchedCatalog()))
+    result = run_scenario(loads_scenario(text, catalog=WatchedCatalog(), file=file))
     _check(result)
-    document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    base = os.path.dirname(os.path.abspath(path))
+    document = yaml.safe_load(text)
+    base = os.path.dirname(os.path.abspath(file))
     machine = dict(document["machine"])
     if "snapshot" in machine:
         ref = machine["snapshot"]
@@ -65,7 +67,7 @@ def from_boot(
     """Return a fresh guest with ``size`` bytes of boot memory."""
     machine = {
         "arch": arch or assumed_arch(),
-        "kernel": kernel or newest_kernel(),
+        "kernel": kernel or assumed_kernel(),
         "memory": size,
         "cmdline": cmdline or None,
         "memory_block_size": block_size,

@@ -32,7 +32,7 @@ def test_what_programs_did_is_repeated_without_them(tmp_path: Path) -> None:
     """Writes that worked, writes that did not, faults, and what came over the control socket."""
     scenario = tmp_path / "dimm.yaml"
     scenario.write_text(_SCENARIO)
-    source = from_scenario(str(scenario))
+    source = from_scenario(scenario.read_text(), str(scenario))
     live = LiveMachine(source.machine, [parse_fault("online:33=ENOMEM*1")])
     attempts = [
         (f"{_MEMORY}/memory32/state", b"online_movable\n"),
@@ -77,7 +77,7 @@ def test_a_snapshot_with_a_relative_path_is_found_from_elsewhere(tmp_path: Path)
     (tmp_path / "rec.json.xz").write_bytes(_RECORDING.read_bytes())
     scenario = tmp_path / "rec.yaml"
     scenario.write_text("schema: 1\nmachine: {arch: x86_64, kernel: linux-6.12, snapshot: rec.json.xz}\nsteps: []\n")
-    source = from_scenario(str(scenario))
+    source = from_scenario(scenario.read_text(), str(scenario))
     assert source.document["machine"]["snapshot"] == {"path": str(tmp_path / "rec.json.xz")}
 
 
@@ -86,7 +86,7 @@ def test_a_scenario_that_fails_is_no_machine(tmp_path: Path) -> None:
     scenario = tmp_path / "bad.yaml"
     scenario.write_text(_SCENARIO + "  - remove: {range: dimm0, fails: EBUSY}\n")
     with pytest.raises(InputError, match="expected a scenario whose steps do what it says"):
-        from_scenario(str(scenario))
+        from_scenario(scenario.read_text(), str(scenario))
 
 
 def test_a_fresh_guest_is_a_scenario_of_its_own() -> None:
