@@ -67,3 +67,44 @@ def test_impossible_sizes_are_refused(changes: dict[str, int], message: str) -> 
         Geometry(**{**X86, **changes})
 
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"memory_block_size": 128 << 20},
+        {"max_order": 15},
+        {"pageblock_order": 0},
+        {"pageblock_order": 10},
+        {"struct_page_size": 4096},
+        {"pmd_size": 4096},
+        {"physical_address_bits": 31},
+        {"hotplug_base": 0},
+    ],
+)
+def test_the_last_possible_size_is_possible(changes: dict[str, int]) -> None:
+    """Each bound itself is on the right side: a block of one section, a pageblock of one page …"""
+    made = Geometry(**{**X86, **changes})
+    for name, value in changes.items():
+        assert getattr(made, name) == value
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"physical_address_bits": 30}, "30 address bits hold no memory block"),
+        ({"pageblock_order": -1}, "pageblock_order -1 is not from 0 to max_order, 10"),
+        ({"section_size": 0}, "section_size must be a power of two, not 0"),
+        ({"struct_page_size": 56}, "struct_page_size must be a power of two, not 56"),
+    ],
+)
+def test_the_first_impossible_size_is_refused(changes: dict[str, int], message: str) -> None:
+    """A machine whose only block would be all that it can address has no room for boot memory."""
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        Geometry(**{**X86, **changes})
+
+
+@pytest.mark.parametrize(("pages", "memmap"), [(0, 0), (1, 1), (64, 1), (65, 2), (128, 2), (32768, 512)])
+def test_memmap_is_rounded_up_to_pages(pages: int, memmap: int) -> None:
+    """A page describes 64."""
+    assert Geometry(**X86).memmap_pages(pages) == memmap
