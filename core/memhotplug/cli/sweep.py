@@ -222,12 +222,12 @@ class _Meter:
 
     def show(self, progress: Progress) -> None:
         """Show how far it has come."""
-        rate = f"{progress.per_second:.0f} cases/s"
+        rate = f"{progress.per_second:.{0 if progress.per_second >= 10 else 1}f} cases/s"
         if self._bar is not None:
             if self._task is None:
                 self._task = self._bar.add_task("", total=progress.cases, completed=progress.skipped, rate="")
             self._bar.update(self._task, completed=progress.done, rate=rate)
-        elif progress.seconds >= self._next:
+        elif progress.seconds >= self._next and progress.done < progress.cases:
             self._next = progress.seconds + self.EVERY
             left = (progress.cases - progress.done) / max(progress.per_second, 1e-9)
             say(f"{progress.done} of {progress.cases} cases, {rate}, {left:.0f} s left")

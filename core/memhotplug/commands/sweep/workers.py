@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import signal
 import tempfile
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
@@ -31,6 +31,9 @@ __all__ = ["BATCH", "Cluster", "Local", "Pool", "PoolGoneError", "Seat", "play_a
 BATCH: Final = 64
 """Cases that a worker plays at a time, and that are kept together."""
 _TRIES: Final = 3
+"""A case that ends its worker so often, alone in it, is at fault; workers also die of something else."""
+_ALONE: Final = 2
+"""Cases that were lost so often are played one by one, with nothing beside them that could be at fault."""
 _ANSWER_SECONDS: Final = 10
 
 
@@ -219,9 +222,15 @@ def _until_broken(
     lost: list[_Batch] = []
     try:
         while (waiting or running) and not lost:
-            while waiting and len(running) < 2 * pool.seats:
+            while waiting and len(running) < 2 * pool.seats and _goes_beside(waiting[-1], running.values()):
                 batch = waiting.pop()
-                running[executor.submit(_work, key, question, batch[0], limit())] = batch
+                try:
+                    running[executor.submit(_work, key, question, batch[0], limit())] = batch
+                except pool.lost:  # a worker died that had nothing to do
+                    waiting.append(batch)
+                    break
+            if not running:
+                break
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
                 batch = running.pop(future)
@@ -242,17 +251,25 @@ def _until_broken(
     return lost
 
 
+def _goes_beside(batch: _Batch, running: Iterable[_Batch]) -> bool:
+    """Return whether a batch may be played while others are."""
+    times = [lost for _, lost in running]
+    return not times or max(batch[1], *times) < _ALONE
+
+
 def _again(lost: Sequence[_Batch]) -> Iterator[_Batch]:
-    """Yield what is to be played again, one by one where it killed its worker before.
+    """Yield what is to be played again: first as it was, then one by one.
 
     Raises:
-        PluginError: a case killed its worker each time; only a plugin or a lack of memory can do that.
+        PluginError: a case ended its worker each time that it was alone; only a plugin or a lack of memory can do that.
     """
-    for numbers, tries in lost:
-        if len(numbers) == 1 and tries + 1 >= _TRIES:
-            raise PluginError(f"of case {numbers[0]}", f"ended its worker {_TRIES} times")
-        if tries == 0:
-            yield numbers, 1
-        else:
+    for numbers, times in lost:
+        if times + 1 < _ALONE:
+            yield numbers, times + 1
+        elif times + 1 == _ALONE:
             for number in numbers:
-                yield [number], tries + 1
+                yield [number], _ALONE
+        elif times + 1 - _ALONE < _TRIES:
+            yield numbers, times + 1
+        else:
+            raise PluginError(f"of case {numbers[0]}", f"ended its worker {_TRIES} times")

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from concurrent.futures import CancelledError, Executor, Future
+from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +21,17 @@ from memhotplug import InputError, PluginError, __version__
 from memhotplug.commands.sweep.answer import Progress, sweep
 from memhotplug.commands.sweep.store import Played, Store, StoreFullError, open_store
 from memhotplug.commands.sweep.trace import read_trace
-from memhotplug.commands.sweep.workers import BATCH, Cluster, Local, Pool, PoolGoneError, Seat, _again, play_all
+from memhotplug.commands.sweep.workers import (
+    BATCH,
+    Cluster,
+    Local,
+    Pool,
+    PoolGoneError,
+    Seat,
+    _again,
+    _goes_beside,
+    play_all,
+)
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -256,11 +266,46 @@ def test_a_bad_trace_has_its_line(text: str, problem: str, tmp_path: Path) -> No
 
 
 def test_cases_whose_worker_died_are_played_again_alone() -> None:
-    """First together, then one by one; the one that kills its worker each time is named."""
+    """First together, then one by one; the one that kills its worker each time that it is alone is named."""
     assert list(_again([([1, 2], 0)])) == [([1, 2], 1)]
     assert list(_again([([1, 2], 1)])) == [([1], 2), ([2], 2)]
-    with pytest.raises(PluginError, match="of case 1: ended its worker 3 times"):
-        list(_again([([1], 2)]))
+    assert list(_again([([1], 2), ([2], 3)])) == [([1], 3), ([2], 4)]
+    with pytest.raises(PluginError) as caught:
+        list(_again([([1], 4)]))
+    assert str(caught.value) == "plugin of case 1: ended its worker 3 times"
+
+
+def test_a_case_that_may_kill_its_worker_is_played_alone() -> None:
+    """Nobody else is blamed for what it does, and it not for what another does."""
+    assert _goes_beside(([1, 2], 0), [])
+    assert _goes_beside(([1, 2], 1), [([3], 0), ([4], 1)])
+    assert _goes_beside(([1], 2), [])
+    assert not _goes_beside(([1], 2), [([3], 0)])
+    assert not _goes_beside(([3], 0), [([1], 2)])
+
+
+def test_workers_that_are_killed_again_and_again_cost_their_cases_only(tmp_path: Path) -> None:
+    """kill -9 of a worker twice, after a batch each time: no case is blamed, and every one is there."""
+    question = asked(vary=("steps.0.add.size=1G..40G/128M",))
+    local, killed = tmp_path / "local.sqlite", tmp_path / "killed.sqlite"
+    run(question, local)
+    made: list[ProcessPoolExecutor] = []
+
+    class Watched(Local):
+        def executor(self) -> Executor:
+            executor = super().executor()
+            assert isinstance(executor, ProcessPoolExecutor)
+            made.append(executor)
+            return executor
+
+    def kill(_progress: Progress) -> None:
+        if len(made) <= 2:
+            os.kill(next(iter(made[-1]._processes)), signal.SIGKILL)
+
+    with open_store(str(killed), question) as store:
+        progress = sweep(question, store, Watched(2), observe=kill)
+    assert (progress.played, len(made)) == (len(question.numbers), 3)
+    assert exported(killed) == exported(local)
 
 
 def test_a_worker_that_dies_costs_its_cases_only(tmp_path: Path) -> None:
