@@ -213,12 +213,14 @@ class SizingRequest(SizesAsked):
         hypervisor: whether the machine is a guest.
         hole: bytes below the architecture's ``hole_end`` that are no memory; what would lie there lies behind it.
         advised_block_size: the largest memory block size that firmware's tables advise, None if they advise none.
+        huge_page_size: bytes of the default huge page of a recorded machine, 0 if it has none, None if nothing tells.
         asks: the profile's answer to what :meth:`has` is asked.
     """
 
     version: tuple[int, int]
     cmdline: Mapping[str, str] = field(default_factory=dict)
     hypervisor: bool = True
+    huge_page_size: int | None = None
     asks: Callable[[str], bool] | None = field(default=None, compare=False)
 
     def has(self, feature: str) -> bool:

@@ -126,6 +126,18 @@ def test_vmemmap_pages_are_huge_from_1_gib_on(
     assert geometry_for(request).vmemmap_psize == psize_kib << 10
 
 
+@pytest.mark.parametrize(
+    ("cmdline", "huge_kib", "psize_kib"),
+    [({"disable_radix": ""}, 0, 64), ({"disable_radix": ""}, 16384, 16384), ({}, 0, 2048), ({}, 2048, 2048)],
+)
+def test_without_huge_pages_the_vmemmap_has_none_either(
+    sizing: Callable[..., SizingRequest], cmdline: dict[str, str], huge_kib: int, psize_kib: int
+) -> None:
+    """A hypervisor that offers a hash guest no 16 MiB pages leaves it without a default huge page; radix needs none."""
+    request = sizing(page_size=64 << 10, cmdline=cmdline, memory=((0, 4 << 30),), huge_page_size=huge_kib << 10)
+    assert geometry_for(request).vmemmap_psize == psize_kib << 10
+
+
 def test_all_memory_is_normal(sizing: Callable[..., SizingRequest]) -> None:
     """There is one kernel zone, as on Debian's 6.12."""
     limits = zone_limits(geometry=geometry_for(sizing()))

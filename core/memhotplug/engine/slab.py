@@ -1,9 +1,10 @@
 """What a running kernel takes for itself from memory that has just come.
 
 Models: mm/page_alloc.c:get_page_from_freelist(), mm/slub.c:allocate_slab() (v5.2 to v6.12): GFP_KERNEL begins at the
-highest kernel zone of the node whose CPU asks. A zone that was empty has the cheapest pages there are, and the
-next slab that any cache needs comes from it: never again can its first block go offline. Simplified: one slab at
-once; what a kernel takes later depends on what it does. A node without a CPU asks for nothing.
+highest kernel zone of the node whose CPU asks, or of the next one that has any. A zone that was empty has the cheapest
+pages there are, and the next slab that any cache needs comes from it: never again can its first block go offline.
+Simplified: one slab at once; what a kernel takes later depends on what it does, and which CPU does it. A node without
+a CPU asks for nothing.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from __future__ import annotations
 from memhotplug.engine.kernel import Kernel
 from memhotplug.model.buddy import first_pages, largest_order
 from memhotplug.model.state import Allocation, Owner, Use
-from memhotplug.model.zones import Zone, ZoneKind
+from memhotplug.model.zones import Zone, ZoneKey, ZoneKind
 
-__all__ = ["SLAB", "attracts_slab", "give_up_slab", "slab_pages", "take_first_slab"]
+__all__ = ["SLAB", "attracts_slab", "first_zones", "give_up_slab", "slab_pages", "take_first_slab"]
 
 SLAB = Owner(Use.SLAB)
 """Who holds the pages."""
@@ -21,17 +22,27 @@ SLAB = Owner(Use.SLAB)
 _SLAB_BYTES = 32 << 10  # PAGE_ALLOC_COSTLY_ORDER pages of 4 KiB, as most caches of a kernel take them
 
 
+def first_zones(kernel: Kernel) -> set[ZoneKey]:
+    """Return the zones in which requests for kernel memory begin, one for each node with a CPU.
+
+    That is the highest kernel zone of the node itself, or of the next one that has any.
+    """
+    state = kernel.state
+    lists = (state.zonelist(nid, ZoneKind.NORMAL) for nid, node in state.nodes.items() if node.has_cpu)
+    return {zone.key for zone in (next(zones, None) for zones in lists) if zone is not None}
+
+
 def attracts_slab(kernel: Kernel, zone: Zone) -> bool:
-    """Return whether requests for kernel memory begin in a zone: the highest kernel zone of a node with a CPU."""
-    node = kernel.state.nodes[zone.nid]
-    higher = (other for other in node.zones.values() if zone.kind < other.kind < ZoneKind.MOVABLE)
-    return zone.kind is not ZoneKind.MOVABLE and node.has_cpu and not any(other.managed for other in higher)
+    """Return whether requests for kernel memory begin in a zone, from some CPU."""
+    return zone.key in first_zones(kernel)
 
 
 def take_first_slab(kernel: Kernel, zone: Zone) -> None:
-    """Let the kernel put a slab into a kernel zone that was empty a moment ago.
+    """Let the kernel put slabs into a kernel zone that was empty a moment ago.
 
-    It lies at the start of the lowest free chunk of the highest order.
+    The first lies at the start of the lowest free chunk of the highest order. Pages that can be reclaimed come from
+    pageblocks of their own (mm/page_alloc.c:find_suitable_fallback()): where the first slab has broken the only chunk
+    of that order, the second one breaks what else is left of whole pageblocks.
     """
     if not attracts_slab(kernel, zone):
         return
@@ -39,7 +50,15 @@ def take_first_slab(kernel: Kernel, zone: Zone) -> None:
     order = largest_order(zone.free, highest)
     if order < 0:
         return  # nothing but memmap, or pages that a driver withholds
-    (low, _), *_ = first_pages(zone.free, order, 1, highest)
+    _take_slab(kernel, zone, order)
+    left = largest_order(zone.free, highest)
+    if kernel.geometry.pageblock_order <= left < highest:
+        _take_slab(kernel, zone, left)
+
+
+def _take_slab(kernel: Kernel, zone: Zone, order: int) -> None:
+    """Take one slab from the lowest chunk of an order."""
+    (low, _), *_ = first_pages(zone.free, order, 1, kernel.geometry.max_order)
     pages = min(kernel.geometry.pfn(_SLAB_BYTES) or 1, 1 << order)
     high = low + pages
     zone.free.remove(low, high)

@@ -268,14 +268,15 @@ class MachineState:
     def zonelist(self, nid: int, highest: ZoneKind) -> Iterator[Zone]:
         """Yield the zones that an allocation may use, in the order in which they are tried.
 
-        All zones of the nearest node first, highest type first, then those of the next node; all
-        other nodes are equally far, and the next higher id is tried first.
+        All zones of the nearest node first, highest type first, then those of the next node; all other nodes are
+        equally far. Nodes without a CPU come before those with one, and the next higher id before lower ones.
 
-        Models: mm/page_alloc.c:build_zonelists(), find_next_best_node() (v5.2).
+        Models: mm/page_alloc.c:build_zonelists(), find_next_best_node() (v5.2 to v6.12). Simplified: nodes that are
+        equally good (three others at least) come by their ids, not in turn (node_load).
         """
         nodes: Iterable[Node] = self.nodes.values()
         if len(self.nodes) > 1:
-            nodes = sorted(nodes, key=lambda node: (node.nid < nid, node.nid))
+            nodes = sorted(nodes, key=lambda node: (node.nid != nid, (node.nid < nid) + node.has_cpu, node.nid))
         for node in nodes:
             for zone in reversed(node.zones.values()):
                 if zone.managed and zone.kind <= highest:

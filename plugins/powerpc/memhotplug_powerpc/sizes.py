@@ -82,12 +82,15 @@ def _vmemmap_psize(request: SizingRequest, page_size: int, *, radix: bool) -> in
     """Return the bytes of one vmemmap mapping.
 
     Models: arch/powerpc/mm/book3s64/radix_pgtable.c:radix__early_init_mmu() (2 MiB) and
-    hash_utils.c:htab_init_page_sizes() (v5.2): 16 MiB from 1 GiB of boot memory on, else a base page.
+    hash_utils.c:htab_init_page_sizes() (v5.2): 16 MiB from 1 GiB of boot memory on, else a base page. A hypervisor
+    may not offer such pages (QEMU does not by itself, PowerVM does): then there is no default huge page either
+    (arch/powerpc/mm/hugetlbpage.c:hugetlbpage_init_defaultsize()).
     """
     if radix:
         return _PMD_SIZE
     memory = sum(size for _, size in request.memory)
-    return _HUGE if memory >= _HUGE_VMEMMAP_MEMORY else page_size
+    offered = request.huge_page_size is None or request.huge_page_size >= _HUGE
+    return _HUGE if offered and memory >= _HUGE_VMEMMAP_MEMORY else page_size
 
 
 def _address_bits(request: SizingRequest, wide: bool) -> int:

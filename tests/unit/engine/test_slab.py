@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from memhotplug import Machine, MemoryHotplugError
-from memhotplug.engine.slab import SLAB, give_up_slab
+from memhotplug.engine.slab import SLAB, first_zones, give_up_slab
+from memhotplug.model.zones import ZoneKind
 
 Boot = Callable[..., Machine]
 Refused = Callable[..., MemoryHotplugError]
@@ -86,3 +87,29 @@ def test_large_pages_give_one(boot: Boot) -> None:
     machine.add_memory(driver="acpi", name="dimm", size="1G")
     machine.online("dimm", zone="kernel")
     assert [end - start for start, end in slab_of(machine)] == [1]
+
+
+def test_a_cpu_without_memory_of_its_own_asks_the_next_node(boot: Boot) -> None:
+    """Nodes without a CPU come first: what node 1 has not, node 2 gives, and not node 0, which has CPUs itself."""
+    machine = boot(kernel="linux-6.12", memory=[{"node": 0, "size": "2G"}, {"node": 2, "size": "2G"}])
+    machine.add_memory(driver="acpi", name="near", size="128M", node=1)
+    nodes = machine.kernel.state.nodes
+    nodes[1].has_cpu = True
+    highest = next(zone for zone in reversed(nodes[2].zones.values()) if zone.managed)
+    assert first_zones(machine.kernel) == {(0, ZoneKind.DMA32), highest.key}
+
+    machine.online("near", zone="kernel")
+
+    assert first_zones(machine.kernel) == {(0, ZoneKind.DMA32), (1, ZoneKind.NORMAL)}
+    assert len(slab_of(machine)) == 1
+
+
+def test_a_zone_of_one_chunk_gives_two_slabs(boot: Boot) -> None:
+    """What can be reclaimed has a pageblock of its own: no pageblock of 4 MiB stays whole."""
+    machine = boot(kernel="linux-6.12")
+    device = {"device_size": "1G", "block_size": "4M"}
+    machine.write("/sys/devices/system/memory/auto_online_blocks", "online_kernel")
+    machine.add_memory(driver="virtio_mem", name="vm0", size="4M", address="4G", **device)
+
+    assert slab_of(machine) == [(FIRST, FIRST + 8), (FIRST + 512, FIRST + 520)]
+    assert machine.violations() == []

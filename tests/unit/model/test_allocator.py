@@ -99,6 +99,16 @@ def test_nodes_follow_by_higher_ids_and_wrap(make_state: Make) -> None:
     assert [pfn // 10 for pfn in pfns(alloc_pages(state, 0, 25, nid=1))] == [1] * 10 + [2] * 10 + [0] * 5
 
 
+def test_nodes_without_a_cpu_come_first(make_state: Make) -> None:
+    """The kernel spares the memory of other CPUs: from node 1 first its own, then node 2, then node 0 with its CPU."""
+    state = make_state({(nid, NORMAL): (nid * 10, nid * 10 + 10) for nid in range(4)})
+    for nid, has_cpu in enumerate((True, True, False, True)):
+        state.nodes[nid].has_cpu = has_cpu
+
+    orders = {nid: [zone.nid for zone in state.zonelist(nid, NORMAL)] for nid in range(4)}
+    assert orders == {0: [0, 2, 1, 3], 1: [1, 2, 3, 0], 2: [2, 3, 0, 1], 3: [3, 2, 0, 1]}
+
+
 def test_a_zone_without_managed_pages_is_in_no_zonelist(make_state: Make) -> None:
     """A new node's empty zones are skipped, and its memmap lands elsewhere."""
     state = make_state({(0, NORMAL): (0, 10), (1, MOVABLE): (10, 20)})

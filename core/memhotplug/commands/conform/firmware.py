@@ -16,16 +16,16 @@ from memhotplug.manager import driver_traits
 __all__ = ["Firmware", "device_log"]
 
 _SRAT = re.compile(r"SRAT: Node (\d+) PXM (\d+)|SRAT: PXM (\d+) -> APIC \S+ -> Node (\d+)")
-_DEVICE = re.compile(r"\b\w+ (\w+): ([a-z][a-z ]+): (0x[0-9a-f]+)$")
+_DEVICE = re.compile(r"\b\w+ (\w+): ([a-z][a-z ]+): (0x[0-9a-f]+|\d+)$")
 
 
 def device_log(boot: StepFacts) -> dict[str, dict[str, int]]:
-    """Return what the log says of devices in bytes, by device and by the words before the colon; the last counts."""
+    """Return the numbers that the log says of devices, by device and by the words before the colon; the last counts."""
     found: dict[str, dict[str, int]] = {}
     for line in boot.step.dmesg:
         told = _DEVICE.search(line)
         if told is not None:
-            found.setdefault(told[1], {})[told[2]] = int(told[3], 16)
+            found.setdefault(told[1], {})[told[2]] = int(told[3], 0)
     return found
 
 
@@ -46,6 +46,10 @@ class Firmware:
             if named is not None:
                 node, domain = (named[1], named[2]) if named[1] is not None else (named[4], named[3])
                 self._of_domain[int(domain)] = int(node)
+        if self._of_domain:
+            # Domains of CPUs alone have no line: they have the nodes that are left, both ascending.
+            unnamed = sorted(self._possible - self._of_domain.keys())
+            self._of_domain.update(zip(unnamed, sorted(self._possible - set(self._of_domain.values())), strict=False))
 
     def copy(self) -> Firmware:
         """Return an independent copy."""
@@ -75,4 +79,4 @@ class Firmware:
         for entry in kernel.state.resources.overlapping(start, room):
             kernel.state.resources.release(entry.start, entry.size)  # the driver claims its region itself
         options = {"device_size": room, "block_size": told.get("device block size", 2 << 20)}
-        return AddRequest(driver=driver, name=name, size=size, address=start, options=options)
+        return AddRequest(driver=driver, name=name, size=size, address=start, nid=told.get("nid"), options=options)

@@ -28,7 +28,7 @@ from memhotplug.model.vmemmap import Source
 from memhotplug.model.zones import ZoneKey, ZoneKind
 from memhotplug.units import div_round_up
 
-__all__ = ["FreeLists"]
+__all__ = ["FreeLists", "at_head"]
 
 _OLD = -1  # a chunk of memory that no operation is about
 _ANYWHERE = -2
@@ -61,6 +61,12 @@ class _Lists:
         return block
 
 
+def at_head(kernel: Kernel) -> bool:
+    """Return whether the chunks of a block that comes online are the next ones to be taken, and not the last."""
+    geometry = kernel.geometry
+    return geometry.max_order - geometry.pageblock_order >= 2 and kernel.has("hygienic_freelists")
+
+
 class FreeLists:
     """The lists of all zones, followed from one look at the machine on.
 
@@ -72,8 +78,7 @@ class FreeLists:
 
     def __init__(self, kernel: Kernel, facts: StepFacts, came: Mapping[int, ZoneKey], there: Iterable[int]) -> None:
         geometry = kernel.geometry
-        spans = geometry.max_order - geometry.pageblock_order
-        self._at_head = spans >= 2 and kernel.has("hygienic_freelists")
+        self._at_head = at_head(kernel)
         self._chunks = max(geometry.pages_per_block >> geometry.max_order, 1)
         self._zones: dict[ZoneKey, _Lists] = {}
         self._placed: dict[int, list[tuple[ZoneKey, int, int]]] = {}

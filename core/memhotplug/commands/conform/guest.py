@@ -15,14 +15,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from memhotplug.commands.conform.facts import Flags, StepFacts
-from memhotplug.commands.conform.freelists import FreeLists
+from memhotplug.commands.conform.freelists import FreeLists, at_head
 from memhotplug.commands.conform.vacate import vacate
 from memhotplug.contracts import PageFlag
 from memhotplug.engine.boot.recorded import RECORDED, RECORDED_MOVABLE, KnownPages
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.add import device_blocks
 from memhotplug.engine.memory_hotplug.presence import usual_driver
-from memhotplug.engine.slab import SLAB, attracts_slab, give_up_slab
+from memhotplug.engine.slab import SLAB, attracts_slab, first_zones, give_up_slab
 from memhotplug.formats.snapshot import RecordedMachine, RecordedOp
 from memhotplug.machine import Machine
 from memhotplug.manager import driver_traits
@@ -171,8 +171,8 @@ class Guest:
         leaving = self._extents(endangered)
         for block in endangered:
             key = self._online.get(block)
-            if key is None:
-                continue
+            if key is None or machine.kernel.state.holes.intersects(*self._bounds(block)):
+                continue  # EINVAL before anybody looks at its pages
             zone = machine.kernel.state.zone(key)
             memmap = self._holds_memmap(block, key)
             if memmap:
@@ -224,19 +224,29 @@ class Guest:
                 if self._has_slab(kernel, block):
                     found.append(block)
                 continue
-            if key is None:
-                continue
+            if key is None or kernel.state.holes.intersects(*bounds):
+                continue  # EINVAL before anybody looks at its pages
             if key[1] is ZoneKind.MOVABLE:
                 if self._at_the_edge(kernel, *bounds, key):
                     found.append(block)
                 continue
+            late = block in self._unseen and len(first_zones(kernel)) > 1
             if self._has_slab(kernel, block):
-                if block in self._unseen and sum(node.has_cpu for node in kernel.state.nodes.values()) > 1:
+                if late:
                     found.append(block)
                 continue
-            if self._is_open(kernel, block, kernel.state.zone(key)):
+            if (late and self._may_get_slab(kernel, kernel.state.zone(key))) or self._is_open(
+                kernel, block, kernel.state.zone(key)
+            ):
                 found.append(block)
         return tuple(found)
+
+    def _may_get_slab(self, kernel: Kernel, zone: Zone) -> bool:
+        """Return whether the first slab may lie in any block of a zone: it comes when a CPU asks, from the list's head.
+
+        Where blocks that come later go to the tail of that list, it is always the first block.
+        """
+        return zone.key not in self._baseline.populated and attracts_slab(kernel, zone) and at_head(kernel)
 
     def _is_open(self, kernel: Kernel, block: int, zone: Zone) -> bool:
         """Return whether nobody can know if a block of a kernel zone may go offline."""
@@ -246,7 +256,22 @@ class Guest:
             return self._holds_memmap(block, zone.key) is None and self._younger_memmap(kernel, block, zone)
         if not self._covers(block):
             return kernel.state.early.intersects(*self._bounds(block))
-        return self._is_fresh(kernel, block, zone) or self._may_be_memmap(kernel, block, zone)
+        fresh = self._is_fresh(kernel, block, zone)
+        return fresh or self._may_wait(block, zone) or self._may_be_memmap(kernel, block, zone)
+
+    def _may_wait(self, block: int, zone: Zone) -> bool:
+        """Return whether more pages have no flag than waited when another file was read, and may wait all the same.
+
+        Several CPUs go on while the files of a step are read one after the other.
+        """
+        flags, bounds = self._facts.flags, self._bounds(block)
+        info = (self._facts.zones or {}).get((zone.nid, zone.kind.label))
+        if flags is None or info is None or len(info.pagesets) < 2 or zone.key in self._baseline.populated:
+            return False
+        bare = ExtentSet(*flags.bare.clip(*bounds)).total
+        most = sum(pageset.high for pageset in info.pagesets)
+        hard = flags.having(_HARD, without=_SELF_HOSTED).intersects(*bounds)
+        return not hard and self._facts.waiting(zone.nid, zone.kind.label) < bare <= most
 
     def _is_fresh(self, kernel: Kernel, block: int, zone: Zone) -> bool:
         """Return whether a block is the next of which the kernel takes a slab, and has not been touched yet."""
@@ -325,7 +350,8 @@ class Guest:
             return ExtentSet()
         held = ExtentSet(*flags.having(_HARD, without=_SELF_HOSTED).clip(low, high))
         bare = ExtentSet(*flags.bare.clip(low, high))
-        if bare.total > self._facts.waiting(zone.nid, zone.kind.label):
+        may_hold = zone.kind is not ZoneKind.MOVABLE  # the kernel takes nothing for itself there
+        if may_hold and bare.total > self._facts.waiting(zone.nid, zone.kind.label):
             held.add_many(bare.starts, bare.ends)
         return held
 

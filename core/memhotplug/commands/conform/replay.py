@@ -278,7 +278,9 @@ class Replay:
     def _hog(self, op: RecordedOp) -> Outcome:
         """Let a process take memory."""
         kernel = self.machine.kernel
-        name, nid = f"hog {len(kernel.state.allocations)}", min(kernel.state.nodes)
+        nodes = kernel.state.nodes
+        nid = min((nid for nid, node in nodes.items() if node.has_cpu), default=min(nodes))
+        name = f"hog {len(kernel.state.allocations)}"
 
         def act() -> None:
             allocate(kernel, name, op.size or 0, movable=True, nid=nid, order=0, pinned=False, scatter=False)

@@ -31,7 +31,9 @@ def vacate(kernel: Kernel, zone: Zone, low: int, high: int, avoid: ExtentSet | N
     room.remove(low, high)
     if avoid is not None:
         room.remove_many(avoid.starts, avoid.ends)
-    _move_memmap(kernel, zone, low, high, room)
+    for source in (Source.ALLOCATOR, Source.BOOT):
+        _move_memmap(kernel, zone, low, high, room, source)
+    _move_reserved(kernel, zone, low, high, room)
     for held in list(kernel.state.allocations.values()):
         inside = ExtentSet(*held.pages.clip(low, high))
         if not held.kernel or held.movable or not inside.total:
@@ -46,21 +48,33 @@ def vacate(kernel: Kernel, zone: Zone, low: int, high: int, avoid: ExtentSet | N
         zone.free.add_many(inside.starts, inside.ends)
 
 
-def _move_memmap(kernel: Kernel, zone: Zone, low: int, high: int, room: ExtentSet) -> None:
+def _move_memmap(kernel: Kernel, zone: Zone, low: int, high: int, room: ExtentSet, source: Source) -> None:
     vmemmap = kernel.state.vmemmap
     described = vmemmap.described_per_page
-    for leaf in sorted({int(leaf) for leaf in vmemmap.runs.leaf[vmemmap.runs.source == Source.ALLOCATOR]}):
-        chosen = vmemmap.runs[(vmemmap.runs.source == Source.ALLOCATOR) & (vmemmap.runs.leaf == leaf)]
+    for leaf in sorted({int(leaf) for leaf in vmemmap.runs.leaf[vmemmap.runs.source == source]}):
+        chosen = vmemmap.runs[(vmemmap.runs.source == source) & (vmemmap.runs.leaf == leaf)]
         lows, highs, index = _overlaps(chosen, low, high, described)
         starts = chosen.start[index] + (lows - chosen.backing[index]) * described
         ends = starts + (highs - lows) * described
-        order = leaf.bit_length() - 1
+        order = leaf.bit_length() - 1 if source == Source.ALLOCATOR else 0  # boot's may lie apart
         moved = _take(kernel, zone, room, order, int((highs - lows).sum())) if len(lows) else None
         if moved is None:
             continue
         vmemmap.delete(starts, ends)
-        vmemmap.insert(pair_runs(Runs.of_arrays(starts, ends), moved, described, leaf, Source.ALLOCATOR))
+        vmemmap.insert(pair_runs(Runs.of_arrays(starts, ends), moved, described, leaf, source))
         zone.free.add_many(lows, highs)
+
+
+def _move_reserved(kernel: Kernel, zone: Zone, low: int, high: int, room: ExtentSet) -> None:
+    """Move pages that boot kept for itself: of a boot block whose flags were not recorded, they were inferred."""
+    reserved = kernel.state.reserved
+    inside = ExtentSet(*reserved.clip(low, high)).intersection(zone.linked)
+    moved = _take(kernel, zone, room, 0, inside.total) if inside.total else None
+    if moved is None:
+        return
+    reserved.difference_update(inside)
+    reserved.update(moved)
+    zone.free.update(inside)
 
 
 def _overlaps(runs: MapRuns, low: int, high: int, described: int) -> tuple[Array, Array, Array]:

@@ -23,6 +23,7 @@ __all__ = ["FileResult", "Worlds", "replay_file", "replay_recording"]
 _LISTS = (Reason.IOMEM, Reason.PAGES)
 _MOST_WORLDS = 16
 _FEW = 2  # blocks of one operation of which every set is tried
+_SOME = 4  # those of which each alone is
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -221,12 +222,15 @@ class Worlds:
 
 
 def _ends(blocks: tuple[int, ...]) -> Iterator[frozenset[int]]:
-    """Yield which of some blocks may stay online: every set of few, of many none or all.
+    """Yield which of some blocks may stay online.
 
+    Of few blocks that is every set, of some none, each alone or all, of many none or all.
     Whatever else may be lies between these: block by block it is one or the other.
     """
-    for count in range(len(blocks) + 1) if len(blocks) <= _FEW else (0, len(blocks)):
-        yield from map(frozenset, itertools.combinations(blocks, count))
+    count = len(blocks)
+    sizes = range(count + 1) if count <= _FEW else (0, 1, count) if count <= _SOME else (0, count)
+    for size in sizes:
+        yield from map(frozenset, itertools.combinations(blocks, size))
 
 
 def together(worlds: Sequence[Sequence[Observation]]) -> Iterator[Observation]:

@@ -89,7 +89,8 @@ def _hand_over(
     rows = np.concatenate([rows for _, _, rows in parts])
     region = around or Resource(start=parts[0][0].start, end=parts[-1][0].end, name=f"{driver}-{parts[0][0].start:#x}")
     ranges = [(memory.start, memory.size) for memory, _, held in parts if len(held)]
-    index = new_device(kernel, region.name, driver, rows, ranges)
+    nid = told.log.get(region.name, {}).get("nid") if not len(rows) else None
+    index = new_device(kernel, region.name, driver, rows, ranges, nid=nid)
     device = kernel.state.devices[index]
     where = format_range(region.start, region.size)
     kernel.warn(f"inferred: {where} is {region.name}, a device of {driver}: /proc/iomem names it")

@@ -112,7 +112,8 @@ def _added(kernel: Kernel, machine: RecordedMachine, evident: Array) -> Iterator
         rows = np.arange(len(state.blocks.id))[state.blocks.rows(inner.start // size, inner.end // size)]
         if whole and len(rows) and inner.start:
             away = _is_away(kernel, rows, settled=settled)
-            if named or inner.start in ends or away or len(np.intersect1d(rows, evident)):
+            joins = inner.start in ends and not _is_boot_of_node(kernel, machine, rows)
+            if named or joins or away or len(np.intersect1d(rows, evident)):
                 yield _Range(resource=inner, around=around, rows=rows)
         ends.add(inner.end + 1)
 
@@ -135,6 +136,29 @@ def _is_away(kernel: Kernel, rows: Array, *, settled: bool) -> bool:
     if not settled:
         away |= blocks.zone[rows] == int(ZoneKind.MOVABLE)
     return bool(away.all())
+
+
+def _is_boot_of_node(kernel: Kernel, machine: RecordedMachine, rows: Array) -> bool:
+    """Return whether memory that adjoins another node's was there at boot, although /proc/iomem has a line for it.
+
+    Where those lines are memblock's regions, each node has its own. Boot memory has reserved pages, so its zone lacks
+    more managed pages than memmap of its blocks can be.
+
+    Models: mm/memblock.c:memblock_merge_regions(); arch/powerpc/mm/mem.c:add_system_ram_resources(),
+    arch/arm64/kernel/setup.c:request_standard_resources() (v5.10 to v6.12).
+    """
+    blocks = kernel.state.blocks
+    before = blocks.row(int(blocks.id[rows[0]]) - 1)
+    if before is None or blocks.nid[before] == blocks.nid[rows[0]]:
+        return False
+    hosts = kernel.profile.memmap_on_memory_refusal(kernel, kernel.geometry.memory_block_size) is None
+    unit = _hosted_pages(kernel)
+    for zone in machine.zones:
+        online = _online_in(kernel, zone)
+        lacks = zone.present - zone.managed
+        if len(np.intersect1d(online, rows)) and lacks:
+            return not hosts or lacks % unit != 0 or lacks > len(online) * unit
+    return False
 
 
 def _not_early(kernel: Kernel, rows: Array) -> None:

@@ -156,7 +156,7 @@ def kernel_from_machine(
     kernel.state.auto_online = _auto_online(kernel, machine)
     for node in machine.nodes:
         if node.online:
-            kernel.state.nodes[node.id] = Node(node.id, has_cpu=True)
+            kernel.state.nodes[node.id] = Node(node.id, has_cpu=node.has_cpu)
     told = Told(log=log or {})
     if known is not None:
         told = replace(told, hosted=known.hosted, offline=known.offline, covered=known.covered)
@@ -241,6 +241,7 @@ def _geometry(plugins: Plugins, machine: RecordedMachine, cmdline: str) -> Geome
         memory=((0, machine.boot_memory or total),),
         page_size=machine.page_size,
         cmdline=parse_cmdline(cmdline),
+        huge_page_size=machine.huge_page_size,
     )
     sizes = page_sizing(plugins, request)
     block = machine.block_size or sizes.memory_block_size
@@ -517,8 +518,8 @@ def _memmap(kernel: Kernel, mappings: MapRuns, zones: list[Zone], known: KnownPa
             chosen = mappings[mappings.leaf == leaf]
             missing = ExtentSet(*merge(chosen.start, chosen.end))
             missing.remove_many(*_runs(state.vmemmap.mapped))
-            if whose is not None:
-                missing = ExtentSet(*missing.clip_many(*_runs(whose)))
+            if whose is not None:  # a leaf comes with the first section that it describes
+                missing = ExtentSet(*missing.clip_many(*_widened(whose, leaf * state.vmemmap.described_per_page)))
             backing = state.vmemmap.backing()
             room = [pool.copy() for pool in pools]
             for pool in room:
@@ -534,6 +535,11 @@ def _memmap(kernel: Kernel, mappings: MapRuns, zones: list[Zone], known: KnownPa
                 state.vmemmap.insert(runs)
     if state.vmemmap.mapped.total < int((mappings.end - mappings.start).sum()):
         raise InputError("at least as many pages in use as the memmap of the recorded blocks takes", got="fewer")
+
+
+def _widened(pages: ExtentSet, unit: int) -> tuple[Array, Array]:
+    """Return all aligned pieces of ``unit`` pages that have a page of a set."""
+    return merge(round_down(pages.starts, unit), round_up(pages.ends, unit))
 
 
 def _aligned(pages: ExtentSet, unit: int) -> ExtentSet:

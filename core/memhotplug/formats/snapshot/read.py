@@ -114,6 +114,7 @@ class _Reader:
             auto_online_blocks=self._auto_online(),
             mem_total=meminfo.get("MemTotal"),
             mem_free=meminfo.get("MemFree"),
+            huge_page_size=meminfo.get("Hugepagesize", 0 if "AnonHugePages" in meminfo else None),
             notes=(),
             attributes=self._attributes(),
             free_is_guessed=guessed,
@@ -304,6 +305,7 @@ class _Reader:
             self.notes.append(inferred(f"nodes {format_blocks(online)} from the zones: {what} {NODE}/online"))
         has_memory = tuple(with_memory) if has_memory is None else has_memory
         normal = has_memory if normal is None else normal
+        cpus = self._ids("has_cpu") or online
         totals = {node: self._meminfo(f"{NODE}/node{node}/meminfo") or {} for node in online}
         return tuple(
             RecordedNode(
@@ -313,6 +315,7 @@ class _Reader:
                 has_normal_memory=node in normal,
                 mem_total=totals[node].get("MemTotal"),
                 mem_free=totals[node].get("MemFree"),
+                has_cpu=node in cpus,
             )
             for node in online
         )

@@ -75,7 +75,7 @@ class RecordedBlock:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordedNode:
-    """One node; sizes in bytes, None where its meminfo was not recorded."""
+    """One node; sizes in bytes, None where its meminfo was not recorded. Where nothing tells it has a CPU."""
 
     id: int
     online: bool
@@ -83,6 +83,7 @@ class RecordedNode:
     has_normal_memory: bool
     mem_total: int | None
     mem_free: int | None
+    has_cpu: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,6 +103,7 @@ class RecordedMachine:
         parameters: memory_hotplug module parameters as sysfs shows them.
         parameters_now: names of those that the machine's own files show; a recording's heading tells of no one step.
         mem_total, mem_free: bytes, from meminfo.
+        huge_page_size: bytes of the default huge page, 0 where meminfo has none, None where it does not tell.
         attributes: which files it shows below /sys/devices/system, those of single blocks and nodes apart.
         notes: what was inferred and what disagrees.
         free_is_guessed: whether nothing recorded tells how much memory is free.
@@ -131,6 +133,7 @@ class RecordedMachine:
     parameters_now: frozenset[str] = frozenset()
     attributes: frozenset[str] = frozenset()
     free_is_guessed: bool = False
+    huge_page_size: int | None = None
 
     def zone(self, node: int, name: str) -> RecordedZone | None:
         """Return one zone, None when the machine shows none of that name."""

@@ -1,7 +1,8 @@
 """Taking a range out of its zone when it goes offline.
 
 Models: mm/memory_hotplug.c:remove_pfn_range_from_zone(), shrink_zone_span(),
-find_smallest_section_pfn(), find_biggest_section_pfn() (v5.6 to v6.12).
+find_smallest_section_pfn(), find_biggest_section_pfn() (v5.6 to v6.12); mm/mm_init.c:memmap_init(),
+init_unavailable_range() (v6.4, before it in mm/page_alloc.c since v5.12).
 """
 
 from __future__ import annotations
@@ -21,13 +22,33 @@ def remove_pfn_range_from_zone(kernel: Kernel, zone: Zone, start_pfn: int, end_p
         return
     low, high = zone.start_pfn, zone.end_pfn
     step = kernel.geometry.pages_per_subsection
+    if not (start_pfn <= low < end_pfn or start_pfn < high <= end_pfn):
+        return
+    online = _of_zone(kernel, zone)
     if start_pfn <= low < end_pfn:
-        first = _upward(zone.linked, end_pfn, high, step)
+        first = _upward(online, end_pfn, high, step)
         zone.set_span(*((first, high) if first is not None else (0, 0)))
         low = zone.start_pfn
     if zone.spanned and start_pfn < high <= end_pfn:
-        last = _downward(zone.linked, low, start_pfn, step)
+        last = _downward(online, low, start_pfn, step)
         zone.set_span(*((low, last + 1) if last is not None else (0, 0)))
+
+
+def _of_zone(kernel: Kernel, zone: Zone) -> ExtentSet:
+    """Return the pfns whose struct page names a zone.
+
+    A hole in a section of boot memory has struct pages too: they name the zone of the memory behind the hole, the
+    last ones of a section that of the memory before it.
+    """
+    holes = kernel.state.holes
+    if not holes.intersects(zone.start_pfn, zone.end_pfn):
+        return zone.linked
+    found = zone.linked.copy()
+    for low, high in holes:
+        near = high if high % kernel.geometry.pages_per_section else low - 1
+        if zone.linked.contains(near, near + 1):
+            found.add(low, high)
+    return found
 
 
 def _upward(online: ExtentSet, begin: int, end: int, step: int) -> int | None:

@@ -107,3 +107,23 @@ def test_where_there_is_no_room_pages_stay(machine: Machine) -> None:
 
     assert _inside(machine, low, high) == held
     assert _books(machine) == before
+
+
+def test_what_boot_kept_leaves_a_boot_block_too(machine: Machine) -> None:
+    """Memmap of boot memory and reserved pages were placed by inference: elsewhere they are as good."""
+    zone, reserved = _zone(machine), machine.kernel.state.reserved
+    backing = machine.kernel.state.vmemmap.backing_from(Source.BOOT)
+    block = int(backing.starts[-1]) // BLOCK
+    low, high = block * BLOCK, (block + 1) * BLOCK
+    pfn = int(zone.free.clip(low, high)[0][0])
+    zone.free.remove(pfn, pfn + 3)
+    reserved.add(pfn, pfn + 3)
+    before = (backing.total, reserved.total, zone.nr_free, zone.managed)
+    assert backing.covered(low, high) > 0
+
+    vacate(machine.kernel, zone, low, high)
+
+    after = machine.kernel.state.vmemmap.backing_from(Source.BOOT)
+    assert (after.total, reserved.total, zone.nr_free, zone.managed) == before
+    assert (after.covered(low, high), reserved.covered(low, high)) == (0, 0)
+    assert zone.free.covered(low, high) == BLOCK

@@ -170,11 +170,12 @@ def test_each_line_of_a_list_is_for_itself() -> None:
     [
         ((4,), [set(), {4}]),
         ((4, 5), [set(), {4}, {5}, {4, 5}]),
-        ((4, 5, 6), [set(), {4, 5, 6}]),
+        ((4, 5, 6), [set(), {4}, {5}, {6}, {4, 5, 6}]),
+        ((4, 5, 6, 7, 8), [set(), {4, 5, 6, 7, 8}]),
     ],
 )
 def test_ends_of_an_operation(blocks: tuple[int, ...], ends: list[set[int]]) -> None:
-    """Every set of two blocks; of more, none or all stay online."""
+    """Every set of two blocks; of up to four none, one or all stay online, of more none or all."""
     assert [set(stay) for stay in _ends(blocks)] == ends
 
 

@@ -12,6 +12,7 @@ from memhotplug import Machine, MemoryHotplugError
 from memhotplug.engine.boot.midlife import adopt
 from memhotplug.engine.boot.recorded import kernel_from_machine
 from memhotplug.formats.snapshot import SnapshotFiles, read_recording
+from memhotplug.model.zones import ZoneKind
 from memhotplug.naming import choose_profile, read_machine
 
 RECORDINGS = Path(__file__).parents[3] / "data" / "recordings"
@@ -130,3 +131,28 @@ def test_memory_that_is_all_offline_was_added_whatever_the_command_line_says(wor
     kernel = kernel_from_machine(recorded, machine.arch, profile, recorded.cmdline or "")
 
     assert [device.size for device in kernel.state.devices] == [1 << 30]
+
+
+@pytest.mark.parametrize("name", ["ppc64el-6.12-64k-two-nodes", "ppc64el-6.12-64k-hash"])
+def test_boot_memory_of_the_next_node_was_not_added(name: str) -> None:
+    """Where /proc/iomem has a line for each node, only what a zone lacks tells: boot memory has reserved pages."""
+    machine = booted(snapshot(name, 0))
+
+    assert machine.kernel.state.devices == []
+    assert machine.kernel.state.zone((1, ZoneKind.NORMAL)).present_early == 8192
+
+
+def test_nodes_have_the_cpus_that_were_recorded() -> None:
+    """Where no file says which nodes have CPUs, every node may."""
+    files = snapshot("x86_64-6.12-memoryless-cpu-node", 0)
+    without = {name: text for name, text in files.files.items() if not name.endswith("/has_cpu")}
+
+    nodes = [booted(one).kernel.state.nodes for one in (files, replace(files, files=without))]
+    assert [[node.has_cpu for node in of.values()] for of in nodes] == [[True, True, False], [True, True, True]]
+
+
+def test_a_hash_guest_without_huge_pages_has_small_ones_in_its_vmemmap() -> None:
+    """/proc/meminfo of such a guest has no line Hugepagesize."""
+    machine = booted(snapshot("ppc64el-6.12-64k-hash", 0))
+
+    assert set(machine.kernel.state.vmemmap.runs.leaf.tolist()) == {1}
