@@ -22,7 +22,6 @@ from memhotplug.plugin import (
     Kernel,
     Resource,
     ZoneKind,
-    div_round_up,
     is_power_of_two,
     np,
     round_down,
@@ -264,7 +263,7 @@ def _rows_of(kernel: Kernel, region: Region) -> tuple[slice, int]:
     """Return the rows of the blocks in the device's region, and the index that those of the device have."""
     size = kernel.geometry.memory_block_size
     index = device_index(kernel, region)
-    rows = kernel.state.blocks.rows(region.start // size, div_round_up(region.end, size) - 1)
+    rows = kernel.state.blocks.rows(region.start // size, (region.end - 1) // size)
     return rows, -2 if index is None else index
 
 

@@ -312,7 +312,7 @@ class Kernel:
         """
         zone.grow_span(start_pfn, end_pfn)
         for other in self.state.zones():
-            if other is not zone:
+            if other is not zone and other.linked.total:
                 other.linked.remove(start_pfn, end_pfn)
         zone.linked.add(start_pfn, end_pfn)
         self.state.poisoned.remove(start_pfn, end_pfn)

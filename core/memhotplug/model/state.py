@@ -156,7 +156,9 @@ class DriverState(MutableMapping[str, Mapping[str, object]]):
 
     def copy(self) -> DriverState:
         """Return an independent mapping that shares the (read-only) values."""
-        return DriverState(self._values)
+        twin = DriverState.__new__(DriverState)
+        twin._values = self._values.copy()
+        return twin
 
 
 def _common(a: ExtentSet, b: ExtentSet, start_pfn: int, end_pfn: int) -> int:

@@ -46,8 +46,11 @@ def settle_watermarks(state: MachineState, zone: Zone, rows: slice, pages: Exten
     earlier = min(rows.stop - rows.start - 1, _REMEMBERED)
     if zone.kind is _MOVABLE and not state.movable_shares_marks:
         # What comes to this zone changes no other zone's marks, so that they only have to settle.
+        kernel_zones = [other for other in zones if other.kind < _MOVABLE]
         for _ in range(earlier):
-            if not _setup_marks(state, zones):
+            before = [other.wmark for other in kernel_zones]
+            _setup_marks(state, zones)
+            if [other.wmark for other in kernel_zones] == before:
                 break
     else:
         changes = [
@@ -60,14 +63,9 @@ def settle_watermarks(state: MachineState, zone: Zone, rows: slice, pages: Exten
     setup_watermarks(state)
 
 
-def _setup_marks(state: MachineState, zones: list[Zone]) -> bool:
-    """Set the marks twice, as the kernel does: what huge pages want is capped by what the small marks leave.
-
-    Returns:
-        Whether any mark of a kernel zone is another one now.
-    """
+def _setup_marks(state: MachineState, zones: list[Zone]) -> None:
+    """Set the marks twice, as the kernel does: what huge pages want is capped by what the small marks leave."""
     lowmem = [zone for zone in zones if zone.kind < _MOVABLE and zone.managed]
-    before = [zone.wmark for zone in lowmem]
     page_kbytes = state.geometry.page_size >> 10
     kbytes = _small_kbytes(lowmem, page_kbytes)
     _share_out(zones, kbytes // page_kbytes, shares=state.movable_shares_marks)
@@ -75,7 +73,6 @@ def _setup_marks(state: MachineState, zones: list[Zone]) -> bool:
         wanted = min(len(lowmem) * state.geometry.pageblock_pages * 11, _buffers(lowmem) // 20) * page_kbytes
         if wanted > kbytes:
             _share_out(zones, wanted // page_kbytes, shares=state.movable_shares_marks)
-    return [zone.wmark for zone in lowmem] != before
 
 
 def _small_kbytes(lowmem: list[Zone], page_kbytes: int) -> int:

@@ -106,6 +106,8 @@ class Tree:
             return None
         named = folder.named.get(part)
         if named is not None:
+            if isinstance(named, Folder) and named.always:
+                return Entry(named, ids)
             return Entry(named, ids) if _exists(kernel, named) and _present(kernel, named, ids) else None
         for texts, node in folder.numbered:
             numbers = _numbers_in(part, texts)
