@@ -26,7 +26,6 @@ THROUGH: Final = {
     "cli/plan.py": "unit/commands/plan/test_input.py",
     "commands/align": "unit/cli/test_align.py",
     "commands/check": "unit/cli/test_check.py",
-    "commands/conform": "unit/commands/conform/test_replay.py",
     "commands/examples.py": "unit/cli/test_examples_command.py",
     "commands/explain": "unit/commands/explain/test_drivers.py",
     "commands/page": "unit/cli/test_page.py",
