@@ -24,7 +24,7 @@ from memhotplug.engine.boot.midlife import recognise
 from memhotplug.engine.boot.recognise import recognise_arch, recognise_kernel
 from memhotplug.engine.boot.sizes import parse_cmdline
 from memhotplug.engine.kernel import Kernel
-from memhotplug.engine.memory_hotplug.presence import left_out
+from memhotplug.engine.memory_hotplug.presence import left_out, window_names
 from memhotplug.engine.slab import SLAB, attracts_slab
 from memhotplug.engine.sparse_vmemmap import pair_runs
 from memhotplug.errors import InputError
@@ -60,7 +60,7 @@ RECORDED_MOVABLE = Owner(Use.RECORDED, "movable")
 """Who holds those that do."""
 
 _KINDS = {kind.label: kind for kind in ZoneKind}
-_OPEN = re.compile(r"CXL Window \d+|region\d+|Soft Reserved|Persistent Memory(?: \(legacy\))?")
+_OPEN = (r"region\d+$", "Soft Reserved$")  # beside the windows that drivers know
 _STATES = {"online": BlockState.ONLINE, "offline": BlockState.OFFLINE, "going-offline": BlockState.ONLINE}
 
 
@@ -149,7 +149,8 @@ def kernel_from_machine(
     kernel.warn("inferred: which pages are free, hold memmap or are in use; how many is as recorded")
     kernel.left_out = left_out(kernel.arch, machine.attributes)
     kernel.free_is_guessed = machine.free_is_guessed
-    resources, opened = _opened(list(_resources(machine)))
+    is_open = re.compile("|".join((*_OPEN, *window_names(kernel.arch))))
+    resources, opened = _opened(list(_resources(machine)), is_open)
     kernel.state.resources = ResourceTable(resources)
     if opened:
         kernel.state.claims[PLATFORM] = tuple(opened)
@@ -275,7 +276,7 @@ def _resources(machine: RecordedMachine) -> Iterable[Resource]:
         yield Resource(start=low * machine.page_size, end=high * machine.page_size - 1, name=SYSTEM_RAM)
 
 
-def _opened(entries: Iterable[Resource]) -> tuple[list[Resource], list[Resource]]:
+def _opened(entries: Iterable[Resource], is_open: re.Pattern[str]) -> tuple[list[Resource], list[Resource]]:
     """Return the ranges that somebody has, and those that are only described: others put their memory into them.
 
     Models: kernel/resource.c:__request_region() (v5.2 to v6.12), which descends into what is not IORESOURCE_BUSY.
@@ -284,11 +285,11 @@ def _opened(entries: Iterable[Resource]) -> tuple[list[Resource], list[Resource]
     taken: list[Resource] = []
     opened: list[Resource] = []
     for entry in entries:
-        if _OPEN.fullmatch(entry.name) is None:
+        if is_open.match(entry.name) is None:
             taken.append(entry)
             continue
         opened.append(entry._replace(children=()))
-        inner = _opened(entry.children)
+        inner = _opened(entry.children, is_open)
         taken += inner[0]
         opened += inner[1]
     return taken, opened

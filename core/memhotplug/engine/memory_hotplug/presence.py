@@ -20,6 +20,7 @@ __all__ = [
     "resident_drivers",
     "usual_driver",
     "window_driver",
+    "window_names",
 ]
 
 
@@ -117,6 +118,11 @@ def region_drivers(arch: str) -> list[tuple[str, re.Pattern[str]]]:
     """Return the drivers that claim ranges for themselves, with how these are called in /proc/iomem."""
     found = ((driver, driver_traits(driver).regions) for driver in drivers_of(arch))
     return [(driver, re.compile("|".join(regions))) for driver, regions in found if regions]
+
+
+def window_names(arch: str) -> tuple[str, ...]:
+    """Return the regular expressions for the beginning of names of ranges of which a driver could make memory."""
+    return tuple(name for driver in drivers_of(arch) for name in driver_traits(driver).windows)
 
 
 def attribute_driver(attribute: str) -> str | None:

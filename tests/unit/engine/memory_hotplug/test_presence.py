@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Callable, Mapping
 
 import pytest
 
 from memhotplug import Machine, PluginError, manager
 from memhotplug.contracts import ArchTraits, DriverTraits
-from memhotplug.engine.memory_hotplug.presence import absence, attribute_driver, drivers_of, usual_driver, window_driver
+from memhotplug.engine.memory_hotplug.presence import (
+    absence,
+    attribute_driver,
+    drivers_of,
+    usual_driver,
+    window_driver,
+    window_names,
+)
 from memhotplug.manager import traits as asked
 
 Traits = Mapping[str, ArchTraits | DriverTraits | PluginError]
@@ -122,3 +130,11 @@ def test_file_that_adds_memory_belongs_to_the_driver_that_says_so(machine: Machi
     say({"probe": DriverTraits()})
     with pytest.raises(OSError, match="memory/probe: no driver that has it is installed"):
         machine.write("memory/probe", "0x110000000")
+
+
+@pytest.mark.parametrize("arch", ["x86_64", "arm64"])
+def test_windows_are_those_that_some_driver_makes_memory_of(arch: str) -> None:
+    """Names of /proc/iomem begin so; whoever boots a recorded machine passes them over as nobody's."""
+    names = re.compile("|".join(window_names(arch)))
+    told = [bool(names.match(name)) for name in ("CXL Window 0", "Persistent Memory (legacy)", "System RAM", "PCI Bus")]
+    assert told == [True, True, False, False]
