@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import takewhile
 
 from memhotplug.commands.check.against import Against, other_scenario
 from memhotplug.commands.check.laws import Broken, broken_invariants
@@ -103,9 +105,9 @@ def _check(
         raise InputError("something to explore; what 'explore' allows, this machine cannot do", path="explore")
     search = Search(walker, start, question, question.operations - _reserve(question), observe)
     progress = search.run()
-    lives = not (progress.exhausted or progress.interrupted or twin is not None)
+    lives = not (progress.exhausted or progress.interrupted or search.is_late() or twin is not None)
     if lives:
-        _live(walker, start, question, progress)
+        _live(walker, start, question, progress, search.is_late)
     return Answer(
         question=question, progress=progress, start=machine, moves=moves, lives=lives, against=against
     )  # fmt: skip
@@ -115,10 +117,12 @@ def _reserve(question: Question) -> int:
     return question.operations // 4
 
 
-def _live(walker: Walker, start: Spot, question: Question, progress: Progress) -> None:
+def _live(walker: Walker, start: Spot, question: Question, progress: Progress, is_late: Callable[[], bool]) -> None:
     budget = max(question.operations - progress.transitions, 1)
+    lives = live(walker, start, question.seed, budget=budget, faults=question.faults, jobs=question.jobs)
     try:
-        add_lives(progress, live(walker, start, question.seed, budget=budget, faults=question.faults))
+        with closing(lives):
+            add_lives(progress, takewhile(lambda _: not is_late(), lives))
     except KeyboardInterrupt:
         progress.interrupted = True
 

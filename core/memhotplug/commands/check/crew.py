@@ -28,7 +28,7 @@ from memhotplug.units import div_round_up
 if TYPE_CHECKING:
     from memhotplug.commands.check.walk import Spot, Walker
 
-__all__ = ["ENOUGH_TO_SHARE", "Alone", "Crew", "Kept", "Outcome", "Several", "can_fork"]
+__all__ = ["ENOUGH_TO_SHARE", "Alone", "Crew", "Kept", "Outcome", "Several", "can_fork", "received"]
 
 ENOUGH_TO_SHARE: Final = 64
 """States to go on from that are worth several processes."""
@@ -191,7 +191,7 @@ class Several:
         numbers, shares = self._asked.popleft()
         found: dict[int, list[Outcome]] = {}
         for pipe, share in zip(self._pipes, shares, strict=True):
-            found.update(zip(share, _received(pipe), strict=True))
+            found.update(zip(share, received(pipe), strict=True))
         return [found[number] for number in numbers]
 
     def _shares(self, numbers: Iterable[int]) -> list[list[int]]:
@@ -239,8 +239,9 @@ class Several:
         gc.unfreeze()
 
 
-def _received(pipe: Connection) -> list[list[Outcome]]:
-    answer: list[list[Outcome]] | BaseException = pipe.recv()
+def received(pipe: Connection) -> Any:
+    """Return what another process sends; raise it if it is an exception."""
+    answer = pipe.recv()
     if isinstance(answer, BaseException):
         raise answer
     return answer

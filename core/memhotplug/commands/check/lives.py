@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import multiprocessing
 import random
-from collections.abc import Iterator, Sequence
-from typing import Final
+import signal
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing.connection import Connection
+from typing import Final, TypeAlias
 
+from memhotplug.commands.check.crew import can_fork, received
 from memhotplug.commands.check.moves import Move
 from memhotplug.commands.check.search import Finding, Progress, Step
 from memhotplug.commands.check.walk import Spot, Tried, Walker
+from memhotplug.output.watchdog import limit, limited
 
 __all__ = ["LIFE", "add_lives", "live", "shortened"]
 
@@ -18,22 +25,66 @@ _FAULTS: Final = 4
 """One operation in so many goes wrong, where faults are asked for."""
 
 
-def live(walker: Walker, start: Spot, seed: int, *, budget: int, faults: bool) -> Iterator[Finding | int]:
+_Life: TypeAlias = tuple[int, Finding | None]
+"""How many operations a life took, and what it broke, shortened."""
+
+
+def live(
+    walker: Walker, start: Spot, seed: int, *, budget: int, faults: bool, jobs: int = 1
+) -> Generator[Finding | int, None, None]:
     """Yield the operations that each life took, and what it broke, shortened.
 
     Args:
         seed: what all lives depend on, and on nothing else but their number.
         budget: operations that may be tried; the last life is not cut short.
+        jobs: processes; the answer does not depend on it.
     """
-    number = 0
-    while budget > 0:
-        chance = random.Random(f"{seed}:{number}")
-        steps, finding = _one(walker, start, chance, faults)
-        budget -= steps
-        yield steps
-        if finding is not None:
-            yield shortened(walker, start, finding)
-        number += 1
+
+    def one(number: int) -> _Life:
+        steps, finding = _one(walker, start, random.Random(f"{seed}:{number}"), faults)
+        return steps, finding if finding is None else shortened(walker, start, finding)
+
+    with ExitStack() as stack:
+        lives = stack.enter_context(_shared(one, jobs)) if jobs > 1 and can_fork() else map(one, itertools.count())
+        while budget > 0:
+            steps, finding = next(lives)
+            budget -= steps
+            yield steps
+            if finding is not None:
+                yield finding
+
+
+@contextmanager
+def _shared(one: Callable[[int], _Life], jobs: int) -> Iterator[Iterator[_Life]]:
+    """Live in several processes, each every so many lives, as far ahead as their pipes take; yield them in order."""
+    context = multiprocessing.get_context("fork")
+    pipes, processes = [], []
+    for index in range(jobs):
+        here, there = context.Pipe(duplex=False)
+        process = context.Process(target=_serve, args=(there, one, itertools.count(index, jobs)), daemon=True)
+        process.start()
+        there.close()
+        pipes.append(here)
+        processes.append(process)
+    try:
+        yield map(received, itertools.cycle(pipes))
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
+
+
+def _serve(pipe: Connection, one: Callable[[int], _Life], numbers: Iterator[int]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
+    with suppress(OSError):  # it has gone
+        for number in numbers:
+            try:
+                with limited(limit()):  # alarms are not inherited
+                    life = one(number)
+            except Exception as problem:  # whoever asked reports it
+                pipe.send(problem)
+                return
+            pipe.send(life)
 
 
 def _one(walker: Walker, start: Spot, chance: random.Random, faults: bool) -> tuple[int, Finding | None]:

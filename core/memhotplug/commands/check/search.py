@@ -123,9 +123,12 @@ class Search:
             self._crew.close()
         return progress
 
+    def is_late(self) -> bool:
+        """Whether the time that was given is over."""
+        return self._until is not None and time.monotonic() >= self._until
+
     def _is_over(self) -> bool:
-        late = self._until is not None and time.monotonic() >= self._until
-        return late or self.progress.transitions >= self._budget
+        return self.is_late() or self.progress.transitions >= self._budget
 
     def _level(self, numbers: Sequence[int]) -> tuple[list[int], bool]:
         """Look at all states of one depth; return the new ones, and whether there was budget for all."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from tests.unit.commands.check.conftest import scenario
 
 from memhotplug import Machine
 from memhotplug.catalog import Installed
+from memhotplug.commands.check.crew import can_fork
 from memhotplug.commands.check.laws import Broken
 from memhotplug.commands.check.lives import LIFE, add_lives, live, shortened
 from memhotplug.commands.check.moves import Move, Moves
 from memhotplug.commands.check.search import Finding, Progress, Step
-from memhotplug.commands.check.walk import Walker
+from memhotplug.commands.check.walk import Spot, Tried, Walker
 from memhotplug.commands.run.runner import run_scenario
 
 DEVICE = "drivers: {acpi: {mhp_flags: device}}\n"
@@ -68,3 +70,25 @@ def test_lives_depend_on_seed_and_number_alone() -> None:
     assert random.getstate() == before
     random.seed(6)
     assert one == list(live(walker, walker.start(machine), 3, budget=100, faults=True))
+
+
+@pytest.mark.skipif(not can_fork(), reason="this system has no fork()")
+@pytest.mark.parametrize("rest", [DEVICE, ""], ids=["broken", "sound"])
+def test_several_processes_live_the_same_lives(rest: str) -> None:
+    """In the same order, and not one more than the budget allows."""
+    walker, machine = walker_of(rest=rest)
+    one, three = (list(live(walker, walker.start(machine), 3, budget=150, faults=True, jobs=jobs)) for jobs in (1, 3))
+    assert one == three
+
+
+@pytest.mark.skipif(not can_fork(), reason="this system has no fork()")
+def test_what_goes_wrong_in_another_process_is_raised_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it would be without one."""
+
+    def broken(self: Walker, spot: Spot, move: Move) -> Tried:
+        raise RuntimeError("no such luck")
+
+    walker, machine = walker_of()
+    monkeypatch.setattr(Walker, "try_move", broken)
+    with pytest.raises(RuntimeError, match="no such luck"):
+        list(live(walker, walker.start(machine), 3, budget=150, faults=True, jobs=2))

@@ -75,6 +75,13 @@ def test_the_budget_is_kept() -> None:
     assert answer.lives
 
 
+def test_time_that_is_over_ends_all_of_it() -> None:
+    """Random lives begin only where time is left, whatever may still be tried."""
+    answer = explored(scenario(MAINLINE), depth=9, operations=1_000_000, seconds=1e-6)
+    assert answer.progress.transitions < 1000
+    assert (answer.lives, answer.progress.exhausted) == (False, False)
+
+
 @pytest.mark.skipif(not can_fork(), reason="this system has no fork()")
 def test_the_answer_does_not_depend_on_the_number_of_processes() -> None:
     """States, transitions and findings are the same, and so is their order."""
