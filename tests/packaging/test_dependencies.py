@@ -13,11 +13,9 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-OWN = {
-    "memhotplug", "memhotplug_x86_64", "memhotplug_arm64", "memhotplug_powerpc", "memhotplug_s390",
-    "memhotplug_profiles", "memhotplug_drivers",
-}  # fmt: skip
+TOML: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT: dict[str, Any] = TOML["project"]
+OWN = {Path(package).name for package in TOML["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]}
 MODULES = {"pyyaml": "yaml", "qemu.qmp": "qemu"}
 """What is imported of a distribution, where it is not called the same."""
 IN_AN_EXTRA = {

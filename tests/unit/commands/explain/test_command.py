@@ -15,15 +15,25 @@ GOLDEN = Path(__file__).parents[3] / "golden"
 @pytest.mark.parametrize(
     ("golden", "arguments"),
     [
-        ("explain-arm64.txt", ["--arch", "arm64", "--kernel", "linux-6.12"]),
-        ("explain-pseries.txt", ["--driver", "pseries"]),
-        ("explain-v2-2019.txt", ["--kernel", "v2-2019", "--arch", "x86_64", "--block-size", "1G"]),
+        ("explain-arm64.txt", ["--arch", "arm64", "--kernel", "linux-6.12", "--driver", "dax"]),
+        ("explain-pseries.txt", ["--driver", "pseries", "--kernel", "linux-6.12"]),
+        (
+            "explain-v2-2019.txt",
+            ["--kernel", "v2-2019", "--arch", "x86_64", "--block-size", "1G", "--driver", "hv_balloon"],
+        ),
     ],
 )
 def test_text(golden: str, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Plain tables, numbered sources, and a footer that says what the words mean."""
     assert main(["explain", *arguments]) == 0
     assert capsys.readouterr().out == (GOLDEN / golden).read_text()
+
+
+def test_text_of_platforms(capsys: pytest.CaptureFixture[str]) -> None:
+    """The table in front of the drivers, which grows with every driver."""
+    assert main(["explain", "--arch", "powerpc", "--kernel", "linux-6.12"]) == 0
+    platforms = capsys.readouterr().out.partition("\nWhich driver's memory")[0]
+    assert platforms == (GOLDEN / "explain-platforms.txt").read_text()
 
 
 def test_json_keys(capsys: pytest.CaptureFixture[str]) -> None:
