@@ -16,6 +16,7 @@ from memhotplug.commands.check.moves import Move
 from memhotplug.commands.check.search import Finding, Progress, Step
 from memhotplug.commands.check.walk import Spot, Tried, Walker
 from memhotplug.output.watchdog import limit, limited
+from memhotplug.units import parse_size
 
 __all__ = ["LIFE", "add_lives", "live", "shortened"]
 
@@ -120,18 +121,26 @@ def _with_fault(walker: Walker, spot: Spot, move: Move, chance: random.Random) -
 
 
 def shortened(walker: Walker, start: Spot, finding: Finding) -> Finding:
-    """Return the same law broken by as few of the steps as will do, tried by leaving out one after the other."""
+    """Return the same law broken by as few of the steps as will do, and these with sizes as small as will do."""
     best = finding
-    changed = True
-    while changed:
-        changed = False
-        for index in range(len(best.steps) - 1):
-            rest = [step.move for place, step in enumerate(best.steps) if place != index]
-            shorter = _replayed(walker, start, rest)
-            if shorter is not None and shorter.kind == finding.kind:
-                best, changed = shorter, True
-                break
-    return best
+    while True:
+        ways = (_replayed(walker, start, moves) for moves in _simpler(best, walker.moves.sizes))
+        found = next((way for way in ways if way is not None and way.kind == finding.kind), None)
+        if found is None:
+            return best
+        best = found
+
+
+def _simpler(finding: Finding, sizes: Sequence[int]) -> Iterator[list[Move]]:
+    """Yield the steps without one of them, then with one of them smaller."""
+    moves = [step.move for step in finding.steps]
+    for index in range(len(moves) - 1):
+        yield moves[:index] + moves[index + 1 :]
+    for index, move in enumerate(moves):
+        held = dict(move.keys).get("size")
+        for size in sizes:
+            if isinstance(held, str) and size < parse_size(held):
+                yield [*moves[:index], move.with_size(size), *moves[index + 1 :]]
 
 
 def _replayed(walker: Walker, start: Spot, moves: Sequence[Move]) -> Finding | None:

@@ -49,6 +49,10 @@ class Move:
         """Return the same operation with something going wrong in it."""
         return Move(self.op, (*self.keys, (key, value)))
 
+    def with_size(self, size: int) -> Move:
+        """Return the same operation with another number of bytes."""
+        return Move(self.op, tuple((key, format_size(size) if key == "size" else value) for key, value in self.keys))
+
     @property
     def fault(self) -> str | None:
         """What goes wrong in it: ``fail_allocation`` or ``veto``; None for nothing."""

@@ -61,6 +61,16 @@ def test_what_is_not_needed_is_left_out() -> None:
     assert short.kind == long.kind
 
 
+def test_sizes_are_as_small_as_will_do() -> None:
+    """Two blocks break the law that four broke; one does not."""
+    walker, machine = walker_of("{drivers: acpi, blocks: 4, sizes: [128M, 256M, 512M]}")
+    words = [("add", {"driver": "acpi", "name": "m0", "size": "512M"}), ("remove", {"range": "block 32"})]
+    steps = tuple(Step(Move(op, tuple(keys.items())), None) for op, keys in words)
+    short = shortened(walker, walker.start(machine), Finding(Broken("I11", "I11: …"), steps))
+    assert [step.move.text for step in short.steps] == ["add acpi m0 size 256M", "remove block 32"]
+    assert short.broken.text == "I11: the memmap of blocks 33 lies in removed memory (1024 pages)"
+
+
 def test_lives_depend_on_seed_and_number_alone() -> None:
     """The global generator is neither used nor disturbed."""
     walker, machine = walker_of()
