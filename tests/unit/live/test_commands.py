@@ -300,3 +300,31 @@ def test_what_happens_becomes_qemus_events(monitor: Monitor, change: Change, eve
         "MEMORY_DEVICE_SIZE_CHANGE": lambda told: {"id": "v0", "size": told, "qom-path": "/machine/peripheral/v0"},
     }
     assert monitor[0].events_of(change) == [(name, make[name](told)) for name, told in events]
+
+
+def test_a_backend_goes_when_nobody_has_it(monitor: Monitor) -> None:
+    """Another one that is in use is no obstacle; its name can be given again."""
+    dimm(monitor)
+    backend(monitor, "m1")
+    assert do(monitor, "object-del", id="m1") == {}
+    assert [held["id"] for held in do(monitor, "query-memdev")] == ["m0"]
+    backend(monitor, "m1", "2G")
+    assert do(monitor, "query-memdev")[1] == {"id": "m1", "size": 2 * _GIB}
+
+
+def test_base_memory_is_what_was_there_at_boot_without_holes(monitor: Monitor) -> None:
+    """Added memory counts apart, whether it was plugged in here or by a step."""
+    do(monitor, "x-mhp", op="add", args={"size": "256M", "name": "a"})
+    dimm(monitor)
+    summary = {"base-memory": 4 * _GIB, "plugged-memory": _GIB + 256 * _MIB}
+    assert do(monitor, "query-memory-size-summary") == summary
+    monitor[1].kernel.state.holes.add(0, 256)
+    monitor[1].kernel.state.holes.add(1024, 1280)
+    assert do(monitor, "query-memory-size-summary") == summary | {"base-memory": 4 * _GIB - 2 * _MIB}
+
+
+def test_an_error_of_the_monitor_is_its_text() -> None:
+    """With the class of QMP's protocol."""
+    assert (str(QmpError("no")), QmpError("no").kind, QmpError("no", "DeviceNotFound").kind) == (
+        "no", "GenericError", "DeviceNotFound",
+    )  # fmt: skip

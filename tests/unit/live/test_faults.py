@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from memhotplug import InputError, Machine
-from memhotplug.live.faults import Fault, Faults, parse_delay, parse_fault
+from memhotplug.live.faults import Fault, Faults, parse_delay, parse_fault, veto_of
 
 
 @pytest.mark.parametrize(
@@ -102,3 +102,35 @@ def test_a_fault_holds_for_its_blocks_and_as_often_as_it_says() -> None:
     for _ in range(2):
         faults.came(twice)
     assert faults.find("online", 3) is always
+
+
+@pytest.mark.parametrize(
+    ("fault", "direction", "block", "holds"),
+    [
+        (Fault("MEM_GOING_ONLINE", "ENOMEM"), "online", 5, True),
+        (Fault("MEM_GOING_ONLINE", "ENOMEM"), "online", None, True),
+        (Fault("MEM_GOING_ONLINE", "ENOMEM"), "offline", 5, False),
+        (Fault("MEM_GOING_OFFLINE", "ENOMEM"), "offline", 5, True),
+        (Fault("MEM_GOING_OFFLINE", "ENOMEM"), "online", 5, False),
+        (Fault("MEM_GOING_ONLINE", "ENOMEM", (5, 7)), "online", 4, False),
+        (Fault("MEM_GOING_ONLINE", "ENOMEM", (5, 7)), "online", 5, True),
+        (Fault("MEM_GOING_ONLINE", "ENOMEM", (5, 7)), "online", 7, True),
+        (Fault("MEM_GOING_ONLINE", "ENOMEM", (5, 7)), "online", 8, False),
+        (Fault("MEM_GOING_ONLINE", "ENOMEM", (5, 7)), "online", None, False),
+        (Fault("MEM_GOING_ONLINE", "ENOMEM", None, 0), "online", 5, False),
+        (Fault("MEM_GOING_ONLINE", "ENOMEM", None, 1), "online", 5, True),
+    ],
+)
+def test_a_fault_holds_for_its_direction_and_its_blocks(
+    fault: Fault, direction: str, block: int | None, holds: bool
+) -> None:
+    """Both ends of a range of blocks are in it; what has come as often as it should comes no more."""
+    assert fault.holds(direction, block) is holds
+
+
+def test_a_fault_is_written_down_as_a_veto() -> None:
+    """Its event and its errno; without a fault there is none."""
+    veto = veto_of(Fault("MEM_GOING_ONLINE", "ENOMEM", (5, 7), 3))
+    assert veto is not None
+    assert (veto.event, veto.errno) == ("MEM_GOING_ONLINE", "ENOMEM")
+    assert veto_of(None) is None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from memhotplug import Machine
 from memhotplug.live.machine import LiveMachine
 
 if TYPE_CHECKING:
@@ -248,3 +249,40 @@ def test_truncation_does_nothing(files: FileSystem) -> None:
 def test_there_is_no_room_for_anything(files: FileSystem) -> None:
     """statfs(2) says no free blocks, and how long names may be."""
     assert files.statfs("/") == {"f_bsize": 4096, "f_frsize": 4096, "f_namemax": 255}
+
+
+def test_a_device_node_has_its_numbers(mount: Callable[..., FileSystem]) -> None:
+    """A character device below /dev, which nobody can read; the link to its directory is by number."""
+    machine = Machine.boot(arch="x86_64", kernel="linux-6.12", memory="4G")
+    for region in (0, 1):
+        machine.add_memory(driver="dax", name=f"dax{region}.0", size="128M", mode="devdax")
+    files = mount(live=LiveMachine(machine))
+    for number in (0, 1):
+        told = files.getattr(f"/dev/dax{number}.0")
+        assert (stat.filemode(told["st_mode"]), os.major(told["st_rdev"]), os.minor(told["st_rdev"])) == (
+            "crw-------", 510, number,
+        )  # fmt: skip
+        assert "st_size" not in told
+        assert files.readlink(f"/sys/dev/char/510:{number}") == (f"../../devices/platform/hmem.{number}/dax{number}.0")
+    assert {name: stat.S_IFMT(mode) for name, mode, _ in files.readdir("/dev", 0)} == {
+        ".": stat.S_IFDIR, "..": stat.S_IFDIR, "dax0.0": stat.S_IFCHR, "dax1.0": stat.S_IFCHR,
+    }  # fmt: skip
+    assert number_of_read(files, "/dev/dax0.0") == "ENXIO"
+
+
+def number_of_read(files: FileSystem, path: str) -> str:
+    """Return the errno with which reading fails."""
+    return number(files.read, path, 10, 0, 1)
+
+
+def test_a_link_or_a_folder_is_not_read(files: FileSystem) -> None:
+    """The kernel resolves links itself; whoever asks all the same is refused."""
+    assert number_of_read(files, f"{_MEMORY}/memory32/node0") == "EINVAL"
+    assert number_of_read(files, f"{_MEMORY}/probe") == "EACCES"
+    assert number_of_read(files, "/nowhere") == "ENODEV"
+
+
+def test_handles_count_up_and_begin_without_a_text(files: FileSystem) -> None:
+    """Whoever reads from the middle at first is shown the file, too."""
+    assert [opened(files, _STATE) for _ in range(3)] == [1, 2, 3]
+    assert files.read(_STATE, 100, 3, 2) == b"line\n"
