@@ -163,7 +163,11 @@ def read_record(model: type[R], data: Mapping[Any, object], problems: list[Probl
             problems.append(Problem((name,), key.expected, "missing"))
     if len(values) < len(data):
         problems.extend(unknown_key((name,), model.key_names()) for name in data if name not in model.fields)
-    return model(**values) if len(problems) == before else None
+    if len(problems) > before:
+        return None
+    record = model.__new__(model)  # not called: what the constructor checks is checked
+    record.__dict__.update(values)
+    return record
 
 
 def _read(key: Key, name: str, value: object, problems: list[Problem]) -> object:
