@@ -155,9 +155,9 @@ class ArchSpec:
 
     @hookspec(firstresult=True)
     def supports_memmap_on_memory(self, kernel: Kernel, memmap_bytes: int) -> bool:
-        """Return whether a block whose memmap has ``memmap_bytes`` bytes may host it; of 0, whether any ever may.
+        """Return whether a block whose memmap has ``memmap_bytes`` bytes may host it.
 
-        With 0 bytes the question is whether the architecture's kernel has the parameter memmap_on_memory at all.
+        With 0 bytes the question is another: whether the architecture's kernel has the parameter memmap_on_memory.
 
         Called: by the profiles of Linux 5.13 and later; the 2019 series never asks.
         Models: arch_supports_memmap_on_memory() (v6.6); before it, the PMD rule of

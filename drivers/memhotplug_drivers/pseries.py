@@ -145,7 +145,7 @@ def _is_online(kernel: Kernel, block: int) -> bool:
 
 
 def _each(starts: Sequence[int], operation: Callable[[int], None]) -> list[int]:
-    """Undo something for each LMB, ascending; return those for which that failed, which stops nothing."""
+    """Undo something for each LMB, ascending; return those where that failed; others are undone all the same."""
     failed: list[int] = []
     for start in starts:
         try:

@@ -182,6 +182,13 @@ def pair_runs(wanted: Runs, pages: Runs, described_per_page: int, leaf: int, sou
 
     Args:
         leaf: pages that one leaf maps.
+
+    Struct pages of 192 pfns and, behind a hole, of 64 more, 64 to a page, from two free pages and from three others,
+    as rows of first and last pfn (not included), first page, pages of a leaf, source:
+
+    >>> wanted, pages = ExtentSet.of((0, 192), (256, 320)), ExtentSet.of((10, 12), (50, 53))
+    >>> [row[:3] for row in pair_runs(wanted, pages, 64, 1, Source.ALLOCATOR)]
+    [(0, 128, 10), (128, 192, 50), (256, 320, 51)]
     """
     if wanted.few is not None and pages.few is not None:
         needed = [(start, end) for start, end in wanted if not (end - start) % described_per_page]

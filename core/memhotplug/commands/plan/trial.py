@@ -119,12 +119,12 @@ class Trial:
 
     @property
     def clean(self) -> bool:
-        """Whether besides no allocation failed on the way."""
+        """Whether every block is present and no allocation failed on the way."""
         return self.present and not self.fell_back
 
     @property
     def safe(self) -> bool:
-        """Whether besides the kernel zones kept what their high watermarks ask for.
+        """Whether the attempt is clean and the kernel zones kept what their high watermarks ask for.
 
         Below them kswapd finds no rest, and what a fresh guest has in memory cannot be reclaimed: whoever looks at
         the new blocks (udev, lsmem) allocates, and guests that were filled further died ("System is deadlocked on

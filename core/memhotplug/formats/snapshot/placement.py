@@ -49,6 +49,14 @@ def place_free(
 
     Raises:
         InputError: the counts do not fit into ``spans``; says which order, how many, and how many would.
+
+    A chunk of 4 pages, the largest order here, and two single pages in a zone of 16: the chunk first, each as low as it
+    can be, and the single pages apart, since two that are buddies would be a chunk of 2:
+
+    >>> zone = np.array([0]), np.array([16])
+    >>> starts, ends = place_free(zone, [2, 0, 1], 2)
+    >>> [*zip(starts.tolist(), ends.tolist())]
+    [(0, 5), (6, 7)]
     """
     if len(counts) != max_order + 1 or any(count < 0 for count in counts):
         raise InputError(f"{max_order + 1} numbers of free chunks, none negative, for {place}", got=list(counts))
