@@ -21,8 +21,17 @@ __all__ = ["isolate", "migrate", "unisolate", "unmovable_pages"]
 
 
 def unmovable_pages(kernel: Kernel, zone: Zone, pages: ExtentSet) -> int:
-    """Return how many of the pages are neither free nor movable nor given up as broken."""
+    """Return how many of the pages are neither free nor movable nor given up as broken, or lie in a CMA area.
+
+    Whatever is in a CMA area could move, but only the owner of the area may isolate it: a block with a part of one
+    stays online (has_unmovable_pages(): is_migrate_cma_page(), v5.2 to v6.12).
+    """
     state = kernel.state
+    area = zone.cma_pages.covered_by(pages)
+    if area:
+        pages = pages.copy()
+        pages.difference_update(zone.cma_pages)
+        return area + unmovable_pages(kernel, zone, pages)
     usable = sum(_overlap(pages, part) for part in (zone.free, zone.pcp))
     movable = sum(_overlap(pages, held.pages) for held in state.allocations.values() if held.movable)
     return pages.total - usable - movable - _overlap(pages, state.poisoned)

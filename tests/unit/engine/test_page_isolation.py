@@ -86,3 +86,23 @@ def test_an_offline_drains_the_lists_of_its_zone_whatever_comes_of_it(
     assert zone.free.contains(*waiting)
     drain_per_cpu_lists(zone)
     assert machine.violations() == []
+
+
+def test_a_block_with_a_part_of_a_cma_area_stays(boot: Boot, refused: Refused) -> None:
+    """Free or in use, a page of the area is unmovable for an offline; the block beside it goes."""
+    machine = boot(kernel="linux-6.12", memory="1G")
+    zone = machine.kernel.state.zone((0, ZoneKind.DMA32))
+    low = 5 * PAGES
+    zone.cma_pages = ExtentSet.of((low - 512, low))
+    zone.free.remove(low - 512, low - 256)
+    owner = "user of the area"
+    machine.kernel.state.allocations[owner] = Allocation(
+        owner=owner, movable=True, pages=ExtentSet.of((low - 512, low - 256))
+    )
+
+    problem = refused(machine.offline, "block 4")
+    machine.offline("block 5")
+
+    assert str(problem) == f"EBUSY: failure to isolate range: 512 of {PAGES} pages are unmovable"
+    assert zone.free.covered(low - PAGES, low) == PAGES - 256
+    assert machine.violations() == []

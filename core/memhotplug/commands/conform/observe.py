@@ -35,7 +35,8 @@ _OWN = int(PageFlag.LRU | PageFlag.ANON | PageFlag.MMAP | PageFlag.THP)
 _ENTRY = 8  # bytes of a page table's entry
 _STATES = {int(state): state.label for state in BlockState}
 SLACK = 128
-"""Pages that the guest may have taken for itself in a kernel zone: a quarter of an order-9 piece of memmap."""
+"""Pages that the guest may have taken for itself in a kernel zone, for each node with CPUs (each CPU has slabs of its
+own): a quarter of an order-9 piece of memmap."""
 
 _Run = TypeVar("_Run", tuple[int, int, str], IomemLine)
 
@@ -329,7 +330,8 @@ def _kernel_free(machine: Machine, step: int, zone: Zone, what: str, free: int) 
     work = sum(zone.linked.covered_by(pages) for pages in held)
     elsewhere = sum(pages.total for pages in held) - work
     entries = machine.kernel.geometry.page_size // _ENTRY
-    slack = SLACK + sum(div_round_up(pages.total, entries) for pages in held)
+    askers = max(sum(node.has_cpu for node in machine.kernel.state.nodes.values()), 1)
+    slack = SLACK * askers + sum(div_round_up(pages.total, entries) for pages in held)
     used = zone.managed - memmap - work - free
     charged = f"memmap {memmap} - workloads {work}" if work else f"memmap {memmap}"
     rule = f"managed {zone.managed} - {charged} - free = {used}, which has to be from 0 to {slack}"

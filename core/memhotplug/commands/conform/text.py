@@ -157,7 +157,10 @@ def total_line(files: Sequence[FileResult], refused: int = 0) -> str:
     matched = sum(result.matched for result in files)
     text = f"{_count(len(files), 'file')}: {matched} of {observations} observations match"
     counts = (
-        (sum(result.tolerated for result in files), f"within the tolerance of {SLACK} pages a kernel zone"),
+        (
+            sum(result.tolerated for result in files),
+            f"within the tolerance of {SLACK} pages a kernel zone and node with CPUs",
+        ),
         (sum(result.left_out for result in files), "left out (the guest's processes, a block still going offline)"),
         (sum(result.undetermined for result in files), "undetermined"),
         (sum(result.told for result in files), "told by flags read before the step"),

@@ -34,6 +34,9 @@ def vacate(kernel: Kernel, zone: Zone, low: int, high: int, avoid: ExtentSet | N
     for source in (Source.ALLOCATOR, Source.BOOT):
         _move_memmap(kernel, zone, low, high, room, source)
     _move_reserved(kernel, zone, low, high, room)
+    if zone.cma_pages.intersects(low, high):  # where a CMA area lies was inferred, too; one cannot leave a block
+        zone.cma_pages = zone.cma_pages.copy()
+        zone.cma_pages.remove(low, high)
     for held in list(kernel.state.allocations.values()):
         inside = ExtentSet(*held.pages.clip(low, high))
         if not held.kernel or held.movable or not inside.total:

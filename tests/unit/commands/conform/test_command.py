@@ -34,7 +34,8 @@ def test_one_line_a_file_and_a_total(capsys: pytest.CaptureFixture[str]) -> None
         f"{first}: 271 of 271 observations match (linux-6.12 on s390, 7 steps)\n"
         f"{second}: 46 of 46 observations match (linux-6.12 on x86_64, 2 steps)\n"
         "2 files: 317 of 317 observations match (2 within the tolerance of 128"
-        " pages a kernel zone, 0 left out (the guest's processes, a block still going offline), 0 undetermined, "
+        " pages a kernel zone and node with CPUs,"
+        " 0 left out (the guest's processes, a block still going offline), 0 undetermined, "
         "3 told by flags read before the step)\n"
     )
 
@@ -146,7 +147,8 @@ def test_a_bad_recording_does_not_hide_the_others(tmp_path: Path, capsys: pytest
     assert shown.out == (
         f"{good}: 271 of 271 observations match (linux-6.12 on s390, 7 steps)\n"
         "1 file: 271 of 271 observations match (2 within the tolerance of 128"
-        " pages a kernel zone, 0 left out (the guest's processes, a block still going offline), 0 undetermined, "
+        " pages a kernel zone and node with CPUs,"
+        " 0 left out (the guest's processes, a block still going offline), 0 undetermined, "
         "3 told by flags read before the step); 2 files cannot be used\n"
     )
     assert shown.err == "".join(f"mhp: {line}\n" for line in lines)

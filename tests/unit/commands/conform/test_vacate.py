@@ -127,3 +127,13 @@ def test_what_boot_kept_leaves_a_boot_block_too(machine: Machine) -> None:
     assert (after.total, reserved.total, zone.nr_free, zone.managed) == before
     assert (after.covered(low, high), reserved.covered(low, high)) == (0, 0)
     assert zone.free.covered(low, high) == BLOCK
+
+
+def test_a_cma_area_that_was_inferred_is_not_in_a_clean_block(machine: Machine) -> None:
+    """A block with a part of one could not go, so that it must lie elsewhere."""
+    zone = _zone(machine)
+    zone.cma_pages = ExtentSet.of((10 * BLOCK - 1024, 10 * BLOCK + 512))
+
+    vacate(machine.kernel, zone, 9 * BLOCK, 10 * BLOCK)
+
+    assert list(zone.cma_pages) == [(10 * BLOCK, 10 * BLOCK + 512)]
