@@ -18,6 +18,7 @@ from memhotplug.engine.procfs.items import (
     NUMA_ITEMS,
     VM_EVENTS,
     ZONE_ITEMS,
+    Item,
     names,
 )
 from memhotplug.model.zones import Zone
@@ -25,6 +26,8 @@ from memhotplug.model.zones import Zone
 __all__ = ["meminfo", "node_meminfo", "node_numastat", "node_vmstat", "vmstat"]
 
 _COUNTS: Final = ("HugePages_Total", "HugePages_Free", "HugePages_Rsvd", "HugePages_Surp")
+
+_HUGETLB: Final = frozenset((*_COUNTS, "Hugepagesize", "Hugetlb"))
 
 # The lines of meminfo that are counters of nodes and zones.
 _OF_NODE: Final[Mapping[str, tuple[str, ...]]] = {
@@ -70,13 +73,23 @@ def meminfo(kernel: Kernel) -> str:
     }
     kept = {"Hugepagesize": kernel.geometry.pmd_size >> 10, **counters.recorded(kernel).meminfo}
     lines = []
-    for label in names(kernel, MEMINFO):
+    for label in _labels(kernel, MEMINFO):
         value = own[label] * kb if label in own else kept.get(label, 0)
         lines.append(f"{label + ':':<17}{value:>7}" if label in _COUNTS else _line(label, value))
     text = "\n".join([*lines, ""])
     if kernel.plugins.has(kernel.plugins.arch, "arch_report_meminfo"):
         text += kernel.plugins.ask(kernel.plugins.arch, "arch_report_meminfo", str, kernel=kernel)
     return text
+
+
+def _labels(kernel: Kernel, items: Iterable[Item]) -> list[str]:
+    """Return the lines of a meminfo, without those of huge pages where a recorded machine has none.
+
+    Models: mm/hugetlb.c:hugetlb_report_meminfo(), hugepages_supported() (v5.2 to v6.12).
+    """
+    told = counters.recorded(kernel).meminfo
+    none = "AnonHugePages" in told and "Hugepagesize" not in told
+    return [label for label in names(kernel, items) if not (none and label in _HUGETLB)]
 
 
 def vmstat(kernel: Kernel) -> str:
@@ -108,7 +121,7 @@ def node_meminfo(kernel: Kernel, nid: int) -> str:
     total, free = (sum(part) for part in zip(*((z.managed, z.free.total) for z in _zones(kernel, nid)), strict=True))
     own = {"MemTotal": total, "MemFree": free, "MemUsed": total - free, "Mlocked": _sum(kernel, nid, "nr_mlock")}
     lines = []
-    for label in names(kernel, NODE_MEMINFO):
+    for label in _labels(kernel, NODE_MEMINFO):
         if label in _COUNTS:
             lines.append(f"Node {nid} {label + ':':<16} {0:>5}")
             continue
