@@ -56,6 +56,7 @@ def test_every_step_of_every_recording_agrees_with_itself(recordings: list[Path]
         "x86_64-6.12-memoryless-cpu-node",
         "x86_64-6.12-three-cpu-nodes",
         "x86_64-6.12-virtio-mem-node-1",
+        "x86_64-6.12-virtio-mem-tiny-zone",
         "x86_64-6.1-page-of-a-process",
         "x86_64-6.12-hog-",
         "x86_64-6.12-migrate-",
