@@ -160,7 +160,8 @@ def table(found: Sequence[dict[str, Any]]) -> Iterator[str]:
     for arch, driver in sorted({(row["arch"], row["driver"]) for row in found}):
         mine = [row for row in found if (row["arch"], row["driver"]) == (arch, driver)]
         depths = [_depths([row for row in mine if ("write" in row["tried"]) == more]) for more in (False, True)]
-        classes = {tuple(row["kernels"]) for row in mine}
+        plain = [row for row in mine if "write" not in row["tried"]]
+        classes = {tuple(row["kernels"]) for row in plain or mine}
         releases = {kernel for kernels in classes for kernel in kernels}
         broken, tried = sum(len(row["found"]) for row in mine), sum(row["transitions"] for row in mine)
         kinds = f"{len(releases)} in {len({kernels[0] for kernels in classes})} classes"
