@@ -23,6 +23,8 @@ def device_log(boot: StepFacts) -> dict[str, dict[str, int]]:
     """Return the numbers that the log says of devices, by device and by the words before the colon; the last counts."""
     found: dict[str, dict[str, int]] = {}
     for line in boot.step.dmesg:
+        if not line.rpartition(": ")[2][:1].isdigit():
+            continue  # a log has hundreds of lines, of which few end in a number
         told = _DEVICE.search(line)
         if told is not None:
             found.setdefault(told[1], {})[told[2]] = int(told[3], 0)
@@ -42,7 +44,7 @@ class Firmware:
         self._devices = {name: told for name, told in device_log(boot).items() if "region size" in told}
         self._made: list[str] = []
         for line in boot.step.dmesg:
-            named = _SRAT.search(line)
+            named = _SRAT.search(line) if "SRAT: " in line else None
             if named is not None:
                 node, domain = (named[1], named[2]) if named[1] is not None else (named[4], named[3])
                 self._of_domain[int(domain)] = int(node)

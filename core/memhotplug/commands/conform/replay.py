@@ -94,8 +94,9 @@ class Replay:
         if lost:
             raise InputError("memory blocks of online nodes", got=f"blocks of node {lost[0]}, which is not online")
         known = known_pages(self._facts[0], boot)
-        log = device_log(self._facts[0])
-        machine = Machine(kernel_from_machine(boot, self.arch, self.profile, boot.cmdline or "", known, log))
+        machine = Machine(
+            kernel_from_machine(boot, self.arch, self.profile, boot.cmdline or "", known, device_log(self._facts[0]))
+        )
         machine.kernel.state.failed_devices_stay = True
         return machine
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,14 +38,14 @@ from memhotplug.manager import Plugins
 from memhotplug.model.altmap import Altmap
 from memhotplug.model.blocks import NO_ZONE, BlockState, OnlineType
 from memhotplug.model.buddy import chunk_runs, free_by_order
-from memhotplug.model.extents import Array, ExtentSet, empty, merge
+from memhotplug.model.extents import ExtentSet
 from memhotplug.model.geometry import Geometry
 from memhotplug.model.resources import PLATFORM, SYSTEM_RAM, Resource, ResourceTable
 from memhotplug.model.runs import Runs
 from memhotplug.model.state import Allocation, Owner, Use
 from memhotplug.model.vmemmap import MapRuns, Source
 from memhotplug.model.watermarks import setup_watermarks, small_marks
-from memhotplug.model.zones import Node, Zone, ZoneKind
+from memhotplug.model.zones import Node, Zone, ZoneKey, ZoneKind
 from memhotplug.naming import read_machine
 from memhotplug.units import round_down, round_up
 
@@ -168,10 +168,9 @@ def kernel_from_machine(
             zone = kernel.state.nodes[recorded.node].zones[_KINDS[recorded.name]]
             used[zone.key] = _zone(kernel, machine, recorded, zone, known)
     _holes(kernel)
-    mappings = _page_tables(kernel)
-    _memmap(kernel, mappings, [kernel.state.zone(key) for key in used], known)
-    for key, pages in used.items():
-        _owners(kernel, kernel.state.zone(key), pages, known)
+    never = {key: _never_managed(kernel, kernel.state.zone(key), pages, known) for key, pages in used.items()}
+    _memmap(kernel, _page_tables(kernel), used, never)
+    _owners(kernel, used, never, known)
     kernel.state.boot_pages = kernel.state.total_managed()
     if machine.free_is_guessed:
         setup_watermarks(kernel.state)
@@ -321,11 +320,9 @@ def _blocks(kernel: Kernel, machine: RecordedMachine, told: Told) -> None:
     recognise(kernel, machine, told)
 
 
-def _set_aside(kernel: Kernel) -> tuple[Array, Array]:
+def _set_aside(kernel: Kernel) -> ExtentSet:
     """Return the pages that are in no zone's books but present: self-hosted memmap, and what a driver withholds."""
-    pages = kernel.state.vmemmap.backing_from(Source.ALTMAP)
-    pages.add_many(*_runs(kernel.state.withheld))
-    return _runs(pages)
+    return kernel.state.vmemmap.backing_from(Source.ALTMAP).union(kernel.state.withheld)
 
 
 def _protection(machine: RecordedMachine, recorded: RecordedZone) -> tuple[int, int, int, int]:
@@ -348,29 +345,32 @@ def _zone(
     zone.wmark = (recorded.min, recorded.low, recorded.high)
     zone.protection = _protection(machine, recorded)
     zone.linked = pages
-    aside = _set_aside(kernel)
-    early = ExtentSet(*pages.clip_many(*_runs(kernel.state.early)))
-    zone.present_early = max(zone.present - pages.total + early.total, 0)
+    zone.present_early = max(zone.present - pages.total + pages.covered_by(kernel.state.early), 0)
     if known is not None and _fits(recorded, pages, known):
         return _known_zone(kernel, recorded, zone, known, machine.max_order)
     image = np.array(machine.kernel_image, dtype=np.int64).reshape(-1, 2)
-    top = ExtentSet(*_last(pages, kernel.geometry.memmap_pages(pages.total)))
-    room = pages.copy()
-    room.remove_many(*aside)
+    room = pages.difference(_set_aside(kernel))
     if _is_fresh(kernel, zone):
-        image, top = image[:0], _first_slabs(room, recorded, machine.max_order)
-    avoid = ExtentSet(np.concatenate((image[:, 0], top.starts)), np.concatenate((image[:, 1], top.ends)))
-    free = place_free(
-        (room.starts, room.ends), recorded.free_by_order, machine.max_order,
-        avoid=(avoid.starts, avoid.ends), place=recorded.title,
-    )  # fmt: skip
-    zone.free = ExtentSet(*free)
+        avoid = _first_slabs(room, recorded, machine.max_order)
+    else:
+        avoid = ExtentSet(image[:, 0], image[:, 1]).union(pages.last(kernel.geometry.memmap_pages(pages.total)))
+    zone.free = _placed(room, recorded.free_by_order, machine.max_order, recorded.title, avoid)
     _keep_chunks(zone, recorded, machine.max_order)
-    used = room
-    used.remove_many(*free)
-    zone.pcp = ExtentSet(*_lonely(used, recorded.pcp_pages))
-    used.remove_many(zone.pcp.starts, zone.pcp.ends)
+    used = room.difference(zone.free)
+    zone.pcp = _lonely(used, recorded.pcp_pages)
+    used.difference_update(zone.pcp)
     return used
+
+
+def _placed(
+    room: ExtentSet, counts: Sequence[int], max_order: int, title: str, avoid: ExtentSet | None = None
+) -> ExtentSet:
+    """Return free pages of a zone, of which as many chunks as recorded are of each order."""
+    if not room.total and not any(counts):
+        return ExtentSet()
+    return ExtentSet(
+        *place_free(room.arrays, counts, max_order, avoid=None if avoid is None else avoid.arrays, place=title)
+    )
 
 
 def _is_fresh(kernel: Kernel, zone: Zone) -> bool:
@@ -383,43 +383,33 @@ def _is_fresh(kernel: Kernel, zone: Zone) -> bool:
 
 def _first_slabs(room: ExtentSet, recorded: RecordedZone, max_order: int) -> ExtentSet:
     """Return the lowest pages of a zone, as many as are not in whole chunks of the highest order."""
-    return ExtentSet(*_first(room, room.total - (recorded.free_by_order[max_order] << max_order)))
+    return _first(room, room.total - (recorded.free_by_order[max_order] << max_order))
 
 
 def _fits(recorded: RecordedZone, pages: ExtentSet, known: KnownPages) -> bool:
     """Return whether what is known of the zone's pages can be part of the recorded counts."""
-    free = ExtentSet(*known.free.clip_many(pages.starts, pages.ends))
+    free = known.free.intersection(pages)
     if not free.total:
         return False
     counts = free_by_order(free, len(recorded.free_by_order) - 1)
     left = [whole - part for whole, part in zip(recorded.free_by_order, counts, strict=True)]
-    room = pages.total - int(pages.covered_many(*_runs(known.covered)).sum())
+    room = pages.total - pages.covered_by(known.covered)
     return min(left) >= 0 and sum(count << order for order, count in enumerate(left)) <= room
 
 
 def _known_zone(kernel: Kernel, recorded: RecordedZone, zone: Zone, known: KnownPages, max_order: int) -> ExtentSet:
     """Take free pages from where they are known, and place the others outside of what is known."""
-    pages = zone.linked
-    free = ExtentSet(*known.free.clip_many(pages.starts, pages.ends))
+    aside, free = _set_aside(kernel), known.free.intersection(zone.linked)
     counts = free_by_order(free, max_order)
-    rest = pages.copy()
-    rest.remove_many(*_runs(known.covered))
-    rest.remove_many(*_set_aside(kernel))
     left = [whole - part for whole, part in zip(recorded.free_by_order, counts, strict=True)]
-    placed = place_free(_runs(rest), left, max_order, place=recorded.title)
-    free.add_many(*placed)
-    zone.free = free
+    rest = zone.linked.difference(known.covered).difference(aside)
+    zone.free = free.union(_placed(rest, left, max_order, recorded.title))
     _keep_chunks(zone, recorded, max_order)
-    used = pages.copy()
-    used.remove_many(*_runs(free))
-    used.remove_many(*_set_aside(kernel))
-    waiting = ExtentSet(*known.waiting.clip_many(*_runs(used)))
-    elsewhere = used.copy()
-    elsewhere.remove_many(*_runs(known.covered))
-    waiting.add_many(*_first(elsewhere, recorded.pcp_pages - waiting.total))
-    zone.pcp = waiting
-    used.remove_many(*_runs(waiting))
-    return used
+    used = zone.linked.difference(zone.free).difference(aside)
+    waiting = known.waiting.intersection(used)
+    elsewhere = used.difference(known.covered)
+    zone.pcp = waiting.union(_first(elsewhere, recorded.pcp_pages - waiting.total))
+    return used.difference(zone.pcp)
 
 
 def _keep_chunks(zone: Zone, recorded: RecordedZone, max_order: int) -> None:
@@ -432,40 +422,32 @@ def _keep_chunks(zone: Zone, recorded: RecordedZone, max_order: int) -> None:
                 continue
             chunks = ExtentSet(*chunk_runs(zone.free, order, max_order))
             for taken in (zone.cma_pages, zone.barred):
-                chunks.remove_many(*_runs(taken))
-            owner.add_many(*_last(chunks, count << order))
+                chunks.difference_update(taken)
+            owner.update(chunks.last(count << order))
 
 
-def _lonely(pages: ExtentSet, count: int) -> tuple[Array, Array]:
+def _lonely(pages: ExtentSet, count: int) -> ExtentSet:
     """Return ``count`` pages, the lowest that merge with nothing when they are freed, as long as there are such.
 
     Nothing tells where pages on per-cpu lists lie. Were they neighbours, draining the lists would make chunks of
     them that nobody has seen: here each is one of a pair whose other page is in use.
     """
+    if not count or not pages.total:
+        return ExtentSet()
     lengths = (pages.ends >> 1) - (low := (pages.starts + 1) >> 1)
     kept = lengths > 0
     taken = np.clip(count - (np.cumsum(lengths[kept]) - lengths[kept]), 0, lengths[kept])
     before = np.cumsum(taken) - taken
-    singles = np.repeat(low[kept] - before, taken) + np.arange(int(taken.sum()), dtype=np.int64) << 1
-    if len(singles) == count:
-        return singles, singles + 1
-    rest = pages.copy()
-    rest.remove_many(singles, singles + 1)
-    starts, ends = _first(rest, count - len(singles))
-    return np.concatenate((singles, starts)), np.concatenate((singles + 1, ends))
+    firsts = np.repeat(low[kept] - before, taken) + np.arange(int(taken.sum()), dtype=np.int64) << 1
+    singles = ExtentSet(firsts, firsts + 1)
+    if singles.total == count:
+        return singles
+    return singles.union(_first(pages.difference(singles), count - singles.total))
 
 
-def _first(pages: ExtentSet, count: int) -> tuple[Array, Array]:
+def _first(pages: ExtentSet, count: int) -> ExtentSet:
     """Return the lowest ``count`` pages of a set."""
-    lengths = pages.ends - pages.starts
-    taken = np.clip(count - (np.cumsum(lengths) - lengths), 0, lengths)
-    return pages.starts[taken > 0], (pages.starts + taken)[taken > 0]
-
-
-def _last(pages: ExtentSet, count: int) -> tuple[Array, Array]:
-    """Return the highest ``count`` pages of a set."""
-    low, high = _first(ExtentSet(-pages.ends, -pages.starts), count)
-    return -high[::-1], -low[::-1]
+    return pages.difference(pages.last(pages.total - max(count, 0)))
 
 
 def _huge_pages(kernel: Kernel, machine: RecordedMachine) -> None:
@@ -482,32 +464,29 @@ def _holes(kernel: Kernel) -> None:
     online = state.blocks.state == BlockState.ONLINE
     state.holes = ExtentSet(starts[online], ends[online])
     for zone in state.zones():
-        state.holes.remove_many(zone.linked.starts, zone.linked.ends)
+        state.holes.difference_update(zone.linked)
 
 
-def _memmap(kernel: Kernel, mappings: MapRuns, zones: list[Zone], known: KnownPages | None) -> None:
+def _memmap(
+    kernel: Kernel, mappings: MapRuns, used: Mapping[ZoneKey, ExtentSet], never: Mapping[ZoneKey, ExtentSet]
+) -> None:
     """Back the memmap by pages in use, reserved ones first, from the top of memory down.
 
     The pages behind a leaf may lie apart: where they are is not known, how far a leaf reaches is.
 
     Args:
         mappings: what describes all sections, and what shares a leaf with them.
+        used: the pages in use of each zone. never: those of them that were never managed.
     """
     state = kernel.state
     reserved, allocated, slabs = [], [], []
     largest = int(mappings.leaf.max(initial=1))
-    for zone in sorted(zones, key=lambda zone: (zone.kind is ZoneKind.MOVABLE, -zone.kind)):
-        used = zone.linked.copy()
-        for pages in (zone.free, zone.pcp):
-            used.remove_many(pages.starts, pages.ends)
-        used.remove_many(*_set_aside(kernel))
-        budget = _never_managed(kernel, zone, used, known)
-        reserved.append(budget)
-        used.remove_many(budget.starts, budget.ends)
-        pieces = _aligned(used, largest) if _is_fresh(kernel, zone) else used.copy()
-        used.difference_update(pieces)
-        slabs.append(used)  # too small to have been allocated as memmap
+    for key in sorted(used, key=lambda key: (key[1] is ZoneKind.MOVABLE, -key[1])):
+        reserved.append(never[key])
+        managed = used[key].difference(never[key])
+        pieces = managed.whole(largest) if _is_fresh(kernel, state.zone(key)) else managed
         allocated.append(pieces)
+        slabs.append(managed.difference(pieces))  # too small to have been allocated as memmap
     first = state.early  # the memmap of what was hot-added was allocated, as far as that many pages are in use
     rounds = (
         (Source.BOOT, reserved, first, False), (Source.ALLOCATOR, allocated, None, True),
@@ -517,81 +496,64 @@ def _memmap(kernel: Kernel, mappings: MapRuns, zones: list[Zone], known: KnownPa
     for source, pools, whose, whole in rounds:
         for leaf in sorted(set(mappings.leaf.tolist()), reverse=True):
             chosen = mappings[mappings.leaf == leaf]
-            missing = ExtentSet(*merge(chosen.start, chosen.end))
-            missing.remove_many(*_runs(state.vmemmap.mapped))
+            missing = ExtentSet(chosen.start, chosen.end).difference(state.vmemmap.mapped)
             if whose is not None:  # a leaf comes with the first section that it describes
-                missing = ExtentSet(*missing.clip_many(*_widened(whose, leaf * state.vmemmap.described_per_page)))
+                missing = missing.intersection(_widened(whose, leaf * state.vmemmap.described_per_page))
+            if not missing.total:
+                continue
             backing = state.vmemmap.backing()
-            room = [pool.copy() for pool in pools]
-            for pool in room:
-                pool.remove_many(*_runs(backing))
+            room = [pool.difference(backing) for pool in pools]
             if whole:  # as it was allocated: pieces of a leaf's size, which come back as such
-                missing = _aligned(missing, leaf * state.vmemmap.described_per_page)
-                room = [_aligned(pool, leaf) for pool in room]
-            low = np.concatenate([pool.starts for pool in room] or [empty()])
-            high = np.concatenate([pool.ends for pool in room] or [empty()])
+                missing = missing.whole(leaf * state.vmemmap.described_per_page)
+                room = [pool.whole(leaf) for pool in room]
             size = leaf if whole or source is Source.BOOT else 1
-            runs = pair_runs(missing, Runs.of_arrays(low, high), state.vmemmap.described_per_page, size, source)
+            runs = pair_runs(missing, Runs.join(list(room)), state.vmemmap.described_per_page, size, source)
             if len(runs):
                 state.vmemmap.insert(runs)
     if state.vmemmap.mapped.total < int((mappings.end - mappings.start).sum()):
         raise InputError("at least as many pages in use as the memmap of the recorded blocks takes", got="fewer")
 
 
-def _widened(pages: ExtentSet, unit: int) -> tuple[Array, Array]:
+def _widened(pages: ExtentSet, unit: int) -> ExtentSet:
     """Return all aligned pieces of ``unit`` pages that have a page of a set."""
-    return merge(round_down(pages.starts, unit), round_up(pages.ends, unit))
-
-
-def _aligned(pages: ExtentSet, unit: int) -> ExtentSet:
-    """Return the whole aligned pieces of ``unit`` pages in a set."""
-    starts, ends = round_up(pages.starts, unit), round_down(pages.ends, unit)
-    kept = ends > starts
-    return ExtentSet(starts[kept], ends[kept])
+    return ExtentSet(round_down(pages.starts, unit), round_up(pages.ends, unit))
 
 
 def _never_managed(kernel: Kernel, zone: Zone, used: ExtentSet, known: KnownPages | None) -> ExtentSet:
     """Return as many pages in use as were never managed: those known as reserved first, then from the top down."""
-    count = zone.present - zone.managed - int(zone.linked.covered_many(*_set_aside(kernel)).sum())
+    count = zone.present - zone.managed - zone.linked.covered_by(_set_aside(kernel))
     if known is None:
-        return ExtentSet(*_last(used, count))
-    budget = ExtentSet(*_last(ExtentSet(*known.reserved.clip_many(*_runs(used))), count))
-    other = used.copy()
-    other.remove_many(*_runs(known.covered))
-    budget.add_many(*_last(other, count - budget.total))
+        return used.last(count)
+    budget = known.reserved.intersection(used).last(count)
+    budget.update(used.difference(known.covered).last(count - budget.total))
     if budget.total < count:
-        rest = used.copy()
-        rest.remove_many(*_runs(budget))
-        budget.add_many(*_last(rest, count - budget.total))
+        budget.update(used.difference(budget).last(count - budget.total))
     return budget
 
 
-def _owners(kernel: Kernel, zone: Zone, used: ExtentSet, known: KnownPages | None) -> None:
-    """Split a zone's pages in use: memmap, reserved ones that were never managed, the recorded workload."""
+def _owners(
+    kernel: Kernel,
+    used: Mapping[ZoneKey, ExtentSet],
+    never: Mapping[ZoneKey, ExtentSet],
+    known: KnownPages | None,
+) -> None:
+    """Split zones' pages in use: memmap, reserved ones that were never managed, the recorded workload."""
     state = kernel.state
-    rest = used.copy()
-    boot = ExtentSet(*rest.clip_many(*_runs(state.vmemmap.backing_from(Source.BOOT))))
-    memmap = state.vmemmap.backing()
-    rest.remove_many(memmap.starts, memmap.ends)
-    never = _never_managed(kernel, zone, used, known)
-    never.remove_many(*_runs(boot))
-    aside = int(zone.linked.covered_many(*_set_aside(kernel)).sum())
-    reserved = ExtentSet(*_last(never, max(zone.present - zone.managed - boot.total - aside, 0)))
-    state.reserved.add_many(reserved.starts, reserved.ends)
-    rest.remove_many(reserved.starts, reserved.ends)
-    movable = ExtentSet(*known.movable.clip_many(*_runs(rest))) if known is not None else ExtentSet()
-    rest.remove_many(*_runs(movable))
-    for owner, part in ((RECORDED, rest), (RECORDED_MOVABLE, movable)):
-        if owner is RECORDED and _is_fresh(kernel, zone):
-            owner = SLAB
-        old = state.allocations.get(owner)
-        pages = old.pages.copy() if old else ExtentSet()
-        pages.add_many(*_runs(part))
-        state.allocations[owner] = Allocation(owner=owner, movable=part is movable, pages=pages)
-
-
-def _runs(pages: ExtentSet) -> tuple[Array, Array]:
-    return pages.starts, pages.ends
+    memmap, from_boot, aside = state.vmemmap.backing(), state.vmemmap.backing_from(Source.BOOT), _set_aside(kernel)
+    for key, pages in used.items():
+        zone = state.zone(key)
+        boot, rest = pages.intersection(from_boot), pages.difference(memmap)
+        count = zone.present - zone.managed - boot.total - zone.linked.covered_by(aside)
+        reserved = never[key].difference(boot).last(count)
+        state.reserved.update(reserved)
+        rest.difference_update(reserved)
+        movable = known.movable.intersection(rest) if known is not None else ExtentSet()
+        rest.difference_update(movable)
+        kernels = SLAB if _is_fresh(kernel, zone) else RECORDED
+        for owner, part in ((kernels, rest), (RECORDED_MOVABLE, movable)):
+            old = state.allocations.get(owner)
+            held = old.pages.union(part) if old else part
+            state.allocations[owner] = Allocation(owner=owner, movable=part is movable, pages=held)
 
 
 def _page_tables(kernel: Kernel) -> MapRuns:

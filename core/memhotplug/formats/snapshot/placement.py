@@ -25,6 +25,8 @@ Pfns = NDArray[np.int64]
 #: Half-open, sorted, disjoint ranges of pfns: starts and ends, int64, shape (n,).
 Extent = tuple[Pfns, Pfns]
 
+_FEW = 128  # runs and chunks up to which plain integers are faster than arrays
+
 #: 256 TiB in chunks of order 10; more is no machine, and would not fit into ours.
 _MAX_CHUNKS = 1 << 26
 
@@ -63,22 +65,26 @@ def place_free(
     if sum(counts) > _MAX_CHUNKS:
         raise InputError(f"at most {_MAX_CHUNKS} free chunks in {place}", got=sum(counts))
     usable = _merged(*spans)
+    if len(usable[0]) <= _FEW and sum(counts[:-1]) <= _FEW:
+        return _place_few(usable, counts, avoid, place)
     clean = usable if avoid is None else _difference(usable, _merged(*avoid))
     free = _NONE
     for order in range(max_order, -1, -1):
+        if not counts[order]:
+            continue
         taken = _take(usable, clean, counts[order], order, top=order == max_order)
         if len(taken) < counts[order]:
-            raise InputError(
-                f"at most {len(taken)} free chunks of order {order} in {place}, which has {_pages(spans)} pages",
-                got=counts[order],
-            )
-        if not len(taken):
-            continue
+            raise _too_many(len(taken), order, place, _pages(spans), counts[order])
         chunks = _merged(taken << order, (taken + 1) << order)
         free = _merged(np.concatenate((free[0], chunks[0])), np.concatenate((free[1], chunks[1])))
         usable = _difference(usable, chunks)
         clean = usable if avoid is None else _difference(clean, chunks)
     return free
+
+
+def _too_many(room: int, order: int, place: str, pages: int, count: int) -> InputError:
+    expected = f"at most {room} free chunks of order {order} in {place}, which has {pages} pages"
+    return InputError(expected, got=count)
 
 
 def count_by_order(starts: Pfns, ends: Pfns, max_order: int) -> NDArray[np.int64]:
@@ -172,3 +178,82 @@ def _difference(left: Extent, right: Extent) -> Extent:
 
 def _pages(extents: Extent) -> int:
     return int((extents[1] - extents[0]).sum())
+
+
+# ---- few runs and few chunks, without arrays ----
+
+_Chunks = list[tuple[int, int]]
+"""Runs of pfns, ascending, disjoint: single chunks, at the top order neighbours as one run."""
+
+
+def _place_few(usable: Extent, counts: Sequence[int], avoid: Extent | None, place: str) -> Extent:
+    """Return what :func:`place_free` returns, from the same choices, run by run."""
+    spans = room = _listed(usable)
+    clean = room if avoid is None else _without(room, _listed(_merged(*avoid)))
+    free: _Chunks = []
+    for order in range(len(counts) - 1, -1, -1):
+        count, top = counts[order], order == len(counts) - 1
+        if not count:
+            continue
+        taken = _lowest_few(clean, count, order, top=top)
+        if _held(taken) < count << order and clean is not room:
+            width = order + (not top)  # below the top, a chunk's buddy is out as well
+            whole = [(start >> width << width, -(-end >> width) << width) for start, end in taken]
+            rest = _without(room, whole)
+            taken = sorted([*taken, *_lowest_few(rest, count - (_held(taken) >> order), order, top=top)])
+        if _held(taken) < count << order:
+            raise _too_many(_held(taken) >> order, order, place, _held(spans), count)
+        free += taken
+        is_clean = clean is room
+        room = _without(room, taken)
+        clean = room if is_clean else _without(clean, taken)
+    ends = np.array(sorted(free), np.int64).reshape(-1, 2)
+    return _merged(ends[:, 0], ends[:, 1])
+
+
+def _lowest_few(runs: _Chunks, count: int, order: int, *, top: bool) -> _Chunks:
+    """Return the lowest ``count`` places of this order, below the top at most one in each pair."""
+    found: _Chunks = []
+    for start, end in runs:
+        first, last = -(-start >> order), end >> order
+        if count <= 0:
+            break
+        if first >= last:
+            continue
+        if top:
+            last = min(last, first + count)
+            found.append((first << order, last << order))
+            count -= last - first
+            continue
+        for pair in range(first >> 1, min((last - 1 >> 1) + 1, (first >> 1) + count)):
+            place = max(pair << 1, first)
+            found.append((place << order, place + 1 << order))
+            count -= 1
+    return found
+
+
+def _without(runs: _Chunks, others: _Chunks) -> _Chunks:
+    """Return what lies in runs but in none of the others; both ascending and disjoint."""
+    found: _Chunks = []
+    at, count = 0, len(others)
+    for start, end in runs:
+        while at < count and others[at][1] <= start:
+            at += 1
+        here = at
+        while here < count and others[here][0] < end:
+            low, high = others[here]
+            if start < low:
+                found.append((start, low))
+            start = max(start, high)
+            here += 1
+        if start < end:
+            found.append((start, end))
+    return found
+
+
+def _listed(extents: Extent) -> _Chunks:
+    return list(zip(extents[0].tolist(), extents[1].tolist(), strict=True))
+
+
+def _held(runs: _Chunks) -> int:
+    return sum(end - start for start, end in runs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memhotplug.errors import InputError
-from memhotplug.formats.snapshot import read_recording
+from memhotplug.formats.snapshot import placement, read_recording
 from memhotplug.formats.snapshot.placement import Extent, count_by_order, pages_in, place_free
 from memhotplug.naming import read_machine
 
@@ -98,6 +99,23 @@ def test_counts_are_refused_only_if_no_set_of_pages_has_them(present: set[int], 
     else:
         assert possible
         assert count_by_order(*placed, 2).tolist() == counts
+
+
+@settings(max_examples=60)
+@given(present=page_sets, avoid=st.none() | page_sets, counts=st.lists(st.integers(0, 6), min_size=5, max_size=5))
+def test_integers_and_arrays_choose_the_same(present: set[int], avoid: set[int] | None, counts: list[int]) -> None:
+    """Few runs are handled as plain integers: the same pages, and the same refusal."""
+
+    def chosen(few: int) -> object:
+        kept = None if avoid is None else _ranges(avoid)
+        with mock.patch.object(placement, "_FEW", few):
+            try:
+                placed = place_free(_ranges(present), counts, MAX_ORDER, avoid=kept)
+            except InputError as problem:
+                return str(problem)
+        return placed[0].tolist(), placed[1].tolist()
+
+    assert chosen(few=1000) == chosen(few=-1)
 
 
 def test_lowest_places_are_taken_largest_order_first() -> None:
