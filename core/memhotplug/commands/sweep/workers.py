@@ -18,6 +18,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from threading import Thread
 from typing import Final, TypeAlias
 
 from memhotplug import __version__
@@ -151,11 +152,20 @@ class Local(Pool):
         """Return processes that know nothing of this one but what is sent to them."""
         methods = multiprocessing.get_all_start_methods()
         context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-        return ProcessPoolExecutor(self.seats, mp_context=context, initializer=_leave_ctrl_c)
+        return ProcessPoolExecutor(self.seats, mp_context=context, initializer=_begin)
 
 
-def _leave_ctrl_c() -> None:
+def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the process that asks
+    Thread(target=_go_with_the_parent, daemon=True).start()
+
+
+def _go_with_the_parent() -> None:
+    """End this worker when the process that asks has gone: kill -9 leaves nobody behind."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 class Cluster(Pool):

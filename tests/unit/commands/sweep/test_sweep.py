@@ -308,6 +308,23 @@ def test_workers_that_are_killed_again_and_again_cost_their_cases_only(tmp_path:
     assert exported(killed) == exported(local)
 
 
+def test_workers_go_with_who_asked() -> None:
+    """kill -9 of the process that asks leaves no worker behind."""
+    program = (
+        "import os, signal\nfrom memhotplug.commands.sweep.workers import Local\n"
+        "if __name__ == '__main__':\n"
+        "    print(Local(1).executor().submit(os.getpid).result(), flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    worker = Path("/proc", done.stdout.strip())
+    until = time.monotonic() + 30
+    while worker.exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not worker.exists()
+
+
 def test_a_worker_that_dies_costs_its_cases_only(tmp_path: Path) -> None:
     """A plugin that ends its process once: every case is there in the end."""
     mark = tmp_path / "died"
