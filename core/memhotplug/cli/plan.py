@@ -116,7 +116,7 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str | 
     help="What becomes of the blocks: auto is a plain online.",
 )  # fmt: skip
 @click.option("--arch", help="The architecture; default x86_64, or as recorded.")
-@click.option("--kernel", help="Its release (6.12.3) or a profile, see mhp plugins; default as recorded.")
+@click.option("--kernel", help="Its release (6.12.3) or a profile, see mhp plugins; default as recorded, else 6.12.")
 @click.option("--cmdline", multiple=True, help="Its command line, joined if repeated; default as recorded.")
 @click.option("--memory-block-size", type=Size(), help="With --boot: the memory block size.")
 @click.option("--page-size", type=Size(), help="With --boot: the page size.")
