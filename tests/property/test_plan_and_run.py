@@ -22,12 +22,12 @@ _WORDS = (
 )  # fmt: skip
 
 
-def _main(arguments: list[str]) -> tuple[int, str, str]:
-    """Return exit status, stdout and stderr of one command."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+def _main(arguments: list[str]) -> tuple[int, str]:
+    """Return exit status and stdout of one command."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
         status = main(arguments)
-    return status, out.getvalue(), err.getvalue()
+    return status, out.getvalue()
 
 
 def _question(arch: str, seed: int) -> list[str]:
@@ -49,11 +49,8 @@ def test_a_scenario_that_plan_writes_ends_as_the_verdict_says(arch: str, seed: i
     question = _question(arch, seed)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "question.yaml"
-        status, _, error = _main(["plan", *question, "--scenario", str(file), "--brief"])
-        if status == 2:
-            assert (error.startswith("mhp: "), file.exists()) == (True, False)
-            return
-        ran, out, _ = _main(["run", str(file), "--json"])
+        status = _main(["plan", *question, "--scenario", str(file), "--brief"])[0]
+        ran, out = _main(["run", str(file), "--json"])
     assert status in (0, 3, 4), question
     assert ran == (1 if status == 4 else 0), question
     steps = [step["ok"] for step in json.loads(out)["steps"]]
