@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,7 +36,7 @@ def _early(machine: Machine) -> None:
 
 def _group(machine: Machine) -> None:
     state = machine.kernel.state.profile
-    state.groups = (replace(state.groups[0], present_movable=1),)  # type: ignore[attr-defined]  # the profile's own
+    state.groups = (state.groups[0]._replace(present_movable=1),)  # type: ignore[attr-defined]  # the profile's own
 
 
 def _reserved(machine: Machine) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memhotplug.errors import InputError
+from memhotplug.units import div_round_up, round_down, round_up
 
 __all__ = ["Extent", "Pfns", "count_by_order", "pages_in", "place_free"]
 
@@ -197,8 +198,8 @@ def _place_few(usable: Extent, counts: Sequence[int], avoid: Extent | None, plac
             continue
         taken = _lowest_few(clean, count, order, top=top)
         if _held(taken) < count << order and clean is not room:
-            width = order + (not top)  # below the top, a chunk's buddy is out as well
-            whole = [(start >> width << width, -(-end >> width) << width) for start, end in taken]
+            pair = 1 << order + (not top)  # below the top, a chunk's buddy is out as well
+            whole = [(round_down(start, pair), round_up(end, pair)) for start, end in taken]
             rest = _without(room, whole)
             taken = sorted([*taken, *_lowest_few(rest, count - (_held(taken) >> order), order, top=top)])
         if _held(taken) < count << order:
@@ -215,7 +216,7 @@ def _lowest_few(runs: _Chunks, count: int, order: int, *, top: bool) -> _Chunks:
     """Return the lowest ``count`` places of this order, below the top at most one in each pair."""
     found: _Chunks = []
     for start, end in runs:
-        first, last = -(-start >> order), end >> order
+        first, last = div_round_up(start, 1 << order), end >> order
         if count <= 0:
             break
         if first >= last:
