@@ -9,6 +9,7 @@ from memhotplug.commands.plan.judge import Reason, judge, limit_of, verdict_of
 from memhotplug.commands.plan.policies import left_out, policies
 from memhotplug.commands.plan.question import Question, Subject
 from memhotplug.commands.plan.remedies import Remedy, remedies
+from memhotplug.commands.plan.retry import ratio_for_all_movable
 from memhotplug.commands.plan.rules_of_thumb import RuleOfThumb, rules_of_thumb
 from memhotplug.commands.plan.search import Largest, largest_add, safe_steps
 from memhotplug.commands.plan.trial import Trial, attempt, free_pages
@@ -16,7 +17,7 @@ from memhotplug.engine.memory_hotplug.presence import absence
 from memhotplug.errors import InputError
 from memhotplug.machine import Machine
 from memhotplug.model.blocks import OnlineType
-from memhotplug.units import format_size
+from memhotplug.units import format_size, typed_size
 
 if TYPE_CHECKING:
     from memhotplug.documents.plan import PolicyDocument
@@ -220,12 +221,27 @@ def _assumed(machine: Machine, question: Question) -> tuple[str, ...]:
         )
     elif question.traits.waits and question.online != "none":
         found.append(f"each chunk of {question.driver} is onlined before the next one is added, as the driver expects")
+    found += _all_movable(machine, question)
     found += _unknown_parameters(machine)
     found += _stays_offline(machine, question)
     untried = left_out(machine, question)
     if untried is not None:
         found.append(untried)
     return tuple(found)
+
+
+def _all_movable(machine: Machine, question: Question) -> list[str]:
+    """Return from which ratio on all that is added would be Movable, where the kernel decides by a lower one."""
+    told = machine.kernel.profile.module_parameters(machine.kernel)
+    if question.online != "auto" or told.get("online_policy", "").strip() != "auto-movable":
+        return []
+    wanted, now = ratio_for_all_movable(machine, question.total), told.get("auto_movable_ratio", "").strip()
+    if wanted is None or not now.isdecimal() or wanted <= int(now):
+        return []
+    return [
+        f"online_policy=auto-movable decides the zones: under auto_movable_ratio={wanted} or more all of "
+        f"{typed_size(question.total)} could be Movable, {now} is in force"
+    ]
 
 
 def _unknown_parameters(machine: Machine) -> list[str]:

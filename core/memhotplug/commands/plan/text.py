@@ -213,6 +213,9 @@ def _also(document: Mapping[str, Any]) -> str:
     text += f", {events['node']} node)" if events["node"] else ")"
     if events["add"] > 256:
         text += f"; a listener that keeps 256 add events onlines {format_size(events['kept_online_bytes'])}"
+    kept = document["min_free_kbytes"]
+    if kept["before"] != kept["after"]:
+        text += f"; min_free_kbytes {kept['before']} before, {kept['after']} after"
     return text
 
 

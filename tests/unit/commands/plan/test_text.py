@@ -16,7 +16,7 @@ def test_the_whole_answer(ask: Ask) -> None:
     """Every line of one answer, the ticket first."""
     lines = answer_lines(ask(256 * MIB, 12 * GIB))
 
-    assert lines[:20] == [
+    assert lines[:21] == [
         "12G by acpi on a fresh 256M guest (lean), x86_64, linux-6.12: fits",
         "  every block appears; kernel zones keep 8.4M at the lowest point",
         "  Under the boot profile distro the verdict is another one: does not fit.",
@@ -28,7 +28,8 @@ def test_the_whole_answer(ask: Ask) -> None:
         "sizes          12G requested, 12G added, 12G online, 12G usable",
         "lands in       12G in Normal of node 0; Movable : kernel = 0.00 : 1",
         "way back       0 of 96 new blocks could be removed again for sure",
-        "also           11 pages of 1G can be formed; 192 uevents (96 add, 96 online)",
+        "also           11 pages of 1G can be formed; 192 uevents (96 add, 96 online);",
+        "               min_free_kbytes 1816 before, 14272 after",
         "",
         "largest add    12544M",
         "limited by     watermark: the memmap finds room, but then 24 of the 149 pages",
@@ -122,3 +123,34 @@ def test_a_listener_with_a_short_queue_is_mentioned(ask: Ask) -> None:
 def test_exact_sizes(size: int, text: str) -> None:
     """MiB with one decimal where whole GiB would lie."""
     assert exact_size(size) == text
+
+
+@pytest.mark.parametrize(
+    ("more", "online", "told"),
+    [
+        ("", "auto", "under auto_movable_ratio=601 or more all of 24G could be Movable, 301 is in force"),
+        (" memory_hotplug.auto_movable_ratio=601", "auto", None),
+        ("", "movable", None),
+        ("", "none", None),
+    ],
+)
+def test_the_ratio_that_makes_all_of_it_movable_is_said(more: str, online: str, told: str | None, ask: Ask) -> None:
+    """Where the kernel decides, and its own ratio does not; under the one that is said it is so."""
+    line = f"memory_hotplug.online_policy=auto-movable{more}"
+    document = ask(4 * GIB, 24 * GIB, online=online, cmdline=line)
+
+    found = [text for text in document["assumptions"] if "auto_movable_ratio" in text]
+    assert found == ([f"online_policy=auto-movable decides the zones: {told}"] if told else [])
+    if more:
+        assert {zone["zone"] for zone in document["zones"] if zone["gained_bytes"]} == {"Movable"}
+
+
+def test_marks_that_the_add_raises_are_said(ask: Ask) -> None:
+    """min_free_kbytes before and after; nothing where it stays."""
+    raised = " ".join(answer_lines(ask(256 * MIB, 4 * GIB, online="kernel")))
+    kept = ask(256 * MIB, 4 * GIB, online="kernel")["min_free_kbytes"]
+    same = " ".join(answer_lines(ask(256 * MIB, 4 * GIB, online="none")))
+
+    assert kept["before"] < kept["after"]
+    assert f"min_free_kbytes {kept['before']} before, {kept['after']} after" in " ".join(raised.split())
+    assert "min_free_kbytes" not in same
