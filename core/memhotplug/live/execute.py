@@ -43,7 +43,7 @@ _PASSED_ON: Final = (
 )  # fmt: skip
 _FROM_KERNEL: Final = 0x80  # si_code of what a terminal sends, which the command gets itself
 _SUBREAPER: Final = 36
-_PATIENCE: Final = 5.0  # seconds that a keeper is waited for
+_PATIENCE: Final = 5.0  # seconds that a keeper, or the end of the file system, is waited for
 
 
 class Home:
@@ -53,11 +53,25 @@ class Home:
         self.folder = folder
         self.namespace = ""
         self._writer = writer
+        self._serving: threading.Thread | None = None
 
     def belongs_to(self, name: str) -> None:
         """Have whatever is in a mount namespace killed at the end."""
         self.namespace = name
         os.write(self._writer, f"namespace {name}\0".encode())
+
+    def is_served_by(self, thread: threading.Thread) -> None:
+        """Have a thread waited for at the end, once nobody is left whom it could serve."""
+        self._serving = thread
+
+    def close(self) -> None:
+        """End whatever is left in the namespace, and the file system with it; the folder goes."""
+        namespace.kill_all(self.namespace)
+        if self._serving is not None:
+            # What libfuse calls must still be there when it takes leave: an interpreter that ends is not.
+            self._serving.join(_PATIENCE)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        os.close(self._writer)
 
     def is_mounted_at(self, place: str) -> None:
         """Have a place unmounted at the end, if nobody else has done it."""
@@ -79,9 +93,7 @@ def private_folder() -> Iterator[Home]:
     try:
         yield home
     finally:
-        namespace.kill_all(home.namespace)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(writer)
+        home.close()
         with contextlib.suppress(ChildProcessError):
             os.waitpid(janitor, 0)
 
@@ -221,7 +233,7 @@ def _become_bwrap(talk: socket.socket, keep: socket.socket, home: str, command: 
 
 def _go_on(live: LiveMachine, begun: _Begun, home: Home, say: Callable[[str], None], start: Callable[[], None]) -> int:
     home.belongs_to(begun.namespace)
-    _serve(live, begun.descriptor)
+    home.is_served_by(_serve(live, begun.descriptor))
     start()
     covered = _covered(live)
     inside.tell(
@@ -261,7 +273,7 @@ def _covered(live: LiveMachine) -> list[tuple[str, bool]]:
     return list(namespace.tops(is_folder, names))
 
 
-def _serve(live: LiveMachine, descriptor: int) -> None:
+def _serve(live: LiveMachine, descriptor: int) -> threading.Thread:
     from memhotplug.live.filesystem import serve
 
     def run() -> None:
@@ -272,7 +284,9 @@ def _serve(live: LiveMachine, descriptor: int) -> None:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
 
-    threading.Thread(target=run, daemon=True, name="fuse").start()
+    thread = threading.Thread(target=run, daemon=True, name="fuse")
+    thread.start()
+    return thread
 
 
 def _wait(begun: _Begun) -> int:

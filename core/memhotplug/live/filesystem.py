@@ -54,18 +54,21 @@ class FileSystem(mfusepy.Operations):  # type: ignore[misc]  # untyped
         self._mount = threading.Lock()
         self._set: dict[str, dict[str, Any]] = {}
         self._fuse: ctypes.c_void_p | None = None
+        self._device = -1
 
     def init_with_config(self, conn_info: Any, config: Any) -> None:
         """Learn which mount this is, to be able to say what has changed."""
         config.entry_timeout = config.attr_timeout = _LONG
         config.negative_timeout = 0
         self._fuse = ctypes.c_void_p(mfusepy._libfuse.fuse_get_context().contents.fuse)
+        self._device = _device_of(self._fuse)
         self._live.doubt(self._doubt)
 
     def destroy(self, path: str) -> None:
         """Know that the mount has ended."""
         with self._mount:
             self._fuse = None
+            os.close(self._device)
 
     def _doubt(self, paths: Sequence[str]) -> None:
         """Have the kernel ask anew about paths: now, and again when whoever was just looking one up has his answer."""
@@ -78,8 +81,11 @@ class FileSystem(mfusepy.Operations):  # type: ignore[misc]  # untyped
 
     def _forget(self, paths: Sequence[str]) -> None:
         with self._mount:
-            for path in paths if self._fuse is not None else ():
-                mfusepy._libfuse.fuse_invalidate_path(self._fuse, b"/" + path.encode())
+            for path in map(os.fsencode, paths):
+                # libfuse frees the names that it knows before it calls destroy(); none is asked for after the unmount.
+                if self._fuse is None or not _is_connected(self._device):
+                    return
+                mfusepy._libfuse.fuse_invalidate_path(self._fuse, b"/" + path)
 
     def _found(self, path: str) -> Entry:
         entry = self._live.view.find(path[1:])
@@ -200,6 +206,29 @@ class FileSystem(mfusepy.Operations):  # type: ignore[misc]  # untyped
         raise OSError(errno.EOPNOTSUPP, path)
 
     listxattr = getxattr
+
+
+class _Polled(ctypes.Structure):
+    """struct pollfd."""
+
+    _fields_ = (("fd", ctypes.c_int), ("events", ctypes.c_short), ("revents", ctypes.c_short))
+
+
+def _device_of(fuse: ctypes.c_void_p) -> int:
+    """Return a descriptor of the /dev/fuse that a mount is served by, of our own: libfuse closes its one."""
+    library = mfusepy._libfuse
+    library.fuse_get_session.restype = ctypes.c_void_p
+    return os.dup(library.fuse_session_fd(ctypes.c_void_p(library.fuse_get_session(fuse))))
+
+
+def _is_connected(device: int) -> bool:
+    """Return whether a mount is still there. Models: fs/fuse/dev.c:fuse_dev_poll(): EPOLLERR from the unmount on.
+
+    It is asked without letting other threads go on, so that what follows does follow at once.
+    """
+    polled = _Polled(device, 0, 0)
+    ctypes.pythonapi.poll(ctypes.byref(polled), 1, 0)
+    return not polled.revents
 
 
 def serve(live: LiveMachine, place: str, **options: object) -> None:

@@ -32,3 +32,27 @@ def test_a_file_system_that_cannot_be_served_is_said_and_nothing_waits() -> None
     assert done.returncode == 125
     assert done.stderr.startswith("mhp: ")
     assert len(done.stderr.splitlines()) == 1
+
+
+LATE = """
+import sys, time
+import memhotplug.live.filesystem as filesystem
+from memhotplug.cli import main
+
+serve = filesystem.serve
+
+def late(live, place, **options):
+    serve(live, place, **options)
+    time.sleep(0.3)
+    print("served to the end", flush=True)
+
+filesystem.serve = late
+sys.exit(main(["exec", "--boot", "1G", "--", "sh", "-c", "sleep 60 & exit 3"]))
+"""
+
+
+def test_the_file_system_is_waited_for_at_the_end() -> None:
+    """It takes leave of an interpreter that is still there, also where the command leaves somebody behind."""
+    done = subprocess.run([sys.executable, "-c", LATE], capture_output=True, text=True, timeout=50, check=False)
+
+    assert (done.returncode, done.stdout, done.stderr) == (3, "served to the end\n", "")

@@ -286,3 +286,37 @@ def test_handles_count_up_and_begin_without_a_text(files: FileSystem) -> None:
     """Whoever reads from the middle at first is shown the file, too."""
     assert [opened(files, _STATE) for _ in range(3)] == [1, 2, 3]
     assert files.read(_STATE, 100, 3, 2) == b"line\n"
+
+
+class _Library:
+    """Stands for libfuse, which must not be called for a mount that has gone."""
+
+    def __init__(self) -> None:
+        self.told: list[bytes] = []
+
+    def fuse_invalidate_path(self, fuse: object, path: bytes) -> int:
+        self.told.append(path)
+        return 0
+
+
+def test_nothing_is_said_of_paths_once_the_mount_has_gone(
+    mount: Callable[..., FileSystem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libfuse frees what it knows of paths before it tells that the end has come; whoever asked it then crashed."""
+    library = _Library()
+    files = mount()
+    device, other_end = os.pipe()  # hangs up as a /dev/fuse does whose file system is unmounted
+    monkeypatch.setattr("mfusepy._libfuse", library)
+    monkeypatch.setattr(files, "_fuse", object())
+    monkeypatch.setattr(files, "_device", device)
+
+    files._forget([_STATE[1:]])
+    assert library.told == [_STATE.encode()]
+    os.close(other_end)
+    files._forget([_STATE[1:]])
+    assert library.told == [_STATE.encode()]
+    files.destroy("/")
+    files._forget([_STATE[1:]])
+    assert library.told == [_STATE.encode()]
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.close(device)
