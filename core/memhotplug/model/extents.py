@@ -404,7 +404,12 @@ class ExtentSet(Runs):
 
     def covered_by(self, other: ExtentSet) -> int:
         """Return how many pfns of the set are in another one too."""
-        return self.intersection(other).total if self.total and other.total else 0
+        if not self.total or not other.total:
+            return 0
+        if self._few is None or other._few is None:
+            return self.intersection(other).total
+        starts, ends = few_overlaps(*self._few, *other._few)
+        return sum(ends) - sum(starts)
 
     def contains(self, start: int, end: int) -> bool:
         """Return whether all of [start, end) is in the set."""

@@ -66,8 +66,7 @@ def _allocator(kernel: Kernel) -> Iterator[str]:
     state = kernel.state
     memmap = state.vmemmap.backing()
     allocated = state.vmemmap.backing_from(Source.ALLOCATOR)
-    online = _online(kernel)
-    broken = state.poisoned.intersection(online)
+    broken = state.poisoned.intersection(_online(kernel)) if state.poisoned.total else state.poisoned
     for zone in state.zones():
         for free in (zone.free, zone.pcp):
             shared = free.covered_by(memmap)
