@@ -23,6 +23,7 @@ import numpy as np
 
 from memhotplug.engine.kernel import Kernel
 from memhotplug.model.extents import ExtentSet
+from memhotplug.model.resources import Resource
 from memhotplug.model.runs import FEW, Runs
 from memhotplug.model.state import Device, MachineState
 from memhotplug.model.zones import Zone
@@ -174,19 +175,26 @@ class _Form:
         profile = deciding(tuple(self._ranks.groups)) if deciding is not None else state.profile
         return (
             [_runs(pages) for pages in (state.sections, state.withheld, state.unbacked, state.poisoned)],
-            [(entry.start, entry.end, entry.name, entry.hotplugged) for entry in state.resources],
+            [_resource(entry) for entry in state.resources],
             _tables(state.page_tables),
             _tables(state.boot_tables),
             _plain(state.driver_state, names),
             _plain(state.claims, names),
             _plain(profile, names),
             int(state.auto_online),
+            state.block_objects,
         )
 
 
 def _zone(zone: Zone) -> object:
     counters = zone.start_pfn, zone.spanned, zone.present, zone.managed, zone.present_early, zone.cma
     return zone.nid, int(zone.kind), counters, _runs(zone.linked), _runs(zone.free), _runs(zone.pcp)
+
+
+def _resource(entry: Resource) -> object:
+    """Return all of a claimed range: whether it merges with the next one that comes depends on more than its place."""
+    inside = [_resource(child) for child in entry.children]
+    return entry.start, entry.end, entry.name, entry.hotplugged, entry.mergeable, inside
 
 
 def _tables(kinds: Mapping[str, ExtentSet]) -> object:

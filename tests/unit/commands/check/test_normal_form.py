@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
+from tests.plugins.rig import plugged
 
 from memhotplug import Machine
 from memhotplug.catalog import Installed
@@ -19,7 +22,8 @@ from memhotplug.model.extents import ExtentSet
 from memhotplug.model.resources import Resource
 from memhotplug.model.state import Allocation, Device, MachineState
 from memhotplug.model.vmemmap import MapRuns, Source
-from memhotplug.model.zones import ZoneKind
+from memhotplug.model.zones import Node, Zone, ZoneKind
+from memhotplug.plugin import AddRequest, Kernel, PhysRange, hookimpl
 
 SERIES = {"arch": "x86_64", "kernel": "v2-2019", "memory": "1G"}
 PLAIN = {"arch": "x86_64", "kernel": "linux-6.12", "memory": "1G"}
@@ -166,6 +170,15 @@ def _of_block(**values: int) -> Change:
     return lambda state: state.blocks.set(state.blocks.rows(33, 33), **values)
 
 
+def _of_claim(**values: object) -> Change:
+    def change(state: MachineState) -> None:
+        (entry,) = state.resources.overlapping(_FIRST * 4096, 1)
+        state.resources.release(entry.start, entry.size)
+        state.resources.request(entry._replace(**values))  # type: ignore[arg-type]  # fields of a resource
+
+    return change
+
+
 def _held(**values: bool | int) -> Change:
     def change(state: MachineState) -> None:
         held = state.allocations["app"]
@@ -218,6 +231,13 @@ _MATTERS: dict[str, tuple[Change, str]] = {
         lambda state: state.resources.request(Resource(start=1 << 50, end=1 << 51, name="x")),
         "what the kernel remembers",
     ),
+    "whether an address range may merge": (_of_claim(mergeable=True), "what the kernel remembers"),
+    "what an address range has in it": (
+        _of_claim(children=(Resource(start=_FIRST * 4096, end=_FIRST * 4096, name="x"),)), "what the kernel remembers",
+    ),
+    "how many blocks took pages for their objects": (
+        lambda state: setattr(state, "block_objects", 1), "what the kernel remembers",
+    ),
     "page tables": (
         lambda state: state.page_tables.update({"x": ExtentSet.of((0, 1))}), "what the kernel remembers",
     ),
@@ -234,8 +254,68 @@ _MATTERS: dict[str, tuple[Change, str]] = {
 }  # fmt: skip
 
 
+# What is not in the form, and why two machines of one search cannot differ in it alone.
+_NOT_IN_IT = {
+    MachineState: {
+        "geometry": "fixed", "boot_pages": "fixed", "failed_devices_stay": "fixed", "huge_pages": "fixed",
+        "movable_shares_marks": "fixed", "reserved": "fixed",
+        "early": "of boot memory, which goes as whole blocks", "holes": "of boot memory, which goes as whole blocks",
+        "fail_allocation": "of one operation",
+    },
+    Zone: {"barred": "fixed", "cma_pages": "fixed", "highatomic": "fixed"},
+    Node: {"has_cpu": "fixed", "nid": "its key"},
+    Device: {"name": "its place stands for it"},
+    Allocation: {"owner": "of workloads, what they hold stands for them"},
+    Resource: {},
+}  # fmt: skip
+_IN_IT = {
+    MachineState: {
+        "allocations", "auto_online", "block_objects", "blocks", "boot_tables", "claims", "devices", "driver_state",
+        "nodes", "page_tables", "poisoned", "profile", "resources", "sections", "unbacked", "vmemmap", "withheld",
+    },
+    Zone: {
+        "cma", "free", "kind", "linked", "managed", "nid", "pcp", "present", "present_early", "protection", "spanned",
+        "start_pfn", "wmark",
+    },
+    Node: {"online", "zones"},
+    Device: {"driver", "nid", "ranges", "enabled", "waiting", "group", "options", "closed"},
+    Allocation: {"movable", "pinned", "order", "pages"},
+    Resource: {"start", "end", "name", "hotplugged", "mergeable", "children"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", _IN_IT, ids=lambda kind: kind.__name__)
+def test_nothing_of_a_machine_is_forgotten(kind: Any) -> None:
+    """What is new in the state is in the form, or somebody said why it need not be."""
+    names = set(getattr(kind, "_fields", None) or kind.__slots__)
+    assert names == _IN_IT[kind] | set(_NOT_IN_IT[kind])
+
+
+def test_whether_ranges_merge_decides_what_comes_next() -> None:
+    """Two machines with one block, alike in all but what policy it came by: the next one merges with it, or not."""
+
+    def policy(kernel: Kernel, request: AddRequest, phys_range: PhysRange, driver_flags: int) -> int:
+        above = (kernel.state.blocks.id > phys_range.start // kernel.geometry.memory_block_size).any()
+        return driver_flags if above else driver_flags | kernel.flag("MHP_MERGE_RESOURCE")
+
+    plugin = ModuleType("merging")
+    plugin.policy_mhp_flags = hookimpl(policy)  # type: ignore[attr-defined]
+    first, second = "0x100000000", "0x108000000"
+    with plugged("policies", plugin) as name:
+        one, other = (Machine.boot(**HOSTING, drivers={"acpi": {"policy": name}}) for _ in range(2))
+        other.add_memory(driver="acpi", name="b", size="128M", address=second)
+        for machine in (one, other):
+            machine.add_memory(driver="acpi", name="a", size="128M", address=first)
+        other.remove("b")
+        assert difference(one.kernel, other.kernel) == "what the kernel remembers"
+        for machine in (one, other):
+            machine.add_memory(driver="acpi", name="b", size="128M", address=second)
+    hot = [[entry for entry in machine.kernel.state.resources if entry.hotplugged] for machine in (one, other)]
+    assert [len(entries) for entries in hot] == [1, 2]
+
+
 @pytest.fixture(scope="module")
-def plugged() -> Machine:
+def plugged_in() -> Machine:
     """A device of two blocks, and a workload that can move."""
     machine = booted(HOSTING)
     machine.add_memory(driver="acpi", name="a", size="256M", address=_FIRST * 4096)
@@ -246,15 +326,15 @@ def plugged() -> Machine:
 
 
 @pytest.mark.parametrize("name", _MATTERS)
-def test_everything_on_which_the_future_depends_is_in_the_form(plugged: Machine, name: str) -> None:
+def test_everything_on_which_the_future_depends_is_in_the_form(plugged_in: Machine, name: str) -> None:
     """And the part that differs is named; the exact form differs, too."""
     change, part = _MATTERS[name]
-    after = plugged.copy()
-    assert difference(plugged.kernel, after.kernel) is None
+    after = plugged_in.copy()
+    assert difference(plugged_in.kernel, after.kernel) is None
     change(after.kernel.state)
-    assert difference(plugged.kernel, after.kernel) == part
-    assert normal_form(plugged.kernel) != normal_form(after.kernel)
-    assert exact_form(plugged.kernel) != exact_form(after.kernel)
+    assert difference(plugged_in.kernel, after.kernel) == part
+    assert normal_form(plugged_in.kernel) != normal_form(after.kernel)
+    assert exact_form(plugged_in.kernel) != exact_form(after.kernel)
 
 
 @pytest.mark.parametrize(
@@ -266,13 +346,13 @@ def test_everything_on_which_the_future_depends_is_in_the_form(plugged: Machine,
         lambda state: state.devices.append(Device(name="gone", driver="dax", closed=True)),
     ],
 )
-def test_names_and_what_is_gone_are_not_in_it(plugged: Machine, change: Change) -> None:
+def test_names_and_what_is_gone_are_not_in_it(plugged_in: Machine, change: Change) -> None:
     """Two machines that differ in nothing else are one state of the search."""
-    after = plugged.copy()
+    after = plugged_in.copy()
     change(after.kernel.state)
-    assert difference(plugged.kernel, after.kernel) is None
-    assert normal_form(plugged.kernel) == normal_form(after.kernel)
-    assert exact_form(plugged.kernel) != exact_form(after.kernel)
+    assert difference(plugged_in.kernel, after.kernel) is None
+    assert normal_form(plugged_in.kernel) == normal_form(after.kernel)
+    assert exact_form(plugged_in.kernel) != exact_form(after.kernel)
 
 
 @pytest.mark.parametrize(
@@ -284,23 +364,23 @@ def test_names_and_what_is_gone_are_not_in_it(plugged: Machine, change: Change) 
         (_of_zone("free", ExtentSet()), False),
     ],
 )  # fmt: skip
-def test_people_see_blocks_and_counters(plugged: Machine, change: Change, seen: bool) -> None:
+def test_people_see_blocks_and_counters(plugged_in: Machine, change: Change, seen: bool) -> None:
     """Not where the kernel put pages of its own, nor watermarks."""
-    after = plugged.copy()
+    after = plugged_in.copy()
     change(after.kernel.state)
-    assert (visible_form(plugged.kernel) != visible_form(after.kernel)) is seen
-    assert (visible(plugged.kernel) != visible(after.kernel)) is seen
+    assert (visible_form(plugged_in.kernel) != visible_form(after.kernel)) is seen
+    assert (visible(plugged_in.kernel) != visible(after.kernel)) is seen
 
 
-def test_what_people_see_goes_by_the_names_of_zones(plugged: Machine) -> None:
+def test_what_people_see_goes_by_the_names_of_zones(plugged_in: Machine) -> None:
     """Four columns of the blocks, four counters of a zone."""
-    shown = visible(plugged.kernel)
-    zone = plugged.kernel.state.zone((0, ZoneKind.DMA32))
-    assert list(shown) == ["the blocks", *(one.title for one in plugged.kernel.state.zones())]
+    shown = visible(plugged_in.kernel)
+    zone = plugged_in.kernel.state.zone((0, ZoneKind.DMA32))
+    assert list(shown) == ["the blocks", *(one.title for one in plugged_in.kernel.state.zones())]
     assert shown["node 0 zone DMA32"] == (zone.start_pfn, zone.spanned, zone.present, zone.managed)
-    blocks = plugged.kernel.state.blocks
+    blocks = plugged_in.kernel.state.blocks
     assert blocks.id.tolist() == [*range(8), 32, 33]
     assert shown["the blocks"] == [
         blocks.id.tolist(), blocks.state.tolist(), [0] * 10, blocks.zone.tolist(),
     ]  # fmt: skip
-    assert (len(normal_form(plugged.kernel)), len(visible_form(plugged.kernel))) == (16, 8)
+    assert (len(normal_form(plugged_in.kernel)), len(visible_form(plugged_in.kernel))) == (16, 8)
