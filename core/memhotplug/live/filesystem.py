@@ -42,6 +42,9 @@ class FileSystem(mfusepy.Operations):  # type: ignore[misc]  # untyped
 
     Args:
         live: the machine.
+
+    Attributes:
+        was_mounted: whether it has ever answered anybody.
     """
 
     use_ns = True
@@ -55,6 +58,7 @@ class FileSystem(mfusepy.Operations):  # type: ignore[misc]  # untyped
         self._set: dict[str, dict[str, Any]] = {}
         self._fuse: ctypes.c_void_p | None = None
         self._device = -1
+        self.was_mounted = False
 
     def init_with_config(self, conn_info: Any, config: Any) -> None:
         """Learn which mount this is, to be able to say what has changed."""
@@ -63,6 +67,7 @@ class FileSystem(mfusepy.Operations):  # type: ignore[misc]  # untyped
         self._fuse = ctypes.c_void_p(mfusepy._libfuse.fuse_get_context().contents.fuse)
         self._device = _device_of(self._fuse)
         self._live.doubt(self._doubt)
+        self.was_mounted = True
 
     def destroy(self, path: str) -> None:
         """Know that the mount has ended."""
@@ -232,7 +237,7 @@ def _is_connected(device: int) -> bool:
 
 
 def serve(live: LiveMachine, place: str, **options: object) -> None:
-    """Answer requests until the file system is unmounted.
+    """Answer requests until the file system is unmounted, or a signal ends it.
 
     Args:
         place: an empty directory, or ``/dev/fd/N`` of a /dev/fuse that is mounted already.
@@ -242,7 +247,12 @@ def serve(live: LiveMachine, place: str, **options: object) -> None:
     """
     if mfusepy._libfuse.fuse_version() >= _THREADS_SINCE:  # which else complains about its own default
         options |= {"max_threads": _MOST_THREADS, "max_idle_threads": _THREADS}
-    mfusepy.FUSE(FileSystem(live), place, foreground=True, direct_io=True, **options)
+    files = FileSystem(live)
+    try:
+        mfusepy.FUSE(files, place, foreground=True, direct_io=True, **options)
+    except RuntimeError:
+        if not files.was_mounted:
+            raise  # and else it is a signal that has ended it, which libfuse calls an error too
 
 
 _FOLDER: Final = {"st_mode": stat.S_IFDIR | 0o755, "st_nlink": 2}
