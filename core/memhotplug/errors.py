@@ -101,6 +101,16 @@ class MemoryHotplugError(OSError):
         return f"<MemoryHotplugError {self}>"
 
 
+class UntilInterruptedError(MemoryHotplugError):
+    """The modelled kernel would go on trying until a signal comes: EINTR.
+
+    Models: mm/memory_hotplug.c:offline_pages() (v6.12), which tries again for as long as a page does not move.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(_errno.EINTR, f"{reason}; would retry until interrupted")
+
+
 class InputError(ValueError):
     """What the user gave cannot be used.
 

@@ -18,6 +18,14 @@ from memhotplug.testing.live import Done, ModelledMachine
 
 Make = Callable[..., ModelledMachine]
 _STATE = "/sys/devices/system/memory/memory{}/state"
+_PINNED = """
+schema: 1
+machine: {arch: x86_64, kernel: linux-6.12, memory: 4G}
+steps:
+  - add: {driver: acpi, name: dimm0, size: 1G}
+  - online: {range: dimm0, zone: movable}
+  - allocate: {name: app, size: 1G, zone: movable, pinned: true}
+"""
 
 
 def need(*programs: str) -> None:
@@ -291,3 +299,20 @@ def test_owners_modes_and_times_can_be_set_as_in_sysfs(machine: Make) -> None:
     done = shell(machine(), script)
     assert done.stdout.splitlines() == ["600 7 4096", "644 0 4096", "offline", "1", "1"]
     assert "touch: cannot touch 'new': Permission denied" in done.stderr
+
+
+def test_an_offline_that_cannot_be_is_tried_until_a_signal_comes(modelled_machine: Make, tmp_path: Path) -> None:
+    """A shell that would write again and again waits instead, with one step noted; and a release lets it through."""
+    scenario = tmp_path / "pinned.yaml"
+    scenario.write_text(_PINNED)
+    script = """
+    cd /sys/devices/system/memory
+    timeout -s INT 0.3 sh -c 'echo offline > memory39/state'; echo $? $(cat memory39/state)
+    (echo offline > memory39/state; echo written) &
+    while ! cat memory39/state | grep -q going-offline; do :; done
+    timeout -s INT 0.3 sh -c 'echo offline > memory38/state'; echo $?
+    mhp ctl qmp x-mhp '{"op": "release", "args": {"name": "app"}}'
+    wait; cat memory39/state
+    """
+    done = modelled_machine(str(scenario)).run("bash", "-c", script)
+    assert done.stdout.split("\n")[:-1] == ["124 online", "124", "{}", "written", "offline"], done.stderr

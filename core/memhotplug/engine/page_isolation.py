@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 
 from memhotplug.engine.kernel import Kernel
-from memhotplug.errors import MemoryHotplugError
+from memhotplug.errors import MemoryHotplugError, UntilInterruptedError
 from memhotplug.model.allocator import alloc_pages
 from memhotplug.model.extents import ExtentSet
 from memhotplug.model.state import Allocation
@@ -80,8 +80,7 @@ def migrate(kernel: Kernel, zone: Zone, pages: ExtentSet) -> None:
     zone is highmem or Movable), however much room there is in Movable.
 
     Raises:
-        MemoryHotplugError: EINTR, a page cannot move and the kernel would retry until interrupted;
-            what moved before stays moved.
+        UntilInterruptedError: a page cannot move; what moved before stays moved.
     """
     vacated: list[ExtentSet] = []
     try:
@@ -99,9 +98,7 @@ def _migrate_one(kernel: Kernel, zone: Zone, pages: ExtentSet, held: Allocation)
     """Move one owner's pages; return the pages that they vacated."""
     inside = held.pages.intersection(pages)
     if held.pinned:
-        raise MemoryHotplugError(
-            errno.EINTR, f"{inside.total} pages of {held.name!r} are pinned; would retry until interrupted"
-        )
+        raise UntilInterruptedError(f"{inside.total} pages of {held.name!r} are pinned")
     others = any(node.nid != zone.nid and node.present for node in kernel.state.nodes.values())
     count = div_round_up(inside.total, 1 << held.order)
     fresh = alloc_pages(
@@ -116,9 +113,7 @@ def _migrate_one(kernel: Kernel, zone: Zone, pages: ExtentSet, held: Allocation)
     kernel.state.allocations[held.owner] = held._replace(pages=kept)
     if left.total:
         _settle(zone, inside, left)
-        raise MemoryHotplugError(
-            errno.EINTR, f"no memory to move {left.total} pages of {held.name!r} to; would retry until interrupted"
-        )
+        raise UntilInterruptedError(f"no memory to move {left.total} pages of {held.name!r} to")
     return inside
 
 

@@ -175,8 +175,17 @@ class FileSystem(mfusepy.Operations):  # type: ignore[misc]  # untyped
     def write(self, path: str, data: bytes, offset: int, fh: int) -> int:
         """Do one store; of a longer write the first 4096 bytes are taken."""
         capable = mfusepy.fuse_get_context()[0] == 0
-        count: int = self._answer(lambda: self._live.write(path[1:], data, capable=capable))
+        count: int = self._answer(
+            lambda: self._live.write(path[1:], data, capable=capable, interrupted=self._is_interrupted)
+        )
         return count
+
+    def _is_interrupted(self) -> bool:
+        """Return whether whoever asked has got a signal, or the mount is about to end, which waits for this answer."""
+        library = mfusepy._libfuse
+        if library.fuse_interrupted() or self._fuse is None or not _is_connected(self._device):
+            return True
+        return bool(library.fuse_session_exited(_session_of(self._fuse)))
 
     @staticmethod
     def _answer(action: Any) -> Any:
@@ -219,11 +228,15 @@ class _Polled(ctypes.Structure):
     _fields_ = (("fd", ctypes.c_int), ("events", ctypes.c_short), ("revents", ctypes.c_short))
 
 
-def _device_of(fuse: ctypes.c_void_p) -> int:
-    """Return a descriptor of the /dev/fuse that a mount is served by, of our own: libfuse closes its one."""
+def _session_of(fuse: ctypes.c_void_p) -> ctypes.c_void_p:
     library = mfusepy._libfuse
     library.fuse_get_session.restype = ctypes.c_void_p
-    return os.dup(library.fuse_session_fd(ctypes.c_void_p(library.fuse_get_session(fuse))))
+    return ctypes.c_void_p(library.fuse_get_session(fuse))
+
+
+def _device_of(fuse: ctypes.c_void_p) -> int:
+    """Return a descriptor of the /dev/fuse that a mount is served by, of our own: libfuse closes its one."""
+    return os.dup(mfusepy._libfuse.fuse_session_fd(_session_of(fuse)))
 
 
 def _is_connected(device: int) -> bool:

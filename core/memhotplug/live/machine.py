@@ -1,8 +1,9 @@
 """The machine while it lives: many readers, one writer at a time, and a record of what was done to it.
 
-Writers take a lock as the kernel's take device_hotplug_lock. Readers never wait: they look at a view of the machine
+Writers take turns as the kernel's take device_hotplug_lock. Readers never wait: they look at a view of the machine
 that is replaced when an operation is over, which costs next to nothing since copies share their arrays. What was looked
-up stays known for as long as the files are the same, what was read until anything changes.
+up stays known for as long as the files are the same, what was read until anything changes. A write which the kernel
+tries again and again keeps its turn until it succeeds, because pages were released meanwhile, or is interrupted.
 
 Models: drivers/base/core.c:lock_device_hotplug_sysfs(). Simplified: a write waits for its turn instead of starting
 the system call anew.
@@ -13,7 +14,8 @@ from __future__ import annotations
 import errno
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -23,7 +25,7 @@ from memhotplug.catalog import Installed
 from memhotplug.contracts import Write
 from memhotplug.engine.base_memory import Entry, store, tree_of
 from memhotplug.engine.kernel import Kernel
-from memhotplug.errors import MemoryHotplugError
+from memhotplug.errors import MemoryHotplugError, UntilInterruptedError
 from memhotplug.formats.scenario import parse_args
 from memhotplug.live.faults import Fault, Faults, veto_of
 from memhotplug.live.view import View
@@ -37,6 +39,8 @@ __all__ = ["Change", "LiveMachine"]
 _LONGEST: Final = 4096  # bytes that one write hands to the file. Models: fs/kernfs/file.c:kernfs_fop_write_iter()
 _BLOCK_FILE: Final = re.compile(r"sys/devices/system/memory/memory(\d+)/(state|online)")
 _REMEMBERED: Final = 80
+_WORKLOADS: Final = frozenset({"allocate", "release"})  # which take no device_hotplug_lock
+_GLANCE: Final = 0.05  # seconds after which whoever waits looks whether he is interrupted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +63,7 @@ class Change:
 
 
 Listener = Callable[[Change], None]
+Interrupted = Callable[[], bool]
 Doubter = Callable[[Sequence[str]], None]
 
 
@@ -77,7 +82,8 @@ class LiveMachine:
         self._machine = machine
         self._faults = Faults(faults, machine.kernel)
         self._delays = dict(delays or {})
-        self._lock = threading.Lock()
+        self._turn = threading.Lock()
+        self._lock = threading.Condition()
         self._listeners: list[Listener] = []
         self._steps: list[dict[str, object]] = []
         self._doubters: list[Doubter] = []
@@ -130,8 +136,11 @@ class LiveMachine:
 
     # ---- writers ----
 
-    def write(self, path: str, data: bytes, *, capable: bool = True) -> int:
+    def write(self, path: str, data: bytes, *, capable: bool = True, interrupted: Interrupted | None = None) -> int:
         """Do what one write(2) does and return how many bytes it took.
+
+        Args:
+            interrupted: returns whether a signal waits for whoever writes; None if one always does.
 
         Raises:
             MemoryHotplugError: as the kernel answers.
@@ -153,7 +162,7 @@ class LiveMachine:
                 raise MemoryHotplugError(errno.ENODEV, f"/{path} is gone")
             store(kernel, entry, "/" + path, Write(value, capable))
 
-        self._operate("write", step, action, direction or "", block)
+        self._operate("write", step, action, direction or "", block, interrupted)
         return len(data)
 
     def perform(self, op: str, arguments: Mapping[str, object]) -> Any:
@@ -174,42 +183,91 @@ class LiveMachine:
         return self._operate(op, dict(arguments), action, direction, None)
 
     def _operate(
-        self, op: str, step: dict[str, object], action: Callable[[], Any], direction: str, block: int | None
+        self,
+        op: str,
+        step: dict[str, object],
+        action: Callable[[], Any],
+        direction: str,
+        block: int | None,
+        interrupted: Interrupted | None = None,
     ) -> Any:
-        with self._lock:
+        with self._turn_of(op, interrupted):
             self._wait(op, direction, block)
-            before = self._machine.kernel.copy()
-            fault = self._faults.find(direction, block)
-            problem: MemoryHotplugError | None = None
-            try:
-                outcome = self._machine.operate(veto_of(fault), action)
-            except MemoryHotplugError as refused:
-                problem = refused
-                step = {**step, "fails": refused.name}
-                if fault is not None and refused.reason == f"a notifier vetoed {fault.event}":
-                    self._faults.came(fault)
-                    step["veto"] = {"event": fault.event, "errno": fault.errno}
-            self._steps.append({op: step})
-            self._publish(self._machine.kernel.copy())
-            change = _change(op, step, before, self.kernel, problem)
+            with self._lock:
+                fault = self._faults.find(direction, block)
+                before = self._machine.kernel.copy()
+                outcome, problem = self._attempt(action, fault)
+                while isinstance(problem, UntilInterruptedError) and interrupted is not None and not interrupted():
+                    before = self._after_a_while(before, block, interrupted)
+                    outcome, problem = self._attempt(action, fault)
+                self._note(op, step, problem, fault)
+                self._publish(self._machine.kernel.copy())
+                change = _change(op, step, before, self.kernel, problem)
+                self._lock.notify_all()
         for listener in list(self._listeners):
             listener(change)
         if problem is not None:
             raise problem
         return outcome
 
+    @contextmanager
+    def _turn_of(self, op: str, interrupted: Interrupted | None) -> Iterator[None]:
+        """Hold off all others that change which memory there is.
+
+        Raises:
+            MemoryHotplugError: EINTR, a signal came before the turn did.
+        """
+        if op in _WORKLOADS:
+            yield
+            return
+        while not self._turn.acquire(timeout=_GLANCE):
+            if interrupted is not None and interrupted():
+                raise MemoryHotplugError(errno.EINTR, "interrupted while another operation is under way")
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    def _attempt(self, action: Callable[[], Any], fault: Fault | None) -> tuple[Any, MemoryHotplugError | None]:
+        try:
+            return self._machine.operate(veto_of(fault), action), None
+        except MemoryHotplugError as refused:
+            return None, refused
+
+    def _note(self, op: str, step: dict[str, object], problem: MemoryHotplugError | None, fault: Fault | None) -> None:
+        """Remember an operation as a step of a scenario."""
+        if problem is not None:
+            step = {**step, "fails": problem.name}
+            if fault is not None and problem.reason == f"a notifier vetoed {fault.event}":
+                self._faults.came(fault)
+                step["veto"] = {"event": fault.event, "errno": fault.errno}
+        self._steps.append({op: step})
+
+    def _after_a_while(self, before: Kernel, block: int | None, interrupted: Interrupted) -> Kernel:
+        """Undo an attempt, and wait until somebody has done something or a signal has come; return the machine then."""
+        self._machine.kernel.restore(before)
+        self._show_going_offline(block)
+        while not self._lock.wait(_GLANCE) and not interrupted():
+            pass
+        return self._machine.kernel.copy()
+
     def _wait(self, op: str, direction: str, block: int | None) -> None:
         """Let time pass; a block that is to go offline is seen on its way."""
         seconds = self._delays.get(direction, self._delays.get(op, 0.0))
         if not seconds:
             return
-        if direction == "offline" and block is not None:
-            seen = self._machine.kernel.copy()
-            row = seen.state.blocks.row(block)
-            if row is not None and seen.state.blocks.state[row] == BlockState.ONLINE:
-                seen.state.blocks.set(slice(row, row + 1), state=BlockState.GOING_OFFLINE)
-                self._publish(seen)
+        if direction == "offline":
+            with self._lock:
+                self._show_going_offline(block)
         threading.Event().wait(seconds)
+
+    def _show_going_offline(self, block: int | None) -> None:
+        """Have readers see an online block on its way."""
+        seen = self._machine.kernel.copy()
+        row = None if block is None else seen.state.blocks.row(block)
+        if row is not None and seen.state.blocks.state[row] == BlockState.ONLINE:
+            seen.state.blocks.set(slice(row, row + 1), state=BlockState.GOING_OFFLINE)
+            self._publish(seen)
 
     def end(self) -> Machine:
         """Return the machine when nobody uses it any more."""

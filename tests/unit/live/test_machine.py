@@ -15,10 +15,10 @@ _MEMORY = "sys/devices/system/memory"
 _STATE = f"{_MEMORY}/memory32/state"
 
 
-def refused(live: LiveMachine, path: str, data: bytes, **how: bool) -> str:
+def refused(live: LiveMachine, path: str, data: bytes, capable: bool = True) -> str:
     """Return the errno with which a write fails."""
     with pytest.raises(MemoryHotplugError) as problem:
-        live.write(path, data, **how)
+        live.write(path, data, capable=capable)
     return problem.value.name
 
 
@@ -181,3 +181,90 @@ def test_a_block_is_seen_on_its_way_while_it_goes_offline() -> None:
 
     assert "going-offline\n" in seen
     assert live.read(path) == "offline\n"
+
+
+@pytest.fixture
+def pinned(alive: Alive) -> LiveMachine:
+    """A machine whose hot-added blocks are full of pinned pages."""
+    live = alive()
+    live.perform("online", {"range": "dimm0", "zone": "movable"})
+    live.perform("allocate", {"name": "app", "size": "1G", "zone": "movable", "pinned": True})
+    return live
+
+
+class Writer(threading.Thread):
+    """Writes ``offline`` to a block's state in a thread of its own, until it is told to stop."""
+
+    def __init__(self, live: LiveMachine, block: int) -> None:
+        super().__init__()
+        self.signal = threading.Event()
+        self.outcome = ""
+        self._live, self._path = live, f"{_MEMORY}/memory{block}/state"
+        self.start()
+
+    def run(self) -> None:
+        """Note how it ends."""
+        try:
+            self._live.write(self._path, b"offline", interrupted=self.signal.is_set)
+        except MemoryHotplugError as problem:
+            self.outcome = str(problem)
+        else:
+            self.outcome = "written"
+
+    def stop(self) -> str:
+        """Send it a signal; return how it ended."""
+        self.signal.set()
+        self.join()
+        return self.outcome
+
+
+def wait_for(live: LiveMachine, block: int) -> None:
+    """Wait until a block is on its way offline."""
+    while live.read(f"{_MEMORY}/memory{block}/state") != "going-offline\n":
+        pass
+
+
+def test_what_cannot_move_is_tried_until_a_signal_comes(pinned: LiveMachine) -> None:
+    """One step is noted, and all is as before."""
+    before = pinned.end().to_dict()
+    writer = Writer(pinned, 39)
+    wait_for(pinned, 39)
+    assert "pages of 'app' are pinned; would retry until interrupted" in writer.stop()
+    assert pinned.end().to_dict() == before
+    assert [next(iter(step)) for step in pinned.steps] == ["online", "allocate", "write"]
+    assert pinned.read(f"{_MEMORY}/memory39/state") == "online\n"
+
+
+def test_what_is_released_meanwhile_lets_it_succeed(pinned: LiveMachine) -> None:
+    """A workload takes no turn; the steps stand in the order in which they came true."""
+    writer = Writer(pinned, 39)
+    wait_for(pinned, 39)
+    pinned.perform("release", {"name": "app"})
+    writer.join()
+    assert writer.outcome == "written"
+    assert pinned.read(f"{_MEMORY}/memory39/state") == "offline\n"
+    assert [next(iter(step)) for step in pinned.steps] == ["online", "allocate", "release", "write"]
+
+
+def test_whoever_waits_for_his_turn_can_be_interrupted(pinned: LiveMachine) -> None:
+    """And then nothing of him is noted."""
+    first = Writer(pinned, 39)
+    wait_for(pinned, 39)
+    second = Writer(pinned, 38)
+    assert second.stop() == "EINTR: interrupted while another operation is under way"
+    assert first.stop().startswith("EINTR: ")
+    assert len(pinned.steps) == 3
+
+
+def test_without_somebody_to_interrupt_it_ends_at_once(pinned: LiveMachine) -> None:
+    """As in a scenario."""
+    assert refused(pinned, f"{_MEMORY}/memory39/state", b"offline") == "EINTR"
+
+
+def test_a_veto_of_eintr_is_an_answer(alive: Alive) -> None:
+    """It is the notifier's, and is not tried again."""
+    live = alive("offline=EINTR")
+    live.perform("online", {"range": "dimm0", "zone": "movable"})
+    writer = Writer(live, 39)
+    writer.join()
+    assert writer.outcome == "EINTR: a notifier vetoed MEM_GOING_OFFLINE"
