@@ -87,6 +87,7 @@ _ALL_SCHEMAS = (
         ["-m", "memhotplug", "explain"],
         ["-m", "memhotplug", "explain", "--driver", "xen", "--json"],
         ["-m", "memhotplug", "schema"],
+        ["-m", "memhotplug", "plugins", "virtio_mem", "--json"],
         ["-c", _ALL_SCHEMAS],
     ],
 )

@@ -77,7 +77,10 @@ def _docstring(document: type) -> str | None:
     """
     if document.__doc__ is not None or sys.flags.optimize < 2:
         return document.__doc__ and inspect.cleandoc(document.__doc__)
-    found = ast.parse(textwrap.dedent(inspect.getsource(document))).body[0]
+    source = textwrap.dedent(inspect.getsource(document))
+    tree = compile(source, document.__name__, "exec", ast.PyCF_ONLY_AST, optimize=0)  # 3.14's ast.parse() drops them
+    assert isinstance(tree, ast.Module)
+    found = tree.body[0]
     return ast.get_docstring(found) if isinstance(found, ast.ClassDef) else None
 
 

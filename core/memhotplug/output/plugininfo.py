@@ -66,9 +66,11 @@ def _written(plugin: object) -> str | None:
     """Return the docstring that the source has, which an interpreter with -OO drops; None if there is no source."""
     subject = plugin if inspect.ismodule(plugin) else type(plugin)
     try:
-        node = ast.parse(textwrap.dedent(inspect.getsource(subject)))
+        source = textwrap.dedent(inspect.getsource(subject))
+        node = compile(source, "plugin", "exec", ast.PyCF_ONLY_AST, optimize=0)  # 3.14's ast.parse() drops it
     except (OSError, TypeError, SyntaxError):
         return None
+    assert isinstance(node, ast.Module)
     first = node if inspect.ismodule(plugin) else node.body[0]
     return ast.get_docstring(first) if isinstance(first, (ast.Module, ast.ClassDef)) else None
 
