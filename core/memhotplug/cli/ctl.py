@@ -142,8 +142,10 @@ def _events(context: click.Context, count: int | None) -> int:
 @click.pass_context
 def _qmp(context: click.Context, name: str, arguments: str | None) -> int:
     """Do a QMP command, with its arguments as a JSON object."""
+    from memhotplug.formats.jsonread import parse_json
+
     try:
-        given = json.loads(arguments or "{}")
+        given: Any = parse_json(arguments or "{}")
     except ValueError:
         raise click.UsageError("the arguments are no JSON") from None
     status, answer = _do(context, name, given)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from memhotplug.errors import InputError, MemoryHotplugError
+from memhotplug.formats.jsonread import parse_json
 from memhotplug.live.commands import Commands, QmpError
 from memhotplug.live.machine import Change, LiveMachine
 
@@ -190,7 +191,7 @@ class _Client:
 
     def _answer(self, line: bytes) -> dict[str, object]:
         try:
-            request = json.loads(line)
+            request = parse_json(line)
         except ValueError:
             return _error("GenericError", "JSON parse error, expecting value")
         if not isinstance(request, dict) or not isinstance(request.get("execute"), str):

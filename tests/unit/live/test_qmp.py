@@ -177,6 +177,7 @@ def test_an_error_carries_its_class(path: str) -> None:
     ("sent", "text"),
     [
         (b"\xff\xfe\n", "JSON parse error, expecting value"),
+        (b"[" * 20000 + b"]" * 20000 + b"\n", "JSON parse error, expecting value"),
         (b"[]\n", "QMP input lacks member 'execute'"),
         (b'{"execute": "query-status"}\n', "Expecting capabilities negotiation with 'qmp_capabilities'"),
         (b'{"execute": "x", "arguments": 1}\n', "QMP input member 'arguments' must be an object"),

@@ -5,12 +5,12 @@ Models: ndctl's cxl/json.c and daxctl/json.c (v76 to v80): ``cxl list -D``, ``-R
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from memhotplug.formats.jsonread import parse_json
 from memhotplug.formats.snapshot.source import LIMITS, Source
 
 __all__ = ["ListedRange", "is_device_list", "listed_ranges", "listed_sizes"]
@@ -53,8 +53,8 @@ def listed_ranges(text: str, source: Source) -> list[ListedRange]:
     if sum(map(text.count, ",[{")) > LIMITS.json_values:
         raise source.error(f"at most {LIMITS.json_values} values in a JSON document", got="more")
     try:
-        tree = json.loads(text.lstrip("\ufeff"))
-    except (ValueError, RecursionError) as problem:
+        tree = parse_json(text)
+    except ValueError as problem:
         raise source.error("what daxctl list or cxl list print, complete", got=str(problem)[:80]) from None
     found = list(_ranges(tree, source, 0))
     if not found:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import cast
 
+from memhotplug.formats.jsonread import MAX_DEPTH, TooDeepError, parse_json
 from memhotplug.formats.snapshot.source import Limits, Source
 from memhotplug.formats.snapshot.streams import open_stream
 
@@ -25,12 +26,14 @@ def load_json(source: Source, limits: Limits) -> object:
     if _at_most(data) > limits.json_values:
         raise source.error(f"at most {limits.json_values} values in a JSON document", got="more")
     try:
-        return cast(object, json.loads(data.decode("utf-8-sig")))
+        return parse_json(data)
+    except TooDeepError as exc:
+        raise source.error(f"at most {MAX_DEPTH} levels in a JSON document", got="more") from exc
     except json.JSONDecodeError as exc:
         raise source.error(
             "a complete JSON document", got=f"{exc.msg} in line {exc.lineno} column {exc.colno}"
         ) from exc
-    except (ValueError, RecursionError) as exc:
+    except ValueError as exc:
         raise source.error("a JSON document in UTF-8", got=type(exc).__name__) from exc
 
 

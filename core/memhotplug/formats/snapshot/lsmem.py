@@ -5,12 +5,12 @@ Models: sys-utils/lsmem.c (util-linux 2.33 to 2.40): the table, with any columns
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, cast
 
+from memhotplug.formats.jsonread import parse_json
 from memhotplug.formats.snapshot.layout import MEMORY
 from memhotplug.formats.snapshot.source import Source
 from memhotplug.units import is_power_of_two, parse_size
@@ -136,8 +136,8 @@ def _row(cells: Mapping[str, str], source: Source, number: int) -> _Row:
 
 def _json_rows(text: str, source: Source) -> Iterator[_Row]:
     try:
-        entries = json.loads(text)["memory"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        entries = cast(Any, parse_json(text))["memory"]
+    except (ValueError, KeyError, TypeError):
         raise source.error("lsmem --json, complete", got="something else, or a part of it") from None
     for number, entry in enumerate(_objects(entries, source), start=1):
         cells = {name: _word(entry.get(name)) for name in _COLUMNS if entry.get(name) is not None}

@@ -71,14 +71,15 @@ def test_sizes_are_those_of_devices_else_of_regions_else_of_windows() -> None:
         ('{"chardev": "dax0.0", "size": 1, "target_node": "x"}', "list.json: target_node: got x, expected a node"),
         ('{"chardev": "dax0.0", "mappings": [{"start": 8, "end": 4}]}',
          "list.json: mappings[0]: got 0x8-0x4, expected an end after its start"),
-        ("[" * 5000, "list.json: got RecursionError"),
+        ("[" * 5000,
+         "list.json: got more than 64 levels, expected what daxctl list or cxl list print, complete"),
     ],
 )  # fmt: skip
 def test_what_is_no_such_list_is_refused(text: str, message: str) -> None:
     """One line, with the place."""
     with pytest.raises(InputError) as caught:
         listed_ranges(text, SOURCE)
-    assert str(caught.value) == message or "[[" in text
+    assert str(caught.value) == message
 
 
 _JSON = st.recursive(

@@ -132,7 +132,9 @@ def test_a_document_may_have_so_many_values(tmp_path: Path, values: int, taken: 
         (b"", "got Expecting value in line 1 column 1, expected a complete JSON document"),
         (b'{"a":\n 1', "got Expecting ',' delimiter in line 2 column 3, expected a complete JSON document"),
         (b'{"a": "\xff"}', "got UnicodeDecodeError, expected a JSON document in UTF-8"),
-        (b"[" * 60000, "got RecursionError, expected a JSON document in UTF-8"),
+        (b"[" * 60000, "got more, expected at most 64 levels in a JSON document"),
+        (b"[" * 60000 + b"]" * 60000, "got more, expected at most 64 levels in a JSON document"),
+        (b'{"a":' * 65 + b"0" + b"}" * 65, "got more, expected at most 64 levels in a JSON document"),
     ],
 )
 def test_damaged_documents_say_where(tmp_path: Path, data: bytes, message: str) -> None:

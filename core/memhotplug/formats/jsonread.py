@@ -1,0 +1,58 @@
+"""JSON from elsewhere, refused alike under every Python.
+
+How deep a document may be nested before ``json`` gives up depends on the interpreter: 3.11 raises RecursionError after
+some thousand levels, 3.14 reads on until the stack ends. What is read here has a few levels, so that more are counted,
+before anything is parsed.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final, cast
+
+__all__ = ["MAX_DEPTH", "TooDeepError", "parse_json"]
+
+MAX_DEPTH: Final = 64
+
+_BRACKETS: Final = b'[]{}"'
+_OTHERS: Final = bytes(byte for byte in range(256) if byte not in _BRACKETS)
+_ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
+
+
+class TooDeepError(ValueError):
+    """Arrays and objects within one another, beyond ``MAX_DEPTH``."""
+
+    def __init__(self) -> None:
+        super().__init__(f"more than {MAX_DEPTH} levels")
+
+
+def parse_json(text: str | bytes) -> object:
+    """Return what a document says; bytes are UTF-8, a byte order mark may stand first.
+
+    Raises:
+        TooDeepError: it has more than ``MAX_DEPTH`` levels.
+        json.JSONDecodeError: it is damaged; the exception knows where.
+        ValueError: it is no UTF-8, or a number in it has thousands of digits.
+    """
+    data = text.encode(errors="replace") if isinstance(text, str) else text
+    if _is_too_deep(data):
+        raise TooDeepError
+    decoded = text.lstrip("\ufeff") if isinstance(text, str) else text.decode("utf-8-sig")
+    return cast(object, json.loads(decoded))
+
+
+def _is_too_deep(data: bytes) -> bool:
+    """Return whether arrays and objects are nested too deep, by taking the innermost ones out, level by level.
+
+    In a damaged document, those that never end count, up to the first bracket that does not fit.
+    """
+    if b'\\"' in data:
+        data = data.replace(rb"\\", b"").replace(rb"\"", b"")
+    marks = data.translate(_ONE_KIND, _OTHERS).replace(b'""', b"")
+    nest = b"".join(marks.split(b'"')[::2])
+    for _ in range(MAX_DEPTH):
+        inner = nest.replace(b"[]", b"")
+        if len(inner) == len(nest):
+            return len(nest) - len(nest.lstrip(b"[")) > MAX_DEPTH
+        nest = inner
+    return bool(nest)
