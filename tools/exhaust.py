@@ -140,7 +140,7 @@ def _row(arch: str, driver: str, left: list[str], question: Question, tried: Seq
         "arch": arch, "driver": driver, "kernels": alike, "tried": list(tried),
         "asked_depth": question.depth, "operations": question.operations,
         "depth": question.depth if progress.exhausted else progress.depth, "closed": progress.closed,
-        "states": progress.states, "transitions": progress.transitions, "lives": answer.lives,
+        "states": progress.states, "transitions": progress.transitions, "lives": progress.lives > 0,
         "found": [
             {"text": finding.broken.text, "steps": [step.move.text for step in finding.steps]}
             for finding in answer.findings

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from memhotplug.cli.exits import ExitCode
+from memhotplug.cli.exits import INTERRUPTED, ExitCode
 from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.reading import read_scenario
 from memhotplug.cli.terminal import paint_for, show
@@ -44,6 +44,7 @@ Exit status:
   0  nothing was found
   1  something breaks, or with --against differs
   2  wrong usage, or a scenario that cannot be used
+  130  interrupted by Ctrl-C before anything was found
 """
 
 
@@ -105,6 +106,8 @@ def command(
         from memhotplug.commands.check.text import answer_lines
 
         show(answer_lines(answer, files, paint_for(sys.stdout)))
+    if answer.progress.interrupted and answer.ok:
+        return INTERRUPTED
     return ExitCode.OK if answer.ok else ExitCode.FAILURE
 
 
@@ -136,8 +139,9 @@ class _Meter:
             return
         import time
 
+        where = f"random life {progress.lives}" if progress.lives else f"depth {progress.depth + 1}"
         rate = progress.transitions / max(time.monotonic() - self._since, 1e-3)
         self._status.update(
-            f"depth {progress.depth + 1}: {progress.states} states, {progress.transitions} transitions, "
+            f"{where}: {progress.states} states, {progress.transitions} transitions, "
             f"{rate:.0f} a second, {len(progress.findings)} found"
         )

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
+import rich.status
 
 from memhotplug.cli import main
 
 HEAD = "schema: 1\nmachine: {arch: x86_64, kernel: v2-2019, memory: 1G}\n"
 DEVICE = HEAD + "drivers: {acpi: {mhp_flags: device}}\nexplore: {drivers: acpi, blocks: 2, operations: [add, remove]}\n"
+MAINLINE = HEAD.replace("v2-2019", "linux-6.12")
 SOUND = HEAD + "explore: {drivers: acpi, sizes: 128M, blocks: 1, operations: [add, remove]}\n"
+
+Stopped: TypeAlias = Callable[[int, str], str]
 
 
 @pytest.fixture
@@ -138,4 +147,114 @@ def test_a_start_that_is_broken_already_is_said_at_once(tmp_path: Path, capsys: 
     assert lines[-2:] == [
         "nothing was tried: the scenario itself ends in a machine that is broken",
         "2 ways found in which something breaks",
+    ]
+
+
+STOPPING = """\
+import signal
+
+from memhotplug.plugin import hookimpl
+
+calls = 0
+
+
+@hookimpl
+def policy_mhp_flags(kernel, request, phys_range, driver_flags):
+    global calls
+    calls += 1
+    if calls == {count}:
+        signal.raise_signal(signal.SIGINT)
+    return driver_flags
+"""
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> Stopped:
+    """A scenario whose policy stops the program at its so-manieth call, as Ctrl-C does."""
+
+    def make(count: int, head: str) -> str:
+        path = tmp_path / "stopped.yaml"
+        policy = tmp_path / f"stopping{count}.py"  # a file that was read keeps its counter
+        policy.write_text(STOPPING.format(count=count), encoding="utf-8")
+        rest = f"plugins: [{policy.name}]\ndrivers: {{acpi: {{policy: {policy.stem}}}}}\nexplore: {{drivers: acpi}}\n"
+        path.write_text(head + rest, encoding="utf-8")
+        return str(path)
+
+    return make
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Return the last lines: what was covered, in one line, and the verdict."""
+    *lines, verdict = capsys.readouterr().out.splitlines()
+    covered = next(index for index in range(len(lines) - 1, -1, -1) if " transitions; " in lines[index])
+    return [" ".join(lines[covered:]), verdict]
+
+
+def test_ctrl_c_gives_what_was_found_so_far(stopped: Stopped, capsys: pytest.CaptureFixture[str]) -> None:
+    """What broke until then is told, and the exit status is as if nobody had stopped it."""
+    given = stopped(100, HEAD)
+    assert main(["check", given, "--depth", "6", "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert (document["interrupted"], document["exhaustive"], document["closed"]) == (True, False, False)
+    assert document["violations"][0]["text"] == "I11: the memmap of blocks 33 lies in removed memory (1024 pages)"
+
+    assert main(["check", stopped(101, HEAD), "--depth", "6"]) == 1
+    covered, verdict = told(capsys)
+    assert covered.endswith("transitions; interrupted, everything within 2 operations was seen")
+    assert verdict.endswith(" ways found in which something breaks")
+
+
+def test_ctrl_c_before_anything_was_found_is_no_verdict(stopped: Stopped, capsys: pytest.CaptureFixture[str]) -> None:
+    """As of any program that was stopped."""
+    assert main(["check", stopped(20, MAINLINE), "--depth", "6"]) == 130
+    covered, verdict = told(capsys)
+    assert covered.endswith("transitions; interrupted, everything within 1 operation was seen")
+    assert verdict == "nothing broke so far"
+
+
+def test_ctrl_c_ends_random_lives(stopped: Stopped, capsys: pytest.CaptureFixture[str]) -> None:
+    """And says how many there were."""
+    assert main(["check", stopped(100, MAINLINE), "--depth", "6", "--operations", "400"]) == 130
+    covered, verdict = told(capsys)
+    assert covered == (
+        "173 states, 348 transitions; interrupted, everything within 2 operations was seen, "
+        "beyond it 2 random lives of 24 operations (seed 0)"
+    )
+    assert verdict == "nothing broke so far"
+
+
+def test_what_ended_it_is_what_there_may_be_more_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Time, or operations."""
+    path = tmp_path / "deep.yaml"
+    path.write_text(f"{MAINLINE}explore: {{drivers: acpi}}\n", encoding="utf-8")
+    assert main(["check", str(path), "--depth", "9", "--seconds", "1e-6"]) == 0
+    assert told(capsys)[0].endswith("everything within 0 operations was seen; more with --seconds")
+    assert main(["check", str(path), "--depth", "9", "--operations", "100"]) == 0
+    assert told(capsys)[0] == (
+        "56 states, 123 transitions; everything within 1 operation was seen, "
+        "beyond it 2 random lives of 24 operations (seed 0); more with --operations"
+    )
+
+
+class Terminal(io.StringIO):
+    """Collects what would be shown."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_shows_how_far_it_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By depth, and during random lives by their number."""
+    from memhotplug.cli.check import _Meter
+    from memhotplug.commands.check.search import Progress
+
+    shown: list[str] = []
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(rich.status.Status, "update", lambda self, text: shown.append(re.sub(r"\d+ a", "? a", text)))
+    with _Meter() as meter:
+        meter.show(Progress(states=5, transitions=30, depth=2))
+        meter.show(Progress(states=5, transitions=54, depth=2, lives=1))
+    assert shown == [
+        "depth 3: 5 states, 30 transitions, ? a second, 0 found",
+        "random life 1: 5 states, 54 transitions, ? a second, 0 found",
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import takewhile
@@ -12,7 +11,7 @@ from memhotplug.commands.check.laws import Broken, broken_invariants
 from memhotplug.commands.check.lives import add_lives, live
 from memhotplug.commands.check.moves import Moves
 from memhotplug.commands.check.question import Question
-from memhotplug.commands.check.search import Finding, Kind, Progress, Search
+from memhotplug.commands.check.search import Finding, Kind, Observer, Progress, Search
 from memhotplug.commands.check.walk import Spot, Walker
 from memhotplug.commands.run.runner import RunResult, run_scenario
 from memhotplug.engine.memory_hotplug.presence import usual_driver
@@ -33,7 +32,6 @@ class Answer:
         progress: how far it went, and the findings by kind.
         start: the machine that it began from.
         moves: what could happen.
-        lives: whether random lives were tried beyond the search.
         against: what the machine was held against, None for nothing.
     """
 
@@ -41,7 +39,6 @@ class Answer:
     progress: Progress
     start: Machine
     moves: Moves
-    lives: bool
     against: str | None
 
     @property
@@ -68,7 +65,7 @@ def check(
     *,
     catalog: Catalog,
     against: str | None = None,
-    observe: Callable[[Progress], None] = lambda progress: None,
+    observe: Observer = lambda progress: None,
 ) -> Answer:
     """Explore what can happen after a scenario.
 
@@ -88,7 +85,7 @@ def _check(
     question: Question,
     catalog: Catalog,
     against: str | None,
-    observe: Callable[[Progress], None],
+    observe: Observer,
 ) -> Answer:
     machine = _at_the_end(scenario)
     moves = Moves(machine.kernel, scenario.explore, _drivers(scenario, machine), catalog)
@@ -103,26 +100,27 @@ def _check(
         return _broken_already(question, machine, moves, broken)
     if not any(moves.all(machine.kernel)):
         raise InputError("something to explore; what 'explore' allows, this machine cannot do", path="explore")
-    search = Search(walker, start, question, question.operations - _reserve(question), observe)
+    reserve = _reserve(question) if twin is None else 0
+    search = Search(walker, start, question, question.operations - reserve, observe)
     progress = search.run()
-    lives = not (progress.exhausted or progress.interrupted or search.is_late() or twin is not None)
-    if lives:
-        _live(walker, start, question, progress, search.is_late)
-    return Answer(
-        question=question, progress=progress, start=machine, moves=moves, lives=lives, against=against
-    )  # fmt: skip
+    if twin is None and not (progress.exhausted or progress.interrupted or progress.late):
+        _live(walker, start, question, search, observe)
+    return Answer(question=question, progress=progress, start=machine, moves=moves, against=against)
 
 
 def _reserve(question: Question) -> int:
+    """Return how many of the operations are for random lives, which hold no machine against another."""
     return question.operations // 4
 
 
-def _live(walker: Walker, start: Spot, question: Question, progress: Progress, is_late: Callable[[], bool]) -> None:
+def _live(walker: Walker, start: Spot, question: Question, search: Search, observe: Observer) -> None:
+    progress = search.progress
     budget = max(question.operations - progress.transitions, 1)
     lives = live(walker, start, question.seed, budget=budget, faults=question.faults, jobs=question.jobs)
     try:
         with closing(lives):
-            add_lives(progress, takewhile(lambda _: not is_late(), lives))
+            add_lives(progress, takewhile(lambda _: not search.is_late(), lives), observe)
+        progress.late = search.is_late()
     except KeyboardInterrupt:
         progress.interrupted = True
 
@@ -144,4 +142,4 @@ def _drivers(scenario: Scenario, machine: Machine) -> list[str]:
 def _broken_already(question: Question, machine: Machine, moves: Moves, broken: list[Broken]) -> Answer:
     findings: dict[Kind, Finding] = {(law.invariant, "", None): Finding(law, ()) for law in broken}
     progress = Progress(findings=findings)
-    return Answer(question=question, progress=progress, start=machine, moves=moves, lives=False, against=None)
+    return Answer(question=question, progress=progress, start=machine, moves=moves, against=None)

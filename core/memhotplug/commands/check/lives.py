@@ -157,12 +157,16 @@ def _replayed(walker: Walker, start: Spot, moves: Sequence[Move]) -> Finding | N
     return None
 
 
-def add_lives(progress: Progress, found: Iterator[Finding | int]) -> None:
-    """Take what lives found into the progress of a search."""
+def add_lives(
+    progress: Progress, found: Iterator[Finding | int], observe: Callable[[Progress], None] = lambda progress: None
+) -> None:
+    """Take what lives found into the progress of a search; tell of each life."""
     for item in found:
         if isinstance(item, int):
             progress.transitions += item
+            progress.lives += 1
         else:
             known = progress.findings.get(item.kind)
             if known is None or len(item.steps) < len(known.steps):
                 progress.findings[item.kind] = item
+        observe(progress)

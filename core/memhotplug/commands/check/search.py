@@ -14,11 +14,11 @@ from memhotplug.commands.check.normal_form import visible
 from memhotplug.commands.check.question import Question
 from memhotplug.commands.check.walk import Spot, Walker
 
-__all__ = ["Finding", "Kind", "Progress", "Search", "Step"]
+__all__ = ["Finding", "Kind", "Observer", "Progress", "Search", "Step"]
 
-_ROUND: Final = 256
-"""States that are looked at before the answers are put together."""
-_AHEAD: Final = 4
+_ROUND: Final = 32
+"""States that are looked at before the answers are put together: how late a search sees that its time is over."""
+_AHEAD: Final = 32
 """Rounds that are handed out at a time."""
 
 
@@ -60,6 +60,8 @@ class Progress:
         exhausted: whether nothing is left within the depth that was asked for.
         closed: whether nothing is left at all, however long one goes on.
         interrupted: whether somebody stopped it.
+        late: whether the time that was given ended it.
+        lives: random lives that were lived beyond the search.
         findings: the shortest way to break each law, by kind.
     """
 
@@ -69,6 +71,8 @@ class Progress:
     exhausted: bool = False
     closed: bool = False
     interrupted: bool = False
+    late: bool = False
+    lives: int = 0
     findings: dict[Kind, Finding] = field(default_factory=dict)
 
 
@@ -116,9 +120,10 @@ class Search:
             else:
                 progress.closed = not level
                 progress.exhausted = progress.closed or progress.depth >= self._question.depth
+            progress.late = not progress.exhausted and self.is_late()
             self._orders()
         except KeyboardInterrupt:
-            progress.interrupted = True
+            progress.interrupted, progress.exhausted, progress.closed = True, False, False
         finally:
             self._crew.close()
         return progress

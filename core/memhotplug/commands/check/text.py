@@ -34,7 +34,7 @@ def _lines(answer: Answer, files: Sequence[Path], paint: Paint) -> Iterator[str]
     yield from wrap(_covered(answer), _WIDTH)
     count = len(answer.findings)
     if not count:
-        yield paint("nothing broke", "green")
+        yield paint("nothing broke" + (" so far" if answer.progress.interrupted else ""), "green")
     else:
         yield paint(f"{count} {'way' if count == 1 else 'ways'} found in which something breaks", "red")
 
@@ -68,10 +68,19 @@ def _covered(answer: Answer) -> str:
         return "nothing was tried: the scenario itself ends in a machine that is broken"
     numbers = f"{progress.states} states, {progress.transitions} transitions"
     if progress.interrupted:
-        return f"{numbers}; interrupted at depth {progress.depth}, not everything within it was seen"
+        return f"{numbers}; interrupted, {_seen(answer)}"
     if progress.closed:
         return f"{numbers}; that is everything that can ever happen here"
     if progress.exhausted:
         return f"{numbers}; everything that {progress.depth} operations can do was seen"
-    beyond = f", beyond it random lives of {LIFE} operations (seed {answer.question.seed})" if answer.lives else ""
-    return f"{numbers}; everything within {progress.depth} operations was seen{beyond}; more with --operations"
+    return f"{numbers}; {_seen(answer)}; more with {'--seconds' if progress.late else '--operations'}"
+
+
+def _seen(answer: Answer) -> str:
+    """Return how far a search came that did not come to its end."""
+    depth, lives = answer.progress.depth, answer.progress.lives
+    seen = f"everything within {depth} {'operation' if depth == 1 else 'operations'} was seen"
+    if not lives:
+        return seen
+    what = "random life" if lives == 1 else "random lives"
+    return f"{seen}, beyond it {lives} {what} of {LIFE} operations (seed {answer.question.seed})"

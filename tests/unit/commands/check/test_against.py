@@ -91,3 +91,10 @@ def test_neither_a_kernel_nor_a_policy_is_refused() -> None:
     assert str(caught.value).startswith(
         "--against: got linux-6.x, expected a kernel or a policy; did you mean 'linux-6."
     )
+
+
+def test_the_whole_budget_goes_into_the_search() -> None:
+    """There are no random lives for which to keep a part of it."""
+    given = scenario(MAINLINE, "{drivers: acpi, blocks: 4}")
+    answer = check(given, Question(depth=6, operations=100), catalog=Installed(), against="6.12.7")
+    assert (answer.progress.transitions, answer.progress.lives) == (100, 0)

@@ -37,6 +37,16 @@ def test_lives_find_a_broken_law_and_shorten_it() -> None:
     assert progress.transitions >= 400
 
 
+def test_progress_is_told_of_after_every_life() -> None:
+    """How many there were, and how many operations they took."""
+    walker, machine = walker_of("{drivers: acpi, blocks: 1, operations: [add, remove]}", "")
+    told: list[tuple[int, int]] = []
+    progress = Progress()
+    lives = live(walker, walker.start(machine), 0, budget=60, faults=False)
+    add_lives(progress, lives, lambda progress: told.append((progress.lives, progress.transitions)))
+    assert told == [(1, LIFE), (2, 2 * LIFE), (3, 3 * LIFE)]
+
+
 def test_a_life_ends_after_so_many_operations() -> None:
     """What breaks nothing goes on to its end."""
     walker, machine = walker_of("{drivers: acpi, blocks: 1, operations: [add, remove]}", "")

@@ -72,14 +72,14 @@ def test_the_budget_is_kept() -> None:
     answer = explored(scenario(MAINLINE), depth=6, operations=100)
     assert 100 <= answer.progress.transitions < 100 + 24
     assert not answer.progress.exhausted
-    assert answer.lives
+    assert answer.progress.lives == 2
 
 
 def test_time_that_is_over_ends_all_of_it() -> None:
     """Random lives begin only where time is left, whatever may still be tried."""
     answer = explored(scenario(MAINLINE), depth=9, operations=1_000_000, seconds=1e-6)
     assert answer.progress.transitions < 1000
-    assert (answer.lives, answer.progress.exhausted) == (False, False)
+    assert (answer.progress.lives, answer.progress.exhausted, answer.progress.late) == (0, False, True)
 
 
 @pytest.mark.skipif(not can_fork(), reason="this system has no fork()")
