@@ -53,7 +53,7 @@ def test_nothing_found_says_what_was_covered(tmp_path: Path, capsys: pytest.Capt
     path.write_text(SOUND, encoding="utf-8")
     assert main(["check", str(path), "--depth", "9"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "tried: add, remove; adding 128M by acpi, at most 1 hot-added blocks",
+        "tried: add, remove; adding 128M by acpi, at most 1 hot-added block",
         "2 states, 2 transitions; that is everything that can ever happen here",
         "nothing broke",
     ]
@@ -110,7 +110,18 @@ def test_nothing_to_explore_is_bad_input(tmp_path: Path, capsys: pytest.CaptureF
     path.write_text(f"{HEAD}explore: {{operations: online}}\n", encoding="utf-8")
     assert main(["check", str(path)]) == 2
     assert capsys.readouterr().err == (
-        "mhp: explore: expected something to explore; what 'explore' allows, this machine cannot do\n"
+        f"mhp: {path}: explore: expected something to explore; what 'explore' allows, this machine cannot do\n"
+    )
+
+
+def test_a_driver_that_is_not_there_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All that could be tried of it is a refusal, and that nothing broke would say nothing."""
+    path = tmp_path / "absent.yaml"
+    path.write_text(f"{HEAD}explore: {{drivers: [acpi, sclp]}}\n", encoding="utf-8")
+    assert main(["check", str(path)]) == 2
+    assert capsys.readouterr().err == (
+        f"mhp: {path}: explore.drivers: got sclp, expected drivers that this machine has; "
+        "there is no sclp on x86_64: only s390 has this service processor\n"
     )
 
 

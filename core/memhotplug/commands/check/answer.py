@@ -14,7 +14,7 @@ from memhotplug.commands.check.question import Question
 from memhotplug.commands.check.search import Finding, Kind, Observer, Progress, Search
 from memhotplug.commands.check.walk import Spot, Walker
 from memhotplug.commands.run.runner import RunResult, run_scenario
-from memhotplug.engine.memory_hotplug.presence import usual_driver
+from memhotplug.engine.memory_hotplug.presence import absence, usual_driver
 from memhotplug.errors import InputError
 from memhotplug.formats.scenario import AddStep, Scenario
 from memhotplug.formats.scenario.catalog import Catalog
@@ -56,7 +56,7 @@ class Answer:
     @property
     def broken_already(self) -> bool:
         """Whether the machine is broken at the end of the scenario, from which nothing is tried."""
-        return any(not finding.steps for finding in self.progress.findings.values())
+        return not self.progress.transitions and not self.ok
 
 
 def check(
@@ -88,6 +88,7 @@ def _check(
     observe: Observer,
 ) -> Answer:
     machine = _at_the_end(scenario)
+    _all_there(machine, scenario)
     moves = Moves(machine.kernel, scenario.explore, _drivers(scenario, machine), catalog)
     twin = None
     if against is not None:
@@ -99,7 +100,8 @@ def _check(
     if broken:
         return _broken_already(question, machine, moves, broken)
     if not any(moves.all(machine.kernel)):
-        raise InputError("something to explore; what 'explore' allows, this machine cannot do", path="explore")
+        expected = "something to explore; what 'explore' allows, this machine cannot do"
+        raise InputError(expected, file=scenario.file, path="explore")
     reserve = _reserve(question) if twin is None else 0
     search = Search(walker, start, question, question.operations - reserve, observe)
     progress = search.run()
@@ -130,6 +132,15 @@ def _at_the_end(scenario: Scenario) -> Machine:
     if result.failure is not None:
         raise InputError(f"a scenario whose own steps do what it says ({result.failure})", file=scenario.file)
     return result.machine
+
+
+def _all_there(machine: Machine, scenario: Scenario) -> None:
+    """Refuse drivers that the machine does not have: all that could be tried of them is a refusal."""
+    for driver in scenario.explore.drivers or ():
+        problem = absence(machine.kernel, driver)
+        if problem is not None:
+            expected = f"drivers that this machine has; {problem.reason}"
+            raise InputError(expected, got=driver, file=scenario.file, path="explore.drivers")
 
 
 def _drivers(scenario: Scenario, machine: Machine) -> list[str]:

@@ -21,7 +21,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from memhotplug.commands.check.laws import Broken
-from memhotplug.commands.check.moves import Move
+from memhotplug.commands.check.moves import NOTHING, Move
 from memhotplug.output.watchdog import limit, limited
 from memhotplug.units import div_round_up
 
@@ -119,7 +119,7 @@ class Alone:
         outcomes: list[Outcome] = []
         spot = self._spots.get(number)
         if spot is None:  # it was adopted, and its way led elsewhere
-            return [Outcome(Move("copy", ()), None, (_ELSEWHERE,), b"")]
+            return [Outcome(NOTHING, None, (_ELSEWHERE,), b"")]
         for tried in self._walker.around(spot):
             if tried.spot is not None and tried.form not in self._met:  # else it has a number before anybody asks
                 self._met.add(tried.form)

@@ -125,21 +125,29 @@ def shortened(walker: Walker, start: Spot, finding: Finding) -> Finding:
     best = finding
     while True:
         ways = (_replayed(walker, start, moves) for moves in _simpler(best, walker.moves.sizes))
-        found = next((way for way in ways if way is not None and way.kind == finding.kind), None)
+        found = next((way for way in ways if way is not None and _is_as_good(way, finding)), None)
         if found is None:
             return best
         best = found
 
 
+def _is_as_good(way: Finding, finding: Finding) -> bool:
+    """Return whether the same operation breaks the same law, by the same fault or by none at all."""
+    return way.kind in (finding.kind, (*finding.kind[:2], None))
+
+
 def _simpler(finding: Finding, sizes: Sequence[int]) -> Iterator[list[Move]]:
-    """Yield the steps without one of them, then with one of them smaller."""
+    """Yield the steps without one of them, then with nothing going wrong in one, then with one of them smaller."""
     moves = [step.move for step in finding.steps]
     for index in range(len(moves) - 1):
         yield moves[:index] + moves[index + 1 :]
     for index, move in enumerate(moves):
+        if move.fault is not None:
+            yield [*moves[:index], move.without_fault(), *moves[index + 1 :]]
+    for index, move in enumerate(moves):
         held = dict(move.keys).get("size")
         for size in sizes:
-            if isinstance(held, str) and size < parse_size(held):
+            if held is not None and size < parse_size(str(held)):
                 yield [*moves[:index], move.with_size(size), *moves[index + 1 :]]
 
 

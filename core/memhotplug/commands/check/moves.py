@@ -16,15 +16,16 @@ from memhotplug.formats.scenario.explore import EXPLORED, ExploreSpec
 from memhotplug.formats.scenario.models import VETOABLE_EVENTS, Action
 from memhotplug.model.blocks import BlockState
 from memhotplug.model.state import Device
-from memhotplug.units import div_round_up, format_size
+from memhotplug.units import div_round_up, typed_size
 
-__all__ = ["Move", "Moves"]
+__all__ = ["NOTHING", "Move", "Moves"]
 
 _MAX_BLOCKS: Final = 4
 _VETO_ERRNO: Final = "ENOMEM"
 _ALL_EVENTS: Final = frozenset(MemoryEvent)
 _NOTIFYING: Final = ("add", "online", "offline", "remove", "eject", "resize", "write")
 _COMMUTING: Final = ("online", "offline")
+_FAULTS: Final = ("fail_allocation", "veto")
 _OWN_DEVICE: Final = "m"
 _OWN_WORKLOAD: Final = "w"
 
@@ -49,14 +50,18 @@ class Move:
         """Return the same operation with something going wrong in it."""
         return Move(self.op, (*self.keys, (key, value)))
 
+    def without_fault(self) -> Move:
+        """Return the same operation with nothing going wrong in it."""
+        return Move(self.op, tuple((key, value) for key, value in self.keys if key not in _FAULTS))
+
     def with_size(self, size: int) -> Move:
         """Return the same operation with another number of bytes."""
-        return Move(self.op, tuple((key, format_size(size) if key == "size" else value) for key, value in self.keys))
+        return Move(self.op, tuple((key, typed_size(size) if key == "size" else value) for key, value in self.keys))
 
     @property
     def fault(self) -> str | None:
         """What goes wrong in it: ``fail_allocation`` or ``veto``; None for nothing."""
-        return next((key for key, _ in self.keys if key in ("fail_allocation", "veto")), None)
+        return next((key for key, _ in self.keys if key in _FAULTS), None)
 
     @cached_property
     def commutes(self) -> bool:
@@ -75,6 +80,10 @@ class Move:
         words = [str(value) if key in ("driver", "range", "name", "path") else f"{key} {_word(value)}"
                  for key, value in self.keys]  # fmt: skip
         return " ".join([self.op, *words])
+
+
+NOTHING: Final = Move("", ())
+"""No operation: what breaks a law by it is broken by all of them together."""
 
 
 def _word(value: object) -> str:
@@ -146,7 +155,7 @@ class Moves:
                 for address in (None, *_gaps(kernel, size)):
                     place = None if address is None else f"{address:#x}"
                     for node in nodes:
-                        yield _move("add", driver=driver, name=name, size=format_size(size), address=place, node=node)
+                        yield _move("add", driver=driver, name=name, size=typed_size(size), address=place, node=node)
 
     def _online(self, kernel: Kernel) -> Iterator[Move]:
         for where in _ranges(kernel, BlockState.OFFLINE):
@@ -183,7 +192,7 @@ class Moves:
             own = len(device_blocks(kernel, device.name))
             for size in (0, block // 2, block, 2 * block):
                 if others - own + div_round_up(size, block) <= self.blocks:
-                    yield _move("resize", range=device.name, size=format_size(size) if size else 0)
+                    yield _move("resize", range=device.name, size=typed_size(size) if size else 0)
 
     def _write(self, kernel: Kernel) -> Iterator[Move]:
         for online_type in kernel.profile.auto_online_types:
@@ -196,7 +205,7 @@ class Moves:
     def _allocate(self, kernel: Kernel) -> Iterator[Move]:
         if any(not held.kernel for held in kernel.state.allocations.values()):
             return
-        half = format_size(kernel.geometry.memory_block_size // 2)
+        half = typed_size(kernel.geometry.memory_block_size // 2)
         name = _fresh(_OWN_WORKLOAD, {held.name for held in kernel.state.allocations.values()})
         yield _move("allocate", name=name, size=half, zone="kernel")
         yield _move("allocate", name=name, size=half, zone="movable")

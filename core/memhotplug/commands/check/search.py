@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from memhotplug.commands.check.apart import block_apart, zone_apart
 from memhotplug.commands.check.crew import ENOUGH_TO_SHARE, Alone, Crew, Kept, Outcome, Several, can_fork
 from memhotplug.commands.check.laws import Broken
-from memhotplug.commands.check.moves import Move
-from memhotplug.commands.check.normal_form import visible
+from memhotplug.commands.check.moves import NOTHING, Move
 from memhotplug.commands.check.question import Question
 from memhotplug.commands.check.walk import Spot, Walker
 
@@ -173,7 +173,7 @@ class Search:
             move = self._named.setdefault(outcome.move.text, outcome.move)  # each once in memory
             step = Step(move, outcome.errno)
             for broken in outcome.broken:
-                self._note(Finding(broken, (*self._way(number), step)))
+                self._note(Finding(broken, (*self._way(number), *([step] if move != NOTHING else []))))
             if not outcome.form:
                 continue
             known = self._numbers.get(outcome.form)
@@ -219,12 +219,15 @@ class Search:
         """Return the finding that an order matters, None where only the kernel's own pages lie elsewhere."""
         way = [step.move for step in self._way(number)]
         orders = [[*way, self._named[first], self._named[second]], [*way, self._named[second], self._named[first]]]
-        one, other = (visible(self._walker.follow(self._start, moves).machine.kernel) for moves in orders)
-        what = next((name for name, value in one.items() if other.get(name) != value), None)
-        if what is None:
+        one, other = (self._walker.follow(self._start, moves).machine.kernel for moves in orders)
+        apart = block_apart(one, other) or zone_apart(one, other, ("start_pfn", "spanned", "present", "managed"))
+        if apart is None:
             return None
-        text = f"order: '{first}' and '{second}' leave {what} otherwise if done the other way round"
-        return Finding(Broken("order", text), tuple(Step(move, None) for move in orders[0]))
+        text = (
+            f"order: '{first}' and '{second}' leave {apart.what} otherwise if done the other way round "
+            f"({apart.mine}, not {apart.theirs})"
+        )
+        return Finding(Broken("order", text, apart.expect), tuple(Step(move, None) for move in orders[0]))
 
 
 def _pairs(edges: dict[str, int]) -> Iterator[tuple[str, str]]:

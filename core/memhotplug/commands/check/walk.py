@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from memhotplug.commands.check.laws import Broken, History, broken_by, broken_invariants, remember
-from memhotplug.commands.check.moves import Move, Moves
+from memhotplug.commands.check.moves import NOTHING, Move, Moves
 from memhotplug.commands.check.normal_form import exact_form, normal_form, visible_form
 from memhotplug.contracts import MemoryEvent
 from memhotplug.engine.kernel import Kernel
@@ -44,7 +44,7 @@ class Tried:
     """One operation that was tried.
 
     Attributes:
-        move: the operation.
+        move: the operation, or NOTHING.
         errno: what it was refused with, None if it was not.
         broken: the laws that it broke.
         spot: the machine after it, None where nothing can follow.
@@ -116,8 +116,17 @@ class Walker:
             if move is again:
                 yield from self._repeated(spot, once)
         if exact_form(spot.machine.kernel) != before:
-            text = "copies: what was done to copies of the machine changed the machine itself"
-            yield Tried(Move("copy", ()), None, (Broken("copies", text),), None, b"")
+            text = "copies: what was done to a copy of the machine changed the machine itself"
+            yield Tried(self._disturbing(spot, moves), None, (Broken("copies", text),), None, b"")
+
+    def _disturbing(self, spot: Spot, moves: Sequence[Move]) -> Move:
+        """Return the first operation on a copy that changes the machine once more, NOTHING if none does it twice."""
+        before = exact_form(spot.machine.kernel)
+        for move in moves:
+            self._judged(spot, move, spot.machine.copy())
+            if exact_form(spot.machine.kernel) != before:
+                return move
+        return NOTHING
 
     def _here(self, spot: Spot) -> Spot:
         """Return a spot with its own moment in its history; most spots turn out to be known, and nobody asks them."""
@@ -163,7 +172,8 @@ class Walker:
         broken = [*self._invariants(after, form), *broken_by(move.op, problem, before, after, spot.history)]
         if broken:
             return Tried(move, errno, tuple(broken), None, b"")
-        return Tried(move, errno, (), Spot(machine, spot.history), form, look_after(move, errno, machine))
+        history = () if problem is not None and problem.leaks else spot.history  # nobody looks for what it said is lost
+        return Tried(move, errno, (), Spot(machine, history), form, look_after(move, errno, machine))
 
     def _invariants(self, kernel: Kernel, form: bytes) -> list[Broken]:
         """Return what is broken in a machine; one whose like was found sound needs no second look."""

@@ -12,6 +12,7 @@ from memhotplug.catalog import Installed
 from memhotplug.commands.check.answer import Answer, check
 from memhotplug.commands.check.question import Question
 
+ARM64 = "{arch: arm64, kernel: v2-2019, memory: 2G, page_size: 64K}"
 DEVICE = "drivers: {acpi: {mhp_flags: device}}\n"
 MEMBLOCK = "drivers: {acpi: {mhp_flags: memblock}}\n"
 EIGHT_GIB = "steps: [add: {driver: acpi, name: dimm, size: 8G}]\n"
@@ -26,6 +27,7 @@ class Flaw(NamedTuple):
     found_as: str
     way: list[str]
     faults: bool = False
+    machine: str = SERIES
 
 
 FLAWS = [
@@ -40,6 +42,8 @@ FLAWS = [
     Flaw("a vetoed online leaves the span grown",
          "{drivers: acpi, blocks: 1, operations: [add, online], zones: movable}", DEVICE,
          "I17", ["add acpi m0 size 128M", "online block 32 zone movable veto MEM_GOING_ONLINE ENOMEM"], True),
+    Flaw("what arm64 removes leaves its memmap", "{blocks: 1, operations: [add, remove]}", "",
+         "I19", ["add acpi m0 size 1G", "remove m0"], machine=ARM64),
     Flaw("a balloon's memmap lies where the host has no memory", "{operations: [add], sizes: 1M, blocks: 1}",
          "drivers: {hv_balloon: {mhp_flags: memblock}}\n", "memmap on unbacked memory", ["add hv_balloon m0 size 1M"]),
     Flaw("so does that of Xen's balloon, of whole blocks too", "{operations: [add], blocks: 1}",
@@ -50,7 +54,7 @@ FLAWS = [
 @pytest.mark.parametrize("flaw", FLAWS, ids=lambda flaw: flaw.name)
 def test_flaws_of_the_series_are_found_from_their_own_start(flaw: Flaw) -> None:
     """And nothing shorter is."""
-    answer = explored(scenario(SERIES, flaw.explore, flaw.rest), depth=2, faults=flaw.faults, operations=2000)
+    answer = explored(scenario(flaw.machine, flaw.explore, flaw.rest), depth=2, faults=flaw.faults, operations=2000)
 
     assert steps(answer, flaw.found_as) == flaw.way
 

@@ -71,6 +71,36 @@ def test_what_is_not_needed_is_left_out() -> None:
     assert short.kind == long.kind
 
 
+def test_faults_that_do_nothing_are_left_out() -> None:
+    """A veto of an event that nobody is told, and an allocation that nobody asks for; also in the last step."""
+    walker, machine = walker_of("{drivers: acpi, blocks: 4}")
+    words: list[tuple[str, dict[str, object]]] = [
+        (
+            "add",
+            {"driver": "acpi", "name": "m0", "size": "256M", "veto": {"event": "MEM_GOING_ONLINE", "errno": "ENOMEM"}},
+        ),
+        ("remove", {"range": "block 32", "fail_allocation": 7}),
+    ]
+    steps = tuple(Step(Move(op, tuple(keys.items())), None) for op, keys in words)
+    short = shortened(walker, walker.start(machine), Finding(Broken("I11", "I11: …"), steps))
+    assert [step.move.text for step in short.steps] == ["add acpi m0 size 256M", "remove block 32"]
+    assert short.kind == ("I11", "remove", None)
+
+
+def test_a_fault_that_it_takes_stays() -> None:
+    """Without the veto nothing breaks."""
+    walker, machine = walker_of("{drivers: acpi, blocks: 1}")
+    words: list[tuple[str, dict[str, object]]] = [
+        ("add", {"driver": "acpi", "name": "m0", "size": "128M", "fail_allocation": 60}),
+        ("online", {"range": "block 32", "zone": "kernel", "veto": {"event": "MEM_GOING_ONLINE", "errno": "ENOMEM"}}),
+    ]
+    steps = tuple(Step(Move(op, tuple(keys.items())), None) for op, keys in words)
+    short = shortened(walker, walker.start(machine), Finding(Broken("I17", "I17: …"), steps))
+    assert [step.move.text for step in short.steps] == [
+        "add acpi m0 size 128M", "online block 32 zone kernel veto MEM_GOING_ONLINE ENOMEM",
+    ]  # fmt: skip
+
+
 def test_sizes_are_as_small_as_will_do() -> None:
     """Two blocks break the law that four broke; one does not."""
     walker, machine = walker_of("{drivers: acpi, blocks: 4, sizes: [128M, 256M, 512M]}")

@@ -9,6 +9,7 @@ import pytest
 from memhotplug import InputError, Machine
 from memhotplug.catalog import Installed
 from memhotplug.commands.check.moves import Moves
+from memhotplug.formats.scenario import AddStep
 from memhotplug.formats.scenario.explore import ExploreSpec
 
 HOSTING = {"arch": "x86_64", "kernel": "linux-6.12", "memory": "1G", "cmdline": "memory_hotplug.memmap_on_memory=1"}
@@ -26,6 +27,19 @@ def texts(machine: Machine, **explore: Any) -> list[str]:
     """Return what can happen to a machine, one line each."""
     moves = Moves(machine.kernel, ExploreSpec(**explore), ("acpi",), Installed())
     return [move.text for move in moves.all(machine.kernel)]
+
+
+@pytest.mark.parametrize(("size", "text"), [(1, "0x1"), (9 * 128 << 20, "1152M"), (1 << 30, "1G")])
+def test_sizes_are_exact(size: int, text: str) -> None:
+    """As people type them, and never rounded."""
+    machine = Machine.boot(arch="x86_64", kernel="linux-6.12", memory="1G")
+    moves = Moves(
+        machine.kernel, ExploreSpec(sizes=(size,), blocks=1 << 12, operations=("add",)), ("acpi",), Installed()
+    )
+    move, *_ = moves.all(machine.kernel)
+    record = moves.record(move)
+    assert isinstance(record, AddStep)
+    assert (dict(move.keys)["size"], record.size) == (text, size)
 
 
 def test_alike_blocks_inside_a_run_are_tried_once(machine: Machine) -> None:

@@ -31,6 +31,7 @@ from memhotplug.plugin import (
     MemoryNotify,
     PhysRange,
     Zone,
+    ZoneKind,
     hookimpl,
     profile_of,
 )
@@ -158,6 +159,13 @@ def node_goes_with_memory_on_it(step: Any, kernel: Kernel, rows: slice) -> None:
     kernel.state.nodes[0].online = False
 
 
+def first_block_goes_elsewhere(step: Any, kernel: Kernel, rows: slice, zone: Zone) -> None:
+    """Movable memory has to be preceded by some of the kernel's, whatever was asked for."""
+    blocks = kernel.state.blocks
+    is_first = not ((blocks.state == BlockState.ONLINE) & ~blocks.early.astype(bool)).any()
+    step(kernel, rows, kernel.state.zone((zone.nid, ZoneKind.NORMAL)) if is_first else zone)
+
+
 # ---- architectures ----
 
 
@@ -201,6 +209,13 @@ def forgetful() -> Callable[[], object]:
         return acpi.driver_ranges(kernel, request)
 
     return hooks(acpi, driver_ranges=ranges)
+
+
+def shares_its_notes(kernel: Kernel, request: AddRequest) -> Any:
+    """A list in what a driver remembers: all copies of a machine have the same one."""
+    notes: Any = kernel.state.driver_state.setdefault("shared", {"added": []})
+    notes["added"].append(request.size)
+    return acpi.driver_ranges(kernel, request)
 
 
 def raising(kernel: Kernel, request: AddRequest, phys_range: PhysRange) -> int:
@@ -257,6 +272,8 @@ BUGS = [
     Planted("a failed add leaves a block device", "profiles", rule(add_memory_resource=failed_add_leaves_a_block),
             "I14", 1, faults=True),
     Planted("a node goes offline with memory on it", "profiles", rule(offline=node_goes_with_memory_on_it), "I21", 3),
+    Planted("the first block goes online elsewhere", "profiles", rule(online=first_block_goes_elsewhere), "order", 3,
+            blocks=2),
     Planted("an allocation that nobody remembers", "arch", hooks(x86_64, arch_add_memory=takes_a_page_for_nothing),
             "I3", 1),
     Planted("the altmap is ignored", "arch", hooks(x86_64, vmemmap_populate=ignores_the_altmap), "I9", 1),
@@ -266,6 +283,8 @@ BUGS = [
             "plugin", 2),
     Planted("half of the memmap stays mapped", "arch", hooks(x86_64, vmemmap_free=unmaps_half), "I9", 2),
     Planted("a driver counts in its module", "drivers", forgetful(), "repeat", 1),
+    Planted("a driver's notes are shared by copies", "drivers", hooks(acpi, driver_ranges=shares_its_notes),
+            "copies", 2, blocks=2),
     Planted("a driver raises from two blocks on", "drivers", hooks(acpi, mhp_flags=raising), "plugin", 1, blocks=2),
     Planted("a notifier takes pages and keeps them", "drivers", hooks(acpi, memory_notify=takes_pages_when_told),
             "I3", 2),

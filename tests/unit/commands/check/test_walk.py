@@ -77,6 +77,21 @@ def test_an_operation_that_tells_notifiers_is_vetoed_at_each_event() -> None:
     ]  # fmt: skip
 
 
+def test_what_an_add_says_that_it_leaks_is_not_missed_later() -> None:
+    """The memmap that a failed add of arm64 leaves behind: no operation after it has to give it back."""
+    machine = Machine.boot(arch="arm64", kernel="v2-2019", memory="2G", page_size="64K")
+    walker = Walker(Moves(machine.kernel, ExploreSpec(blocks=2), ("acpi",), Installed()), faults=True)
+    keys = {"driver": "acpi", "name": "m0", "size": "1G"}
+    add = Move("add", tuple(keys.items())).with_fault("fail_allocation", 4)
+    failed = walker.try_move(walker.start(machine), add)
+    assert (failed.errno, failed.broken) == ("ENOMEM", ())
+    assert failed.spot is not None
+    left = failed.spot.machine.kernel.state.vmemmap.backing().total - machine.kernel.state.vmemmap.backing().total
+    assert left == 4
+    write = Move("write", (("path", "memory/auto_online_blocks"), ("value", "online")))
+    assert walker.try_move(failed.spot, write).broken == ()
+
+
 def test_a_search_leaves_no_garbage() -> None:
     """A refusal has frames, frames have machines: none of them waits for the collector."""
     walker, start = walker_of("x86_64", "linux-6.12", "acpi", faults=False)
