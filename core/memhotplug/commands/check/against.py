@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from memhotplug.commands.check.apart import block_apart, zone_apart
 from memhotplug.commands.check.laws import Broken
 from memhotplug.commands.check.normal_form import normal_form
+from memhotplug.engine.kernel import Kernel
 from memhotplug.errors import InputError, nearest
 from memhotplug.formats.scenario import Catalog, Scenario
 from memhotplug.formats.scenario.loader import scenario_from_tree
@@ -51,29 +53,28 @@ class Against:
         twin = spot.twin.copy()
         problem = walker.perform(twin, move)
         others = problem.name if problem is not None else None
-        known = set(self._differences(spot.machine, spot.twin))
-        broken = [Broken(*found) for found in self._all(machine, twin, errno, others) if found[0] not in known]
+        known = {found.invariant for found in self._all(spot.machine, spot.twin, None, None)}
+        broken = [found for found in self._all(machine, twin, errno, others) if found.invariant not in known]
         final = any(found.invariant in _FINAL for found in broken)
         after = None if final else Spot(machine, (), twin)
         form = b"" if after is None else normal_form(machine.kernel) + normal_form(twin.kernel)
         return Tried(move, errno, tuple(broken), after, form, look_after(move, errno, machine) if form else b"")
 
-    def _differences(self, machine: Machine, twin: Machine) -> Iterator[str]:
-        yield from (name for name, _ in self._all(machine, twin, None, None))
-
-    def _all(self, machine: Machine, twin: Machine, errno: str | None, others: str | None) -> Iterator[tuple[str, str]]:
+    def _all(self, machine: Machine, twin: Machine, errno: str | None, others: str | None) -> Iterator[Broken]:
         outcome, blocks, zones, memmap = DIFFERENCES
+        mine, theirs = machine.kernel, twin.kernel
         if errno != others:
-            yield outcome, f"{errno or 'ok'} here, {others or 'ok'} under {self.name}"
-        if _blocks(machine) != _blocks(twin):
-            yield blocks, f"{_blocks_text(machine)} here, {_blocks_text(twin)} under {self.name}"
-        mine, theirs = _zones(machine), _zones(twin)
-        if mine != theirs:
-            name = next(name for name in (*mine, *theirs) if mine.get(name) != theirs.get(name))
-            yield zones, f"{name}: {mine.get(name, 0)} usable pages here, {theirs.get(name, 0)} under {self.name}"
-        if _memmap(machine) != _memmap(twin):
-            words = [f"{own} self-hosted and {taken} allocated pages" for own, taken in map(_memmap, (machine, twin))]
-            yield memmap, f"{words[0]} of memmap here, {words[1]} under {self.name}"
+            yield Broken(outcome, f"{errno or 'ok'} here, {others or 'ok'} under {self.name}", outcome=others or "ok")
+        apart = block_apart(mine, theirs)
+        if apart is not None:
+            yield Broken(blocks, f"{apart.what}: {apart.mine} here, {apart.theirs} under {self.name}", apart.expect)
+        apart = zone_apart(mine, theirs, ("managed",))
+        if apart is not None:
+            yield Broken(zones, f"{apart.what}: {apart.mine} here, {apart.theirs} under {self.name}", apart.expect)
+        if _memmap(mine) != _memmap(theirs):
+            words = [f"{own} self-hosted and {taken} allocated pages" for own, taken in map(_memmap, (mine, theirs))]
+            expect = dict(zip(("self_hosted_pages", "allocated_pages"), _memmap(theirs), strict=True))
+            yield Broken(memmap, f"{words[0]} of memmap here, {words[1]} under {self.name}", expect)
 
 
 def other_scenario(scenario: Scenario, name: str, drivers: Sequence[str], catalog: Catalog) -> Scenario:
@@ -96,21 +97,6 @@ def other_scenario(scenario: Scenario, name: str, drivers: Sequence[str], catalo
     return scenario_from_tree(changed(scenario.tree, found), catalog=catalog, file=scenario.file)
 
 
-def _blocks(machine: Machine) -> list[tuple[int, int, int]]:
-    blocks = machine.kernel.state.blocks
-    return list(zip(blocks.id.tolist(), blocks.state.tolist(), blocks.zone.tolist(), strict=True))
-
-
-def _blocks_text(machine: Machine) -> str:
-    blocks = machine.kernel.state.blocks
-    online = int((blocks.state[~blocks.early] == 1).sum())
-    return f"{int((~blocks.early).sum())} hot-added blocks, {online} online"
-
-
-def _zones(machine: Machine) -> dict[str, int]:
-    return {zone.title: zone.managed for zone in machine.kernel.state.zones() if zone.managed}
-
-
-def _memmap(machine: Machine) -> tuple[int, int]:
-    vmemmap = machine.kernel.state.vmemmap
+def _memmap(kernel: Kernel) -> tuple[int, int]:
+    vmemmap = kernel.state.vmemmap
     return vmemmap.backing_from(Source.ALTMAP).total, vmemmap.backing_from(Source.ALLOCATOR).total

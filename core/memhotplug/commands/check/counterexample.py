@@ -15,6 +15,7 @@ from memhotplug.commands.check.search import Finding, Step
 from memhotplug.commands.run.files import write_text
 from memhotplug.formats.scenario import Scenario
 from memhotplug.formats.scenario.yamltree import MappingNode, Node, SequenceNode
+from memhotplug.manager import files_in_use
 
 __all__ = ["steps_of", "write_counterexamples"]
 
@@ -29,6 +30,17 @@ def _step(step: Step) -> dict[str, dict[str, object]]:
     if step.errno is not None:
         found[step.move.op]["fails"] = step.errno
     return found
+
+
+def _way(finding: Finding) -> list[dict[str, dict[str, object]]]:
+    """Return the way to a finding; the last step says what it should have ended in, where that is what is wrong."""
+    steps = steps_of(finding)
+    outcome = finding.broken.outcome
+    if outcome is not None:
+        ((op, keys),) = steps[-1].items()
+        keys = {key: value for key, value in keys.items() if key != "fails"}
+        steps[-1] = {op: keys if outcome == "ok" else {**keys, "fails": outcome}}
+    return steps
 
 
 def write_counterexamples(scenario: Scenario, findings: Sequence[Finding], folder: Path) -> list[Path]:
@@ -48,10 +60,11 @@ def write_counterexamples(scenario: Scenario, findings: Sequence[Finding], folde
 
 def _text(scenario: Scenario, finding: Finding, folder: Path) -> str:
     document: dict[str, Any] = {key: _plain(node) for key, node in scenario.tree.items() if key != "explore"}
-    document["steps"] = [*document.get("steps", ()), *steps_of(finding)]
+    document["steps"] = [*document.get("steps", ()), *_way(finding)]
     if finding.broken.expect is not None:
         document["steps"].append({"expect": dict(finding.broken.expect)})
     _move_paths(document, scenario.file, folder)
+    _name_plugins(document, folder)
     head = [finding.broken.text]
     function = where_in_the_kernel(finding.broken.invariant)
     head += [f"In the kernel: {function}"] if function is not None else []
@@ -84,6 +97,17 @@ def _represent(dumper: _Dumper, text: _AsItStood) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(_AsItStood, _represent)
+
+
+def _name_plugins(document: dict[str, Any], folder: Path) -> None:
+    """Let the scenario name the plugin files that were given beside it."""
+    named = document.get("plugins", [])
+    here = {os.path.abspath(folder / path) for path in named}
+    given = [os.path.abspath(candidate.file) for candidate in files_in_use() if candidate.file is not None]
+    more = [os.path.relpath(path, folder) for path in dict.fromkeys(given) if path not in here]
+    if more:
+        steps = document.pop("steps")
+        document.update(plugins=[*named, *more], steps=steps)
 
 
 def _move_paths(document: dict[str, Any], file: str | None, folder: Path) -> None:

@@ -90,11 +90,13 @@ class Broken:
         invariant: its name: ``I11``, or the first words of a law without number.
         text: what is wrong, in one sentence.
         expect: the keys of an ``expect`` step that fails because of it, where ``mhp run --check`` does not see it.
+        outcome: what the last step should have ended in, ``ok`` or an errno; None for what it ended in.
     """
 
     invariant: str
     text: str
     expect: Mapping[str, object] | None = None
+    outcome: str | None = None
 
 
 def invariant_of(text: str) -> str:

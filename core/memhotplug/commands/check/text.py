@@ -12,7 +12,7 @@ from memhotplug.commands.check.lives import LIFE
 from memhotplug.commands.check.search import Finding
 from memhotplug.commands.check.walk import MAX_FAULTS
 from memhotplug.output.tables import HEAD, Paint, plain
-from memhotplug.units import format_size
+from memhotplug.units import typed_size
 
 __all__ = ["answer_lines"]
 
@@ -34,9 +34,11 @@ def _lines(answer: Answer, files: Sequence[Path], paint: Paint) -> Iterator[str]
     yield from wrap(_covered(answer), _WIDTH)
     count = len(answer.findings)
     if not count:
-        yield paint("nothing broke" + (" so far" if answer.progress.interrupted else ""), "green")
+        verdict = "nothing broke" if answer.against is None else f"nothing differs from {answer.against}"
+        yield paint(verdict + (" so far" if answer.progress.interrupted else ""), "green")
     else:
-        yield paint(f"{count} {'way' if count == 1 else 'ways'} found in which something breaks", "red")
+        what = "something breaks" if answer.against is None else f"it differs from {answer.against}"
+        yield paint(f"{count} {'way' if count == 1 else 'ways'} found in which {what}", "red")
 
 
 def _finding(finding: Finding, paint: Paint) -> Iterator[str]:
@@ -53,10 +55,11 @@ def _finding(finding: Finding, paint: Paint) -> Iterator[str]:
 
 def _tried(answer: Answer) -> str:
     moves = answer.moves
-    sizes = ", ".join(format_size(size) for size in moves.sizes)
+    sizes = ", ".join(typed_size(size) for size in moves.sizes)
     words = [f"tried: {', '.join(moves.operations)}"]
     if "add" in moves.operations:
-        words.append(f"adding {sizes} by {', '.join(moves.drivers)}, at most {moves.blocks} hot-added blocks")
+        most = f"{moves.blocks} hot-added {'block' if moves.blocks == 1 else 'blocks'}"
+        words.append(f"adding {sizes} by {', '.join(moves.drivers)}, at most {most}")
     if answer.question.faults:
         words.append(f"each of the first {MAX_FAULTS} allocations failing and each notifier vetoing in turn")
     return "; ".join(words)
@@ -72,15 +75,19 @@ def _covered(answer: Answer) -> str:
     if progress.closed:
         return f"{numbers}; that is everything that can ever happen here"
     if progress.exhausted:
-        return f"{numbers}; everything that {progress.depth} operations can do was seen"
+        return f"{numbers}; everything that {_operations(progress.depth)} can do was seen"
     return f"{numbers}; {_seen(answer)}; more with {'--seconds' if progress.late else '--operations'}"
 
 
 def _seen(answer: Answer) -> str:
     """Return how far a search came that did not come to its end."""
-    depth, lives = answer.progress.depth, answer.progress.lives
-    seen = f"everything within {depth} {'operation' if depth == 1 else 'operations'} was seen"
+    lives = answer.progress.lives
+    seen = f"everything within {_operations(answer.progress.depth)} was seen"
     if not lives:
         return seen
     what = "random life" if lives == 1 else "random lives"
     return f"{seen}, beyond it {lives} {what} of {LIFE} operations (seed {answer.question.seed})"
+
+
+def _operations(count: int) -> str:
+    return "1 operation" if count == 1 else f"{count} operations"

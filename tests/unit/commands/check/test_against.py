@@ -10,7 +10,10 @@ from tests.unit.commands.check.conftest import MAINLINE, scenario
 from memhotplug import InputError
 from memhotplug.catalog import Installed
 from memhotplug.commands.check.answer import Answer, check
+from memhotplug.commands.check.counterexample import write_counterexamples
 from memhotplug.commands.check.question import Question
+from memhotplug.commands.run.runner import run_scenario
+from memhotplug.formats.scenario import loads_scenario
 
 NARROW = "{drivers: acpi, blocks: 2, operations: [add, online, remove], zones: movable}"
 
@@ -28,6 +31,24 @@ def test_a_rule_that_changed_is_found() -> None:
     assert first.broken.text == (
         "1024 self-hosted and 0 allocated pages of memmap here, 0 self-hosted and 1024 allocated pages under linux-6.1"
     )
+
+
+def test_what_the_other_does_ends_each_counterexample(tmp_path: Path) -> None:
+    """A run of it fails here, and not under the other kernel: in outcome, zones and memmap."""
+    given = scenario(MAINLINE, "{drivers: acpi, blocks: 2, operations: [add, online, write], zones: movable}")
+    answer = check(given, Question(depth=2), catalog=Installed(), against="linux-5.13")
+    paths = write_counterexamples(given, answer.findings, tmp_path)
+    assert {finding.broken.invariant for finding in answer.findings} == {
+        "differs in outcome", "differs in zones", "differs in memmap",
+    }  # fmt: skip
+    for path in paths:
+        text = path.read_text(encoding="utf-8")
+        here, there = (
+            loads_scenario(text, catalog=Installed()),
+            text.replace("kernel: linux-6.12", "kernel: linux-5.13"),
+        )
+        assert run_scenario(here, check=True).failure is not None, text
+        assert run_scenario(loads_scenario(there, catalog=Installed()), check=True).failure is None, text
 
 
 def test_kernels_that_agree_have_no_findings() -> None:
