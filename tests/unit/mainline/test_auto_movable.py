@@ -6,14 +6,17 @@ Movable blocks and ratio 301 floor(301 * 262144 / 100) = 789053 pages, which is 
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
 import pytest
 
 from memhotplug import Machine
+from memhotplug.engine.memory_hotplug.online import online_runs
+from memhotplug.model.blocks import OnlineType
 from memhotplug.model.zones import ZoneKind
 from memhotplug_profiles.mainline.params import Group, MainlineState
-from memhotplug_profiles.mainline.policy import _can_online_movable
+from memhotplug_profiles.mainline.policy import _room
 
 Boot = Callable[..., Machine]
 
@@ -191,4 +194,39 @@ def test_kernel_memory_that_other_groups_need_wholly_is_nobody_elses(boot: Boot)
         state.groups = (other._replace(present_movable=present), own)
         zones = {zone.kind: zone for zone in machine.kernel.state.zones()}
         zones[ZoneKind.MOVABLE].present = present
-        assert _can_online_movable(machine.kernel, state, own, 32768, None) is allowed
+        room = _room(machine.kernel, state, own, None)
+        assert (room is not None and room.movable_for(32768)) is allowed
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_blocks_in_a_run_go_where_single_blocks_would(boot: Boot, seed: int) -> None:
+    """Whatever came before: ratio, nodes, groups, units, kernel memory of the device itself."""
+    dice = random.Random(seed)
+    ratio, aware = dice.choice((0, 1, 25, 33, 75, 100, 150, 301, 1000)), dice.choice("YN")
+    line = f"{POLICY} {RATIO}={ratio} memory_hotplug.auto_movable_numa_aware={aware}"
+    nodes = dice.choice((1, 2))
+    sizes = [{"node": node, "size": dice.choice(("512M", "1G"))} for node in range(nodes)]
+    machine = boot(kernel=dice.choice(("linux-5.15", "linux-6.12")), memory=sizes, cmdline=line)
+    added: list[int] = []
+    for number in range(dice.choice((1, 2, 3))):
+        memory = machine.add_memory(name=f"d{number}", node=dice.choice((None, nodes - 1)), **_device(dice))
+        added += memory.blocks
+    for block in dice.sample(added, len(added) // 8):
+        machine.online(f"block {block}", zone=dice.choice(("kernel", "movable")))
+    offline = [block for block in added if machine.read(f"memory/memory{block}/state") == "offline\n"]
+    single = machine.copy()
+
+    online_runs(machine.kernel, offline, OnlineType.ONLINE)
+    for block in offline:
+        single.online(f"block {block}")
+
+    assert machine.to_dict() == single.to_dict()
+
+
+def _device(dice: random.Random) -> dict[str, object]:
+    """Return the keys of a device whose memory stays offline; those that grow bring 1G at most so."""
+    driver = dice.choice(("acpi", "virtio_mem", "virtio_mem", "big", "probe", "hv_balloon"))
+    if driver == "big":
+        return {"driver": "virtio_mem", "size": "1G", "force_bbm": True, "bbm_block_size": "512M"}
+    size = {"acpi": dice.randrange(1, 24), "probe": 1}.get(driver, dice.randrange(1, 9))
+    return {"driver": driver, "size": f"{size * 128}M"}

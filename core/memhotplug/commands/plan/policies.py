@@ -47,7 +47,7 @@ def policies(
         tried = trial if own else attempt(trial.before, asked)
         found = steps if own else safe_steps(trial.before, asked, tried)
         largest = clean
-        if question.traits.waits and not own:  # only there it depends on how blocks are onlined
+        if question.traits.waits and not own and not clean.idle:  # only there it depends on how blocks are onlined
             largest = largest_add(trial.before, asked, lambda one: one.safe, known=tried)
         entry = _entry("online", way, asked, tried, largest, current=own)
         yield {**entry, "safe_steps": list(found)}

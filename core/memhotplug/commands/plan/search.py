@@ -12,6 +12,7 @@ from memhotplug.commands.plan.trial import Trial, attempt
 from memhotplug.engine.memory_hotplug.block_devices import BLOCK_OBJECTS
 from memhotplug.machine import Machine
 from memhotplug.model.allocator import allocatable_chunks
+from memhotplug.model.blocks import OnlineType
 from memhotplug.model.zones import ZoneKind
 
 __all__ = ["Largest", "largest_add", "reach_of", "safe_steps", "usable_pages"]
@@ -27,11 +28,13 @@ class Largest:
     Attributes:
         size: bytes. capped: whether the search ended there before a failure.
         blocked: the trial with one memory block more, None if capped.
+        idle: whether no trial on the way left anything to do for whoever onlines by hand: the kernel was quicker.
     """
 
     size: int
     capped: bool = False
     blocked: Trial | None = None
+    idle: bool = False
 
 
 def largest_add(
@@ -54,7 +57,8 @@ def largest_add(
     trials: dict[int, Trial] = {}
 
     def fits(count: int) -> bool:
-        trials[count] = attempt(machine, question, (count * unit,))
+        if count not in trials:
+            trials[count] = attempt(machine, question, (count * unit,))
         return works(trials[count])
 
     low = least // unit
@@ -62,13 +66,24 @@ def largest_add(
     if known is not None and single and works(known):
         low = max(low, question.total // unit)
     guess = _guess(machine, known) // unit
-    low, high = _bracket(fits, low, most + 1, max(low + 1, min(guess, most)))
+    if question.traits.waits and low < most and fits(most):  # what comes online on the way makes room for the rest
+        low, high = most, most + 1
+    else:
+        low, high = _bracket(fits, low, most + 1, max(low + 1, min(guess, most)))
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
+    idle = all(map(_is_idle, (*trials.values(), *((known,) if known else ()))))
     if high > most:
-        return Largest(size=low * unit, capped=True)
-    return Largest(size=low * unit, blocked=trials[high])
+        return Largest(size=low * unit, capped=True, idle=idle)
+    return Largest(size=low * unit, blocked=trials[high], idle=idle)
+
+
+def _is_idle(trial: Trial) -> bool:
+    """Return whether a trial would be the same whatever is to become of the blocks: the kernel onlined them all."""
+    if trial.before.kernel.state.auto_online is OnlineType.OFFLINE:
+        return False
+    return trial.played[-1].refused or trial.online_bytes == trial.added_bytes
 
 
 def reach_of(machine: Machine, question: Question) -> int:

@@ -6,7 +6,18 @@ auto_movable_stats_account_zone() (v5.15 to v6.12).
 
 from __future__ import annotations
 
-from memhotplug.plugin import BlockState, Kernel, OnlineType, Zone, ZoneKind, round_down, zone_for_run
+from typing import NamedTuple
+
+from memhotplug.plugin import (
+    BlockState,
+    Kernel,
+    OnlineType,
+    Zone,
+    ZoneKind,
+    div_round_up,
+    round_down,
+    zone_for_run,
+)
 from memhotplug_profiles.mainline.params import Group, MainlineState, Policy, state_of
 
 __all__ = ["zone_for_rows"]
@@ -20,27 +31,63 @@ def zone_for_rows(kernel: Kernel, rows: slice, online_type: OnlineType) -> tuple
     nid, group = kernel.state.blocks.value("nid", rows.start), kernel.state.blocks.value("group", rows.start)
     same = (kernel.state.blocks.nid[rows] == nid) & (kernel.state.blocks.group[rows] == group)
     count = int(same.argmin()) if not same.all() else len(same)
-    dynamic = group >= 0 and not state.groups[group].max_pages
-    if _movable(kernel, state, rows.start, nid, group):
-        # What a static group still needs shrinks as what is movable grows.
-        movable = kernel.state.nodes[nid].zones[ZoneKind.MOVABLE]
-        return movable, count if group >= 0 and not dynamic else 1
-    # The kernel zone is chosen as by online_kernel, block by block; what goes there lets more of its
-    # own dynamic group be movable.
-    run = slice(rows.start, rows.start + (1 if dynamic else count))
-    return zone_for_run(kernel.state, run, OnlineType.ONLINE_KERNEL, movable_node=False)
+    movable, alike = _decision(kernel, state, rows.start, nid, group)
+    count = count if alike is None else min(alike, count)
+    if movable:
+        return kernel.state.nodes[nid].zones[ZoneKind.MOVABLE], count
+    # The kernel zone is chosen as by online_kernel.
+    return zone_for_run(
+        kernel.state, slice(rows.start, rows.start + count), OnlineType.ONLINE_KERNEL, movable_node=False
+    )
 
 
-def _movable(kernel: Kernel, state: MainlineState, row: int, nid: int, group: int) -> bool:
-    if not state.ratio:
-        return False
+def _decision(kernel: Kernel, state: MainlineState, row: int, nid: int, group: int) -> tuple[bool, int | None]:
+    """Return whether a block goes to Movable, and with how many in turn it shares that: None if with all of its device.
+
+    What a static group still needs shrinks as what is movable grows, and so does what a unit of a dynamic group needs.
+    Elsewhere each movable block leaves less room, and each kernel block of a dynamic group makes more for its device.
+    """
+    block = kernel.geometry.pages_per_block
     own = state.groups[group] if group >= 0 else None
     need = _needed(kernel, row, own)
-    if need is None:
-        return False
-    if not _can_online_movable(kernel, state, own, need, None):
-        return False
-    return not state.numa_aware or _can_online_movable(kernel, state, own, need, nid)
+    nodes = (None, nid) if state.numa_aware else (None,)
+    rooms = [_room(kernel, state, own, node) for node in nodes] if state.ratio and need is not None else []
+    movable = bool(rooms) and all(room is not None and room.movable_for(need or 0) for room in rooms)
+    if own is not None and own.max_pages:
+        return movable, None
+    if own is not None and own.unit_pages > block:
+        per_unit = own.unit_pages // block
+        return movable, per_unit - kernel.state.blocks.value("id", row) % per_unit
+    if movable:
+        return True, min(room.left_for(block) for room in rooms if room is not None)
+    if own is None or not rooms or None in rooms:
+        return False, None
+    return False, max(room.lacking_for(block) for room in rooms if room is not None)
+
+
+class _Room(NamedTuple):
+    """Pages that are movable, and the kernel pages by which they are judged; on one node or on all.
+
+    Attributes:
+        ratio: movable pages per hundred kernel pages.
+    """
+
+    movable: int
+    kernel: int
+    ratio: int
+
+    def movable_for(self, need: int) -> bool:
+        """Return whether that many more movable pages keep the ratio."""
+        return self.movable + need <= self.ratio * self.kernel // 100
+
+    def left_for(self, block: int) -> int:
+        """Return how many movable blocks in turn keep the ratio."""
+        return (self.ratio * self.kernel // 100 - self.movable) // block
+
+    def lacking_for(self, block: int) -> int:
+        """Return how many kernel blocks in turn it takes until a movable one keeps the ratio; 0 if one does now."""
+        wanted = div_round_up(100 * (self.movable + block), self.ratio)
+        return max(div_round_up(wanted - self.kernel, block), 0)
 
 
 def _needed(kernel: Kernel, row: int, group: Group | None) -> int | None:
@@ -64,8 +111,8 @@ def _unit_needed(kernel: Kernel, row: int, unit_pages: int) -> int | None:
     return unit_pages - int(online.sum()) * kernel.geometry.pages_per_block
 
 
-def _can_online_movable(kernel: Kernel, state: MainlineState, own: Group | None, need: int, nid: int | None) -> bool:
-    """Return whether ``need`` more movable pages keep the ratio, on one node or on all."""
+def _room(kernel: Kernel, state: MainlineState, own: Group | None, nid: int | None) -> _Room | None:
+    """Return what is there to judge by, on one node or on all; None if other groups need all kernel pages."""
     zones = [zone for zone in kernel.state.zones() if nid in (None, zone.nid) and zone.present]
     cma = sum(zone.cma for zone in zones)
     kernel_early = sum(zone.present_early for zone in zones if zone.kind is not ZoneKind.MOVABLE) - cma
@@ -77,8 +124,8 @@ def _can_online_movable(kernel: Kernel, state: MainlineState, own: Group | None,
         required += max(group.present_movable * 100 // state.ratio - group.present_kernel, 0)
         movable -= group.present_movable
     if kernel_early <= required:
-        return False
+        return None
     kernel_early -= required
     if own is not None and own.unit_pages:
         kernel_early += own.present_kernel
-    return movable + need <= state.ratio * kernel_early // 100
+    return _Room(movable, kernel_early, state.ratio)
