@@ -15,6 +15,8 @@ Mhp = Callable[..., Any]
 
 RECORDING = Path(__file__).parents[2] / "data" / "recordings" / "x86_64-6.12-mom-1-b.json.xz"
 
+LOG = Path(__file__).parents[2] / "data" / "oomlogs" / "x86_64-6.12-1G-add-52G.log"
+
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -125,3 +127,15 @@ def test_many_missing_files_are_counted(mhp: Mhp, root: Path) -> None:
 
     assert done.status == 0
     assert sum(line.startswith("not recorded: ") for line in done.out.splitlines()) <= 21
+
+
+@pytest.mark.parametrize("machine", ["root", str(LOG)])
+def test_a_scenario_needs_neither_architecture_nor_kernel_where_the_machine_tells_them(
+    machine: str, mhp: Mhp, root: Path
+) -> None:
+    """A snapshot and a kernel log; what is recorded is what runs."""
+    Path("own.yaml").write_text(f"schema: 1\nmachine: {{snapshot: '{machine}'}}\nsteps: [expect: {{violations: 0}}]\n")
+    done = mhp("run", "own.yaml", "--json")
+    told = json.loads(done.out)["machine"]
+
+    assert (done.status, told["arch"], told["kernel"]) == (0, "x86_64", "linux-6.12")

@@ -123,6 +123,8 @@ def _booted(scenario: Scenario) -> Machine:
     spec = scenario.machine
     try:
         for kind, name in (("arch", spec.arch), ("profiles", spec.kernel)):
+            if not name:  # a snapshot tells it
+                continue
             candidate = choose(kind, name)
             with watchdog(limit(), lambda _: str(candidate)):  # noqa: B023  # used within the iteration
                 candidate.load()
