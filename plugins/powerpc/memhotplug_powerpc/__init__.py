@@ -45,6 +45,7 @@ def arch_traits() -> ArchTraits:
             r"\bNIP:? +\[?[0-9a-f]{16}",
             r"\A *\[?c000[0-9a-f]{12}\] ",
             r"\bsystem_call_(?:exception|vectored_common)\b",
+            r"\bHardware name: .*\b(?:pSeries|PowerNV)\b",
         ),
     )
 

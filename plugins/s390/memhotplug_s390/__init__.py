@@ -56,7 +56,12 @@ def arch_traits() -> ArchTraits:
         resident=("sclp",),
         largest_leaf=2 << 30,
         config={"ZONE_DEVICE": (6, 13), "CMA": (0, 0)},
-        log_signs=(r"\bKrnl PSW : ", r"\[<0000[0-9a-f]{12}>\]", r"\b__s390x?_sys_"),
+        log_signs=(
+            r"\bKrnl PSW : ",
+            r"\[<0000[0-9a-f]{12}>\]",
+            r"\b__s390x?_sys_",
+            r"\bHardware name: IBM \d{4} \w+ \w+ \((?:LPAR|z/VM|KVM)",
+        ),  # fmt: skip
     )
 
 

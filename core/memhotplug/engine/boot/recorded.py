@@ -246,7 +246,8 @@ def _geometry(plugins: Plugins, machine: RecordedMachine, cmdline: str) -> Geome
     sizes = page_sizing(plugins, request)
     block = machine.block_size or sizes.memory_block_size
     section = machine.section_size or min(sizes.section_size, block)
-    order = sizes.pageblock_order if machine.pageblock_order is None else machine.pageblock_order
+    order = machine.pageblock_order
+    order = min(sizes.pageblock_order, machine.max_order) if order is None else order
     try:
         return replace(
             sizes, memory_block_size=block, section_size=section, max_order=machine.max_order, pageblock_order=order

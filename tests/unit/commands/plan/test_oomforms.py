@@ -88,8 +88,6 @@ def ask(plan: Plan, tmp_path: Path, text: str, *arguments: str) -> tuple[int, di
     return status, json.loads(out)
 
 
-# ---- architectures ----
-
 ARM = (
     "systemd invoked oom-killer: gfp_mask=0x140cca(GFP_HIGHUSER_MOVABLE|__GFP_COMP), order=0, oom_score_adj=0\n"
     "CPU: 2 PID: 1 Comm: systemd Not tainted 6.6.40 #7\n{sign}\nMem-Info:\n"
@@ -97,76 +95,6 @@ ARM = (
     + zone("Normal", 0, 1048576)
     + f"Node 0 DMA: {chunks(*LIST)}\nNode 0 Normal: {chunks(*(0,) * 11)}\n524288 pages RAM\n"
 )
-
-
-@pytest.mark.parametrize(
-    ("sign", "arch"),
-    [
-        ("pstate: 60400005 (nZCv daif +PAN -UAO)", "arm64"),
-        ("Call trace:", "arm64"),
-        (" el0t_64_sync_handler+0x100/0x130", "arm64"),
-        (" __arm64_sys_openat+0x28/0x40", "arm64"),
-        ("Krnl PSW : 0704c00180000000 00000000001ab2c4", "s390"),
-        (" [<0000000000a1b2c4>] dump_stack_lvl+0x62/0x88", "s390"),
-        ("NIP:  00007fff9e3c1b24 LR: 00007fff9e3c1b00", "powerpc"),
-        ("[c0000000049eb6f0] [c000000000f4d3c8] dump_stack_lvl+0x74/0xa8 (unreliable)", "powerpc"),
-        (" system_call_exception+0x160/0x300", "powerpc"),
-    ],
-)
-@pytest.mark.parametrize("prefix", ["", "[   61.204871] ", "Nov 12 03:04:05 host kernel: [   61.204871] "])
-def test_one_line_tells_the_architecture(sign: str, arch: str, prefix: str) -> None:
-    """Each alone, with a zone layout that several could have."""
-    text = "".join(f"{prefix}{line}\n" for line in ARM.format(sign=sign).splitlines())
-
-    assert parsed(text).machine.arch == arch
-
-
-@pytest.mark.parametrize("sign", ["entry_SYSCALL_64_after_hwframe+0x76", " x64_sys_call+0x1b", "RIP: 0033:0x7f00"])
-def test_signs_of_x86_64(sign: str) -> None:
-    """Without any other line that tells."""
-    assert parsed(pc().replace(" entry_SYSCALL_64+0x1/0x2", sign)).machine.arch == "x86_64"
-
-
-def test_zones_that_a_pc_cannot_have_are_no_pc() -> None:
-    """A DMA zone above 16 MiB; nothing else in the log tells."""
-    machine = parsed(ARM.format(sign="")).machine
-
-    assert machine.arch == "arm64"
-    assert machine.notes[1].text.startswith("architecture arm64, of ")
-    assert machine.notes[1].text.endswith("its page size and zones are none of x86_64")
-
-
-@pytest.mark.parametrize(("page", "arch"), [(16, "arm64"), (64, "arm64")])
-def test_the_smallest_chunk_is_a_page_and_tells(page: int, arch: str) -> None:
-    """16K and 64K pages are no PC's."""
-    text = f"Mem-Info:\n{zone('Normal', total(3, 2, page=page), 1048576)}Node 0 Normal: {chunks(3, 2, page=page)}\n"
-    machine = parsed(text).machine
-
-    assert (machine.arch, machine.page_size) == (arch, page << 10)
-
-
-def test_the_option_reaches_the_reader_and_an_alias_does(tmp_path: Path, plan: Plan) -> None:
-    """--arch of a log that does not tell, by any of its names."""
-    text = ARM.format(sign="").replace("DMA", "Normal", 0)
-    for word in ("arm64", "aarch64"):
-        _, document = ask(plan, tmp_path, text, "--arch", word, "--add", "1G")
-        assert document["machine"]["arch"] == "arm64"
-        assert document["question"]["driver"] == "acpi"
-
-
-def test_64k_pages_of_powerpc_are_planned(tmp_path: Path, plan: Plan) -> None:
-    """Its only zone was called DMA up to v4.20, and is called Normal now."""
-    counts = (9, 4, 2, 1, 1, 3, 0, 40)
-    for name in ("DMA", "Normal"):
-        text = (
-            f"{HEAD}CPU: 3 PID: 9 Comm: kworker/1:2 Not tainted 6.12.4 #2\nNIP:  00007fff9e3c1b24 LR: 0\nMem-Info:\n"
-            f"{zone(name, total(*counts, page=64), 4194304)}Node 0 {name}: {chunks(*counts, page=64)}\n"
-            "65536 pages RAM\n"
-        )
-        status, document = ask(plan, tmp_path, text, "--add", "1G")
-
-        assert (document["machine"]["arch"], document["machine"]["page_size"]) == ("powerpc", 65536)
-        assert (document["question"]["driver"], status) == ("pseries", 0)
 
 
 # ---- releases ----

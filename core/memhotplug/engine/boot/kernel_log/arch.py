@@ -8,15 +8,21 @@ from functools import cache
 from typing import Final
 
 from memhotplug.contracts import ArchTraits
-from memhotplug.engine.boot.kernel_log.layout import LoggedZone
+from memhotplug.engine.boot.kernel_log.layout import LoggedZone, max_order
 from memhotplug.formats.snapshot import SnapshotFiles, SnapshotMeta
 from memhotplug.formats.snapshot.attributes import kernel_arch
 from memhotplug.formats.snapshot.source import Source
 from memhotplug.naming import arches, architectures, assumed_arch
 
-__all__ = ["arch_of_release", "choose_arch", "sign_of"]
+__all__ = ["arch_of_release", "choose_arch", "foreign_sign", "sign_of"]
 
 _MOVABLE: Final = "Movable"
+_FOREIGN: Final = (
+    (re.compile(r"\bepc : [0-9a-f]{16} ra : |\bstatus: [0-9a-f]{16} badaddr: |\b__riscv_sys_"), "riscv64"),
+    (re.compile(r"\bpc [0-9a-f]{16} ra [0-9a-f]{16} tp |\b ?ERA: [0-9a-f]{16} "), "loongarch64"),
+)
+"""What kernels print whose architectures nobody has modelled here; planned as another they would be nonsense."""
+_FOREIGN_RELEASE: Final = re.compile(r"[-._](riscv64|loongarch64|loong64|i[3-6]86|armv7\w*|armmp|mips\w*|sparc64)\Z")
 
 
 @cache
@@ -29,14 +35,23 @@ def sign_of(line: str) -> str | None:
     return next((arch for sign, arch in _signs() if sign.search(line)), None)
 
 
+def foreign_sign(line: str) -> str | None:
+    """Return what the architecture is called whose kernel alone prints such a line, if it is none that is installed."""
+    name = next((name for sign, name in _FOREIGN if sign.search(line)), None)
+    return name if name is not None and architectures().named(name) is None else None
+
+
 def arch_of_release(release: str | None) -> str | None:
-    """Return the architecture that a kernel release names, as distributions' releases do."""
+    """Return the architecture that a kernel release names, as distributions' releases do; it may be a foreign one."""
     meta = SnapshotMeta(kernel_release=release)
     files = SnapshotFiles(source=Source(file=""), kind="directory", step=None, meta=meta, files={})
-    return kernel_arch(files, architectures())
+    foreign = _FOREIGN_RELEASE.search(release or "")
+    return kernel_arch(files, architectures()) or (foreign[1] if foreign else None)
 
 
-def choose_arch(told: str | None, names: Iterable[str], zones: Iterable[LoggedZone], page_size: int) -> tuple[str, str]:
+def choose_arch(
+    told: str | None, names: Iterable[str], zones: Iterable[LoggedZone], page_size: int, release: str | None
+) -> tuple[str, str]:
     """Return the architecture of a log, and a sentence if it is a conclusion or a guess; empty if it is told.
 
     Args:
@@ -44,15 +59,17 @@ def choose_arch(told: str | None, names: Iterable[str], zones: Iterable[LoggedZo
     """
     if told is not None:
         return told, ""
-    by_zones = architectures().by_zones(set(names))
-    possible = _possible(arches(), list(zones), page_size)
+    by_zones, listed = architectures().by_zones(set(names)), list(zones)
+    possible = _possible(arches(), listed, page_size)
+    orders = max((len(zone.by_order) for zone in listed), default=0) - 1
+    possible = [name for name in possible if max_order(name, release, listed, page_size) == orders] or possible
     if by_zones in possible:
         return by_zones, ""
     guess = assumed_arch()
     if guess in possible or not possible:
         return guess, f"architecture {guess}: the log does not tell"
-    others = f", of {len(possible)} that have such pages and zones" if len(possible) > 1 else ""
-    return possible[0], f"architecture {possible[0]}{others}: its page size and zones are none of {guess}"
+    others = f", of {len(possible)} that have such" if len(possible) > 1 else ""
+    return possible[0], f"architecture {possible[0]}{others}: its page size, zones and chunks are none of {guess}"
 
 
 def _possible(known: Mapping[str, ArchTraits], zones: list[LoggedZone], page_size: int) -> list[str]:

@@ -24,7 +24,7 @@ from memhotplug.model.zones import ZoneKind
 from memhotplug.naming import choose_profile, first_mainline
 from memhotplug.units import div_round_up, format_size, round_up
 
-__all__ = ["Layout", "LoggedZone", "place", "refused"]
+__all__ = ["Layout", "LoggedZone", "max_order", "place", "refused"]
 
 _KINDS: Final = {kind.label: kind for kind in ZoneKind}
 
@@ -121,6 +121,15 @@ def place(zones: Sequence[LoggedZone], *, arch: str, release: str | None, page_s
         block_size=geometry.memory_block_size,
         assumed=tuple(assumed),
     )
+
+
+def max_order(arch: str, release: str | None, zones: Sequence[LoggedZone], page_size: int) -> int:
+    """Return the highest order of the buddy lists that an architecture has with pages of so many bytes.
+
+    Raises:
+        PluginError: there is no such architecture, or it is broken.
+    """
+    return _geometry(Plugins(arch, _profile(release)), zones, page_size).max_order
 
 
 def _profile(release: str | None) -> str:

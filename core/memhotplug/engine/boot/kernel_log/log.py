@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
-from memhotplug.engine.boot.kernel_log.arch import arch_of_release, choose_arch, sign_of
+from memhotplug.engine.boot.kernel_log.arch import arch_of_release, choose_arch, foreign_sign, sign_of
 from memhotplug.engine.boot.kernel_log.layout import Layout, LoggedZone, place, refused
 from memhotplug.engine.boot.kernel_log.text import log_lines
 from memhotplug.formats.snapshot import RecordedMachine
@@ -22,6 +22,7 @@ from memhotplug.formats.snapshot.disagree import disagreements
 from memhotplug.formats.snapshot.freetypes import kept_by_letters
 from memhotplug.formats.snapshot.source import Note, Source
 from memhotplug.formats.textfile import read_text
+from memhotplug.naming import arches, architectures
 
 __all__ = ["OomReport", "is_kernel_log", "parse_oom_log", "read_oom_log"]
 
@@ -115,11 +116,13 @@ class _Block:
     """The lines of one Mem-Info."""
 
     def __init__(
-        self, line: int, failure: re.Match[str] | None, release: str | None, allowed: str | None = None
-    ) -> None:
+        self, line: int, failure: re.Match[str] | None, release: str | None, allowed: str | None = None,
+        arch: tuple[str, int] | None = None,
+    ) -> None:  # fmt: skip
         self.line = line
         self.failure = failure
         self.release = release
+        self.arch = arch
         self.zones: dict[tuple[int, str], _Zone] = {}
         self.last: _Zone | None = None
         self.pages: dict[str, int] = {}
@@ -147,7 +150,7 @@ class _Reader:
         self.failure: re.Match[str] | None = None
         self.release: str | None = None
         self.cmdline: str | None = None
-        self.arch: str | None = None
+        self.arch: tuple[str, int] | None = None  # and the first line that tells it
         self.allowed: str | None = None
 
     def line(self, text: str, number: int) -> None:
@@ -161,7 +164,7 @@ class _Reader:
         if text.startswith("Mem-Info:"):
             self._open(number)
             return
-        self._facts(text)
+        self._facts(text, number)
         zone = _ZONE.search(text)
         if zone:
             self._zone(zone, number)
@@ -173,12 +176,12 @@ class _Reader:
         self._details(text, number)
 
     def _open(self, number: int) -> _Block:
-        block = _Block(number, self.failure, self.release, self.allowed)
+        block = _Block(number, self.failure, self.release, self.allowed, self.arch)
         self.failure = self.allowed = None
         self.blocks.append(block)
         return block
 
-    def _facts(self, text: str) -> None:
+    def _facts(self, text: str, number: int) -> None:
         """Remember what tells kernel, command line and architecture."""
         for pattern in (_VERSION, _RELEASE):
             found = pattern.search(text)
@@ -187,7 +190,9 @@ class _Reader:
         cmdline = _CMDLINE.match(text)
         if cmdline:
             self.cmdline = cmdline[1].strip()
-        self.arch = sign_of(text) or self.arch
+        sign = sign_of(text) or foreign_sign(text)
+        if sign is not None and (self.arch is None or self.arch[0] != sign):
+            self.arch = sign, number
 
     def _current(self, number: int) -> _Block:
         return self.blocks[-1] if self.blocks else self._open(number)
@@ -280,8 +285,8 @@ class _Reader:
             notes.append(_inferred(text))
         page = (block.smallest or 4) << 10
         zones = [self._logged(key, zone, page) for key, zone in block.zones.items() if key[1] != "Device"]
-        told = arch or self.arch or arch_of_release(release)
-        chosen, guessed = choose_arch(told, (name for _, name in block.zones), zones, page)
+        told = self._told_arch(arch, block.arch or self.arch, release)
+        chosen, guessed = choose_arch(told, (name for _, name in block.zones), zones, page, release)
         notes += [_inferred(guessed)] if guessed else []
         for value, what in ((release, "kernel release"), (self.cmdline, "command line")):
             if value is None:
@@ -295,6 +300,21 @@ class _Reader:
         notes = [*_partial(block, zones, self.source), *notes, *_totals(block, zones)]
         machine = self._record(layout, notes, chosen, release, page)
         return replace(machine, notes=(*machine.notes, *disagreements(machine)))
+
+    def _told_arch(self, asked: str | None, sign: tuple[str, int] | None, release: str | None) -> str | None:
+        """Return the architecture that a line or the release tells, else the one that was asked for, if any.
+
+        Raises:
+            InputError: that is another one, or none that is installed.
+        """
+        told, line = sign or (arch_of_release(release), None)
+        if told is not None and architectures().named(told) is None:
+            wanted = f"the log of an architecture that is installed ({', '.join(arches())})"
+            raise refused(self.source, wanted, got=f"what {told} alone prints", line=line)
+        if asked is not None and told not in (None, asked):
+            where = f"release {release}" if line is None else f"what {told} alone prints"
+            raise refused(self.source, f"a log of architecture {asked}", got=where, line=line)
+        return told or asked
 
     def _logged(self, key: tuple[int, str], zone: _Zone, page: int) -> LoggedZone:
         pages = {}

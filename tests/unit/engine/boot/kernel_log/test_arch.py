@@ -26,6 +26,8 @@ def zones(**present: int) -> list[LoggedZone]:
         ("6.1.0-18-powerpc64le", "powerpc"),
         ("5.14.0-427.el9.ppc64le", "powerpc"),
         ("6.1.0-18-s390x", "s390"),
+        ("6.12.0-1.fc42.riscv64", "riscv64"),
+        ("6.1.0-18-armmp", "armmp"),
         ("6.12.0", None),
         ("", None),
         (None, None),
@@ -38,7 +40,7 @@ def test_a_release_names_its_architecture_as_distributions_do(release: str | Non
 
 def choose(told: str | None, present: dict[str, int], page_size: int) -> tuple[str, str]:
     """Return the architecture of a log with such zones, and the sentence about it."""
-    return choose_arch(told, present, zones(**present), page_size)
+    return choose_arch(told, present, zones(**present), page_size, None)
 
 
 def test_what_is_told_is_so() -> None:
@@ -54,15 +56,15 @@ def test_what_is_told_is_so() -> None:
         ({"DMA32": 1000, "Movable": 1 << 30}, 4096, "x86_64", "architecture x86_64: the log does not tell"),
         (
             {"DMA": 4097, "Normal": 1000}, 4096, "arm64",
-            "architecture arm64, of 3 that have such pages and zones: its page size and zones are none of x86_64",
+            "architecture arm64, of 3 that have such: its page size, zones and chunks are none of x86_64",
         ),
         (
             {"Normal": 1000}, 65536, "arm64",
-            "architecture arm64, of 2 that have such pages and zones: its page size and zones are none of x86_64",
+            "architecture arm64, of 2 that have such: its page size, zones and chunks are none of x86_64",
         ),
         (
             {"Normal": 1000}, 16384, "arm64",
-            "architecture arm64: its page size and zones are none of x86_64",
+            "architecture arm64: its page size, zones and chunks are none of x86_64",
         ),
         ({"Normal": 1000}, 8192, "x86_64", "architecture x86_64: the log does not tell"),
     ],
@@ -78,4 +80,4 @@ def test_zones_and_pages_decide_where_nothing_is_told(
 def test_a_zone_has_no_more_pages_than_its_addresses(pages: int, arch: str) -> None:
     """16 MiB of DMA; both halves of it on two nodes count together."""
     halves = [*zones(DMA=2048), *zones(DMA=pages - 2048), *zones(DMA32=1000)]
-    assert choose_arch(None, ["DMA", "DMA32"], halves, 4096)[0] == arch
+    assert choose_arch(None, ["DMA", "DMA32"], halves, 4096, None)[0] == arch
