@@ -167,8 +167,8 @@ def from_recorded(
     """Return a machine that was recorded.
 
     Raises:
-        InputError: it contradicts itself, or does not say its architecture and nobody else does, or there is no
-            such plugin.
+        InputError: it contradicts itself, or is of another architecture, or does not say its own and nobody else
+            does, or there is no such plugin.
     """
     from memhotplug.engine.boot.recorded import kernel_from_machine
     from memhotplug.formats.snapshot.disagree import contradictions
@@ -180,6 +180,8 @@ def from_recorded(
     if which is None:
         raise InputError("--arch, since nothing recorded tells the architecture", file=machine.file)
     which = resolve("arch", which)
+    if machine.arch not in (None, which):
+        raise InputError(f"a machine of architecture {which}", got=machine.arch, file=machine.file)
     found = None if kernel else recognise_kernel(machine)
     older = found is not None and found.older
     chosen = resolve("profiles", kernel) if kernel else recognise_kernel(machine).profile

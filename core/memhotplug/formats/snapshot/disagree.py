@@ -22,6 +22,7 @@ def disagreements(machine: RecordedMachine) -> tuple[Note, ...]:
     """Return a note for everything in which two recorded numbers disagree, in a fixed order."""
     texts = (
         *_free(machine),
+        *_contiguous(machine),
         *_sizes(machine),
         *_present(machine),
         *_total(machine),
@@ -56,6 +57,17 @@ def _free_of(zone: RecordedZone) -> str:
         f"{zone.title}: zoneinfo shows {zone.free} free pages, buddyinfo {zone.buddy_pages} "
         f"(difference {zone.free - zone.buddy_pages:+d})"
     )
+
+
+def _contiguous(machine: RecordedMachine) -> Iterator[str]:
+    for zone in machine.zones:
+        if zone.free_cma > zone.free:
+            yield f"{zone.title}: {zone.free_cma} free pages of CMA are more than the {zone.free} free"
+        elif zone.kept.unseen:
+            yield (
+                f"{zone.title}: {zone.free_cma} pages are free in CMA, its lists show "
+                f"{zone.free_cma - zone.kept.unseen} of them; the others are taken for the largest free chunks"
+            )
 
 
 def _sizes(machine: RecordedMachine) -> Iterator[str]:

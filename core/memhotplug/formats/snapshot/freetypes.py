@@ -24,15 +24,24 @@ class KeptChunks:
     Attributes:
         cma: only movable requests get them. barred: no ordinary request does.
         highatomic: pages that the high-atomic reserve takes off the watermark check.
+        unseen: pages that are free in CMA by count, and in no chunk that is shown as CMA's.
     """
 
     cma: tuple[int, ...] = ()
     barred: tuple[int, ...] = ()
     highatomic: int = 0
+    unseen: int = 0
 
 
-def kept_by_pagetypes(types: PageTypes, node: int, zone: str, by_order: Sequence[int]) -> KeptChunks:
-    """Return what /proc/pagetypeinfo shows; no more chunks of an order than there are."""
+def kept_by_pagetypes(
+    types: PageTypes, node: int, zone: str, by_order: Sequence[int], *, free_cma: int = 0
+) -> KeptChunks:
+    """Return what /proc/pagetypeinfo shows; no more chunks of an order than there are.
+
+    Args:
+        free_cma: how many free pages of CMA the zone counts. The watermark check takes them off, whatever the lists
+            show: those that are missing there are the largest chunks.
+    """
     rows = [_row(types, (node, zone, name), by_order) for name in (_CMA, _HIGHATOMIC, _ISOLATE)]
     cma = tuple(map(min, rows[0], by_order))
     barred = tuple(
@@ -40,7 +49,22 @@ def kept_by_pagetypes(types: PageTypes, node: int, zone: str, by_order: Sequence
         for reserve, isolated, count, kept in zip(rows[1], rows[2], by_order, cma, strict=True)
     )
     reserved = types.blocks.get((node, zone, _HIGHATOMIC), 0) << types.pageblock_order
-    return KeptChunks(cma=cma, barred=barred, highatomic=reserved)
+    cma, unseen = _with_unseen(by_order, cma, barred, free_cma)
+    return KeptChunks(cma=cma, barred=barred, highatomic=reserved, unseen=unseen)
+
+
+def _with_unseen(
+    by_order: Sequence[int], cma: tuple[int, ...], barred: Sequence[int], pages: int
+) -> tuple[tuple[int, ...], int]:
+    """Return the chunks of CMA that hold all of its free pages, and how many of those no list shows as CMA's."""
+    unseen = max(pages - _pages(cma), 0)
+    taken = tuple(map(sum, zip(cma, barred, strict=True)))
+    more = _largest(by_order, (None,) * len(by_order), "C", unseen, taken)
+    return tuple(map(sum, zip(cma, more, strict=True))), unseen
+
+
+def _pages(by_order: Sequence[int]) -> int:
+    return sum(count << order for order, count in enumerate(by_order))
 
 
 def _row(types: PageTypes, key: tuple[int, str, str], by_order: Sequence[int]) -> tuple[int, ...]:
@@ -66,9 +90,10 @@ def kept_by_letters(
     cma = _largest(by_order, letters, "C", free_cma, (0,) * len(by_order))
     reserve = _largest(by_order, letters, "H", free_highatomic, cma)
     taken = tuple(map(sum, zip(cma, reserve, strict=True)))
-    isolated = _largest(by_order, letters, "I", sum(count << order for order, count in enumerate(by_order)), taken)
+    isolated = _largest(by_order, letters, "I", _pages(by_order), taken)
     barred = tuple(map(sum, zip(reserve, isolated, strict=True)))
-    return KeptChunks(cma=cma, barred=barred, highatomic=highatomic)
+    cma, unseen = _with_unseen(by_order, cma, barred, free_cma)
+    return KeptChunks(cma=cma, barred=barred, highatomic=highatomic, unseen=unseen)
 
 
 def _largest(

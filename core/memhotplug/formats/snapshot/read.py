@@ -324,7 +324,7 @@ class _Reader:
 def _kept(zone: ZoneInfo, by_order: tuple[int, ...], types: PageTypes | None) -> KeptChunks:
     """Return the free chunks that are not for everybody; without their types, CMA has the largest ones."""
     if types is not None and types.free:
-        return kept_by_pagetypes(types, zone.node, zone.name, by_order)
+        return kept_by_pagetypes(types, zone.node, zone.name, by_order, free_cma=zone.free_cma)
     if not zone.free_cma:
         return KeptChunks()
     unnamed = (None,) * len(by_order)

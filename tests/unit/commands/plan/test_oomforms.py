@@ -156,6 +156,24 @@ def test_shared_lists_hide_cma_in_their_largest_chunks() -> None:
 
 
 @pytest.mark.parametrize(
+    ("count", "left", "note"),
+    [
+        (40 * 1024, total(*LIST) // 4 - 40 * 1024, "40960 pages are free in CMA, its lists show 0 of them; the others "
+         "are taken for the largest free chunks"),
+        (1 << 20, 0, "1048576 free pages of CMA are more than the 62968 free"),
+    ],
+)  # fmt: skip
+def test_free_cma_counts_where_no_letter_shows_it(count: int, left: int, note: str) -> None:
+    """The kernel's watermark check takes off the count, whatever its lists look like."""
+    before, found, after = pc().rpartition("free_cma:0kB")
+    text = f"{before}free_cma:{count * 4}kB{after}"
+
+    assert found
+    assert spare(text) == left
+    assert f"node 0 zone DMA32: {note}" in [one.text for one in parsed(text).machine.notes]
+
+
+@pytest.mark.parametrize(
     ("more", "taken"),
     [("reserved_highatomic:204800KB", 51200), ("reserved_highatomic:204800KB free_highatomic:8192KB", 2048)],
 )

@@ -53,6 +53,16 @@ def test_without_letters_the_largest_chunks_are_kept() -> None:
     assert (kept.cma, kept.barred) == ((0, 0, 1, 2), (0, 0, 0, 0))
 
 
+def test_what_is_free_in_cma_is_kept_whether_or_not_the_lists_show_it() -> None:
+    """The watermark check goes by the count: six of the twenty pages are CMA's by letter, the rest are the largest."""
+    kept = kept_by_letters(COUNTS, ("UM", "C", "UM", "UM"), free_cma=20, free_highatomic=0, highatomic=0)
+    assert (kept.cma, kept.unseen) == ((0, 6, 0, 1), 8)
+
+    types = PageTypes(pageblock_order=9, free={(0, "Normal", "Isolate"): (0, 0, 0, 1)}, blocks={})
+    kept = kept_by_pagetypes(types, 0, "Normal", COUNTS, free_cma=9)
+    assert (kept.cma, kept.barred, kept.unseen) == ((1, 0, 0, 1), (0, 0, 0, 1), 9)
+
+
 @given(
     counts=st.lists(st.integers(0, 50), min_size=4, max_size=4),
     letters=st.lists(st.sampled_from([None, "U", "UM", "UMC", "C", "H", "UH", "I", "UMEHCI"]), min_size=4, max_size=4),

@@ -218,7 +218,7 @@ def _record(zone: LoggedZone, extents: Extents, zones: Sequence[LoggedZone]) -> 
         free_by_order=zone.by_order + (0,) * (orders - len(zone.by_order)),
         boost=pages["boost"], min=pages["min"], low=pages["low"], high=pages["high"], promo=0,
         spanned=extents[-1][1] - extents[0][0] if extents else 0,
-        present=pages["present"], managed=pages["managed"], cma=0,
+        present=pages["present"], managed=pages["managed"], cma=0, free_cma=pages.get("free_cma", 0),
         protection=zone.protection or (), start_pfn=extents[0][0] if extents else None, extents=extents,
         pagesets=(Pageset(cpu=0, count=cached, high=0, batch=0),) if cached else (), kept=_padded(zone.kept, orders),
     )  # fmt: skip
