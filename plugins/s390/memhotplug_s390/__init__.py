@@ -61,7 +61,7 @@ def arch_traits() -> ArchTraits:
             r"\[<0000[0-9a-f]{12}>\]",
             r"\b__s390x?_sys_",
             r"\bHardware name: IBM \d{4} \w+ \w+ \((?:LPAR|z/VM|KVM)",
-        ),  # fmt: skip
+        ),
     )
 
 
