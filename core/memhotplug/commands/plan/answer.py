@@ -159,7 +159,10 @@ def _with_fallback(machine: Machine, question: Question, clean: Largest, trial: 
     """Return the largest add of which every block appears; no trial is needed where the clean search has shown it."""
     if clean.blocked is None or not clean.blocked.present:
         return clean
-    return largest_add(machine, question, lambda tried: tried.present, known=trial, least=clean.size)
+    return largest_add(
+        machine, question, lambda tried: tried.present, known=trial, least=max(clean.size, clean.appeared),
+        beyond=clean.refused, whole=False,
+    )  # fmt: skip
 
 
 def _flip(subject: Subject, question: Question, verdict: str) -> tuple[str, str] | tuple[None, None]:

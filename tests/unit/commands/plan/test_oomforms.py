@@ -335,3 +335,19 @@ def test_reserves_are_no_room_to_spare_either(tmp_path: Path, plan: Plan) -> Non
     free = document["free"]
     assert free["before_bytes"] - free["kernel_before_bytes"] == 1000 << 20
     assert free["kernel_lowest_bytes"] < 75_000 << 10 < free["lowest_bytes"]
+
+
+@pytest.mark.parametrize("counts", [(40_000, 9000, 0, 0, 0, 0, 0, 0, 0, 5, 8), (9000, 0, 3000, 0, 0, 0, 0, 0, 0, 0, 0)])
+def test_the_largest_adds_of_a_fragmented_machine_are_exact(
+    counts: tuple[int, ...], tmp_path: Path, plan: Plan
+) -> None:
+    """One block more than the clean one needs single pages or the watermarks, one more than the other is refused."""
+    text = pc(*counts, minimum=4000)
+    _, document = ask(plan, tmp_path, text, "--add", "128M")
+    found, block = document["largest_single_add"], 128 << 20
+    clean, most = found["clean_bytes"], found["with_fallback_bytes"]
+    assert clean < most
+    sizes = {clean: 0, clean + block: 3, most: 3, most + block: 4}
+    for size, status in sizes.items():
+        if size:
+            assert ask(plan, tmp_path, text, "--add", f"{size >> 20}M", "--online", "none")[0] == status
