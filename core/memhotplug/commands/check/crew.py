@@ -12,8 +12,8 @@ import gc
 import multiprocessing
 import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from memhotplug.commands.check.laws import Broken
 from memhotplug.commands.check.moves import NOTHING, Move
+from memhotplug.errors import InputError
 from memhotplug.output.watchdog import limit, limited
 from memhotplug.units import div_round_up
 
 if TYPE_CHECKING:
     from memhotplug.commands.check.walk import Spot, Walker
 
-__all__ = ["ENOUGH_TO_SHARE", "Alone", "Crew", "Kept", "Outcome", "Several", "can_fork", "received"]
+__all__ = ["ENOUGH_TO_SHARE", "Alone", "Crew", "Kept", "Outcome", "Several", "can_fork", "received", "stand_alone"]
 
 ENOUGH_TO_SHARE: Final = 64
 """States to go on from that are worth several processes."""
@@ -173,17 +174,17 @@ class Several:
         for index in range(jobs):
             here, there = context.Pipe()
             share = [number for number in numbers if self._owner[number] == index]
-            process = context.Process(target=_serve, args=(there, alone, share), daemon=True)
+            self._pipes.append(here)
+            process = context.Process(target=_serve, args=(there, self._pipes, alone, share), daemon=True)
             process.start()
             there.close()
-            self._pipes.append(here)
             self._processes.append(process)
 
     def ask(self, numbers: Sequence[int]) -> None:
         """Send each process its share."""
         shares = self._shares(numbers)
         for pipe, share in zip(self._pipes, shares, strict=True):
-            pipe.send(("around", share))
+            _tell(pipe, "around", share)
         self._asked.append((numbers, shares))
 
     def answer(self) -> list[list[Outcome]]:
@@ -209,7 +210,7 @@ class Several:
             owner[one.number] = owner[one.parent]
             kept[owner[one.number]].append(one)
         for pipe, mine, done in zip(self._pipes, kept, self._shares(drop), strict=True):
-            pipe.send(("keep", mine, done))
+            _tell(pipe, "keep", mine, done)
         for number in drop:
             del owner[number]
         gc.freeze()
@@ -222,12 +223,12 @@ class Several:
             return
         surplus = [share[fair:] for share in shares]
         for pipe, done in zip(self._pipes, surplus, strict=True):
-            pipe.send(("keep", (), done))
+            _tell(pipe, "keep", (), done)
         spare = [number for share in surplus for number in share]
         for index, share in enumerate(shares):
             mine = [spare.pop() for _ in range(min(fair - len(share), len(spare)))]
             self._owner.update(dict.fromkeys(mine, index))
-            self._pipes[index].send(("adopt", [(number, way(number)) for number in mine]))
+            _tell(self._pipes[index], "adopt", [(number, way(number)) for number in mine])
 
     def close(self) -> None:
         """End the processes."""
@@ -239,20 +240,56 @@ class Several:
         gc.unfreeze()
 
 
+@contextmanager
+def _still_there() -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, ConnectionError) as problem:
+        expected = "processes that live as long as the search; fewer, if memory ran out"
+        raise InputError(expected, got="one that has gone", path="--jobs") from problem
+
+
+def _tell(pipe: Connection, *message: object) -> None:
+    """Send another process something to do.
+
+    Raises:
+        InputError: the process has gone.
+    """
+    with _still_there():
+        pipe.send(message)
+
+
 def received(pipe: Connection) -> Any:
-    """Return what another process sends; raise it if it is an exception."""
-    answer = pipe.recv()
+    """Return what another process sends; raise it if it is an exception.
+
+    Raises:
+        InputError: the process has gone.
+    """
+    with _still_there():
+        answer = pipe.recv()
     if isinstance(answer, BaseException):
         raise answer
     return answer
 
 
-def _serve(pipe: Connection, alone: Alone, share: list[int]) -> None:
+def stand_alone(pipes: Iterable[Connection]) -> None:
+    """Begin a process that others ask.
+
+    Args:
+        pipes: the ends of who asks, as they were inherited: while they are open here, nobody sees that it has gone.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
+    for pipe in pipes:
+        pipe.close()
+
+
+def _serve(pipe: Connection, others: Iterable[Connection], alone: Alone, share: list[int]) -> None:
+    stand_alone(others)
     alone.keep_only(share)
     answers: SimpleQueue[list[list[Outcome]] | Exception] = SimpleQueue()
-    Thread(target=_send, args=(pipe, answers), daemon=True).start()
-    while True:
+    sender = Thread(target=_send, args=(pipe, answers), daemon=True)
+    sender.start()
+    while sender.is_alive():  # else nobody wants to know any more
         try:
             what, *arguments = pipe.recv()
         except (EOFError, OSError):

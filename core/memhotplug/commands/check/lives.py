@@ -5,13 +5,12 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import random
-import signal
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Final, TypeAlias
 
-from memhotplug.commands.check.crew import can_fork, received
+from memhotplug.commands.check.crew import can_fork, received, stand_alone
 from memhotplug.commands.check.moves import Move
 from memhotplug.commands.check.search import Finding, Progress, Step
 from memhotplug.commands.check.walk import Spot, Tried, Walker
@@ -62,10 +61,10 @@ def _shared(one: Callable[[int], _Life], jobs: int) -> Iterator[Iterator[_Life]]
     pipes, processes = [], []
     for index in range(jobs):
         here, there = context.Pipe(duplex=False)
-        process = context.Process(target=_serve, args=(there, one, itertools.count(index, jobs)), daemon=True)
+        pipes.append(here)
+        process = context.Process(target=_serve, args=(there, pipes, one, itertools.count(index, jobs)), daemon=True)
         process.start()
         there.close()
-        pipes.append(here)
         processes.append(process)
     try:
         yield map(received, itertools.cycle(pipes))
@@ -75,8 +74,8 @@ def _shared(one: Callable[[int], _Life], jobs: int) -> Iterator[Iterator[_Life]]
             process.join()
 
 
-def _serve(pipe: Connection, one: Callable[[int], _Life], numbers: Iterator[int]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
+def _serve(pipe: Connection, others: Iterable[Connection], one: Callable[[int], _Life], numbers: Iterator[int]) -> None:
+    stand_alone(others)
     with suppress(OSError):  # it has gone
         for number in numbers:
             try:

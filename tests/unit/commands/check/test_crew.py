@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 
 import pytest
 from tests.unit.commands.check.conftest import MAINLINE, explored, scenario
 
+from memhotplug import InputError
+from memhotplug.catalog import Installed
 from memhotplug.commands.check import crew, search
 from memhotplug.commands.check.answer import Answer
-from memhotplug.commands.check.crew import Alone, Several, can_fork
-from memhotplug.commands.check.moves import Move
+from memhotplug.commands.check.crew import Alone, Outcome, Several, can_fork
+from memhotplug.commands.check.moves import Move, Moves
+from memhotplug.commands.check.walk import Walker
+from memhotplug.commands.run.runner import run_scenario
 from memhotplug.formats.scenario.explore import EXPLORED
 
 needs_fork = pytest.mark.skipif(not can_fork(), reason="this system has no fork()")
@@ -77,3 +82,34 @@ def test_a_state_that_cannot_be_reached_again_is_a_finding(watched: Watched, mon
     found, *_ = [finding for finding in three.findings if finding.broken.text == text]
     assert {step.move.op for step in found.steps} <= set(EXPLORED)
     assert not three.broken_already
+
+
+@needs_fork
+def test_a_process_that_goes_is_named(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when memory runs out; what it would have found nobody knows, so that there is no verdict."""
+    around, here = Alone.around, os.getpid()
+
+    def killed(self: Alone, numbers: Sequence[int]) -> list[list[Outcome]]:
+        return around(self, numbers) if os.getpid() == here else os._exit(9)
+
+    monkeypatch.setattr(Alone, "around", killed)
+    with pytest.raises(InputError) as caught:
+        both()
+    assert str(caught.value) == (
+        "--jobs: got one that has gone, expected processes that live as long as the search; fewer, if memory ran out"
+    )
+
+
+@needs_fork
+def test_nobody_stays_when_who_asks_has_gone() -> None:
+    """Killed, say; nobody then tells the others to end."""
+    given = scenario(MAINLINE)
+    machine = run_scenario(given).machine
+    walker = Walker(Moves(machine.kernel, given.explore, ("acpi",), Installed()), faults=False)
+    several = Several(Alone(walker, walker.start(machine)), [0], 3)
+    for pipe in several._pipes:
+        pipe.close()
+    for process in several._processes:
+        process.join(60)
+    assert [process.exitcode for process in several._processes] == [0, 0, 0]
+    several.close()

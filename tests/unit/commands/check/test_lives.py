@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import multiprocessing
 import random
 
 import pytest
@@ -11,7 +13,7 @@ from memhotplug import Machine
 from memhotplug.catalog import Installed
 from memhotplug.commands.check.crew import can_fork
 from memhotplug.commands.check.laws import Broken
-from memhotplug.commands.check.lives import LIFE, add_lives, live, shortened
+from memhotplug.commands.check.lives import LIFE, _serve, add_lives, live, shortened
 from memhotplug.commands.check.moves import Move, Moves
 from memhotplug.commands.check.search import Finding, Progress, Step
 from memhotplug.commands.check.walk import Spot, Tried, Walker
@@ -142,3 +144,19 @@ def test_what_goes_wrong_in_another_process_is_raised_here(monkeypatch: pytest.M
     monkeypatch.setattr(Walker, "try_move", broken)
     with pytest.raises(RuntimeError, match="no such luck"):
         list(live(walker, walker.start(machine), 3, budget=150, faults=True, jobs=2))
+
+
+@pytest.mark.skipif(not can_fork(), reason="this system has no fork()")
+def test_nobody_lives_on_when_who_asks_has_gone() -> None:
+    """Even where the process inherited the other end of its own pipe."""
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(
+        target=_serve, args=(there, [here], lambda number: (number, None), itertools.count()), daemon=True
+    )
+    process.start()
+    there.close()
+    assert here.recv() == (0, None)
+    here.close()
+    process.join(60)
+    assert process.exitcode == 0

@@ -10,10 +10,11 @@ import pytest
 from memhotplug import Machine
 from memhotplug.catalog import Installed
 from memhotplug.commands.check.moves import Move, Moves
-from memhotplug.commands.check.normal_form import exact_form, visible_form
+from memhotplug.commands.check.normal_form import difference, exact_form, visible_form
 from memhotplug.commands.check.walk import Spot, Walker
 from memhotplug.engine.memory_hotplug.presence import usual_driver
 from memhotplug.formats.scenario.explore import ExploreSpec
+from memhotplug.model.blocks import BlockState
 
 MACHINES = [
     ("x86_64", "linux-6.12", "acpi"),
@@ -63,6 +64,42 @@ def test_a_veto_that_is_left_out_would_have_changed_nothing(arch: str, kernel: s
                     left_out += 1
                     assert done(spot, walker, vetoed) == done(spot, walker, move), vetoed.text
     assert left_out > 10
+
+
+@pytest.mark.parametrize(("arch", "kernel", "driver"), MACHINES)
+def test_writes_to_a_blocks_state_would_do_what_requests_do(arch: str, kernel: str, driver: str) -> None:
+    """In every page, which is why they are not tried."""
+    words = {"online": "auto", "online_kernel": "kernel", "online_movable": "movable"}
+    walker, start = walker_of(arch, kernel, driver, faults=False)
+    compared = 0
+    for spot in spots(walker, start, 3):
+        blocks = spot.machine.kernel.state.blocks
+        for block, state, early in zip(
+            *(getattr(blocks, name).tolist() for name in ("id", "state", "early")), strict=True
+        ):
+            if early:
+                continue
+            where = f"block {block}"
+            for word in (*words, "offline"):
+                write = Move("write", (("path", f"memory/memory{block}/state"), ("value", word)))
+                request = Move("offline", (("range", where),))
+                if word != "offline":
+                    request = Move("online", (("range", where), ("zone", words[word])))
+                if (state == BlockState.ONLINE) == (word == "offline"):
+                    compared += 1
+                    assert done(spot, walker, write) == done(spot, walker, request), (word, request.text)
+    assert compared > 10
+
+
+@pytest.mark.parametrize("arch", ["x86_64", "powerpc"])
+def test_the_probe_file_would_do_what_its_driver_does(arch: str) -> None:
+    """But for the name of the device."""
+    machine = Machine.boot(arch=arch, kernel="linux-6.12", memory="2G")
+    other = machine.copy()
+    machine.add_memory(driver="probe", name="m0", size=machine.kernel.geometry.memory_block_size)
+    ((start, _),) = machine.kernel.state.devices[-1].ranges
+    other.write("memory/probe", hex(start))
+    assert difference(machine.kernel, other.kernel) is None
 
 
 def test_an_operation_that_tells_notifiers_is_vetoed_at_each_event() -> None:
