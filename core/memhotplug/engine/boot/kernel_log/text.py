@@ -9,8 +9,9 @@ from typing import Final
 __all__ = ["log_lines"]
 
 _PREFIX: Final = re.compile(
-    r"\A(?:> ?)*"  # quoted in a mail
+    r"\A[ \t]*(?:\d{1,7}\t)?(?:> ?)*"  # indented, numbered by cat -n, quoted in a mail
     r"(?:<\d{1,3}>)?"  # /dev/kmsg, raw
+    r"(?:1 \d{4}-\d\d-\d\dT\S+ \S+ kernel (?:\S+ ){3})?"  # RFC 5424
     r"(?:(?:[A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S+) .{0,200}?kernel: ?)?"  # syslog, journalctl
     r"(?:\[(?!c000|<)[^\]]{0,64}\] ?)*"  # the time, and with PRINTK_CALLER the task
 )
@@ -26,6 +27,8 @@ _CHUNKS: Final = re.compile(r"\b(?:DMA|DMA32|Normal|HighMem|Movable|Device): \d+
 _CHUNKS_GO_ON: Final = re.compile(r"\s*(?:\d+\*\d+kB|\([A-Z]+\)|=|\d+kB\s*\Z)")
 _FAILURE: Final = re.compile(r" (?:allocation|alloc) (?:failure|stalls)|invoked oom-killer:")
 _FAILURE_GOES_ON: Final = re.compile(r"\s*(?:order[:=]|mode:|gfp_mask=|nodemask=|oom_score_adj=|cpuset=)")
+_TASK: Final = re.compile(r"\b[Cc]omm: (?!.*\s#\d)")
+_TASK_GOES_ON: Final = re.compile(r"\s*(?:(?:Not )?[Tt]ainted:?\s+)?(?:[A-Z]+\s+|-+\s+){0,12}\d+\.\d+\S*\s+#\d")
 _TOTAL: Final = re.compile(r"= *\d+kB\b")
 
 
@@ -75,4 +78,6 @@ def _goes_on(line: str, following: str) -> bool:
         return not _TOTAL.search(line) and _CHUNKS_GO_ON.match(following) is not None
     if _FAILURE.search(line):
         return _FAILURE_GOES_ON.match(following) is not None
+    if _TASK.search(line):
+        return _TASK_GOES_ON.match(following) is not None
     return _ZONE.search(line) is not None and _ZONE_GOES_ON.fullmatch(following) is not None

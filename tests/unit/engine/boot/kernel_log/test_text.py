@@ -33,6 +33,10 @@ def lines(text: str) -> list[tuple[int, str]]:
         "\x1b[32m[ 1234.567890]\x1b[0m ",
         "\x1b(B\x1b[1;31m",
         "\x0f",
+        "\t",
+        "    [ 1234.567890] ",
+        "    17\t",
+        "<4>1 2026-11-28T01:02:03.123456+01:00 host kernel - - - [12345.678901] ",
     ],
 )
 def test_prefixes_and_colours_go(prefix: str) -> None:
@@ -86,6 +90,18 @@ def test_lines_are_numbered_from_one_whatever_ends_them() -> None:
             [(1, "modprobe: page allocation failure: order:5, mode:0xcc0"), (3, "CPU: 1")],
         ),
         ("bash invoked oom-killer:\ngfp_mask=0x1\n", [(1, "bash invoked oom-killer: gfp_mask=0x1")]),
+        (
+            "CPU: 1 PID: 7 Comm: a Not tainted\n6.12.9-amd64 #1  Debian",
+            [(1, "CPU: 1 PID: 7 Comm: a Not tainted 6.12.9-amd64 #1  Debian")],
+        ),
+        (
+            "CPU: 1 PID: 7 Comm: a Tainted: G\n           OE       6.8.0-45 #45",
+            [(1, "CPU: 1 PID: 7 Comm: a Tainted: G OE       6.8.0-45 #45")],
+        ),
+        (
+            "CPU: 1 PID: 7 Comm: a Not tainted 6.1 #1\n6.2 #2",
+            [(1, "CPU: 1 PID: 7 Comm: a Not tainted 6.1 #1"), (2, "6.2 #2")],
+        ),
         ("bash invoked oom-killer:\nCPU: 1\n", [(1, "bash invoked oom-killer:"), (2, "CPU: 1")]),
     ],
 )
