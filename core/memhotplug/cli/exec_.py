@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 
 from memhotplug.cli.exits import say
-from memhotplug.cli.livesource import fault_options, live_machine, source_of, source_options
+from memhotplug.cli.livesource import Once, fault_options, live_machine, source_of, source_options
 from memhotplug.cli.pluginfiles import plugin_options
 
 __all__ = ["command"]
@@ -34,7 +34,7 @@ Exit status:
 """
 
 
-@click.command("exec", help=_HELP, short_help="Run a command on a modelled machine.")
+@click.command("exec", cls=Once, help=_HELP, short_help="Run a command on a modelled machine.")
 @source_options
 @fault_options
 @plugin_options

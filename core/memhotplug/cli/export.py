@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 
 from memhotplug.cli.exits import ExitCode
-from memhotplug.cli.livesource import source_of, source_options
+from memhotplug.cli.livesource import Once, source_of, source_options
 from memhotplug.cli.pluginfiles import plugin_options
 
 __all__ = ["command"]
@@ -28,7 +28,7 @@ Exit status:
 """
 
 
-@click.command(help=_HELP, short_help="Write a machine as plain files.")
+@click.command(cls=Once, help=_HELP, short_help="Write a machine as plain files.")
 @source_options
 @plugin_options
 @click.option("-o", "--output", metavar="DIR", required=True, help="Where to: a new or empty folder.")

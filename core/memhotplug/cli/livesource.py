@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from memhotplug.cli.plan import Size
+from memhotplug.cli.plan import Once, Size
 from memhotplug.cli.reading import scenario_text
 
 if TYPE_CHECKING:
     from memhotplug.live.machine import LiveMachine
     from memhotplug.live.source import Source
 
-__all__ = ["fault_options", "live_machine", "source_of", "source_options"]
+__all__ = ["Once", "fault_options", "live_machine", "source_of", "source_options"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -24,7 +24,7 @@ _SOURCE = (
     click.option("--step", type=click.IntRange(min=0), help="With --from: which step of a recording."),
     click.option("--arch", help="The architecture; default as recorded, else x86_64."),
     click.option("--kernel", help="Its release (6.12.3) or a profile; default as recorded, else 6.12."),
-    click.option("--cmdline", help="Its command line; default as recorded."),
+    click.option("--cmdline", multiple=True, help="Its command line; default as recorded; several are joined."),
     click.option("--memory-block-size", type=Size(), help="With --boot: the memory block size."),
     click.option("--page-size", type=Size(), help="With --boot: the page size."),
 )
@@ -60,7 +60,8 @@ def source_of(options: dict[str, Any], scenario: str | None) -> Source:
                               ("page_size", "boot", "--boot")):  # fmt: skip
         if options[name] is not None and not options[owner]:
             raise click.UsageError(f"--{name.replace('_', '-')} belongs to {flag}")
-    told = {key: options[key] for key in ("arch", "kernel", "cmdline")}
+    line = " ".join(options["cmdline"]) if options["cmdline"] else None
+    told = {"arch": options["arch"], "kernel": options["kernel"], "cmdline": line}
     from memhotplug.live import source
 
     if scenario:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 
 from memhotplug.cli.exits import ExitCode, say
-from memhotplug.cli.livesource import fault_options, live_machine, source_of, source_options
+from memhotplug.cli.livesource import Once, fault_options, live_machine, source_of, source_options
 from memhotplug.cli.pluginfiles import plugin_options
 
 __all__ = ["command"]
@@ -28,7 +28,7 @@ Exit status:
 """
 
 
-@click.command(help=_HELP, short_help="Show a machine below a folder.")
+@click.command(cls=Once, help=_HELP, short_help="Show a machine below a folder.")
 @source_options
 @fault_options
 @plugin_options

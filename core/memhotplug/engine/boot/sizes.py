@@ -10,8 +10,10 @@ drivers/base/memory.c:memory_dev_init() (v5.2 to v6.12).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from memhotplug.contracts import BootRange, SizesAsked, SizingRequest, ZoneLimit, sizes_of
 from memhotplug.engine.boot.answers import boot_base, page_sizing, zone_limits
@@ -39,6 +41,7 @@ _IMAGE_OFFSET = 16 << 20  # where the kernel is loaded, from the start of memory
 
 _EARLY_BOOT = Owner(Use.EARLY_BOOT)
 _SMALLEST = 128 << 20
+_WORD: Final = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,11 +65,15 @@ class BootConfig(SizesAsked):
 def parse_cmdline(text: str) -> dict[str, str]:
     """Return kernel parameters by name; dashes in names become underscores, the last value wins.
 
-    Models: kernel/params.c:parse_args().
+    Quotes hold blanks together, around a value or a whole word; what follows ``--`` is for init.
+
+    Models: kernel/params.c:parse_args(), lib/cmdline.c:next_arg().
     """
     params = {}
-    for word in text.split():
-        name, _, value = word.partition("=")
+    for word in _WORD.findall(text):
+        if word == "--":
+            break
+        name, _, value = (word.strip('"') if word.startswith('"') else word).partition("=")
         params[name.replace("-", "_")] = value.strip('"')
     return params
 

@@ -106,6 +106,8 @@ def test_impossible_machines_are_input_errors(boot: Boot, keywords: dict[str, An
         ("", {}),
         ("movable_node", {"movable_node": ""}),
         ('a=1  b="2" a=3', {"a": "3", "b": "2"}),
+        ('"a=1" b="2 c=3" d="', {"a": "1", "b": "2 c=3", "d": ""}),
+        ("a=1 -- b=2", {"a": "1"}),
         ("memhp-default-state=online x=y=z", {"memhp_default_state": "online", "x": "y=z"}),
     ],
 )
