@@ -19,6 +19,7 @@ from memhotplug.engine.memory_hotplug.online import online_runs
 from memhotplug.engine.mhp_flags import flags_for
 from memhotplug.errors import InputError, MemoryHotplugError
 from memhotplug.model.blocks import BlockState, OnlineType
+from memhotplug.units import div_round_up
 
 __all__ = ["HEAD", "MANY", "add_device"]
 
@@ -199,12 +200,33 @@ def _map_in_pieces(kernel: Kernel, run: PhysRange, chunk: int) -> None:
     _map_window(kernel, run, chunk, first)
     before = {kind: windows.total for kind, windows in kernel.state.page_tables.items()}
     _map_window(kernel, run, chunk, first + 1)
+    shared = _shared_tables(kernel, run, chunk, last - 1)
     for kind, windows in list(kernel.state.page_tables.items()):
-        each = windows.total - before.get(kind, 0)
+        each, served = windows.total - before.get(kind, 0), shared.get(kind, 0)
         if each and windows.contains((first + 1) * each, (first + 2) * each):
             order = kernel.tables.order_of(kind)
             kernel.tables.ensure(kind, (first + 2) * each, last * each, nid=_nid(kernel, run), order=order)
+        elif served and (first + 2) * leaf < last * leaf:
+            low, high = (first + 2) * leaf // served, div_round_up(last * leaf, served)
+            kernel.tables.ensure(kind, low, high, nid=_nid(kernel, run), order=kernel.tables.order_of(kind))
     _map_window(kernel, run, chunk, last)
+
+
+def _shared_tables(kernel: Kernel, run: PhysRange, chunk: int, window: int) -> dict[str, int]:
+    """Return the kinds of tables of which one serves several windows of the largest leaf, and the bytes it serves.
+
+    A machine without tables maps a piece of one window: where the table lies tells how much each of its kind serves.
+    """
+    scratch, leaf = kernel.copy(), kernel.plugins.arch_traits.largest_leaf
+    scratch.state.page_tables = {}
+    _map_window(scratch, replace(run, start=window * leaf, size=leaf), chunk, window)
+    found = {}
+    for kind, windows in scratch.state.page_tables.items():
+        index = windows.first_from(0)
+        if index:
+            served = 1 << (window * leaf // index).bit_length() - 1
+            found |= {kind: served} if served > leaf and window * leaf // served == index else {}
+    return found
 
 
 def _map_window(kernel: Kernel, run: PhysRange, chunk: int, window: int) -> None:

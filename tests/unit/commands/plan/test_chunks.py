@@ -82,13 +82,27 @@ def test_more_chunks_than_there_are_addresses_are_refused_at_once(driver: str) -
     assert trial.added_bytes == 0
 
 
-@pytest.mark.parametrize("arch", ["x86_64", "arm64", "powerpc", "s390"])
-def test_a_run_takes_the_page_tables_of_its_chunks(arch: str) -> None:
-    """A large leaf would do with fewer tables, but nobody maps all of it at once."""
-    machine = boot(arch, 4 * GIB)
+@pytest.mark.parametrize("kernel", ["v2-2019", "linux-6.12"])
+@pytest.mark.parametrize(
+    ("arch", "block", "page", "line"),
+    [
+        ("x86_64", None, 4, ""), ("arm64", None, 4, ""), ("arm64", None, 16, ""), ("arm64", None, 64, ""),
+        ("powerpc", None, 64, ""), ("powerpc", 256, 64, ""), ("powerpc", 16, 64, ""), ("powerpc", 256, 4, ""),
+        ("powerpc", 16, 4, "disable_radix"), ("s390", None, 4, ""),
+    ],
+)  # fmt: skip
+def test_a_run_takes_the_page_tables_of_its_chunks(
+    arch: str, block: int | None, page: int, line: str, kernel: str
+) -> None:
+    """A large leaf would do with fewer tables, but nobody maps all of it at once; one table may serve many leaves."""
+    subject = from_boot(
+        4 * GIB, arch=arch, kernel=kernel, profile="lean", cmdline=line, page_size=page << 10,
+        block_size=block and block << 20,
+    )  # fmt: skip
+    machine = subject.boot()
     geometry = machine.kernel.geometry
     single, runs, size = machine.copy().kernel, machine.copy().kernel, geometry.memory_block_size
-    start, end = 5 * GIB, 23 * GIB
+    start, end = 5 * GIB, 63 * GIB
     for low in range(start, end, size):
         single.plugins.call(
             single.plugins.arch, "create_mapping",
