@@ -220,7 +220,7 @@ def _shared_tables(kernel: Kernel, run: PhysRange, chunk: int, window: int) -> d
     scratch, leaf = kernel.copy(), kernel.plugins.arch_traits.largest_leaf
     scratch.state.page_tables = {}
     _map_window(scratch, replace(run, start=window * leaf, size=leaf), chunk, window)
-    found = {}
+    found: dict[str, int] = {}
     for kind, windows in scratch.state.page_tables.items():
         index = windows.first_from(0)
         if index:
