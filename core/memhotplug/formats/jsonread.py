@@ -8,6 +8,7 @@ before anything is parsed.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Final, cast
 
 __all__ = ["MAX_DEPTH", "TooDeepError", "parse_json"]
@@ -26,8 +27,11 @@ class TooDeepError(ValueError):
         super().__init__(f"more than {MAX_DEPTH} levels")
 
 
-def parse_json(text: str | bytes) -> object:
+def parse_json(text: str | bytes, *, constant: Callable[[str], object] | None = None) -> object:
     """Return what a document says; bytes are UTF-8, a byte order mark may stand first.
+
+    Args:
+        constant: returns what NaN and the infinities stand for; None: what they are.
 
     Raises:
         TooDeepError: it has more than ``MAX_DEPTH`` levels.
@@ -38,7 +42,7 @@ def parse_json(text: str | bytes) -> object:
     if _is_too_deep(data):
         raise TooDeepError
     decoded = text.lstrip("\ufeff") if isinstance(text, str) else text.decode("utf-8-sig")
-    return cast(object, json.loads(decoded))
+    return cast(object, json.loads(decoded, parse_constant=constant))
 
 
 def _is_too_deep(data: bytes) -> bool:

@@ -15,7 +15,7 @@ from memhotplug.formats.snapshot.iomem import IomemEntry, is_hidden, parse_iomem
 from memhotplug.formats.snapshot.source import Source
 from memhotplug.formats.snapshot.zoneinfo import ZoneInfo, parse_zoneinfo
 from memhotplug.model.blocks import BlockState
-from memhotplug.model.extents import Array, ExtentSet
+from memhotplug.model.extents import ExtentSet
 from memhotplug.model.zones import ZoneKind
 
 __all__ = ["ATTRIBUTES", "KINDS", "Flags", "IomemLine", "StepFacts", "ZoneName"]
@@ -63,9 +63,7 @@ class Flags:
     """
 
     def __init__(self, flags: KPageFlags) -> None:
-        self.starts: Array = np.array([run[0] for run in flags.ranges], dtype=np.int64)
-        self.ends: Array = np.array([run[1] for run in flags.ranges], dtype=np.int64)
-        self.values = np.array([run[2] for run in flags.ranges], dtype=np.uint64)
+        self.starts, self.ends, self.values = flags.ranges.starts, flags.ranges.ends, flags.ranges.values
         self.covered = ExtentSet.of(*flags.covered)
         self.past_end = ExtentSet.of(*flags.past_end)
 

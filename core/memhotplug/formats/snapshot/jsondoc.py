@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import cast
 
-from memhotplug.formats.jsonread import MAX_DEPTH, TooDeepError, parse_json
+from memhotplug.formats.jsonread import MAX_DEPTH, TooDeepError
+from memhotplug.formats.snapshot.flagruns import FlagTexts
 from memhotplug.formats.snapshot.source import Limits, Source
 from memhotplug.formats.snapshot.streams import open_stream
 
@@ -16,17 +17,17 @@ _MAX_NUMBER = 1 << 64
 
 
 def load_json(source: Source, limits: Limits) -> object:
-    """Return the document in ``source.file``, decompressing it as needed.
+    """Return the document in ``source.file``, decompressing it as needed; page flags in it are FlagRuns as a rule.
 
     Raises:
         InputError: truncated, damaged, too large, or not JSON.
     """
     with open_stream(source, limits.json_bytes) as stream:
         data = stream.read()
-    if _at_most(data) > limits.json_values:
+    if len(data) > limits.json_values < _at_most(data):
         raise source.error(f"at most {limits.json_values} values in a JSON document", got="more")
     try:
-        return parse_json(data)
+        return FlagTexts(data.decode("utf-8-sig")).parse()
     except TooDeepError as exc:
         raise source.error(f"at most {MAX_DEPTH} levels in a JSON document", got="more") from exc
     except json.JSONDecodeError as exc:
@@ -103,7 +104,8 @@ class JsonObject:
 
     def text(self, key: str) -> str:
         """Return the string at ``key``, which must be there."""
-        return as_text(self.need(key), self.source.key(key))
+        found = self.need(key)
+        return found if isinstance(found, str) else as_text(found, self.source.key(key))
 
     def count(self, key: str) -> int:
         """Return the non-negative integer at ``key``, which must be there."""
@@ -126,22 +128,27 @@ class JsonObject:
 
     def array(self, key: str) -> list[object]:
         """Return the array at ``key``, which must be there."""
-        return as_array(self.need(key), self.source.key(key))
+        found = self.need(key)
+        return found if isinstance(found, list) else as_array(found, self.source.key(key))
 
     def counts(self, key: str) -> tuple[int, ...]:
         """Return the array of non-negative integers at ``key``, which must be there."""
-        place = self.source.key(key)
-        return tuple(as_count(item, place.key(index)) for index, item in enumerate(self.array(key)))
+        items = self.array(key)
+        for index, item in enumerate(items):
+            if (
+                type(item) is not int or not 0 <= item < _MAX_NUMBER
+            ):  # the place of each would cost more than reading it
+                as_count(item, self.source.key(key).key(index))
+        return cast(tuple[int, ...], tuple(items))
 
     def texts(self, key: str) -> dict[str, str]:
         """Return the object of strings at ``key``, empty when it is not there."""
         if not self.has(key):
             return {}
-        place = self.source.key(key)
-        members = JsonObject(self.value[key], place).value
+        members = JsonObject(self.value[key], self.source.key(key)).value
         for name, item in members.items():
             if not isinstance(item, str):  # the place of every string would cost more than reading it
-                as_text(item, place.key(name))
+                as_text(item, self.source.key(key).key(name))
         return cast(dict[str, str], dict(members))
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from memhotplug.errors import nearest
+from memhotplug.formats.snapshot.flagruns import FlagRuns, flag_word
 from memhotplug.formats.snapshot.jsondoc import JsonObject, as_array, as_count, load_json
 from memhotplug.formats.snapshot.layout import MEMORY
 from memhotplug.formats.snapshot.source import LIMITS, Limits, SnapshotFiles, SnapshotMeta, Source
@@ -18,8 +19,8 @@ __all__ = ["KPageFlags", "RecordedOp", "RecordedStep", "Recording", "read_record
 
 _KINDS = ("boot", "add", "online", "offline", "remove", "write", "resize", "hog")
 _ONLINE_TYPES = ("online", "online_kernel", "online_movable")
-_FLAGS = re.compile(r"0x[0-9a-fA-F]{1,16}")
 _MAX_PFN = 1 << 52
+_BLOCK_SIZE = f"{MEMORY}/block_size_bytes"
 
 Ranges = tuple[tuple[int, int], ...]
 
@@ -54,12 +55,12 @@ class KPageFlags:
     """Runs of equal /proc/kpageflags; pfns half-open and ascending.
 
     Attributes:
-        ranges: (start_pfn, end_pfn, flags).
+        ranges: each with its flags.
         covered: what was read.
         past_end: covered pfns that lie beyond the end of the file.
     """
 
-    ranges: tuple[tuple[int, int, int], ...]
+    ranges: FlagRuns
     covered: Ranges
     past_end: Ranges
 
@@ -227,7 +228,7 @@ def _step(step: JsonObject, index: int, meta: SnapshotMeta) -> RecordedStep:
         seconds=step.number_or_none("guest_seconds"),
         dmesg=tuple(str(line) for line in step.array("dmesg")) if step.has("dmesg") else (),
     )
-    if files:
+    if files and not _tells_block_size(files, meta):
         _same_block_size(
             SnapshotFiles(source=Source(file=step.source.file), kind="recording", step=index, meta=meta, files=files)
         )
@@ -303,22 +304,32 @@ def _results(step: JsonObject, op: RecordedOp, result: str | None) -> dict[int, 
 
 def _kpageflags(step: JsonObject) -> KPageFlags:
     flags = JsonObject(step.value["kpageflags"], step.source.key("kpageflags"))
-    ranges: list[tuple[int, int, int]] = []
-    last = 0
-    place = flags.source.key("ranges")
-    for index, item in enumerate(flags.array("ranges")):
-        run = item if isinstance(item, list) else as_array(item, place.key(index))
-        word = run[2] if len(run) == 3 else None
-        if not isinstance(word, str) or not _FLAGS.fullmatch(word):
-            raise place.key(index).error("[start_pfn, end_pfn, '0x...']", got=str(item)[:60])
-        start, end = _range(run[:2], place, index, last)
-        ranges.append((start, end, int(word, 16)))
-        last = end
+    runs = flags.value.get("ranges")
+    if not isinstance(runs, FlagRuns):
+        runs = _judged(flags.array("ranges"), flags)
+    elif not runs.are_ascending:
+        runs = _judged([[start, end, hex(word)] for start, end, word in runs], flags)
     return KPageFlags(
-        ranges=tuple(ranges),
+        ranges=runs,
         covered=_ranges(flags, "covered"),
         past_end=_ranges(flags, "past_end_of_file") if flags.has("past_end_of_file") else (),
     )
+
+
+def _judged(items: Sequence[object], flags: JsonObject) -> FlagRuns:
+    """Return runs that are looked at one by one, to say which of them is wrong."""
+    runs: list[tuple[int, int, int]] = []
+    last = 0
+    place = flags.source.key("ranges")
+    for index, item in enumerate(items):
+        run = item if isinstance(item, list) else as_array(item, place.key(index))
+        word = flag_word(run[2]) if len(run) == 3 else None
+        if word is None:
+            raise place.key(index).error("[start_pfn, end_pfn, '0x...']", got=str(item)[:60])
+        start, end = _range(run[:2], place, index, last)
+        runs.append((start, end, word))
+        last = end
+    return FlagRuns.of(runs)
 
 
 def _ranges(flags: JsonObject, key: str) -> Ranges:
@@ -343,11 +354,17 @@ def _range(pair: list[object], place: Source, index: int, last: int) -> tuple[in
 
 
 def _same_block_size(snapshot: SnapshotFiles) -> None:
-    text, size = snapshot.get(f"{MEMORY}/block_size_bytes"), snapshot.meta.block_size
-    if text is None or size is None or text.strip().lower().removeprefix("0x").lstrip("0") == f"{size:x}":
+    text, size = snapshot.get(_BLOCK_SIZE), snapshot.meta.block_size
+    if text is None or size is None or _tells_block_size(snapshot.files, snapshot.meta):
         return
-    where = snapshot.at(f"{MEMORY}/block_size_bytes")
-    raise where.error(f"{size:x}, the meta's memory_block_size_bytes", got=repr(text.strip()[:80]))
+    raise snapshot.at(_BLOCK_SIZE).error(f"{size:x}, the meta's memory_block_size_bytes", got=repr(text.strip()[:80]))
+
+
+def _tells_block_size(files: Mapping[str, str], meta: SnapshotMeta) -> bool:
+    text = files.get(_BLOCK_SIZE, "")
+    return meta.block_size is not None and (
+        text.strip().lower().removeprefix("0x").lstrip("0") == f"{meta.block_size:x}"
+    )
 
 
 def _errno(result: str | None) -> str | None:

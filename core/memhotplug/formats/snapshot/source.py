@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
@@ -67,7 +67,7 @@ class Source:
 
     def at(self, place: str) -> Source:
         """Return this source with another place."""
-        return replace(self, place=place)
+        return Source(file=self.file, place=place)
 
     def key(self, name: str | int) -> Source:
         """Return the place of a member of this JSON object or array."""

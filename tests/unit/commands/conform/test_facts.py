@@ -13,6 +13,7 @@ from memhotplug.commands.conform.facts import Flags, StepFacts
 from memhotplug.commands.conform.firmware import Firmware, device_log
 from memhotplug.commands.conform.observation import Observation, Reason
 from memhotplug.formats.snapshot import KPageFlags, RecordedMachine, RecordedOp, RecordedStep
+from memhotplug.formats.snapshot.flagruns import FlagRuns
 
 _MEMORY = "sys/devices/system/memory"
 _ZONEINFO = """\
@@ -133,7 +134,7 @@ def test_the_total_is_in_bytes_and_types_are_there_if_they_are_shown() -> None:
 def flags() -> Flags:
     """Runs of three kinds, with a gap, and two that have no flag."""
     ranges = ((0, 10, 1), (10, 20, 0), (30, 40, 3), (40, 50, 2), (50, 60, 0))
-    return Flags(KPageFlags(ranges=ranges, covered=((0, 20), (30, 60)), past_end=((60, 70),)))
+    return Flags(KPageFlags(ranges=FlagRuns.of(ranges), covered=((0, 20), (30, 60)), past_end=((60, 70),)))
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from memhotplug.commands.conform.guest import Baseline, Guest
 from memhotplug.commands.conform.vacate import vacate
 from memhotplug.engine.slab import give_up_slab
 from memhotplug.formats.snapshot import KPageFlags, RecordedOp, RecordedStep
+from memhotplug.formats.snapshot.flagruns import FlagRuns
 from memhotplug.model.extents import ExtentSet
 from memhotplug.model.state import Use
 from memhotplug.model.vmemmap import Source
@@ -58,7 +59,7 @@ def flags_of(*runs: tuple[int, int, int], covered: tuple[int, int] = (FIRST, END
         ranges.append((FIRST + low, FIRST + high, value))
         at = high
     ranges += [(FIRST + at, END, BUDDY_FLAG)] if at < PAGES else []
-    return KPageFlags(ranges=tuple(ranges), covered=(covered,), past_end=())
+    return KPageFlags(ranges=FlagRuns.of(ranges), covered=(covered,), past_end=())
 
 
 def offline_errno(machine: Machine, guest: Guest) -> str | None:
@@ -184,7 +185,9 @@ def test_classes_of_the_model(boot: Boot) -> None:
 
 def test_flags_between_cuts_runs() -> None:
     """Runs are cut at the borders, and nothing outside of them is shown."""
-    flags = Flags(KPageFlags(ranges=((0, 10, 1), (10, 20, 2), (30, 40, 4)), covered=((0, 40),), past_end=()))
+    flags = Flags(
+        KPageFlags(ranges=FlagRuns.of(((0, 10, 1), (10, 20, 2), (30, 40, 4))), covered=((0, 40),), past_end=())
+    )
 
     assert flags.between(5, 35) == [(5, 10, 1), (10, 20, 2), (30, 35, 4)]
     assert list(flags.having(3)) == [(0, 20)]

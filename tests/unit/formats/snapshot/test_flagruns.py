@@ -1,0 +1,99 @@
+"""Page flags are taken out of a document before it is parsed, and mean what they did."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memhotplug.formats.snapshot.flagruns import FlagRuns, FlagTexts, flag_word
+
+_WORDS = st.sampled_from(["0x0", "0x400", "0x0000400", "0x8080", "0xFf", "0xffffffffffffffff"])
+_RUNS = st.lists(st.tuples(st.integers(0, 2**40), st.integers(0, 2**40), _WORDS).map(list), max_size=8)
+_ODD: st.SearchStrategy[Any] = st.sampled_from(
+    [
+        None, 5, "x", [], [[]], [[1]], [[1, 2]], [[1, 2, "0x"]], [[1, 2, "400"]], [[1, 2, 3]], [[1.0, 2, "0x1"]],
+        [[True, 2, "0x1"]], [[-1, 2, "0x1"]], [[2**70, 2, "0x1"]], [[1, 2, "0x1"], 7], [[[1, 2, "0x1"]]],
+        [[1, 2, "0x1", 4]], [[1, 2, "]"]], [{"a": 1}], [[1, 2, '"0x1"']], [[1, 2, "0x1" + "0" * 16]],
+    ]
+)  # fmt: skip
+
+
+def plain(value: object) -> object:
+    """A document with FlagRuns as lists again."""
+    if isinstance(value, FlagRuns):
+        return [[start, end, word] for start, end, word in value]
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list) else value
+
+
+def meant(value: object) -> object:
+    """A document as JSON has it, with good runs under ``kpageflags`` as numbers."""
+    if isinstance(value, list):
+        return [meant(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: numbers(item) if key == "kpageflags" else meant(item) for key, item in value.items()}
+
+
+def numbers(flags: Any) -> object:
+    """The same of what is under ``kpageflags``."""
+    if isinstance(flags, dict) and isinstance(flags.get("ranges"), list):
+        words = [run[2] if isinstance(run, list) and len(run) == 3 else None for run in flags["ranges"]]
+        if all(isinstance(word, str) and flag_word(word) is not None for word in words):
+            return flags | {"ranges": [[low, high, flag_word(word)] for low, high, word in flags["ranges"]]}
+    return flags
+
+
+@given(
+    st.lists(st.fixed_dictionaries({"dmesg": st.text(max_size=9), "ranges": _RUNS | _ODD, "swapped": st.booleans()})),
+    st.sampled_from([None, 1, "\t"]),
+    st.booleans(),
+)
+def test_a_document_means_what_it_means_without_the_shortcut(steps: list[Any], indent: Any, compact: bool) -> None:
+    """However it is written, whatever stands where the runs should, and whatever other text it has."""
+    made = []
+    for step in steps:
+        flags = {"ranges": step["ranges"], "covered": [[0, 1]]}
+        flags = dict(reversed(flags.items())) if step["swapped"] else flags
+        made.append({"dmesg": step["dmesg"], "kpageflags": flags, "more": {"ranges": [[1, 2, "0x1"]]}})
+    text = json.dumps({"steps": made}, indent=indent, separators=(",", ":") if compact else None)
+
+    found = FlagTexts(text).parse()
+
+    assert json.dumps(meant(plain(found))) == json.dumps(meant(json.loads(text)))
+
+
+def test_runs_are_taken_out_however_they_are_indented() -> None:
+    """As recorders write them; a run that is there twice is read once."""
+    runs = [[0, 8, "0x400"], [8, 9, "0x0"]]
+    document = {"steps": [{"kpageflags": {"ranges": runs}}, {"kpageflags": {"ranges": runs[1:]}}]}
+    for indent in (None, 1):
+        first, second = FlagTexts(json.dumps(document, indent=indent)).parse()["steps"]  # type: ignore[index]
+        assert isinstance(first["kpageflags"]["ranges"], FlagRuns)
+        assert list(first["kpageflags"]["ranges"]) == [(0, 8, 0x400), (8, 9, 0)]
+        assert list(second["kpageflags"]["ranges"]) == [(8, 9, 0)]
+
+
+def test_runs_are_a_sequence() -> None:
+    """Of plain integers, whatever columns they are kept in."""
+    runs = FlagRuns.of([(0, 8, 1), (8, 9, 2**64 - 1)])
+    assert (len(runs), runs[1], list(runs[:1])) == (2, (8, 9, 2**64 - 1), [(0, 8, 1)])
+    assert (runs == FlagRuns.of([(0, 8, 1), (8, 9, 2**64 - 1)]), runs == runs[:1], runs == 5) == (True, False, False)
+
+
+def test_runs_that_do_not_ascend_are_known() -> None:
+    """Empty ones, ones that overlap, and pfns that no machine has."""
+    good = [[], [(0, 8, 1)], [(0, 8, 1), (8, 9, 1)], [(1, 2, 1), (5, 9, 1)]]
+    bad = [[(3, 3, 1)], [(0, 8, 1), (7, 9, 1)], [(5, 9, 1), (1, 2, 1)], [(-1, 2, 1)], [(0, 1 << 52, 1)]]
+    assert [FlagRuns.of(runs).are_ascending for runs in (*good, *bad)] == [True] * len(good) + [False] * len(bad)
+
+
+def test_text_in_strings_stays_text() -> None:
+    """A log may quote a recording."""
+    text = json.dumps({"dmesg": ['"kpageflags": {"ranges": [[1, 2, "0x1"]]}']})
+    assert FlagTexts(text).parse() == json.loads(text)
+    assert FlagTexts(text.replace("[1, 2", "NaN, [1, 2")).parse() == json.loads(text.replace("[1, 2", "NaN, [1, 2"))
