@@ -10,14 +10,13 @@ import itertools
 from collections.abc import Iterator
 from typing import TypeAlias
 
-import numpy as np
-
-from memhotplug.commands.conform.facts import Flags, StepFacts, ZoneName
+from memhotplug.commands.conform.facts import StepFacts, ZoneName
+from memhotplug.commands.conform.flags import Flags, Shown
 from memhotplug.commands.conform.guest import Baseline
 from memhotplug.contracts import PageFlag
 from memhotplug.machine import Machine
 from memhotplug.model.blocks import BlockState
-from memhotplug.model.extents import Array, ExtentSet, merge
+from memhotplug.model.extents import ExtentSet
 from memhotplug.model.zones import ZoneKind
 from memhotplug.units import div_round_up
 
@@ -43,7 +42,14 @@ NOT_BUDDY = "online, not buddy"
 Runs: TypeAlias = list[tuple[int, int, str]]
 """(start_pfn, end_pfn, class), ascending, half-open."""
 
-_NOPAGE, _SELF, _BUDDY = int(PageFlag.NOPAGE), int(PageFlag.OWNER_PRIVATE), int(PageFlag.BUDDY)
+_SELF, _BUDDY = int(PageFlag.OWNER_PRIVATE), int(PageFlag.BUDDY)
+
+_Classes: TypeAlias = tuple[str, ...]
+"""The class of a page by what its flags show (:class:`Shown`)."""
+
+_WHOLE: _Classes = (OFFLINE, SELF_HOSTED, ONLINE, ONLINE, ONLINE)
+_SPLIT: _Classes = (OFFLINE, SELF_HOSTED, NOT_BUDDY, BUDDY, NOT_BUDDY)
+_WAITING: _Classes = (OFFLINE, SELF_HOSTED, BUDDY, BUDDY, BUDDY)
 
 
 def recorded_classes(baseline: Baseline, facts: StepFacts, covered: ExtentSet, split: frozenset[int]) -> Runs:
@@ -52,21 +58,32 @@ def recorded_classes(baseline: Baseline, facts: StepFacts, covered: ExtentSet, s
     Args:
         split: ids of the blocks in which ``online`` is split into buddy and not buddy.
     """
-    flags, blocks = facts.flags, facts.blocks or {}
+    flags = facts.flags
     if flags is None:
         return []
     runs: Runs = []
-    waiting = _waiting_blocks(baseline, facts, flags, covered, split)
+    for low, high, classes in _alike(baseline, facts, flags, covered, split):
+        shown = flags.kinds(low, high, buddy=classes[Shown.OTHER] == NOT_BUDDY, nothing=not baseline.has_nopage)
+        runs += [(first, end, classes[kind]) for first, end, kind in shown]
+    if flags.past_end.total:
+        runs = sorted([*runs, *_named(flags.past_end.intersection(covered), OFFLINE)])
+    return _joined(runs)
+
+
+def _alike(
+    baseline: Baseline, facts: StepFacts, flags: Flags, covered: ExtentSet, split: frozenset[int]
+) -> Iterator[tuple[int, int, _Classes]]:
+    """Yield the parts of some pfns in which what flags show means the same, ascending."""
+    if baseline.has_nopage and not split:
+        yield from ((low, high, _WHOLE) for low, high in covered)
+        return
+    waiting, blocks = _waiting_blocks(baseline, facts, flags, covered, split), facts.blocks or {}
     for block, low, high in _pieces(covered, baseline.pages_per_block):
+        classes = _WAITING if block in waiting else _SPLIT if block in split else _WHOLE
         # Without NOPAGE (v7.2) a page that shows no flag may be offline or in use; the block's state tells.
-        online = baseline.has_nopage or blocks.get(block, {}).get("state", OFFLINE) != BlockState.OFFLINE.label
-        found = _classified(flags, low, high, online=online, split=block in split)
-        if block in waiting:
-            found = ((first, end, BUDDY if kind == NOT_BUDDY else kind) for first, end, kind in found)
-        runs += found
-        if flags.past_end.total:
-            runs += _named(flags.past_end.clip(low, high), OFFLINE)
-    return _joined(sorted(runs))
+        if not baseline.has_nopage and blocks.get(block, {}).get("state", OFFLINE) == BlockState.OFFLINE.label:
+            classes = (*classes[: Shown.NOTHING], OFFLINE, *classes[Shown.NOTHING + 1 :])
+        yield low, high, classes
 
 
 def _waiting_blocks(
@@ -84,29 +101,16 @@ def _waiting_blocks(
             found.setdefault((int(node), attributes.get("valid_zones", "")), []).append(block)
     chosen: list[int] = []
     for (node_id, zone), blocks in found.items():
-        ids = np.array(sorted(blocks), dtype=np.int64)
-        inside = covered.intersection(
-            ExtentSet(*merge(ids * baseline.pages_per_block, (ids + 1) * baseline.pages_per_block))
+        most = facts.waiting(node_id, zone)
+        if not most:
+            continue  # then nothing is in use that could wait
+        used = covered.intersection(
+            ExtentSet.of(*((block, block + 1) for block in blocks)).times(baseline.pages_per_block)
         )
-        used = inside.copy()
         used.difference_update(flags.having(_BUDDY | _SELF))
-        bare = int(flags.bare.covered_many(used.starts, used.ends).sum())
-        if used.total == bare <= facts.waiting(node_id, zone):
+        if used.total <= most and used.total == used.covered_by(flags.bare):
             chosen += blocks
     return frozenset(chosen)
-
-
-def _classified(flags: Flags, low: int, high: int, *, online: bool, split: bool) -> Iterator[tuple[int, int, str]]:
-    for first, end, value in flags.between(low, high):
-        if value & _NOPAGE or not (value or online):
-            kind = OFFLINE
-        elif value & _SELF:
-            kind = SELF_HOSTED
-        elif split:
-            kind = BUDDY if value & _BUDDY else NOT_BUDDY
-        else:
-            kind = ONLINE
-        yield first, end, kind
 
 
 def split_blocks(machine: Machine, baseline: Baseline, facts: StepFacts | None = None) -> frozenset[int]:
@@ -146,19 +150,23 @@ def model_classes(machine: Machine, baseline: Baseline, covered: ExtentSet, spli
             runs.append((low, high, OFFLINE))
             continue
         node, kind, altmap = rows[block]
-        hosted = min(max(block * per_block + altmap, low), high)
-        runs.append((low, hosted, SELF_HOSTED))
+        hosted = low
+        if altmap:
+            hosted = min(max(block * per_block + altmap, low), high)
+            runs.append((low, hosted, SELF_HOSTED))
         if block not in split:
             runs.append((hosted, high, ONLINE))
             continue
-        free = machine.kernel.state.zone((node, ZoneKind(kind))).free
-        runs += _named(free.clip(hosted, high), BUDDY)
-        runs += _named(free.gaps(hosted, high).arrays, NOT_BUDDY)
-    return _joined(sorted(runs))
+        free = machine.kernel.state.zone((node, ZoneKind(kind))).free.within(hosted, high)
+        parts = _named(free, BUDDY)
+        if free.total < high - hosted:
+            parts = sorted([*parts, *_named(free.gaps(hosted, high), NOT_BUDDY)])
+        runs += parts
+    return _joined(runs)
 
 
-def _named(runs: tuple[Array, Array], kind: str) -> Runs:
-    return [(first, end, kind) for first, end in zip(runs[0].tolist(), runs[1].tolist(), strict=True)]
+def _named(pages: ExtentSet, kind: str) -> Runs:
+    return [(first, end, kind) for first, end in pages]
 
 
 def _pieces(covered: ExtentSet, per_block: int) -> Iterator[tuple[int, int, int]]:
@@ -170,14 +178,16 @@ def _pieces(covered: ExtentSet, per_block: int) -> Iterator[tuple[int, int, int]
 
 def _joined(runs: Runs) -> Runs:
     joined: Runs = []
+    first, behind, last = 0, -1, ""
     for low, high, kind in runs:
         if high <= low:
             continue
-        if joined and joined[-1][1] == low and joined[-1][2] == kind:
-            joined[-1] = (joined[-1][0], high, kind)
-        else:
-            joined.append((low, high, kind))
-    return joined
+        if behind != low or last != kind:
+            if last:
+                joined.append((first, behind, last))
+            first, last = low, kind
+        behind = high
+    return [*joined, (first, behind, last)] if last else joined
 
 
 def cut(runs: Runs, borders: frozenset[int]) -> Runs:

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
 
-import numpy as np
-
+from memhotplug.commands.conform.flags import Flags
 from memhotplug.errors import InputError
-from memhotplug.formats.snapshot import KPageFlags, RecordedOp, RecordedStep
+from memhotplug.formats.snapshot import RecordedOp, RecordedStep
 from memhotplug.formats.snapshot.attributes import parse_meminfo
 from memhotplug.formats.snapshot.buddyinfo import PageTypes, parse_buddyinfo, parse_pagetypeinfo
 from memhotplug.formats.snapshot.iomem import IomemEntry, is_hidden, parse_iomem
 from memhotplug.formats.snapshot.source import Source
 from memhotplug.formats.snapshot.zoneinfo import ZoneInfo, parse_zoneinfo
 from memhotplug.model.blocks import BlockState
-from memhotplug.model.extents import ExtentSet
 from memhotplug.model.zones import ZoneKind
 
-__all__ = ["ATTRIBUTES", "KINDS", "Flags", "IomemLine", "StepFacts", "ZoneName"]
+__all__ = ["ATTRIBUTES", "KINDS", "IomemLine", "StepFacts", "ZoneName"]
 
 ATTRIBUTES = ("state", "valid_zones", "removable", "node")
 """The files of a memory block that are compared."""
@@ -52,43 +50,16 @@ def _iomem(text: str) -> tuple[IomemEntry, ...] | None:
         return None
 
 
-class Flags:
-    """Page flags as arrays.
-
-    Attributes:
-        starts, ends: int64, shape (n,), ascending, half-open pfn runs.
-        values: uint64, shape (n,), what /proc/kpageflags shows of each page of a run.
-        covered: the pfns that were read.
-        past_end: those of them that lie behind the end of the file.
-    """
-
-    def __init__(self, flags: KPageFlags) -> None:
-        self.starts, self.ends, self.values = flags.ranges.starts, flags.ranges.ends, flags.ranges.values
-        self.covered = ExtentSet.of(*flags.covered)
-        self.past_end = ExtentSet.of(*flags.past_end)
-
-    def having(self, mask: int, without: int = 0) -> ExtentSet:
-        """Return the pages that have one of the flags of ``mask`` and none of ``without``."""
-        chosen = (self.values & np.uint64(mask)) != 0
-        if without:
-            chosen &= (self.values & np.uint64(without)) == 0
-        return ExtentSet(self.starts[chosen], self.ends[chosen])
-
-    @cached_property
-    def bare(self) -> ExtentSet:
-        """The pages without any flag."""
-        chosen = self.values == 0
-        return ExtentSet(self.starts[chosen], self.ends[chosen])
-
-    def between(self, low: int, high: int) -> list[tuple[int, int, int]]:
-        """Return the runs inside [low, high), cut at its borders, with their flags."""
-        first = int(self.ends.searchsorted(low, side="right"))
-        last = int(self.starts.searchsorted(high, side="left"))
-        runs = zip(
-            self.starts[first:last].tolist(), self.ends[first:last].tolist(), self.values[first:last].tolist(),
-            strict=True,
-        )  # fmt: skip
-        return [(max(start, low), min(end, high), value) for start, end, value in runs]
+def _block_files(files: Mapping[str, str]) -> Mapping[int, Mapping[str, str]] | None:
+    found: dict[int, dict[str, str]] = {}
+    for path, text in files.items():
+        block, name = _block_file(path)
+        if not name:
+            continue
+        shown = found.setdefault(block, {})
+        if name in ATTRIBUTES:
+            shown[name] = text.strip()
+    return {block: found[block] for block in sorted(found)} or None
 
 
 class StepFacts:
@@ -96,12 +67,14 @@ class StepFacts:
 
     Args:
         file: the recording, for errors.
+        before: a step of the same recording. What is as it was there is not looked at again, which shows nowhere.
 
     Every property raises InputError if its file cannot be parsed.
     """
 
-    def __init__(self, step: RecordedStep, file: str) -> None:
+    def __init__(self, step: RecordedStep, file: str, before: StepFacts | None = None) -> None:
         self.step = step
+        self._before = before
         self.files: Mapping[str, str] = step.files or {}
         self._file = file
 
@@ -168,23 +141,33 @@ class StepFacts:
 
     @cached_property
     def blocks(self) -> Mapping[int, Mapping[str, str]] | None:
-        """The files of each memory block, stripped, by id and name; None if none was recorded."""
-        found: dict[int, dict[str, str]] = {}
+        """The files of each memory block that are compared, stripped, by id and name; None if none was recorded."""
+        before = self._before
+        known = before.__dict__.get("blocks") if before is not None else None
+        if before is None or known is None or before.files.keys() != self.files.keys():
+            return _block_files(self.files)
+        old, blocks = before.files, dict(known)
         for path, text in self.files.items():
+            if old[path] == text:
+                continue
             block, name = _block_file(path)
-            if name:
-                found.setdefault(block, {})[name] = text.strip()
-        return {block: found[block] for block in sorted(found)} or None
+            if name in ATTRIBUTES:
+                blocks[block] = {**blocks[block], name: text.strip()}
+        return blocks
 
     @cached_property
     def is_under_way(self) -> bool:
         """Whether a block was still going offline."""
-        return any(files.get("state") == BlockState.GOING_OFFLINE.label for files in (self.blocks or {}).values())
+        return BlockState.GOING_OFFLINE.label in {files.get("state") for files in (self.blocks or {}).values()}
 
     @cached_property
     def flags(self) -> Flags | None:
         """The page flags."""
-        return None if self.step.kpageflags is None else Flags(self.step.kpageflags)
+        recorded, before = self.step.kpageflags, self._before
+        known: Flags | None = before.__dict__.get("flags") if before is not None else None
+        if before is not None and known is not None and recorded == before.step.kpageflags:
+            return known
+        return None if recorded is None else Flags(recorded)
 
     def waiting(self, node: int, zone: str) -> int:
         """Return the pages on a zone's per-cpu lists, 0 where nothing tells."""

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from memhotplug.commands.conform.facts import Flags, StepFacts
+from memhotplug.commands.conform.facts import StepFacts
+from memhotplug.commands.conform.flags import Flags
 from memhotplug.commands.conform.freelists import FreeLists, at_head
 from memhotplug.commands.conform.vacate import vacate
 from memhotplug.contracts import PageFlag

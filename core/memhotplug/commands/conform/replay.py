@@ -58,7 +58,10 @@ class Replay:
     def __init__(self, recording: Recording, *, predict: int | None = None) -> None:
         self.recording = recording
         self._predict = len(recording.steps) if predict is None else predict
-        self._facts = [StepFacts(step, recording.file) for step in recording.steps]
+        self._facts: list[StepFacts] = []
+        for step in recording.steps:
+            before = next((facts for facts in reversed(self._facts) if facts.files), None)
+            self._facts.append(StepFacts(step, recording.file, before))
         if recording.steps[0].op.kind != "boot":
             raise InputError(
                 "'boot', which every recording begins with", got=recording.steps[0].op.kind, file=recording.file,

@@ -81,7 +81,11 @@ class FlagRuns(Sequence[Run]):
         return FlagRuns(starts, ends, values) if isinstance(index, slice) else (int(starts), int(ends), int(values))
 
     def __eq__(self, other: object) -> bool:
-        return list(self) == list(other) if isinstance(other, FlagRuns) else NotImplemented
+        if not isinstance(other, FlagRuns):
+            return NotImplemented
+        return all(
+            np.array_equal(getattr(self, column), getattr(other, column)) for column in ("starts", "ends", "values")
+        )
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -9,8 +9,9 @@ import pytest
 
 from memhotplug import InputError, Machine
 from memhotplug.commands.conform.classes import BUDDY, OFFLINE, ONLINE, cut
-from memhotplug.commands.conform.facts import Flags, StepFacts
+from memhotplug.commands.conform.facts import StepFacts
 from memhotplug.commands.conform.firmware import Firmware, device_log
+from memhotplug.commands.conform.flags import Flags, Shown
 from memhotplug.commands.conform.observation import Observation, Reason
 from memhotplug.formats.snapshot import KPageFlags, RecordedMachine, RecordedOp, RecordedStep
 from memhotplug.formats.snapshot.flagruns import FlagRuns
@@ -140,21 +141,26 @@ def flags() -> Flags:
 @pytest.mark.parametrize(
     ("low", "high", "runs"),
     [
-        (0, 60, [(0, 10, 1), (10, 20, 0), (30, 40, 3), (40, 50, 2), (50, 60, 0)]),
-        (5, 35, [(5, 10, 1), (10, 20, 0), (30, 35, 3)]),
-        (10, 20, [(10, 20, 0)]),
-        (10, 11, [(10, 11, 0)]),
-        (9, 10, [(9, 10, 1)]),
+        (0, 60, [(0, 10, Shown.OTHER), (10, 20, Shown.NOTHING), (30, 50, Shown.OTHER), (50, 60, Shown.NOTHING)]),
+        (5, 35, [(5, 10, Shown.OTHER), (10, 20, Shown.NOTHING), (30, 35, Shown.OTHER)]),
+        (10, 20, [(10, 20, Shown.NOTHING)]),
+        (10, 11, [(10, 11, Shown.NOTHING)]),
+        (9, 10, [(9, 10, Shown.OTHER)]),
         (20, 30, []),
-        (19, 31, [(19, 20, 0), (30, 31, 3)]),
+        (19, 31, [(19, 20, Shown.NOTHING), (30, 31, Shown.OTHER)]),
         (60, 99, []),
     ],
 )
-def test_runs_are_cut_at_the_borders_that_are_asked_for(
+def test_runs_are_joined_and_cut_at_the_borders_that_are_asked_for(
     flags: Flags, low: int, high: int, runs: list[tuple[int, int, int]]
 ) -> None:
-    """Half-open; what was not read is in none."""
-    assert flags.between(low, high) == runs
+    """Half-open; what was not read is in none, and a gap joins nothing."""
+    assert list(flags.kinds(low, high, buddy=True, nothing=True)) == runs
+
+
+def test_only_what_is_asked_for_is_told_apart(flags: Flags) -> None:
+    """The others go on as one run."""
+    assert list(flags.kinds(0, 60, buddy=True, nothing=False)) == [(0, 20, Shown.OTHER), (30, 60, Shown.OTHER)]
 
 
 @pytest.mark.parametrize(

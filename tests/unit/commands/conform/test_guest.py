@@ -9,7 +9,7 @@ import pytest
 
 from memhotplug import Machine, MemoryHotplugError
 from memhotplug.commands.conform.classes import BUDDY, NOT_BUDDY, OFFLINE, SELF_HOSTED, model_classes, split_blocks
-from memhotplug.commands.conform.facts import Flags, StepFacts
+from memhotplug.commands.conform.facts import StepFacts
 from memhotplug.commands.conform.guest import Baseline, Guest
 from memhotplug.commands.conform.vacate import vacate
 from memhotplug.engine.slab import give_up_slab
@@ -181,17 +181,6 @@ def test_classes_of_the_model(boot: Boot) -> None:
         (END + 1010, END + PAGES, BUDDY),
         (END + PAGES, END + 2 * PAGES, OFFLINE),
     ]
-
-
-def test_flags_between_cuts_runs() -> None:
-    """Runs are cut at the borders, and nothing outside of them is shown."""
-    flags = Flags(
-        KPageFlags(ranges=FlagRuns.of(((0, 10, 1), (10, 20, 2), (30, 40, 4))), covered=((0, 40),), past_end=())
-    )
-
-    assert flags.between(5, 35) == [(5, 10, 1), (10, 20, 2), (30, 35, 4)]
-    assert list(flags.having(3)) == [(0, 20)]
-    assert list(flags.having(7, without=2)) == [(0, 10), (30, 40)]
 
 
 def test_vacating_moves_memmap_and_page_tables(boot: Boot) -> None:
