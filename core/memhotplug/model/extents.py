@@ -407,7 +407,7 @@ class ExtentSet(Runs):
         if not self.total or not other.total:
             return 0
         if self._few is None or other._few is None:
-            return self.intersection(other).total
+            return int(self.covered_many(*other.arrays).sum())
         starts, ends = few_overlaps(*self._few, *other._few)
         return sum(ends) - sum(starts)
 

@@ -7,7 +7,7 @@ a Movable zone that exists only through hotplug, where nothing but the model's o
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
 from memhotplug.commands.conform.facts import StepFacts, ZoneName
@@ -50,6 +50,10 @@ _Classes: TypeAlias = tuple[str, ...]
 _WHOLE: _Classes = (OFFLINE, SELF_HOSTED, ONLINE, ONLINE, ONLINE)
 _SPLIT: _Classes = (OFFLINE, SELF_HOSTED, NOT_BUDDY, BUDDY, NOT_BUDDY)
 _WAITING: _Classes = (OFFLINE, SELF_HOSTED, BUDDY, BUDDY, BUDDY)
+_BARE_IS_OFFLINE: Mapping[_Classes, _Classes] = {
+    classes: (*classes[: Shown.NOTHING], OFFLINE, *classes[Shown.NOTHING + 1 :])
+    for classes in (_WHOLE, _SPLIT, _WAITING)
+}
 
 
 def recorded_classes(baseline: Baseline, facts: StepFacts, covered: ExtentSet, split: frozenset[int]) -> Runs:
@@ -78,12 +82,19 @@ def _alike(
         yield from ((low, high, _WHOLE) for low, high in covered)
         return
     waiting, blocks = _waiting_blocks(baseline, facts, flags, covered, split), facts.blocks or {}
+    first, behind, last = 0, 0, _WHOLE
     for block, low, high in _pieces(covered, baseline.pages_per_block):
         classes = _WAITING if block in waiting else _SPLIT if block in split else _WHOLE
         # Without NOPAGE (v7.2) a page that shows no flag may be offline or in use; the block's state tells.
         if not baseline.has_nopage and blocks.get(block, {}).get("state", OFFLINE) == BlockState.OFFLINE.label:
-            classes = (*classes[: Shown.NOTHING], OFFLINE, *classes[Shown.NOTHING + 1 :])
-        yield low, high, classes
+            classes = _BARE_IS_OFFLINE[classes]
+        if low != behind or classes is not last:
+            if first < behind:
+                yield first, behind, last
+            first, last = low, classes
+        behind = high
+    if first < behind:
+        yield first, behind, last
 
 
 def _waiting_blocks(

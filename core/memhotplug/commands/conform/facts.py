@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 from memhotplug.commands.conform.flags import Flags
 from memhotplug.errors import InputError
 from memhotplug.formats.snapshot import RecordedOp, RecordedStep
-from memhotplug.formats.snapshot.attributes import parse_meminfo
+from memhotplug.formats.snapshot.attributes import parse_mem_total
 from memhotplug.formats.snapshot.buddyinfo import PageTypes, parse_buddyinfo, parse_pagetypeinfo
 from memhotplug.formats.snapshot.iomem import IomemEntry, is_hidden, parse_iomem
 from memhotplug.formats.snapshot.source import Source
@@ -137,7 +137,7 @@ class StepFacts:
     def mem_total(self) -> int | None:
         """MemTotal in bytes."""
         text = self.files.get("proc/meminfo")
-        return None if text is None else parse_meminfo(text, self._source("proc/meminfo"))["MemTotal"]
+        return None if text is None else parse_mem_total(text, self._source("proc/meminfo"))
 
     @cached_property
     def blocks(self) -> Mapping[int, Mapping[str, str]] | None:

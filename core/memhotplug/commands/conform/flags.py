@@ -87,6 +87,8 @@ class Flags:
             yield max(starts[at], low), min(ends[at], high), kinds[at]
 
     def _joined(self, buddy: bool, nothing: bool) -> _Kinds:
+        if not len(self.values):
+            return _Kinds([], [], [])
         values = self.values
         kinds = np.full(len(values), Shown.OTHER, dtype=np.int8)
         if buddy:
@@ -95,8 +97,6 @@ class Flags:
             kinds[values == 0] = Shown.NOTHING
         kinds[(values & _SELF) != 0] = Shown.SELF_HOSTED
         kinds[(values & _NOPAGE) != 0] = Shown.NOPAGE
-        if not len(kinds):
-            return _Kinds([], [], [])
         edge = np.flatnonzero((kinds[1:] != kinds[:-1]) | (self.starts[1:] != self.ends[:-1]))
         heads, last = np.concatenate(([0], edge + 1)), np.concatenate((edge, [len(kinds) - 1]))
         return _Kinds(self.starts[heads].tolist(), self.ends[last].tolist(), kinds[heads].tolist())

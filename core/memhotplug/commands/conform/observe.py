@@ -4,41 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
-
-import numpy as np
+from typing import TypeGuard
 
 from memhotplug.commands.conform.classes import Runs, cut, model_classes, recorded_classes, split_blocks
-from memhotplug.commands.conform.facts import ATTRIBUTES, KINDS, IomemLine, StepFacts
+from memhotplug.commands.conform.facts import KINDS, StepFacts
 from memhotplug.commands.conform.guest import Baseline
-from memhotplug.commands.conform.observation import Observation, Reason
+from memhotplug.commands.conform.observation import Agreed, Observation, Observations, Reason, Seen
 from memhotplug.commands.conform.outcome import Outcome, model_class, recorded_class
+from memhotplug.commands.conform.tables import compare_blocks, compare_iomem, compare_runs, compare_zones, zone_named
 from memhotplug.contracts import PageFlag
-from memhotplug.engine.base_memory import valid_zones
 from memhotplug.engine.slab import first_zones
 from memhotplug.formats.snapshot.zoneinfo import ZoneInfo
 from memhotplug.machine import Machine
-from memhotplug.model.blocks import BlockState
 from memhotplug.model.buddy import free_by_order
 from memhotplug.model.extents import ExtentSet
-from memhotplug.model.resources import Resource
 from memhotplug.model.vmemmap import Source as MemmapSource
-from memhotplug.model.zones import Zone
+from memhotplug.model.zones import Zone, ZoneKind
 from memhotplug.units import div_round_up
 
-__all__ = ["COUNTERS", "SLACK", "Compared", "block_attributes", "compare", "mem_total_change", "ram_lines", "show_line"]
-
-COUNTERS = ("start_pfn", "spanned", "present", "managed")
-"""What is compared of a zone."""
+__all__ = ["SLACK", "Compared", "compare", "mem_total_change"]
 
 _OWN = int(PageFlag.LRU | PageFlag.ANON | PageFlag.MMAP | PageFlag.THP)
 _ENTRY = 8  # bytes of a page table's entry
-_STATES = {int(state): state.label for state in BlockState}
 SLACK = 128
 """Pages that the guest may have taken for itself in a kernel zone, for each node with CPUs (each CPU has slabs of its
 own): a quarter of an order-9 piece of memmap."""
-
-_Run = TypeVar("_Run", tuple[int, int, str], IomemLine)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,29 +44,26 @@ class Compared:
     """
 
     step: int = 0
-    before: Sequence[Observation] = ()
+    before: Sequence[Seen] = ()
     expected: Runs = field(default_factory=list)
     got: Runs = field(default_factory=list)
-    after: Sequence[Observation] = ()
+    after: Sequence[Seen] = ()
     under_way: bool = False
 
-    def observations(self, borders: frozenset[int] = frozenset()) -> list[Observation]:
+    def observations(self, borders: frozenset[int] = frozenset()) -> Observations:
         """Return all observations, in a fixed order.
 
         Args:
             borders: pfns at which every run of pages ends.
         """
-        pages = (
-            Observation(
-                self.step, Reason.PAGES, f"pfn {low:#x}-{high:#x}", kind if shown else None, kind if has else None,
-                shown and has,
-            )
-            for (low, high, kind), shown, has in _either(cut(self.expected, borders), cut(self.got, borders))
-        )  # fmt: skip
+        pages = compare_runs(self.step, cut(self.expected, borders), cut(self.got, borders))
         found = [*self.before, *pages, *self.after]
-        if not self.under_way:
-            return found
-        return [seen if seen.matches else seen._replace(matches=True, left_out=True) for seen in found]
+        if self.under_way:
+            found = [
+                seen if isinstance(seen, Agreed) or seen.matches else seen._replace(matches=True, left_out=True)
+                for seen in found
+            ]
+        return Observations(found)
 
 
 def compare(machine: Machine, baseline: Baseline, facts: StepFacts, outcome: Outcome) -> Compared:
@@ -107,14 +94,16 @@ class _Hanging:
         self._found: dict[str, int] = {}
         self._marks = False
 
-    def applied(self, found: Iterable[Observation]) -> Iterable[Observation]:
+    def applied(self, found: Iterable[Seen]) -> Iterable[Seen]:
         """Return observations, undetermined where they differ only by that."""
         if not self._shrinks and not self._known:
             return found
         return [seen._replace(matches=True, undetermined=True) if self._covers(seen) else seen for seen in found]
 
-    def _covers(self, seen: Observation) -> bool:
+    def _covers(self, seen: Seen) -> TypeGuard[Observation]:
         """Return whether an observation differs only by that."""
+        if isinstance(seen, Agreed):
+            return False
         if KINDS["Movable"].label in seen.what and seen.reason is not Reason.MARKS:
             return False
         if seen.reason is Reason.MARKS:
@@ -139,15 +128,15 @@ class _Hanging:
         self._baseline.hanging = {**self._found, **({"marks": 0} if self._marks else {})}
 
 
-def _before(machine: Machine, baseline: Baseline, facts: StepFacts, outcome: Outcome) -> Iterator[Observation]:
+def _before(machine: Machine, baseline: Baseline, facts: StepFacts, outcome: Outcome) -> Iterator[Seen]:
     if facts.step.result is not None:
         yield _result(facts, outcome)
     if facts.zones is not None:
-        yield from _zones(machine, facts.index, facts.zones)
+        yield from compare_zones(machine, facts.index, facts.zones)
     if facts.blocks is not None:
-        yield from _blocks(machine, facts.index, facts.blocks)
+        yield from compare_blocks(machine, facts.index, facts.blocks)
     if facts.ram is not None:
-        yield from _iomem(machine, facts.index, facts.ram)
+        yield from compare_iomem(machine, facts.index, facts.ram)
     if facts.mem_total is not None and baseline.mem_total is not None:
         change = (facts.mem_total - baseline.mem_total) // 1024
         got = mem_total_change(machine, baseline)
@@ -179,78 +168,6 @@ def _result(facts: StepFacts, outcome: Outcome) -> Observation:
     return seen._replace(matches=True, undetermined=True) if shrinks else seen
 
 
-def _zone(machine: Machine, node: int, name: str) -> Zone | None:
-    found = machine.kernel.state.nodes.get(node)
-    return found.zones[KINDS[name]] if found is not None and name in KINDS else None
-
-
-def _zones(machine: Machine, step: int, zones: Mapping[tuple[int, str], ZoneInfo]) -> Iterator[Observation]:
-    populated = {key for key, zone in zones.items() if zone.present and key[1] in KINDS}
-    ours = {(zone.nid, zone.kind.label) for zone in machine.kernel.state.zones() if zone.present}
-    for node, name in sorted(populated | ours):
-        recorded, zone = zones.get((node, name)), _zone(machine, node, name)
-        for counter in COUNTERS:
-            expected = getattr(recorded, counter) if recorded is not None and recorded.present else 0
-            got = getattr(zone, counter) if zone is not None and zone.present else 0
-            what = f"node {node} zone {name} {counter}"
-            yield Observation.equal(step, Reason.ZONE, what, expected or 0, got)
-
-
-def block_attributes(machine: Machine) -> dict[int, dict[str, str]]:
-    """Return what the compared files of every block read, stripped, by block id and file."""
-    kernel = machine.kernel
-    blocks = kernel.state.blocks
-    removable = kernel.profile.removable(kernel, slice(0, len(blocks.id)))
-    rows = zip(blocks.id.tolist(), blocks.state.tolist(), blocks.nid.tolist(), removable.tolist(), strict=True)
-    return {
-        block: {
-            "state": _STATES[state],
-            "valid_zones": " ".join(valid_zones(kernel, row)) or "none",
-            "removable": "1" if may_go else "0",
-            "node": str(node),
-        }
-        for row, (block, state, node, may_go) in enumerate(rows)
-    }
-
-
-def _blocks(machine: Machine, step: int, recorded: Mapping[int, Mapping[str, str]]) -> Iterator[Observation]:
-    ours = block_attributes(machine)
-    for block in sorted({*recorded, *ours}):
-        expected, got = recorded.get(block), ours.get(block, {})
-        for name in ATTRIBUTES:
-            if expected is not None and name not in expected:
-                continue  # unreadable attributes were left out
-            value = expected[name] if expected is not None else None
-            yield Observation.equal(step, Reason.BLOCK, f"block {block} {name}", value, got.get(name))
-
-
-def _iomem(machine: Machine, step: int, expected: list[IomemLine]) -> Iterator[Observation]:
-    got = list(ram_lines(machine.kernel.state.resources))
-    for line, shown, has in _either(expected, got):
-        text = show_line(line)
-        yield Observation(step, Reason.IOMEM, "iomem", text if shown else None, text if has else None, shown and has)
-
-
-def _either(expected: list[_Run], got: list[_Run]) -> Iterator[tuple[_Run, bool, bool]]:
-    """Yield what is in either list, ascending, with whether it is in each."""
-    theirs, ours = set(expected), set(got)
-    for item in sorted(theirs | ours):
-        yield item, item in theirs, item in ours
-
-
-def ram_lines(resources: Iterable[Resource]) -> Iterator[IomemLine]:
-    """Yield the System RAM lines that /proc/iomem shows of some resources."""
-    for entry in resources:
-        if entry.name.startswith("System RAM"):
-            yield entry.start, entry.end, entry.name
-        yield from ram_lines(entry.children)
-
-
-def show_line(line: IomemLine) -> str:
-    """Return a line as /proc/iomem shows it, without its indentation."""
-    return f"{line[0]:08x}-{line[1]:08x} : {line[2]}"
-
-
 def mem_total_change(machine: Machine, baseline: Baseline) -> int:
     """Return by how much MemTotal has changed since boot, in kB."""
     pages = machine.kernel.state.total_managed() - baseline.managed
@@ -275,7 +192,7 @@ def _free_pages(
             continue
         free = recorded.free + facts.waiting(node, name)
         what = f"node {node} zone {name} free"
-        zone = _zone(machine, node, name)
+        zone = zone_named(machine, node, name)
         if zone is None:
             yield Observation(facts.index, Reason.FREE, what, free, None, False)
         elif zone.kind is KINDS["Movable"]:
@@ -315,7 +232,7 @@ def _note_own(machine: Machine, baseline: Baseline, facts: StepFacts) -> None:
     for zone in machine.kernel.state.zones():
         if not zone.present:
             baseline.own.discard(zone.key)
-        elif zone.kind is KINDS["Movable"] and zone.linked.covered_many(own.starts, own.ends).any():
+        elif zone.kind is ZoneKind.MOVABLE and own.total and zone.linked.covered_by(own):
             baseline.own.add(zone.key)
 
 
@@ -346,7 +263,7 @@ def _kernel_free(machine: Machine, step: int, zone: Zone, what: str, free: int) 
 def _marks(machine: Machine, step: int, zones: Mapping[tuple[int, str], ZoneInfo]) -> Iterator[Observation]:
     """Compare min, low and high of every zone that has pages on both sides, without the boost that wears off."""
     for (node, name), recorded in sorted(zones.items()):
-        zone = _zone(machine, node, name)
+        zone = zone_named(machine, node, name)
         if zone is None or not recorded.present or not zone.present:
             continue
         shown = (recorded.min, recorded.low, recorded.high)
@@ -357,5 +274,4 @@ def _marks(machine: Machine, step: int, zones: Mapping[tuple[int, str], ZoneInfo
 
 
 def _memmap_in(machine: Machine, zone: Zone) -> int:
-    pages = machine.kernel.state.vmemmap.backing_from(MemmapSource.ALLOCATOR)
-    return int(np.sum(zone.linked.covered_many(pages.starts, pages.ends)))
+    return zone.linked.covered_by(machine.kernel.state.vmemmap.backing_from(MemmapSource.ALLOCATOR))

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from memhotplug.commands.conform.classes import model_classes, split_blocks
 from memhotplug.commands.conform.facts import KINDS
 from memhotplug.commands.conform.guest import Baseline
-from memhotplug.commands.conform.observe import block_attributes, mem_total_change, ram_lines, show_line
+from memhotplug.commands.conform.observe import mem_total_change
 from memhotplug.commands.conform.outcome import Outcome
+from memhotplug.commands.conform.tables import block_attributes, ram_lines, show_line
 from memhotplug.formats.snapshot import RecordedOp
 from memhotplug.machine import Machine
 from memhotplug.model.buddy import free_by_order

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from memhotplug.commands.conform.observation import Observation, Reason
+from memhotplug.commands.conform.observation import Observation, Observations, Reason, Seen
 from memhotplug.commands.conform.observe import Compared, compare
 from memhotplug.commands.conform.predict import predict_step
 from memhotplug.commands.conform.replay import Replay
@@ -44,34 +44,34 @@ class FileResult:
     arch: str
     steps: int
     ops: tuple[RecordedOp, ...]
-    observations: tuple[Observation, ...]
+    observations: Observations
     predicted: tuple[PredictionDocument, ...]
     told: int = 0
 
     @property
     def matched(self) -> int:
         """Observations on which model and kernel agree."""
-        return sum(observation.matches for observation in self.observations)
+        return len(self.observations) - len(self.mismatches)
 
     @property
     def tolerated(self) -> int:
         """Observations that match only within the tolerance."""
-        return sum(observation.tolerated for observation in self.observations)
+        return sum(observation.tolerated for observation in self.observations.single)
 
     @property
     def left_out(self) -> int:
         """Observations that are the guest's own doing and not judged."""
-        return sum(observation.left_out for observation in self.observations)
+        return sum(observation.left_out for observation in self.observations.single)
 
     @property
     def undetermined(self) -> int:
         """Observations of which the prediction said that nobody can know."""
-        return sum(observation.undetermined for observation in self.observations)
+        return sum(observation.undetermined for observation in self.observations.single)
 
     @property
     def mismatches(self) -> list[Observation]:
         """Observations on which they do not, in order."""
-        return [observation for observation in self.observations if not observation.matches]
+        return [observation for observation in self.observations.single if not observation.matches]
 
 
 def replay_file(path: str | os.PathLike[str], *, predict: int | None = None) -> FileResult:
@@ -101,7 +101,7 @@ def replay_recording(recording: Recording, *, predict: int | None = None) -> Fil
         arch=first.arch,
         steps=len(recording.steps),
         ops=tuple(step.op for step in recording.steps),
-        observations=tuple(tree.observations()),
+        observations=Observations(tree.observations()),
         predicted=tuple(tree.predicted),
         told=tree.told,
     )
@@ -206,19 +206,18 @@ class Worlds:
             return [world.fork(frozenset(blocks) if world.stays else frozenset())]
         return [world.fork(stay) for stay in _ends(blocks)]
 
-    def observations(self) -> Iterator[Observation]:
+    def observations(self) -> Iterator[Seen]:
         """Yield what was compared, in order, as all worlds together have it."""
         pages = self._worlds[0].replay.baseline.pages_per_block
         borders = frozenset(edge * pages for block in self._cut for edge in (block, block + 1))
         for index in range(len(self._recording.steps)):
             sides = [world for world in self._worlds if world.last == index]
-            yield from together(
-                [
-                    world.seen[index].observations(borders)
-                    for world in sides or self._worlds
-                    if sides or world.last is None
-                ]
-            )
+            found = [
+                world.seen[index].observations(borders)
+                for world in sides or self._worlds
+                if sides or world.last is None
+            ]
+            yield from found[0].seen if len(found) == 1 else together(found)
 
 
 def _ends(blocks: tuple[int, ...]) -> Iterator[frozenset[int]]:

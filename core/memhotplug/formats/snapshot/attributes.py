@@ -19,10 +19,12 @@ __all__ = [
     "module_parameters",
     "parse_hex",
     "parse_ids",
+    "parse_mem_total",
     "parse_meminfo",
 ]
 
 _MEMINFO = re.compile(r"(?:Node\s+\d+\s+)?([^:\s][^:]*):\s+(\d{1,20})( kB)?")
+_PLAIN_MEMINFO = re.compile(r"MemTotal: +([0-9]{1,20}) kB\n(?:(?!MemTotal:)[A-Za-z0-9_()]+: +[0-9]{1,20}(?: kB)?\n)*")
 _BLOCK = re.compile(rf"{MEMORY}/memory(\d{{1,9}})/(\w+)")
 _STATES = ("online", "offline", "going-offline")
 _MAX_IDS = 1 << 16
@@ -45,6 +47,16 @@ def parse_meminfo(text: str, source: Source) -> dict[str, int]:
     if "MemTotal" not in values:
         raise source.error("a line 'MemTotal: N kB'", got="none")
     return values
+
+
+def parse_mem_total(text: str, source: Source) -> int:
+    """Return MemTotal in bytes; as :func:`parse_meminfo`, which makes a value of each line.
+
+    Raises:
+        InputError: as there.
+    """
+    plain = _PLAIN_MEMINFO.fullmatch(text)
+    return int(plain[1]) * 1024 if plain is not None else parse_meminfo(text, source)["MemTotal"]
 
 
 def parse_ids(text: str, source: Source) -> tuple[int, ...]:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from memhotplug.commands.conform.observation import Reason
-from memhotplug.commands.conform.observe import block_attributes
 from memhotplug.commands.conform.outcome import model_class
 from memhotplug.commands.conform.replay import Replay
+from memhotplug.commands.conform.tables import block_attributes
 from memhotplug.commands.conform.worlds import FileResult, replay_file
 from memhotplug.engine.base_memory import read_attribute
 from memhotplug.formats.snapshot import read_recording

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from memhotplug.errors import InputError
 from memhotplug.formats.snapshot import Source
@@ -16,6 +18,7 @@ from memhotplug.formats.snapshot.attributes import (
     module_parameters,
     parse_hex,
     parse_ids,
+    parse_mem_total,
     parse_meminfo,
 )
 from memhotplug.formats.snapshot.buddyinfo import parse_buddyinfo, parse_pagetypeinfo
@@ -357,3 +360,26 @@ def test_recordings_meta_tells_release_and_parameters(snapshot: Callable[..., An
 
     assert (kernel_release(opened), kernel_arch(opened, architectures())) == ("6.12", "s390")
     assert module_parameters(opened) == {"memmap_on_memory": "Y", "online_policy": "auto-movable"}
+
+
+_LINES = st.lists(
+    st.sampled_from(
+        [
+            "MemTotal: 5 kB", "MemTotal:       12345 kB", "MemFree: 1 kB", "HugePages_Total:   0", "Active(anon): 3 kB",
+            "", "MemTotal: 7", "junk", "Node 0 MemFree: 4 kB", "MemTotal: 1 kB ",
+        ]
+    )
+)  # fmt: skip
+
+
+@given(_LINES, st.sampled_from(["", "\n"]))
+def test_the_total_alone_is_that_of_the_whole_file(lines: list[str], end: str) -> None:
+    """The last of several, and whatever is wrong is refused in the same words."""
+    text = "\n".join(lines) + end
+    told: list[object] = []
+    for read in (parse_mem_total, lambda text, source: parse_meminfo(text, source)["MemTotal"]):
+        try:
+            told.append(read(text, Source(file="m")))
+        except InputError as problem:
+            told.append(str(problem))
+    assert told[0] == told[1]

@@ -1,0 +1,153 @@
+"""Tables that are compared as a whole, and row by row only where they are not the same on both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from typing import TypeVar
+
+from memhotplug.commands.conform.classes import Runs
+from memhotplug.commands.conform.facts import ATTRIBUTES, KINDS, IomemLine, ZoneName
+from memhotplug.commands.conform.observation import Agreed, Observation, Reason, Seen
+from memhotplug.engine.base_memory import valid_zones
+from memhotplug.formats.snapshot.zoneinfo import ZoneInfo
+from memhotplug.machine import Machine
+from memhotplug.model.blocks import NO_ZONE, BlockState
+from memhotplug.model.resources import Resource
+from memhotplug.model.zones import Zone, ZoneKind
+
+__all__ = [
+    "COUNTERS",
+    "block_attributes",
+    "compare_blocks",
+    "compare_iomem",
+    "compare_runs",
+    "compare_zones",
+    "ram_lines",
+    "show_line",
+    "zone_named",
+]
+
+COUNTERS = ("start_pfn", "spanned", "present", "managed")
+"""What is compared of a zone."""
+
+_ZONES = {**{int(kind): kind.label for kind in ZoneKind}, NO_ZONE: "none"}
+_OFFLINE = int(BlockState.OFFLINE)
+_STATES = {int(state): state.label for state in BlockState}
+_Counters = tuple[int, ...]
+_Row = tuple[ZoneName, _Counters, _Counters]
+_Files = Mapping[int, Mapping[str, str]]
+_Run = TypeVar("_Run", tuple[int, int, str], IomemLine)
+
+
+def zone_named(machine: Machine, node: int, name: str) -> Zone | None:
+    """Return the model's zone of a node and a name, None if there is none."""
+    found = machine.kernel.state.nodes.get(node)
+    return found.zones[KINDS[name]] if found is not None and name in KINDS else None
+
+
+def compare_zones(machine: Machine, step: int, zones: Mapping[ZoneName, ZoneInfo]) -> Iterator[Seen]:
+    """Compare what each zone counts that has pages on either side."""
+    nothing = (0,) * len(COUNTERS)
+    theirs = {
+        key: (zone.start_pfn or 0, zone.spanned, zone.present, zone.managed)
+        for key, zone in zones.items()
+        if zone.present and key[1] in KINDS
+    }
+    ours = {
+        (zone.nid, zone.kind.label): (zone.start_pfn, zone.spanned, zone.present, zone.managed)
+        for zone in machine.kernel.state.zones()
+        if zone.present
+    }
+    rows = [(key, theirs.get(key, nothing), ours.get(key, nothing)) for key in sorted({*theirs, *ours})]
+    seen = partial(_zone_rows, step, rows)
+    yield from [Agreed(len(COUNTERS) * len(rows), seen)] if theirs == ours else seen()
+
+
+def _zone_rows(step: int, rows: Iterable[_Row]) -> Iterator[Observation]:
+    for (node, name), expected, got in rows:
+        for counter, theirs, ours in zip(COUNTERS, expected, got, strict=True):
+            yield Observation.equal(step, Reason.ZONE, f"node {node} zone {name} {counter}", theirs, ours)
+
+
+def block_attributes(machine: Machine) -> dict[int, dict[str, str]]:
+    """Return what the compared files of every block read, stripped, by block id and file."""
+    kernel = machine.kernel
+    blocks = kernel.state.blocks
+    removable = kernel.profile.removable(kernel, slice(0, len(blocks.id)))
+    columns = (blocks.id, blocks.state, blocks.zone, blocks.nid, removable)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return {
+        block: {
+            "state": _STATES[state],
+            "valid_zones": (" ".join(valid_zones(kernel, row)) or "none") if state == _OFFLINE else _ZONES[zone],
+            "removable": "1" if may_go else "0",
+            "node": str(node),
+        }
+        for row, (block, state, zone, node, may_go) in enumerate(rows)
+    }
+
+
+def compare_blocks(machine: Machine, step: int, recorded: _Files) -> Iterator[Seen]:
+    """Compare the files of every block that is there on either side."""
+    ours = block_attributes(machine)
+    same = recorded == ours
+    seen = partial(_block_rows, step, recorded, recorded if same else ours)
+    yield from [Agreed(len(ATTRIBUTES) * len(ours), seen)] if same else seen()
+
+
+def _block_rows(step: int, recorded: _Files, ours: _Files) -> Iterator[Observation]:
+    for block in sorted({*recorded, *ours}):
+        expected, got = recorded.get(block), ours.get(block, {})
+        for name in ATTRIBUTES:
+            if expected is not None and name not in expected:
+                continue  # unreadable attributes were left out
+            value = expected[name] if expected is not None else None
+            yield Observation.equal(step, Reason.BLOCK, f"block {block} {name}", value, got.get(name))
+
+
+def compare_iomem(machine: Machine, step: int, expected: list[IomemLine]) -> Iterator[Seen]:
+    """Compare the lines of System RAM."""
+    got = list(ram_lines(machine.kernel.state.resources))
+    same = expected == got
+    seen = partial(_iomem_rows, step, expected, expected if same else got)
+    yield from [Agreed(len(set(expected)), seen)] if same else seen()
+
+
+def _iomem_rows(step: int, expected: list[IomemLine], got: list[IomemLine]) -> Iterator[Observation]:
+    for line, shown, has in _either(expected, got):
+        text = show_line(line)
+        yield Observation(step, Reason.IOMEM, "iomem", text if shown else None, text if has else None, shown and has)
+
+
+def compare_runs(step: int, expected: Runs, got: Runs) -> Iterator[Seen]:
+    """Compare the runs of pages of one class."""
+    same = expected == got
+    seen = partial(_page_rows, step, expected, expected if same else got)
+    yield from [Agreed(len(expected), seen)] if same else seen()
+
+
+def _page_rows(step: int, expected: Runs, got: Runs) -> Iterator[Observation]:
+    for (low, high, kind), shown, has in _either(expected, got):
+        what = f"pfn {low:#x}-{high:#x}"
+        yield Observation(step, Reason.PAGES, what, kind if shown else None, kind if has else None, shown and has)
+
+
+def _either(expected: list[_Run], got: list[_Run]) -> Iterator[tuple[_Run, bool, bool]]:
+    """Yield what is in either list, ascending, with whether it is in each."""
+    theirs, ours = set(expected), set(got)
+    for item in sorted(theirs | ours):
+        yield item, item in theirs, item in ours
+
+
+def ram_lines(resources: Iterable[Resource]) -> Iterator[IomemLine]:
+    """Yield the System RAM lines that /proc/iomem shows of some resources."""
+    for entry in resources:
+        if entry.name.startswith("System RAM"):
+            yield entry.start, entry.end, entry.name
+        yield from ram_lines(entry.children)
+
+
+def show_line(line: IomemLine) -> str:
+    """Return a line as /proc/iomem shows it, without its indentation."""
+    return f"{line[0]:08x}-{line[1]:08x} : {line[2]}"
