@@ -76,9 +76,12 @@ def first_pages(free: ExtentSet, order: int, count: int, max_order: int) -> Runs
         return _first_of_few(free, order, wanted, max_order)
     starts: list[Array] = []
     ends: list[Array] = []
+    held = _orders(free)
     for size in range(order, max_order + 1):
         if wanted <= 0:
             break
+        if not (held >> size if size == max_order else held >> size & 1):
+            continue
         low, high = chunk_runs(free, size, max_order)
         lengths = high - low
         taken = np.minimum(np.maximum(wanted - (np.cumsum(lengths) - lengths), 0), lengths)
@@ -87,6 +90,14 @@ def first_pages(free: ExtentSet, order: int, count: int, max_order: int) -> Runs
         ends.append(low[kept] + taken[kept])
         wanted -= int(taken.sum())
     return Runs.of_arrays(np.concatenate(starts), np.concatenate(ends)) if starts else Runs()
+
+
+def _orders(free: ExtentSet) -> int:
+    """Return of which orders there is a chunk, were there no top order, a bit for each; as :func:`_halves`."""
+    starts, ends = free.arrays
+    shift = np.frexp((starts ^ ends).astype(np.float64))[1].astype(np.int64) - 1  # exact: a pfn has at most 52 bits
+    middle = ends >> shift << shift
+    return int(np.bitwise_or.reduce((middle - starts) | (ends - middle)))
 
 
 def largest_order(free: ExtentSet, max_order: int) -> int:

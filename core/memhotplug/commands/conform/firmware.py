@@ -36,12 +36,16 @@ class Firmware:
 
     Models: drivers/acpi/numa/srat.c:acpi_numa_memory_affinity_init(), acpi_get_node() (v5.2 to v6.12): a domain
     that no table names has no node.
+
+    Attributes:
+        log: what :func:`device_log` returns.
     """
 
     def __init__(self, boot: StepFacts, machine: RecordedMachine) -> None:
         self._possible = set(machine.possible_nodes)
         self._of_domain: dict[int, int] = {}
-        self._devices = {name: told for name, told in device_log(boot).items() if "region size" in told}
+        self.log = device_log(boot)
+        self._devices = {name: told for name, told in self.log.items() if "region size" in told}
         self._made: list[str] = []
         for line in boot.step.dmesg:
             named = _SRAT.search(line) if "SRAT: " in line else None

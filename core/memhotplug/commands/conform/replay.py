@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from memhotplug.commands.conform.facts import StepFacts
-from memhotplug.commands.conform.firmware import Firmware, device_log
+from memhotplug.commands.conform.firmware import Firmware
 from memhotplug.commands.conform.guest import Baseline, Guest, known_pages
 from memhotplug.commands.conform.outcome import FAILED, Outcome
 from memhotplug.contracts import AddRequest
@@ -71,6 +71,7 @@ class Replay:
         if boot.arch is None:
             raise InputError("a recording that says its architecture", file=recording.file)
         self.arch = boot.arch
+        self._firmware = Firmware(self._facts[0], boot)
         try:
             self.profile = choose_profile(boot.kernel_release)
             self.machine = self._boot(boot)
@@ -78,7 +79,6 @@ class Replay:
             raise self._located(problem, 0) from problem
         self.baseline = Baseline.of(self.machine, boot)
         self._guest = Guest(self.machine, self._facts[0], self.baseline)
-        self._firmware = Firmware(self._facts[0], boot)
         self._names: dict[str, str] = {}
         self._next = 0
         self._prepared: _Prepared | None = None
@@ -98,7 +98,7 @@ class Replay:
             raise InputError("memory blocks of online nodes", got=f"blocks of node {lost[0]}, which is not online")
         known = known_pages(self._facts[0], boot)
         machine = Machine(
-            kernel_from_machine(boot, self.arch, self.profile, boot.cmdline or "", known, device_log(self._facts[0]))
+            kernel_from_machine(boot, self.arch, self.profile, boot.cmdline or "", known, self._firmware.log)
         )
         machine.kernel.state.failed_devices_stay = True
         return machine

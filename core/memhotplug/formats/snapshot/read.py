@@ -88,7 +88,7 @@ class _Reader:
         blocks = self._blocks(memory, nodes, zones or ())
         guessed = zones is None and free is None
         zones = zones or self._inferred_zones(free, blocks, memory, meminfo.get("MemTotal"))
-        pagetypes = self.files.get("proc/pagetypeinfo")
+        types = self._page_types()
         max_order = len(free[0].by_order) - 1 if free else self._default_max_order()
         machine = RecordedMachine(
             file=self.files.source.file,
@@ -101,8 +101,8 @@ class _Reader:
             block_size=memory.block_size,
             boot_memory=self.files.meta.boot_memory,
             max_order=max_order,
-            pageblock_order=self._pageblock_order(pagetypes),
-            zones=self._zones(zones, free, blocks, memory, max_order, pagetypes),
+            pageblock_order=None if types is None else types.pageblock_order,
+            zones=self._zones(zones, free, blocks, memory, max_order, types),
             blocks=blocks,
             nodes=self._nodes(zones),
             possible_nodes=self._ids("possible") or tuple(nodes),
@@ -200,10 +200,9 @@ class _Reader:
         found = (name.removeprefix(root) for name in self.files.files if name.startswith(root))
         return frozenset(name for name in found if name.count("/") == 1)
 
-    def _pageblock_order(self, text: str | None) -> int | None:
-        if text is None:
-            return None
-        return parse_pagetypeinfo(text, self.files.at("proc/pagetypeinfo")).pageblock_order
+    def _page_types(self) -> PageTypes | None:
+        text = self.files.get("proc/pagetypeinfo")
+        return None if text is None else parse_pagetypeinfo(text, self.files.at("proc/pagetypeinfo"))
 
     # -- what is missing ---------------------------------------------------------------------------------------
 
@@ -277,9 +276,8 @@ class _Reader:
         blocks: Sequence[RecordedBlock],
         memory: _Memory,
         max_order: int,
-        pagetypes: str | None,
+        types: PageTypes | None,
     ) -> tuple[RecordedZone, ...]:
-        types = None if pagetypes is None else parse_pagetypeinfo(pagetypes, self.files.at("proc/pagetypeinfo"))
         counts = {(zone.node, zone.zone): zone.by_order for zone in free or ()}
         records = []
         for zone in zones:
