@@ -9,6 +9,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from functools import cache
+from itertools import pairwise
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, overload
 
 from memhotplug.lazy import np
@@ -115,9 +117,10 @@ class BlockTable:
         online_type: int8, the OnlineType that the file ``online`` would use.
     """
 
-    # _columns hold the first _settled rows, _late those behind them; _whole are the columns of all rows, as far as
-    # somebody has asked for them. Copies share them: nothing is changed in place, but that columns come to _whole.
-    __slots__ = ("_columns", "_late", "_settled", "_whole")
+    # _columns hold the first _settled rows, _late those behind them; _whole are the columns of all rows and _known the
+    # answers about the settled ones, as far as somebody has asked for them. Copies share them: nothing is changed in
+    # place, but that columns come to _whole and answers to _known.
+    __slots__ = ("_columns", "_known", "_late", "_settled", "_whole")
 
     id: _Column[np.int64] = _Column("int64")
     state: _Column[np.int8] = _Column("int8")
@@ -132,6 +135,7 @@ class BlockTable:
     def __init__(self) -> None:
         self._columns: dict[str, npt.NDArray[Any]]
         self._whole: dict[str, npt.NDArray[Any]]
+        self._known: dict[object, Any]
         self._late: list[_Row]
         self._settled: int
         self._take({name: np.empty(0, dtype=_dtype(name)) for name in _PLACES})
@@ -152,7 +156,7 @@ class BlockTable:
     def copy(self) -> BlockTable:
         """Return an independent table that shares columns and rows."""
         twin = BlockTable.__new__(BlockTable)
-        twin._columns, twin._settled = self._columns, self._settled
+        twin._columns, twin._settled, twin._known = self._columns, self._settled, self._known
         twin._late, twin._whole = self._late, self._whole
         return twin
 
@@ -203,13 +207,45 @@ class BlockTable:
 
     def id_runs(self, chosen: npt.NDArray[np.bool_] | None = None) -> ExtentSet:
         """Return the ids of all blocks, or of the chosen ones, as a set; ``chosen`` has shape (n,)."""
-        ids = self.id if chosen is None else self.id[chosen]
-        if not len(ids):
-            return ExtentSet()
-        if int(ids[-1]) - int(ids[0]) + 1 == len(ids):
-            return ExtentSet.of_few([int(ids[0])], [int(ids[-1]) + 1])
-        cuts = np.flatnonzero(ids[1:] - ids[:-1] > 1)
-        return ExtentSet.of_few([int(ids[0]), *ids[cuts + 1].tolist()], [*(ids[cuts] + 1).tolist(), int(ids[-1]) + 1])
+        if chosen is not None:
+            return _runs_of(self.id[chosen])
+        known: ExtentSet | None = self._known.get("id")
+        if known is None:
+            known = self._known["id"] = _runs_of(self._columns["id"])
+        return _with_late(known, [row[0] for row in self._late])
+
+    def runs_with(self, name: str, value: int) -> ExtentSet:
+        """Return the ids of the blocks that have a value in a column, as a set."""
+        known: ExtentSet | None = self._known.get((name, value))
+        if known is None:
+            known = self._known[name, value] = _runs_of(self._columns["id"][self._columns[name] == value])
+        place = _PLACES[name]
+        return _with_late(known, [row[0] for row in self._late if row[place] == value])
+
+    def tally(self, *names: str) -> dict[tuple[int, ...], int]:
+        """Return how many blocks have the same values in some columns, by these values."""
+        known: dict[tuple[int, ...], int] | None = self._known.get(names)
+        if known is None:
+            known = self._known[names] = _tally([self._columns[name] for name in names])
+        found = known.copy()
+        chosen = itemgetter(*(_PLACES[name] for name in names))
+        for row in self._late:
+            values = chosen(row) if len(names) > 1 else (chosen(row),)
+            found[values] = found.get(values, 0) + 1
+        return found
+
+    def values(self, name: str) -> set[int]:
+        """Return the values that a column has."""
+        return {value for (value,) in self.tally(name)}
+
+    def is_ascending(self) -> bool:
+        """Return whether each id is above the one before it."""
+        known: bool | None = self._known.get("ascending")
+        ids = self._columns["id"]
+        if known is None:
+            known = self._known["ascending"] = bool((ids[1:] > ids[:-1]).all())
+        late = [int(ids[-1]), *[row[0] for row in self._late]] if len(ids) else [row[0] for row in self._late]
+        return known and all(low < high for low, high in pairwise(late))
 
     def common(self, name: str, rows: slice) -> int | None:
         """Return the value that all of some rows have in a column, None if they differ or there is no row."""
@@ -293,7 +329,7 @@ class BlockTable:
             changed[name] = self._columns[name].copy()
             changed[name][rows] = value
             changed[name].setflags(write=False)
-        self._columns = self._columns | changed
+        self._columns, self._known = self._columns | changed, {}
         self._forget(values)
 
     def _set_late(self, rows: slice, values: dict[str, int | npt.NDArray[Any]]) -> None:
@@ -318,7 +354,45 @@ class BlockTable:
         for column in columns.values():
             column.setflags(write=False)
         self._columns = self._whole = columns
+        self._known = {}
         self._settled, self._late = len(columns["id"]), []
+
+
+def _runs_of(ids: npt.NDArray[np.int64]) -> ExtentSet:
+    """Return ascending ids as a set."""
+    if not len(ids):
+        return ExtentSet()
+    if int(ids[-1]) - int(ids[0]) + 1 == len(ids):
+        return ExtentSet.of_few([int(ids[0])], [int(ids[-1]) + 1])
+    cuts = np.flatnonzero(ids[1:] - ids[:-1] > 1)
+    return ExtentSet.of_few([int(ids[0]), *ids[cuts + 1].tolist()], [*(ids[cuts] + 1).tolist(), int(ids[-1]) + 1])
+
+
+def _with_late(settled: ExtentSet, ids: list[int]) -> ExtentSet:
+    """Return some settled blocks and some late ones, which are ascending and lie behind them, as a set."""
+    found = settled.copy()
+    if ids and ids[-1] - ids[0] + 1 == len(ids):
+        found.add(ids[0], ids[-1] + 1)
+    elif ids:
+        found.update(_runs_of(np.array(ids, dtype=np.int64)))
+    return found
+
+
+def _tally(columns: list[npt.NDArray[Any]]) -> dict[tuple[int, ...], int]:
+    """Return how many rows have the same values, by these; neighbours are counted together."""
+    found: dict[tuple[int, ...], int] = {}
+    count = len(columns[0])
+    if not count:
+        return found
+    changes = np.zeros(count - 1, dtype=np.bool_)
+    for column in columns:
+        changes |= column[1:] != column[:-1]
+    cuts = [0, *(np.flatnonzero(changes) + 1).tolist(), count]
+    for (low, high), values in zip(
+        pairwise(cuts), zip(*[column[cuts[:-1]].tolist() for column in columns], strict=True), strict=True
+    ):
+        found[values] = found.get(values, 0) + high - low
+    return found
 
 
 @cache

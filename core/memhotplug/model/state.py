@@ -293,6 +293,10 @@ class MachineState:
         """Return all pages of all blocks, or of the chosen ones; ``chosen`` has shape (blocks,)."""
         return self.blocks.id_runs(chosen).times(self.geometry.pages_per_block)
 
+    def pages_with(self, name: str, value: int) -> ExtentSet:
+        """Return all pages of the blocks that have a value in a column of the block table."""
+        return self.blocks.runs_with(name, value).times(self.geometry.pages_per_block)
+
     def span_of(self, rows: slice) -> tuple[int, int]:
         """Return first pfn and end pfn of some neighbouring blocks."""
         start, block = self.blocks.value("id", rows.start), self.geometry.pages_per_block

@@ -38,14 +38,18 @@ class MapRuns:
     """Runs of vmemmap mappings; few are kept as rows of plain integers, many as columns, which shows nowhere.
 
     All columns have shape (n,) and are read-only.
+
+    Attributes:
+        known_backing: the pages that back them, those of a source or (None) all, as far as a table was asked.
     """
 
-    # At least one of the two is there. Neither is ever changed in place.
-    __slots__ = ("_columns", "_rows")
+    # At least one of rows and columns is there. Neither is ever changed in place.
+    __slots__ = ("_columns", "_rows", "known_backing")
 
     def __init__(self, rows: list[Row]) -> None:
         self._rows: list[Row] | None = rows
         self._columns: tuple[npt.NDArray[Any], ...] | None = None
+        self.known_backing: dict[Source | None, ExtentSet] = {}
 
     @classmethod
     def of_columns(cls, *columns: npt.NDArray[Any]) -> MapRuns:
@@ -53,7 +57,7 @@ class MapRuns:
         found = cls.__new__(cls)
         for column in columns:
             column.setflags(write=False)
-        found._rows, found._columns = None, columns
+        found._rows, found._columns, found.known_backing = None, columns, {}
         return found
 
     @classmethod
@@ -287,7 +291,8 @@ class VmemmapTable:
 
     def backing(self, runs: MapRuns | None = None) -> ExtentSet:
         """Return the pages that back some runs, or the whole memmap."""
-        runs = self.runs if runs is None else runs
+        if runs is None:
+            return self._known_backing(None)
         per_page, rows = self.described_per_page, runs.rows
         if rows is not None:
             return ExtentSet.of(*[(page, page + (end - start) // per_page) for start, end, page, _, _ in rows])
@@ -295,4 +300,12 @@ class VmemmapTable:
 
     def backing_from(self, source: Source) -> ExtentSet:
         """Return the pages from one source that back any part of the memmap."""
-        return self.backing(self.runs.of(source))
+        return self._known_backing(source)
+
+    def _known_backing(self, source: Source | None) -> ExtentSet:
+        """Return the pages from a source, or from all; worked out once for all copies that have the same runs."""
+        known = self.runs.known_backing.get(source)
+        if known is None:
+            known = self.backing(self.runs if source is None else self.runs.of(source))
+            self.runs.known_backing[source] = known
+        return known.copy()

@@ -256,3 +256,57 @@ def test_block_state_labels_are_what_state_reads(value: BlockState, label: str) 
 def test_online_type_labels_are_what_state_takes() -> None:
     """In the order of the kernel's numbers."""
     assert [kind.label for kind in OnlineType] == ["offline", "online", "online_kernel", "online_movable"]
+
+
+_CHANGES = st.lists(
+    st.tuples(
+        st.sampled_from(["insert", "delete", "state", "nid", "early", "copy"]), st.integers(0, 40), st.integers(1, 6)
+    ),
+    max_size=20,
+)
+
+
+@given(_CHANGES)
+def test_what_is_asked_of_a_table_is_what_its_columns_say(changes: list[tuple[str, int, int]]) -> None:
+    """Whatever was known of it, or of its copies, before it changed."""
+    table = BlockTable()
+    table.insert(0, 4, state=BlockState.ONLINE, early=1)
+    for change, at, count in changes:
+        if change == "insert":
+            if not any(table.row(block) is not None for block in range(at, at + count)):
+                table.insert(at, count, nid=at % 3)
+        elif change == "copy":
+            table = table.copy()
+        elif change == "delete":
+            table.delete(slice(min(at, len(table)), min(at + count, len(table))))
+        else:
+            rows = slice(min(at, len(table)), min(at + count, len(table)))
+            table.set(rows, **{change: count % 2 + (change == "state")})
+        _answers_are_right(table)
+
+
+def _answers_are_right(table: BlockTable) -> None:
+    columns = {name: column.tolist() for name, column in table}
+    for name, value in (("state", 1), ("state", 4), ("nid", 0), ("early", 1), ("altmap_pages", 0)):
+        ids = [block for block, held in zip(columns["id"], columns[name], strict=True) if held == value]
+        assert table.runs_with(name, value) == ExtentSet.of(*[(block, block + 1) for block in ids])
+    assert table.id_runs() == ExtentSet.of(*[(block, block + 1) for block in columns["id"]])
+    for names in (("nid",), ("early", "state"), ("state", "nid", "early")):
+        rows = list(zip(*[columns[name] for name in names], strict=True))
+        assert table.tally(*names) == {row: rows.count(row) for row in rows}
+    assert table.values("nid") == set(columns["nid"])
+    assert table.is_ascending()
+
+
+def test_ids_out_of_order_are_found() -> None:
+    """Among settled rows, among late ones, and between the two."""
+    for ids in ([3, 3], [4, 2]):
+        table = BlockTable()
+        table.insert(0, 2)
+        table.set(slice(0, 2), id=np.array(ids))
+        assert not table.is_ascending()
+    table = BlockTable()
+    table.insert(0, 2)
+    table.insert(5, 2)
+    table.set(slice(2, 3), id=1)
+    assert not table.is_ascending()

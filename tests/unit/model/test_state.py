@@ -88,7 +88,7 @@ def test_a_copy_has_every_attribute_and_shares_nothing_that_changes(make_state: 
     zone.wmark, zone.protection = (1, 2, 3), (4, 5, 6, 7)
     twin = state.copy()
 
-    replaced = ("pcp", "cma_pages", "barred", "_columns", "_late", "_whole")
+    replaced = ("pcp", "cma_pages", "barred", "_columns", "_known", "_late", "_whole")
 
     for one, other in ((state, twin), (zone, twin.zone(zone.key)), (state.blocks, twin.blocks)):
         for name in type(one).__slots__:

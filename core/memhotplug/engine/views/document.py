@@ -149,8 +149,8 @@ def memmap_totals(kernel: Kernel) -> MemmapTotals:
     by_node: dict[int, int] = {}
     backing = allocated.copy()
     backing.update(hosted)
-    for nid in sorted(set(state.blocks.nid.tolist())):
-        held = backing.covered_by(state.pages_of(state.blocks.nid == nid))
+    for nid in sorted(state.blocks.values("nid")):
+        held = backing.covered_by(state.pages_with("nid", nid))
         if held:
             by_node[nid] = held
     left = backing.copy()

@@ -6,7 +6,7 @@ The names I6, I7 … are those of docs/model.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from memhotplug.plugin import (
     NO_ZONE,
@@ -41,7 +41,7 @@ def _ids(kernel: Kernel, rows: Array | npt.NDArray[np.bool_]) -> str:
 def _early(kernel: Kernel) -> Iterator[str]:
     """I6: present_early counts boot memory only."""
     state = kernel.state
-    boot = state.early.intersection(state.pages_of(state.blocks.state == BlockState.ONLINE))
+    boot = state.early.intersection(state.pages_with("state", BlockState.ONLINE))
     boot.difference_update(state.holes)
     for zone in state.zones():
         early = zone.linked.covered_by(boot)
@@ -51,18 +51,16 @@ def _early(kernel: Kernel) -> Iterator[str]:
 
 def _groups(kernel: Kernel) -> Iterator[str]:
     """I7: a memory group's present pages are those of its online blocks."""
-    blocks, per_block = kernel.state.blocks, kernel.geometry.pages_per_block
-    groups = state_of(kernel).groups
+    groups, per_block = state_of(kernel).groups, kernel.geometry.pages_per_block
     if not groups:
         return
-    online = (blocks.state == BlockState.ONLINE) & (blocks.group >= 0)
-    movable = blocks.zone == ZoneKind.MOVABLE
-    counted = [
-        np.bincount(blocks.group[online & side], minlength=len(groups)) * per_block for side in (~movable, movable)
-    ]
+    counted = [[0, 0] for _ in groups]
+    for (index, state, zone), count in kernel.state.blocks.tally("group", "state", "zone").items():
+        if 0 <= index < len(groups) and state == BlockState.ONLINE:
+            counted[index][zone == ZoneKind.MOVABLE] += count * per_block
     for index, group in enumerate(groups):
-        here = (int(counted[0][index]), int(counted[1][index]))
-        if here != (group.present_kernel, group.present_movable):
+        here = counted[index]
+        if here != [group.present_kernel, group.present_movable]:
             yield (
                 f"I7: memory group {index} counts {group.present_kernel} kernel and {group.present_movable} movable "
                 f"pages, its online blocks have {here[0]} and {here[1]}"
@@ -72,9 +70,9 @@ def _groups(kernel: Kernel) -> Iterator[str]:
 def _self_hosted(kernel: Kernel) -> Iterator[str]:
     """I8: the reserved pages of an online block are in its zone, whole pageblocks, on no free list."""
     state, geometry = kernel.state, kernel.geometry
-    hosting = (state.blocks.altmap_pages > 0) & (state.blocks.state == BlockState.ONLINE)
-    if not hosting.any():
+    if state.blocks.values("altmap_pages") <= {0}:
         return
+    hosting = (state.blocks.altmap_pages > 0) & (state.blocks.state == BlockState.ONLINE)
     starts = state.block_bounds(slice(None))[0][hosting]
     ends = starts + state.blocks.altmap_pages[hosting]
     reserved = ExtentSet(starts, ends)
@@ -95,7 +93,7 @@ def _altmaps(kernel: Kernel) -> Iterator[str]:
     """I9, I10: memmap from an altmap lies in the block that it describes, within what that block reserves."""
     state, per_block = kernel.state, kernel.geometry.pages_per_block
     runs = state.vmemmap.runs.of(Source.ALTMAP)
-    if not len(runs) and not state.blocks.altmap_pages.any():
+    if not len(runs) and state.blocks.values("altmap_pages") <= {0}:
         return
     last = runs.backing + (runs.end - runs.start) // kernel.geometry.described_per_page - 1
     home = runs.backing // per_block
@@ -130,22 +128,33 @@ def _shared(kernel: Kernel) -> Array:
     return pages
 
 
+_SETTLED: Final = {BlockState.ONLINE, BlockState.OFFLINE}
+
+
 def _states(kernel: Kernel) -> Iterator[str]:
     """I12, I13: a block is online, in one zone; or offline, and in none; nothing is on its way."""
     state = kernel.state
     blocks = state.blocks
-    moving = (blocks.state != BlockState.ONLINE) & (blocks.state != BlockState.OFFLINE)
-    if moving.any():
+    if not blocks.values("state") <= _SETTLED:
+        moving = (blocks.state != BlockState.ONLINE) & (blocks.state != BlockState.OFFLINE)
         yield f"I13: blocks {_ids(kernel, moving)} are between online and offline"
-    online = blocks.state == BlockState.ONLINE
-    lost = ((online & ~blocks.early) & (blocks.zone == NO_ZONE)) | (~online & (blocks.zone != NO_ZONE))
-    if lost.any():
+    if any(_contradicts(*values) for values in blocks.tally("state", "zone", "early")):
+        online = blocks.state == BlockState.ONLINE
+        lost = ((online & ~blocks.early) & (blocks.zone == NO_ZONE)) | (~online & (blocks.zone != NO_ZONE))
         yield f"I12: blocks {_ids(kernel, lost)}: state and zone contradict each other"
-    offline = state.pages_of(~online)
+    offline = state.pages_of()
+    offline.difference_update(state.pages_with("state", BlockState.ONLINE))
     for zone in state.zones():
         held = zone.linked.covered_by(offline)
         if held:
             yield f"I12: {zone.title}: holds {held} pages of offline blocks"
+
+
+def _contradicts(state: int, zone: int, early: int) -> bool:
+    """Return whether a block is online in no zone, which boot memory may be in several of, or offline in one."""
+    if state == BlockState.ONLINE:
+        return zone == NO_ZONE and not early
+    return zone != NO_ZONE
 
 
 def _ratio(kernel: Kernel) -> Iterator[str]:
@@ -153,14 +162,14 @@ def _ratio(kernel: Kernel) -> Iterator[str]:
     blocks, geometry = kernel.state.blocks, kernel.geometry
     memmap = geometry.memmap_pages(geometry.pages_per_block)
     padded = round_up(memmap, geometry.pageblock_pages)
-    wrong = (blocks.altmap_pages > 0) & (blocks.altmap_pages != memmap) & (blocks.altmap_pages != padded)
-    if wrong.any():
+    if not blocks.values("altmap_pages") <= {0, memmap, padded}:
+        wrong = (blocks.altmap_pages > 0) & (blocks.altmap_pages != memmap) & (blocks.altmap_pages != padded)
         yield f"I20: blocks {_ids(kernel, wrong)}: not the {memmap} pages of their memmap are reserved for it"
 
 
 def _nodes(kernel: Kernel) -> Iterator[str]:
     """I21: a node with a block device, a spanned page or a CPU is online."""
-    nids = set(kernel.state.blocks.nid.tolist())
+    nids = kernel.state.blocks.values("nid")
     for nid in sorted(nids - set(kernel.state.nodes)):
         yield f"I21: node {nid} has memory blocks and does not exist"
     for node in kernel.state.nodes.values():
