@@ -20,7 +20,17 @@ from memhotplug.errors import Interruption, PluginError
 from memhotplug.keyspec import KeySpec
 from memhotplug.manager import choose, is_below, running
 
-__all__ = ["DEFAULT_TIMEOUT", "WatchedCatalog", "guard", "limit", "limited", "unguarded", "watchdog", "who_runs"]
+__all__ = [
+    "DEFAULT_TIMEOUT",
+    "Watch",
+    "WatchedCatalog",
+    "guard",
+    "limit",
+    "limited",
+    "unguarded",
+    "watchdog",
+    "who_runs",
+]
 
 DEFAULT_TIMEOUT: Final = 60.0
 """Seconds that a plugin may take where nobody says how many."""
@@ -86,7 +96,17 @@ class _ExpiredError(Interruption):
 
 @contextlib.contextmanager
 def watchdog(seconds: float, culprit: Culprit = who_runs) -> Iterator[None]:
-    """Limit how long a plugin may run inside this block.
+    """Limit how long a plugin may run inside this block; see :class:`Watch`.
+
+    Raises:
+        PluginError: the time is up.
+    """
+    with Watch(seconds, culprit):
+        yield
+
+
+class Watch:
+    """Limits how long a plugin may run inside of a block, and of parts of it, at the price of one alarm.
 
     Only the main thread can be interrupted, and only where the system has interval timers;
     elsewhere the block runs without a limit.
@@ -96,28 +116,52 @@ def watchdog(seconds: float, culprit: Culprit = who_runs) -> Iterator[None]:
         culprit: who is to blame when the time is up; if nobody is, the block goes on.
 
     Raises:
-        PluginError: the time is up.
+        PluginError: the time is up; by the end of the block, or of the part of it.
     """
-    can_interrupt = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
-    if not (can_interrupt and seconds > 0):  # not a number is no limit either
-        yield
-        return
 
-    def ring(_number: int, frame: FrameType | None) -> None:
-        name = culprit(frame)
+    def __init__(self, seconds: float, culprit: Culprit = who_runs) -> None:
+        can_interrupt = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+        self._is_on = can_interrupt and seconds > 0  # not a number is no limit either
+        self._seconds = seconds
+        self._culprit = culprit
+        self._alarm = _Alarm(seconds)
+
+    def __enter__(self) -> Watch:
+        if self._is_on:
+            self._before = signal.signal(signal.SIGALRM, self._ring)
+            self._outer = signal.setitimer(signal.ITIMER_REAL, self._seconds, min(self._seconds, _AGAIN))
+        return self
+
+    def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> None:
+        if not self._is_on:
+            return
+        signal.setitimer(signal.ITIMER_REAL, *self._outer)
+        signal.signal(signal.SIGALRM, self._before)
+        if isinstance(problem, _ExpiredError):
+            raise self._refusal(problem) from None
+
+    @contextlib.contextmanager
+    def part(self) -> Iterator[None]:
+        """Let the time begin anew, here and after this part of the block."""
+        self._wind()
+        try:
+            yield
+        except _ExpiredError as expired:
+            raise self._refusal(expired) from None
+        finally:
+            self._wind()
+
+    def _wind(self) -> None:
+        if self._is_on:
+            signal.setitimer(signal.ITIMER_REAL, self._seconds, min(self._seconds, _AGAIN))
+
+    def _ring(self, _number: int, frame: FrameType | None) -> None:
+        name = self._culprit(frame)
         if name is not None:
-            alarm.raised(name)
+            self._alarm.raised(name)
 
-    alarm = _Alarm(seconds)
-    before = signal.signal(signal.SIGALRM, ring)
-    outer = signal.setitimer(signal.ITIMER_REAL, seconds, min(seconds, _AGAIN))
-    try:
-        yield
-    except _ExpiredError as expired:
-        raise PluginError(expired.culprit, f"took longer than {seconds:g} s") from None
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, *outer)
-        signal.signal(signal.SIGALRM, before)
+    def _refusal(self, expired: _ExpiredError) -> PluginError:
+        return PluginError(expired.culprit, f"took longer than {self._seconds:g} s")
 
 
 class _Alarm:

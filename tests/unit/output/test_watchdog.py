@@ -17,7 +17,16 @@ from memhotplug import Machine
 from memhotplug.cli import main
 from memhotplug.cli.group import COMMANDS, mhp
 from memhotplug.errors import PluginError
-from memhotplug.output.watchdog import DEFAULT_TIMEOUT, WatchedCatalog, guard, limit, limited, unguarded, watchdog
+from memhotplug.output.watchdog import (
+    DEFAULT_TIMEOUT,
+    Watch,
+    WatchedCatalog,
+    guard,
+    limit,
+    limited,
+    unguarded,
+    watchdog,
+)
 from memhotplug.plugin import hookimpl
 
 ErrorOf = Callable[..., Any]
@@ -90,6 +99,43 @@ def test_another_thread_runs_without_a_limit() -> None:
     thread.join()
 
     assert seen == [(0.0, 0.0)]
+
+
+def test_the_time_of_each_part_begins_anew() -> None:
+    """A handler for all of them, and an alarm that each sets for itself."""
+    with Watch(3600, lambda _frame: "acme") as watch:
+        handler = signal.getsignal(signal.SIGALRM)
+        signal.setitimer(signal.ITIMER_REAL, 1800)
+        with watch.part():
+            assert signal.getitimer(signal.ITIMER_REAL)[0] > 3000
+            assert signal.getsignal(signal.SIGALRM) == handler
+            signal.setitimer(signal.ITIMER_REAL, 1800)
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 3000
+
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_a_part_that_takes_too_long_says_so_itself() -> None:
+    """So that whoever plays it can say where that was."""
+    with Watch(0.01, lambda _frame: "acme") as watch, pytest.raises(PluginError) as caught, watch.part():
+        _hang_stubbornly()
+
+    assert str(caught.value) == "plugin acme: took longer than 0.01 s"
+
+
+def test_what_hangs_between_two_parts_is_ended_too() -> None:
+    """The alarm stays armed."""
+    watch = Watch(0.01, lambda _frame: "acme")
+
+    def between() -> None:
+        with watch:
+            with watch.part():
+                pass
+            _hang()
+
+    with pytest.raises(PluginError) as caught:
+        between()
+    assert str(caught.value) == "plugin acme: took longer than 0.01 s"
 
 
 def test_a_hook_that_hangs_ends_the_run(error_of: ErrorOf, monkeypatch: pytest.MonkeyPatch) -> None:

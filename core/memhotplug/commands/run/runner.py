@@ -26,7 +26,7 @@ from memhotplug.formats.scenario.problems import Where
 from memhotplug.keyspec import OWN_POLICY
 from memhotplug.machine import Machine, Memory
 from memhotplug.manager import choose
-from memhotplug.output.watchdog import limit, watchdog
+from memhotplug.output.watchdog import Watch, limit, watchdog
 
 if TYPE_CHECKING:
     from memhotplug.documents.machine import RunDocument, StepRecord
@@ -197,14 +197,8 @@ class _Run:
         self._broken: list[str] | None = machine.violations() if check else None
 
     def run(self, *, go_on: bool) -> RunResult:
-        failure = None
-        for step in self._scenario.steps:
-            record = self._step(step)
-            if record["ok"]:
-                continue
-            failure = failure or self._failure(step, record)
-            if not go_on:
-                break
+        with Watch(limit()) as watch:
+            failure = self._steps_done(watch, go_on=go_on)
         return RunResult(
             scenario=self._scenario.file,
             machine=self._machine,
@@ -213,6 +207,18 @@ class _Run:
             failure=failure,
         )
 
+    def _steps_done(self, watch: Watch, *, go_on: bool) -> str | None:
+        """Do the steps; return why the first of them did not do what it should, None if all did."""
+        failure = None
+        for step in self._scenario.steps:
+            record = self._step(step, watch)
+            if record["ok"]:
+                continue
+            failure = failure or self._failure(step, record)
+            if not go_on:
+                break
+        return failure
+
     def _failure(self, step: Step, record: StepRecord) -> str:
         place = ":".join(str(part) for part in (self._scenario.file, step.line, step.column) if part is not None)
         # An errno that the scenario expected is no part of why the run stops.
@@ -220,13 +226,13 @@ class _Run:
         words = (place, f"steps[{step.index}].{step.op}", unexpected, record["message"])
         return ": ".join(str(word) for word in words if word is not None)
 
-    def _step(self, step: Step) -> StepRecord:
+    def _step(self, step: Step, watch: Watch) -> StepRecord:
         kernel = self._machine.kernel
         seen = len(kernel.journal.events)
         saved = kernel.copy() if self._broken is not None else None
         record = new_record(step, kernel)
         try:
-            with watchdog(limit()), blaming():
+            with watch.part(), blaming():
                 self._do(step, record)
         except InputError as error:
             raise_located(self._scenario, ("steps", step.index, step.op), error)
