@@ -84,7 +84,8 @@ def scenario_from_tree(
     Raises:
         InputError: it is no valid scenario; with line and column.
     """
-    return _Reader(file, tree, CatalogCache(catalog), known).scenario()
+    asked = catalog if isinstance(catalog, CatalogCache) else CatalogCache(catalog)
+    return _Reader(file, tree, asked, known).scenario()
 
 
 _T = TypeVar("_T")
@@ -92,7 +93,10 @@ Check: TypeAlias = Callable[[list[Problem]], _T]
 
 
 class Known:
-    """Records that were read of a tree, for variants that share the nodes of which they were read.
+    """Records that were read of a tree, for variants of it.
+
+    A node that variants share is read but once. So is one that was copied to be changed, where its values are nodes
+    that were read together before.
 
     Args:
         tree: the tree whose nodes the variants share; it has to live as long as this.
@@ -101,26 +105,58 @@ class Known:
     def __init__(self, tree: MappingNode) -> None:
         self._tree = tree
         self._records: dict[tuple[int, tuple[str, ...]], Any] = {}
+        self._changed: dict[object, tuple[Any, list[Node]]] = {}
         steps = tree.get("steps")
         nodes = [tree.get("machine"), tree.get("drivers")]
         for step in steps if isinstance(steps, SequenceNode) else ():
             nodes += step.values() if isinstance(step, MappingNode) else ()
         self._shared = {id(node) for node in nodes if node is not None}
 
-    def record(self, node: Node, files: tuple[str, ...], check: Check[_T], problems: list[Problem]) -> _T:
+    def record(self, word: str, node: Node, files: tuple[str, ...], check: Check[_T], problems: list[Problem]) -> _T:
         """Return the record of a node, which is read but once if variants share it and nothing is wrong with it.
 
         Args:
+            word: what it is a record of, an operation or a section.
             files: the plugins from files with which it is read.
             check: reads it, and adds what is wrong to the list that it is given.
         """
+        if id(node) not in self._shared:
+            return self._of_changed(word, node, files, check, problems)
         key = id(node), files
         if key in self._records:
             return self._records[key]  # type: ignore[no-any-return]  # by the node that it was read of
         found = check(problems)
-        if not problems and id(node) in self._shared:
+        if not problems:
             self._records[key] = found
         return found
+
+    def _of_changed(
+        self, word: str, node: Node, files: tuple[str, ...], check: Check[_T], problems: list[Problem]
+    ) -> _T:
+        leaves: list[Node] = []  # kept, so that no other node gets the identity of one
+        key = word, files, _made_of(node, leaves)
+        known = self._changed.get(key)
+        if known is not None:
+            return known[0]  # type: ignore[no-any-return]  # by the nodes that it was read of
+        found = check(problems)
+        if not problems:
+            if len(self._changed) >= _REMEMBERED:
+                self._changed.clear()
+            self._changed[key] = found, leaves
+        return found
+
+
+_REMEMBERED: Final = 1024
+
+
+def _made_of(node: Node, leaves: list[Node]) -> object:
+    """Return what tells nodes apart that are not made of the same scalars, which are added to a list."""
+    if isinstance(node, MappingNode):
+        return tuple([(key, _made_of(value, leaves)) for key, value in node.items()])
+    if isinstance(node, SequenceNode):
+        return "list", tuple([_made_of(value, leaves) for value in node])
+    leaves.append(node)
+    return id(node)
 
 
 @dataclass(slots=True)
@@ -261,14 +297,14 @@ class _Reader:
         if not isinstance(node, MappingNode):
             self._raise(Problem(("machine",), _EXPECTED_MACHINE))
         check: Check[MachineSpec | None] = partial(check_machine, node, self._catalog)
-        machine = self._known.record(node, self._files, check, problems)
+        machine = self._known.record("machine", node, self._files, check, problems)
         self._first(problems, ("machine",))
         return machine
 
     def _read_drivers(self, node: Node) -> dict[str, DriverPolicy]:
         problems: list[Problem] = []
         check: Check[dict[str, DriverPolicy] | None] = partial(check_drivers, node, self._catalog)
-        drivers = self._known.record(node, self._files, check, problems)
+        drivers = self._known.record("drivers", node, self._files, check, problems)
         self._first(problems, ("drivers",))
         return drivers or {}
 
@@ -307,7 +343,7 @@ class _Reader:
     def _check_step(self, op: str, node: Node, where: Where, problems: list[Problem]) -> Action | None:
         try:
             check: Check[Action | None] = partial(check_step, op, node, self._catalog)
-            return self._known.record(node, self._files, check, problems)
+            return self._known.record(op, node, self._files, check, problems)
         except PluginError as error:  # the driver cannot even say which keys it has
             place = error_at(self._tree, Problem((*where, op, "driver"), ""), file=self._file)
             error.file, error.line, error.column, error.path = place.file, place.line, place.column, place.path

@@ -99,6 +99,37 @@ def test_what_is_wrong_with_a_shared_node_is_said_each_time() -> None:
             scenario_from_tree(tree, catalog=Installed(), known=known)
 
 
+def test_what_was_changed_to_the_same_is_read_once() -> None:
+    """By the nodes that it is made of, whatever else changes; another order of them, or a list of them, is another."""
+    known = Known(TREE)
+    size, more = (
+        parse_override(parse_where("steps.0.add.size"), "2G"),
+        parse_override(parse_where("steps.0.add.size"), "3G"),
+    )
+    flags = [parse_override(parse_where("steps.0.add.mhp_flags"), text) for text in ("none", "[none]")]
+    found = [
+        scenario_from_tree(changed(TREE, chosen), catalog=Installed(), known=known).steps[0].args
+        for chosen in ([size], [more], [size], [size, flags[0]], [size, flags[1]], [size, flags[0]])
+    ]
+
+    assert found[0] is found[2]
+    assert found[3] is found[5]
+    assert len({id(args) for args in found}) == 4
+    alone = scenario_from_tree(changed(TREE, [size, flags[1]]), catalog=Installed()).steps[0].args
+    assert found[4] == alone
+
+
+def test_only_so_many_changes_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And those that are forgotten are read again."""
+    monkeypatch.setattr("memhotplug.formats.scenario.loader._REMEMBERED", 2)
+    known = Known(TREE)
+    for text in ("1G", "2G", "3G", "4G", "1G"):
+        tree = changed(TREE, [parse_override(parse_where("steps.0.add.size"), text)])
+        args = scenario_from_tree(tree, catalog=Installed(), known=known).steps[0].args
+        assert args.size == int(text[0]) << 30  # type: ignore[attr-defined]
+        assert len(known._changed) <= 2
+
+
 @pytest.mark.parametrize("text", ["0", "007", "4G", "12345678901234567890K"])
 def test_plain_numbers_are_the_nodes_that_the_parser_makes(text: str) -> None:
     """Without the parser."""
