@@ -46,10 +46,10 @@ def settle_watermarks(state: MachineState, zone: Zone, rows: slice, pages: Exten
     earlier = min(rows.stop - rows.start - 1, _REMEMBERED)
     if zone.kind is _MOVABLE and not state.movable_shares_marks:
         # What comes to this zone changes no other zone's marks, so that they only have to settle.
-        kernel_zones = [other for other in zones if other.kind < _MOVABLE]
+        kernel_zones = [other for other in zones if other.kind < _MOVABLE and other.managed]
         for _ in range(earlier):
             before = [other.wmark for other in kernel_zones]
-            _setup_marks(state, zones)
+            _setup_marks(state, kernel_zones)
             if [other.wmark for other in kernel_zones] == before:
                 break
     else:
