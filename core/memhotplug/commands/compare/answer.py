@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
-
-import numpy as np
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
 
 from memhotplug.commands.compare.granularity import Removable, removable
 from memhotplug.commands.compare.measure import Measures, measure
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
     from memhotplug.documents.machine import StepRecord
 
 __all__ = ["Compared", "Failure", "Fullest", "compare"]
+
+_TAKES_NOTHING: Final = ("online", "allocate", "release", "expect")
+"""Steps behind which there is as much memory as before, or more, whatever becomes of them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,27 +112,36 @@ class Fullest:
 
     Args:
         moment: index and operation of the step after which it is kept instead.
-        last: index of the last step, after which the machine is what it stays; None if nobody says.
+        begun: a machine that is what this one is now, and stays so; a copy if nobody has one.
+        steps: all that will be looked at, so that nothing is copied that the next of them is sure to replace.
     """
 
-    def __init__(self, machine: Machine, moment: tuple[int, str] | None = None, last: int | None = None) -> None:
-        self._running, self._moment, self._last = machine, moment, last
+    def __init__(
+        self,
+        machine: Machine,
+        moment: tuple[int, str] | None = None,
+        *,
+        begun: Machine | None = None,
+        steps: Sequence[Step] = (),
+    ) -> None:
+        self._running, self._moment = machine, moment
         self._most = self._memory()
-        self.machine = machine.copy()
+        self.machine = begun or machine.copy()
         self.step: tuple[int, str] | None = None
+        self._replaced = {step.index for step, then in pairwise(steps) if then.op in _TAKES_NOTHING}
+        self._replaced |= {step.index for step in steps[-1:]}
 
     def look(self, step: Step, record: StepRecord) -> None:
         """Look at the machine after a step."""
         now = self._memory()
         if now >= self._most if self._moment is None else (step.index, step.op) == self._moment:
-            last = step.index == self._last
-            self.machine = self._running if last else self._running.copy()
+            self.machine = self._running if step.index in self._replaced else self._running.copy()
             self._most, self.step = now, (step.index, step.op)
 
     def _memory(self) -> tuple[int, int]:
-        blocks = self._running.kernel.state.blocks
-        hot = blocks.state[~blocks.early]
-        return int(np.count_nonzero(hot == BlockState.ONLINE)), len(hot)
+        hot = self._running.kernel.state.blocks.tally("early", "state")
+        online = hot.get((False, BlockState.ONLINE), 0)
+        return online, sum(count for (early, _), count in hot.items() if not early)
 
 
 def _run(variant: Variant, moment: tuple[int, str] | None) -> Compared:

@@ -24,6 +24,7 @@ from memhotplug.machine import Machine
 
 if TYPE_CHECKING:
     from memhotplug.documents.machine import StepRecord
+    from memhotplug.formats.scenario.models import MachineSpec
 
 __all__ = ["Player", "Row"]
 
@@ -41,7 +42,8 @@ class Player:
     """
 
     question: Question
-    _boots: OrderedDict[object, Machine] = field(default_factory=OrderedDict)
+    _boots: OrderedDict[str, Machine] = field(default_factory=OrderedDict)
+    _asked: tuple[MachineSpec | None, str] = (None, "")
     _catalog: CatalogCache = field(default_factory=lambda: CatalogCache(Installed()))
 
     def __post_init__(self) -> None:
@@ -53,13 +55,16 @@ class Player:
         row: Row = {"case": number, **dict(zip(keys, self.question.texts(number), strict=True))}
         try:
             scenario = self._scenario(number)
-            machine = self._booted(scenario)
+            booted = self._booted(scenario)
+            machine = booted.copy()
+            apply_policies(scenario, machine)
         except PluginError:
             raise  # it says nothing of the case
         except InputError as problem:
             return {**row, **_refused(problem, self.question, number)}, []
         series: list[Row] = []
-        result, fullest = self._run(scenario, machine, series)
+        fullest = Fullest(machine, begun=booted, steps=scenario.steps)
+        result = self._run(scenario, machine, fullest, series)
         row |= _outcome(machine, scenario, result, self.question)
         row |= _measured(fullest)
         return row, [{"case": number, **entry} for entry in series]
@@ -85,20 +90,20 @@ class Player:
             yield Step(index=index, op=op, args=args, line=0, column=0)
 
     def _booted(self, scenario: Scenario) -> Machine:
-        """Return a fresh machine for a scenario, copied from one that is kept."""
-        key = repr(scenario.machine)
+        """Return a scenario's machine before its first step; it is kept, and nobody changes it."""
+        spec, key = self._asked
+        if scenario.machine is not spec:  # the same record as a rule: it is read but once
+            key = repr(scenario.machine)
+            self._asked = scenario.machine, key
         known = self._boots.get(key)
         if known is None:
             known = self._boots[key] = boot_scenario(replace(scenario, drivers={}, steps=()))
             if len(self._boots) > _BOOTS:
                 self._boots.popitem(last=False)
         self._boots.move_to_end(key)
-        machine = known.copy()
-        apply_policies(scenario, machine)
-        return machine
+        return known
 
-    def _run(self, scenario: Scenario, machine: Machine, series: list[Row]) -> tuple[Sequence[StepRecord], Fullest]:
-        fullest = Fullest(machine, last=scenario.steps[-1].index if scenario.steps else None)
+    def _run(self, scenario: Scenario, machine: Machine, fullest: Fullest, series: list[Row]) -> Sequence[StepRecord]:
         watch: StepObserver = fullest.look
         if self.question.steps:
 
@@ -106,8 +111,7 @@ class Player:
                 fullest.look(step, record)
                 series.extend(zone_rows(machine, record))
 
-        result = run_scenario(scenario, machine=machine, on_step=watch, go_on=True, is_throwaway=True)
-        return result.steps, fullest
+        return run_scenario(scenario, machine=machine, on_step=watch, go_on=True, is_throwaway=True).steps
 
 
 def _refused(problem: InputError, question: Question, number: int) -> Row:

@@ -129,13 +129,17 @@ class Question:
         return {"vary": list(self.vary), "sample": self.sample, "seed": self.seed if self.sample is not None else None}
 
     @cached_property
-    def _base(self) -> bytes:
-        return json.dumps([self.identity, self.version], sort_keys=True).encode()
+    def _base(self) -> hashlib._Hash:
+        """The digest of what all cases have in common."""
+        keys = json.dumps([axis.key for axis in self.axes])
+        base = json.dumps([self.identity, self.version], sort_keys=True)
+        return hashlib.sha256(f"{base}\0[{keys}, ".encode())
 
     def digest(self, number: int) -> str:
         """Return what tells a case from any other that would come out differently: 32 hexadecimal digits."""
-        values = json.dumps([[axis.key for axis in self.axes], self.texts(number)]).encode()
-        return hashlib.sha256(self._base + b"\0" + values).hexdigest()[:32]
+        found = self._base.copy()
+        found.update(f"{json.dumps(self.texts(number))}]".encode())
+        return found.hexdigest()[:32]
 
     def case_tree(self, number: int) -> MappingNode:
         """Return the scenario of one case; its plugin files are among those that travel."""
