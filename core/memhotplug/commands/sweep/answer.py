@@ -10,6 +10,7 @@ from memhotplug.commands.sweep.question import Question
 from memhotplug.commands.sweep.store import Played, Store
 from memhotplug.commands.sweep.workers import BATCH, Pool, Seat, play_all
 from memhotplug.errors import InputError
+from memhotplug.formats.scenario import AddStep
 from memhotplug.formats.scenario.catalog import Catalog
 from memhotplug.formats.scenario.loader import scenario_from_tree
 
@@ -25,6 +26,7 @@ class Progress:
         skipped: those that were there already.
         played: those that this run has played.
         failed: those of them that were refused or had a step that failed.
+        refused: those of them that could not be played at all.
         seconds: how long this run has taken.
         interrupted: whether somebody stopped it.
     """
@@ -33,6 +35,7 @@ class Progress:
     skipped: int = 0
     played: int = 0
     failed: int = 0
+    refused: int = 0
     seconds: float = 0.0
     interrupted: bool = False
 
@@ -57,7 +60,10 @@ def check_values(question: Question, catalog: Catalog) -> None:
     """
     from memhotplug.formats.scenario.override import changed
 
-    scenario_from_tree(question.tree, catalog=catalog, file=question.file)
+    scenario = scenario_from_tree(question.tree, catalog=catalog, file=question.file)
+    can_add = any(isinstance(step.args, AddStep) for step in scenario.steps)
+    if question.trace and not can_add and not any(axis.key.startswith("steps") for axis in question.axes):
+        raise InputError("an add step: its device is what a trace resizes", file=question.file, path="steps")
     for axis in question.axes:
         problems = []
         for override in axis.values[:64]:
@@ -92,6 +98,7 @@ def sweep(
             store.add(batch)
             progress.played += len(batch)
             progress.failed += sum('"outcome": "ok"' not in played.row for played in batch)
+            progress.refused += sum('"outcome": "refused"' in played.row for played in batch)
             progress.seconds = time.monotonic() - began
             observe(progress)
     except KeyboardInterrupt:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from itertools import chain, count
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from memhotplug.catalog import Installed
 from memhotplug.commands.compare.answer import Fullest
@@ -13,9 +14,9 @@ from memhotplug.commands.compare.measure import Measures, measure
 from memhotplug.commands.run.runner import StepObserver, apply_policies, boot_scenario, run_scenario
 from memhotplug.commands.run.series import zone_rows
 from memhotplug.commands.sweep.question import Question
-from memhotplug.commands.sweep.trace import trace_steps
+from memhotplug.commands.sweep.trace import WORKLOAD, trace_steps
 from memhotplug.errors import InputError, PluginError
-from memhotplug.formats.scenario import AddStep, ExpectStep, Scenario, Step
+from memhotplug.formats.scenario import AddStep, AllocateStep, ExpectStep, Scenario, Step
 from memhotplug.formats.scenario.catalog import CatalogCache
 from memhotplug.formats.scenario.check import parse_args
 from memhotplug.formats.scenario.loader import Known, scenario_from_tree
@@ -33,6 +34,13 @@ _BOOTS: Final = 64
 """Machines that are kept booted for the cases that begin from them."""
 
 
+class _Traced(NamedTuple):
+    """A trace against one device: its steps, and when each is, by its index."""
+
+    steps: tuple[Step, ...]
+    times: Mapping[int, str]
+
+
 @dataclass
 class Player:
     """Plays the cases of one question; boots each machine once.
@@ -43,6 +51,7 @@ class Player:
 
     question: Question
     _boots: OrderedDict[str, Machine] = field(default_factory=OrderedDict)
+    _traces: dict[object, _Traced] = field(default_factory=dict)
     _asked: tuple[MachineSpec | None, str] = (None, "")
     _catalog: CatalogCache = field(default_factory=lambda: CatalogCache(Installed()))
 
@@ -54,7 +63,7 @@ class Player:
         keys = [axis.key for axis in self.question.axes]
         row: Row = {"case": number, **dict(zip(keys, self.question.texts(number), strict=True))}
         try:
-            scenario = self._scenario(number)
+            scenario, times = self._scenario(number)
             booted = self._booted(scenario)
             machine = booted.copy()
             apply_policies(scenario, machine)
@@ -65,29 +74,43 @@ class Player:
         series: list[Row] = []
         fullest = Fullest(machine, begun=booted, steps=scenario.steps)
         result = self._run(scenario, machine, fullest, series)
-        row |= _outcome(machine, scenario, result, self.question)
+        row |= _outcome(machine, scenario, result, self.question, times)
         row |= _measured(fullest)
+        if times:
+            series = [{**entry, "time": times.get(entry["step"])} for entry in series]
         return row, [{"case": number, **entry} for entry in series]
 
-    def _scenario(self, number: int) -> Scenario:
+    def _scenario(self, number: int) -> tuple[Scenario, Mapping[int, str]]:
+        """Return the scenario of a case, the steps of the trace behind its own, and when each of these is."""
         scenario = scenario_from_tree(
             self.question.case_tree(number), catalog=self._catalog, file=self.question.file, known=self._known
         )
         if not self.question.trace:
-            return scenario
-        steps = (*scenario.steps, *self._trace(scenario))
-        return replace(scenario, steps=steps)
+            return scenario, {}
+        traced = self._traced(scenario)
+        return replace(scenario, steps=(*scenario.steps, *traced.steps)), traced.times
 
-    def _trace(self, scenario: Scenario) -> Iterator[Step]:
+    def _traced(self, scenario: Scenario) -> _Traced:
         adds = [step.args for step in scenario.steps if isinstance(step.args, AddStep)]
         if not adds:
             raise InputError("an add step: its device is what a trace resizes", path="steps")
         last = adds[-1]
         resizes = self._booted(scenario).kernel.plugins.can_resize(last.driver)
-        found = trace_steps(self.question.trace, last.name or "", last.driver, last.size, resizes=resizes)
-        for index, (_, op, keys) in enumerate(found, len(scenario.steps)):
-            args = parse_args(op, keys, self._catalog)
-            yield Step(index=index, op=op, args=args, line=0, column=0)
+        held = {step.args.name for step in scenario.steps if isinstance(step.args, AllocateStep)}
+        workload = next(name for name in chain([WORKLOAD], map("trace-{}".format, count())) if name not in held)
+        key = len(scenario.steps), last.name, last.driver, last.size, resizes, workload
+        if key not in self._traces:
+            self._traces.clear()  # the next cases are like this one
+            found = trace_steps(
+                self.question.trace, last.name or "", last.driver, last.size, resizes=resizes, workload=workload
+            )
+            steps, times = [], {}
+            for index, (number, op, keys) in enumerate(found, len(scenario.steps)):
+                args = parse_args(op, keys, self._catalog)
+                steps.append(Step(index=index, op=op, args=args, line=0, column=0))
+                times[index] = self.question.trace[number].when
+            self._traces[key] = _Traced(tuple(steps), times)
+        return self._traces[key]
 
     def _booted(self, scenario: Scenario) -> Machine:
         """Return a scenario's machine before its first step; it is kept, and nobody changes it."""
@@ -126,8 +149,10 @@ def _refused(problem: InputError, question: Question, number: int) -> Row:
     return {**words, "version": question.version, "seed": question.seed, "outcome": "refused", "message": text}
 
 
-def _outcome(machine: Machine, scenario: Scenario, steps: Sequence[StepRecord], question: Question) -> Row:
-    failed = [step for step in steps if not step["ok"] and step["op"] != "expect"]
+def _outcome(
+    machine: Machine, scenario: Scenario, steps: Sequence[StepRecord], question: Question, times: Mapping[int, str]
+) -> Row:
+    failed = [step for step in steps if not step["ok"] and step["op"] != "expect" and not _is_void(step, times)]
     first = failed[0] if failed else None
     geometry = machine.kernel.geometry
     row: Row = {
@@ -149,6 +174,11 @@ def _outcome(machine: Machine, scenario: Scenario, steps: Sequence[StepRecord], 
         if isinstance(step.args, ExpectStep):
             row[f"expect_{record['index']}"] = record["ok"]
     return row
+
+
+def _is_void(step: StepRecord, times: Mapping[int, str]) -> bool:
+    """Return whether a trace let go of what it was not given: that failed before."""
+    return step["index"] in times and step["op"] == "release" and step["errno"] == "ENOENT"
 
 
 def _measured(fullest: Fullest) -> Row:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import multiprocessing
 import os
+import platform
 import signal
 import tempfile
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -45,7 +47,10 @@ _Batch: TypeAlias = tuple[Sequence[int], int]
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
+    """What a worker sends back: its version, where it runs, and what it played, which is nothing in another version."""
+
     version: str
+    where: str
     played: tuple[Played, ...]
 
 
@@ -118,8 +123,11 @@ class _Held:
 
 def _work(key: str, question: Question, numbers: Sequence[int], seconds: float) -> _Answer:
     """Play some cases in a worker; a plugin may take some seconds."""
+    where = f"process {os.getpid()} of {platform.node()}"
+    if question.version != __version__:
+        return _Answer(__version__, where, ())
     with limited(seconds):
-        return _Answer(__version__, _seat(key, _Held(question)).play(numbers))
+        return _Answer(__version__, where, _seat(key, _Held(question)).play(numbers))
 
 
 class PoolGoneError(Interruption):
@@ -179,7 +187,8 @@ class Cluster(Pool):
     """The workers of a Dask cluster.
 
     Raises:
-        InputError: the cluster is not installed here, or its scheduler does not answer.
+        InputError: the cluster is not installed here, its scheduler does not answer or has no workers, or one of these
+            has another version, or none.
     """
 
     def __init__(self, address: str) -> None:
@@ -187,19 +196,34 @@ class Cluster(Pool):
             from distributed import Client, KilledWorker
         except ImportError as problem:
             raise InputError("the extra 'cluster': pip install 'memhotplug[cluster]'", got=str(problem)) from problem
+        for part in ("distributed.client", "distributed.core"):  # what goes wrong is said here, in one line
+            logging.getLogger(part).setLevel(logging.CRITICAL + 1)
         try:
             self._client = Client(address, timeout=_ANSWER_SECONDS)
         except (OSError, ValueError) as problem:
             expected = f"a Dask scheduler that answers within {_ANSWER_SECONDS} s"
             raise InputError(expected, got=address, path="--scheduler") from problem
         self.lost = (KilledWorker,)  # after some tries on other workers, of which some may not come back
-        self.seats = max(len(self._client.scheduler_info()["workers"]), 1)
-        self._check_versions()
+        try:
+            self._wait_for_workers(address)
+            self.seats = sum(self._client.ncores().values())
+            self._check_versions()
+        except BaseException:
+            self.close()
+            raise
+
+    def _wait_for_workers(self, address: str) -> None:
+        try:
+            self._client.wait_for_workers(1, timeout=_ANSWER_SECONDS)
+        except TimeoutError as problem:
+            expected = f"a Dask scheduler that has a worker within {_ANSWER_SECONDS} s"
+            raise InputError(expected, got=f"none at {address}", path="--scheduler") from problem
 
     def _check_versions(self) -> None:
-        for worker, version in sorted(self._client.run(_version).items()):
+        for worker, version in sorted(self._client.run(_version, on_error="return").items()):
             if version != __version__:
-                raise InputError(f"workers with memhotplug {__version__}", got=f"{worker} with {version}")
+                got = f"{worker} with {version}" if isinstance(version, str) else f"{worker} without ({version})"
+                raise InputError(f"workers with memhotplug {__version__}", got=got)
 
     def executor(self) -> Executor:
         """Return the cluster's executor."""
@@ -258,8 +282,9 @@ def _until_broken(
                     continue
                 except CancelledError as problem:
                     raise PoolGoneError("the scheduler does not answer any more") from problem
-                if answer.version != __version__:
-                    raise InputError(f"workers with memhotplug {__version__}", got=answer.version)
+                if answer.version != question.version:
+                    got = f"{answer.where} with {answer.version}"
+                    raise InputError(f"workers with memhotplug {question.version}", got=got)
                 yield answer.played
     finally:
         for future in running:

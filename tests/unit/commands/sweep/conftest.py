@@ -47,6 +47,12 @@ def exported(path: Path) -> str:
     return target.read_text(encoding="utf-8")
 
 
+def rows(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a store."""
+    with open_store(str(path)) as store:
+        return list(store.rows())
+
+
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     """The results of the small question."""

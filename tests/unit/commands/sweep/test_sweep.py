@@ -9,35 +9,26 @@ import sqlite3
 import subprocess
 import sys
 import time
-from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.unit.commands.sweep.conftest import TEXT, asked, exported, run
+from tests.unit.commands.sweep.conftest import TEXT, asked, exported, rows, run
 
 from memhotplug import InputError, PluginError, __version__
-from memhotplug.commands.sweep.answer import Progress, sweep
-from memhotplug.commands.sweep.store import Played, Store, StoreFullError, open_store
+from memhotplug.catalog import Installed
+from memhotplug.commands.sweep.answer import Progress, check_values, sweep
+from memhotplug.commands.sweep.store import Played, StoreFullError, open_store
 from memhotplug.commands.sweep.trace import read_trace
 from memhotplug.commands.sweep.workers import (
     BATCH,
-    Cluster,
     Local,
-    Pool,
-    PoolGoneError,
     Seat,
     _again,
     _goes_beside,
     play_all,
 )
-
-
-def rows(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a store."""
-    with open_store(str(path)) as store:
-        return list(store.rows())
 
 
 def test_a_case_is_a_row_with_its_values_and_measures(results: Path) -> None:
@@ -105,7 +96,7 @@ def test_a_run_killed_ten_times_comes_to_the_same(tmp_path: Path) -> None:
     for _ in range(10):
         started = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         while started.poll() is None and len(_kept(path)) < kept + BATCH:
-            time.sleep(0.005)
+            time.sleep(0.05)  # whoever looks all the time takes the time of who plays
         started.send_signal(signal.SIGKILL)
         started.wait()
         kept = len(_kept(path))
@@ -246,14 +237,50 @@ def test_a_trace_is_played_against_each_variant(tmp_path: Path) -> None:
     with open_store(str(path)) as store:
         ops = list(dict.fromkeys((row["step"], row["op"]) for row in store.step_rows() if row["case"] == 0))
     assert [op for _, op in ops] == ["add", "resize", "allocate", "resize", "resize", "release", "resize"]
+    with open_store(str(path)) as store:
+        times = dict.fromkeys((row["op"], row["time"]) for row in store.step_rows() if row["case"] == 0)
+    assert list(times) == [
+        ("add", None), ("resize", "0"), ("allocate", "1"), ("resize", "1"), ("resize", "2"), ("release", "3"),
+        ("resize", "3"),
+    ]  # fmt: skip
+
+
+def test_letting_go_of_what_was_not_given_is_no_failure(tmp_path: Path) -> None:
+    """The allocation failed, and that was all; a workload of the scenario's own that has the name is left alone."""
+    trace = tmp_path / "t.csv"
+    trace.write_text("time,size,pressure\n0,1G,99G\n1,1G,0\n2,1G,1M\n", encoding="utf-8")
+    text = TEXT.replace("steps:\n", "steps:\n  - allocate: {name: pressure, size: 1M, zone: kernel}\n")
+    question = asked(text=text, vary=("machine.memory=1G",), trace=read_trace(str(trace)))
+    path = tmp_path / "r.sqlite"
+    run(question, path)
+    (row,) = rows(path)
+    assert (row["failed_steps"], row["failed_op"], row["errno"]) == (1, "allocate", "ENOMEM")
+
+
+def test_a_trace_needs_something_to_resize(tmp_path: Path) -> None:
+    """Said before anything is played, unless a key may bring it."""
+    trace = tmp_path / "t.csv"
+    trace.write_text("time,size\n0,1G\n", encoding="utf-8")
+    text = "schema: 1\nmachine: {arch: x86_64, kernel: v2-2019, memory: 1G}\nsteps: [release: {name: x}]\n".replace(
+        "[release: {name: x}]", "[allocate: {name: x, size: 1M}]"
+    )
+    keys = {"text": text, "trace": read_trace(str(trace))}
+    with pytest.raises(InputError) as caught:
+        check_values(asked(vary=(), **keys), Installed())
+    assert str(caught.value) == "grow.yaml: steps: expected an add step: its device is what a trace resizes"
+    added = "steps.0={add: {driver: acpi, name: d, size: 1G}},{allocate: {name: x, size: 1M}}"
+    question = asked(vary=(added,), **keys)
+    check_values(question, Installed())
+    run(question, tmp_path / "r.sqlite")
+    assert [row["outcome"] for row in rows(tmp_path / "r.sqlite")] == ["ok", "refused"]
 
 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("when,size\n", "1: got when, size, expected a header with the columns time or index, size"),
+        ("when,size\n", "1:1: got when, size, expected a header with the columns time or index, size"),
         ("time,size\n0\n", "2: got 1, expected 2 columns"),
-        ("time,size\n0,1Q\n", "2: got 1Q, expected"),
+        ("time,size\n0,1Q\n", "2:3: got 1Q, expected"),
     ],
 )
 def test_a_bad_trace_has_its_line(text: str, problem: str, tmp_path: Path) -> None:
@@ -345,93 +372,3 @@ def test_a_worker_that_dies_costs_its_cases_only(tmp_path: Path) -> None:
     found = [played.number for batch in play_all(Local(1), question, question.numbers) for played in batch]
     assert sorted(found) == [0, 1, 2]
     assert mark.exists()
-
-
-def test_a_dask_cluster_gives_the_same_though_a_worker_is_killed(tmp_path: Path) -> None:
-    """Two worker processes of a local cluster, by the address of their scheduler; one gets kill -9 on the way."""
-    distributed = pytest.importorskip("distributed")
-    question = asked(vary=("steps.0.add.size=1G..96G/1G", "drivers.acpi.mhp_flags=none,device,memblock"))
-    local, far = tmp_path / "local.sqlite", tmp_path / "dask.sqlite"
-    run(question, local)
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
-    ) as cluster:
-        pool = Cluster(cluster.scheduler_address)
-        pids = sorted(pool._client.run(os.getpid).values())
-        assert len(set(pids) - {os.getpid()}) == 2
-
-        def kill_once(progress: Progress) -> None:
-            if pids:
-                os.kill(pids.pop(), signal.SIGKILL)
-                pids.clear()
-
-        with open_store(str(far), question) as store:
-            progress = sweep(question, store, pool, observe=kill_once)
-        pool.close()
-    assert (progress.done, pids) == (len(question.numbers), [])
-    assert exported(far) == exported(local)
-
-
-class _Fails(Executor):
-    """An executor all of whose futures end with an exception."""
-
-    def __init__(self, problem: Exception) -> None:
-        self._problem = problem
-
-    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        future.set_exception(self._problem)
-        return future
-
-
-def test_a_scheduler_that_goes_away_is_said(tmp_path: Path) -> None:
-    """What was kept stays."""
-
-    class Gone(Pool):
-        seats = 2
-
-        def executor(self) -> Executor:
-            return _Fails(CancelledError())
-
-    with open_store(str(tmp_path / "r.sqlite"), asked()) as store:
-        with Seat(asked()) as seat:
-            store.add(seat.play([0]))
-        with pytest.raises(PoolGoneError) as caught:
-            sweep(asked(), store, Gone())
-        assert sorted(store.done()) == [0]
-    assert caught.value.problem == "the scheduler does not answer any more"
-
-
-def test_cases_that_a_cluster_lost_are_played_again() -> None:
-    """Whatever the pool says of lost workers; then the case that kills its worker is named."""
-
-    class LostError(Exception):
-        pass
-
-    class Clumsy(Pool):
-        seats, lost = 1, (LostError,)
-
-        def executor(self) -> Executor:
-            return _Fails(LostError())
-
-    with pytest.raises(PluginError, match="of case 0: ended its worker 3 times"):
-        list(play_all(Clumsy(), asked(), [0]))
-
-
-def test_workers_of_another_version_are_refused_by_name() -> None:
-    """Each worker is asked before anything is sent to it."""
-    cluster = Cluster.__new__(Cluster)
-    answers = {"tcp://10.0.0.1:1": __version__, "tcp://10.0.0.2:2": "0.0.9"}
-    cluster._client = SimpleNamespace(run=lambda _question: answers)
-    with pytest.raises(InputError) as caught:
-        cluster._check_versions()
-    assert str(caught.value) == f"got tcp://10.0.0.2:2 with 0.0.9, expected workers with memhotplug {__version__}"
-
-
-def test_a_store_can_be_read_while_it_is_written(tmp_path: Path) -> None:
-    """As WAL allows."""
-    path = tmp_path / "r.sqlite"
-    with open_store(str(path), asked()) as store, Seat(asked()) as seat:
-        store.add(seat.play([0]))
-        assert isinstance(store, Store)
-        assert [row["case"] for row in rows(path)] == [0]

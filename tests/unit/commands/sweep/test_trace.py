@@ -12,7 +12,8 @@ from memhotplug.errors import InputError
 
 _MIB, _GIB = 1 << 20, 1 << 30
 Written = Callable[[str], str]
-_HEADER = "a header with the columns time or index, size, and optionally pressure"
+_HEADER = "a header with the columns time or index, size, and optionally pressure, separated by commas"
+_SIZE = "a size such as 128M, 1GiB or 0x8000000"
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def written(tmp_path: Path) -> Written:
 @pytest.mark.parametrize(
     ("text", "steps"),
     [
-        ("time,size\n", []),
+        ("\ufefftime,size\n0,1G\n", [("0", _GIB, None)]),
         ("time,size\n0,1G\n", [("0", _GIB, None)]),
         ("index,size\r\n7,128M\r\n8,0x40000000\r\n", [("7", 128 * _MIB, None), ("8", _GIB, None)]),
         ("Size , TIME\n 1G , a b \n", [("a b", _GIB, None)]),
@@ -55,12 +56,20 @@ def test_requests_come_in_the_order_of_the_file(
         ("\n1,2\n", ":1", "nothing", _HEADER),
         ("time\n", ":1", "time", _HEADER),
         ("size\n", ":1", "size", _HEADER),
-        ("time,size,colour\n", ":1", "time, size, colour", _HEADER),
+        ("time,size,colour\n", ":1:11", "time, size, colour", _HEADER),
+        ("time;size\n0;1G\n", ":1:1", "time;size", _HEADER),
+        ("time,size\n\n", ":2", "nothing", "a request in the line behind the header"),
         ("time,size,size\n", ":1", "time, size, size", _HEADER),
         ("time,size\n0\n", ":2", "1", "2 columns"),
         ("time,size\n0,1G\n\n1,1G,3\n", ":4", "3", "2 columns"),
-        ("time,size\n0,lots\n", ":2", "lots", "a size such as 128M, 1GiB or 0x8000000"),
-        ("time,size,pressure\n0,1G,-1\n", ":2", "-1", "a size such as 128M, 1GiB or 0x8000000"),
+        ("time,size\n0,lots\n", ":2:3", "lots", _SIZE),
+        ("time,size\n0,  lots\n", ":2:5", "lots", _SIZE),
+        ("time,size\n0,\n", ":2:3", "nothing", _SIZE),
+        ("time,size,pressure\n0,1G,-1\n", ":2:6", "-1", _SIZE),
+        ('time,size\n"1,2, 3",lots\n', ":2:10", "lots", _SIZE),
+        ('time,size\n"1\n2",1G\n\n"3\n4",lots\n', ":5", "lots", _SIZE),
+        ("time,size\n0," + "9" * 200 + "\n", ":2:3", "9" * 79 + "…", _SIZE),
+        ("time,size\n0,1G\n" + "9" * 200_000 + ",1G\n", ":3", "field larger than field limit (131072)", "a CSV file"),
     ],
 )
 def test_a_bad_line_has_its_number(written: Written, text: str, place: str, got: str, expected: str) -> None:
@@ -69,6 +78,12 @@ def test_a_bad_line_has_its_number(written: Written, text: str, place: str, got:
     with pytest.raises(InputError) as caught:
         read_trace(path)
     assert str(caught.value).startswith(f"{path}{place}: got {got}, expected {expected}")
+
+
+def test_lines_that_end_in_a_carriage_return_alone_are_refused(written: Written) -> None:
+    """Whatever the reader of CSV calls it."""
+    with pytest.raises(InputError, match="expected a CSV file, one request a line"):
+        read_trace(written("time,size\r0,1G\r"))
 
 
 def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
