@@ -7,6 +7,7 @@ import json
 import os
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -66,13 +67,17 @@ class Question:
         """What is varied.
 
         Raises:
-            InputError: a value is none, or a key is given twice.
+            InputError: a value is none, a key is given twice, or one puts another in its place.
         """
         found = tuple(parse_axis(text) for text in self.vary)
-        keys = [axis.key for axis in found]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise InputError("each key once", got=key, path="--vary")
+        for place, axis in enumerate(found):
+            for earlier in found[:place]:
+                where, before = axis.values[0].where, earlier.values[0].where
+                if where == before:
+                    raise InputError("each key once", got=axis.key, path="--vary")
+                if before[: len(where)] == where:
+                    expected = f"{axis.key} before {earlier.key}, which is a part of it"
+                    raise InputError(expected, got=f"it behind {earlier.key}", path=f"--vary {axis.key}")
         return found
 
     @cached_property
@@ -121,7 +126,21 @@ class Question:
             "trace": [list(step.values()) for step in self.trace],
             "plugins": [[os.path.basename(path), hashlib.sha256(data).hexdigest()] for path, data in self.plugins],
             "snapshot": _snapshot_digest(self.tree, self.file),
+            **self._varied_snapshots(),
         }
+
+    def _varied_snapshots(self) -> dict[str, object]:
+        """Return digests of the recorded machines that a key brings, by what was typed; nothing where none does."""
+        found: dict[str, object] = {}
+        for axis in self.axes:
+            if axis.values[0].where[:2] not in (("machine",), ("machine", "snapshot")):
+                continue
+            for override in axis.values:
+                with suppress(InputError):  # that there is no such place is said by whoever plays it
+                    digest = _snapshot_digest(changed(self.tree, [override]), self.file)
+                    if digest is not None:
+                        found[override.text] = digest
+        return {"snapshots": found} if found else {}
 
     @cached_property
     def shape(self) -> dict[str, object]:

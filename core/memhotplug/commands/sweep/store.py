@@ -6,8 +6,10 @@ A batch is there wholly or not at all, whatever is killed when. A file belongs t
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,12 +20,15 @@ from memhotplug.errors import InputError, Interruption
 
 __all__ = ["Played", "Store", "StoreFullError", "open_store"]
 
-_APPLICATION: Final = 0x6D687031  # "mhp1"
+_APPLICATION: Final = 0x6D687031  # "mhp1", the last byte for the layout
 _SCHEMA: Final = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE cases (number INTEGER PRIMARY KEY, digest TEXT NOT NULL, row TEXT NOT NULL);
-CREATE TABLE steps (number INTEGER NOT NULL, place INTEGER NOT NULL, row TEXT NOT NULL, PRIMARY KEY (number, place))
-WITHOUT ROWID;
+BEGIN IMMEDIATE;
+PRAGMA application_id = {application};
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS cases (number INTEGER PRIMARY KEY, digest TEXT NOT NULL, row TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS steps
+(number INTEGER NOT NULL, place INTEGER NOT NULL, row TEXT NOT NULL, PRIMARY KEY (number, place)) WITHOUT ROWID;
+COMMIT;
 """
 
 
@@ -65,8 +70,28 @@ class Store:
         self._connection.close()
 
     def done(self) -> dict[int, str]:
-        """Return the digests of the cases that are there, by number."""
-        return dict(self._connection.execute("SELECT number, digest FROM cases"))
+        """Return the digests of the cases that are there, by number.
+
+        Raises:
+            InputError: the file is damaged; so it is with all that is read.
+        """
+        return dict(self._read("SELECT number, digest FROM cases"))
+
+    def _read(self, query: str, *values: object) -> Iterator[Any]:
+        """Yield the rows of a query."""
+        try:
+            yield from self._connection.execute(query, values)
+        except sqlite3.DatabaseError as problem:
+            raise self._damaged(str(problem)) from problem
+
+    def _damaged(self, got: str) -> InputError:
+        return InputError("the results of a sweep", got=got, file=self.path)
+
+    def _parsed(self, text: str) -> Any:
+        try:
+            return json.loads(text)
+        except ValueError as problem:
+            raise self._damaged(f"a row that is no JSON ({problem})") from problem
 
     def add(self, batch: Sequence[Played]) -> None:
         """Keep what a batch of cases came to, all of it or nothing.
@@ -90,31 +115,43 @@ class Store:
         except (sqlite3.OperationalError, sqlite3.DatabaseError) as problem:
             raise StoreFullError(str(problem)) from problem
 
-    def forget(self, numbers: Iterable[int]) -> None:
-        """Take out cases that were played by another version."""
-        with self._connection:
-            self._connection.executemany("DELETE FROM cases WHERE number = ?", [(number,) for number in numbers])
-
     def meta(self, key: str) -> Any:
         """Return what is kept of the question, None if there is nothing."""
-        found = self._connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return None if found is None else json.loads(found[0])
+        found = next(self._read("SELECT value FROM meta WHERE key = ?", key), None)
+        return None if found is None else self._parsed(found[0])
+
+    def keys(self) -> list[str]:
+        """Return the varied keys, as they were typed."""
+        return [axis.partition("=")[0].strip() for axis in self.meta("shape")["vary"]]
 
     def set_meta(self, **values: object) -> None:
-        """Keep something of the question."""
+        """Keep something of the question, in a transaction."""
+        for key, value in values.items():
+            self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Return a block in which nobody else writes: of two questions on a new file, one comes second."""
         with self._connection:
-            for key, value in values.items():
-                self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield
+
+    @contextmanager
+    def as_it_is(self) -> Iterator[None]:
+        """Return a block in which what is read is what there is now, though a sweep goes on."""
+        with self._connection:
+            self._connection.execute("BEGIN")
+            yield
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield the rows of all cases, ascending by number."""
-        for (row,) in self._connection.execute("SELECT row FROM cases ORDER BY number"):
-            yield json.loads(row)
+        for (row,) in self._read("SELECT row FROM cases ORDER BY number"):
+            yield self._parsed(row)
 
     def step_rows(self) -> Iterator[dict[str, Any]]:
         """Yield the rows of all steps, ascending by case."""
-        for (row,) in self._connection.execute("SELECT row FROM steps ORDER BY number, place"):
-            yield json.loads(row)
+        for (row,) in self._read("SELECT row FROM steps ORDER BY number, place"):
+            yield self._parsed(row)
 
 
 def open_store(path: str, question: Question | None = None, *, redo: bool = False) -> Store:
@@ -131,40 +168,61 @@ def open_store(path: str, question: Question | None = None, *, redo: bool = Fals
     if question is None and not Path(path).is_file():
         raise InputError("the results of a sweep", got="no such file", file=path)
     try:
-        store = Store(path, _connected(path))
+        store = Store(path, _connected(path, makes=question is not None))
     except sqlite3.OperationalError as problem:
         raise InputError("a file that can be opened and written", got=str(problem), file=path) from problem
     except sqlite3.DatabaseError as problem:
         raise InputError("the results of a sweep", got=str(problem), file=path) from problem
     try:
         if question is not None:
-            _check_question(store, question, redo=redo)
+            with store.locked():
+                _check_question(store, question, redo=redo)
+        elif store.meta("shape") is None:
+            raise InputError("the results of a sweep", got="a file without any yet", file=path)
+    except sqlite3.OperationalError as problem:
+        store.close()
+        raise InputError("a file that can be opened and written", got=str(problem), file=path) from problem
     except BaseException:
         store.close()
         raise
     return store
 
 
-def _connected(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=10)
+def _connected(path: str, *, makes: bool = True) -> sqlite3.Connection:
+    connection = _opened(path, makes=makes)
     try:
-        _begin(connection, path)
+        _begin(connection, path, makes=makes)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _begin(connection: sqlite3.Connection, path: str) -> None:
-    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+def _opened(path: str, *, makes: bool) -> sqlite3.Connection:
+    """Open a file; results are read where nothing can be written, too."""
+    if makes:
+        return sqlite3.connect(path, timeout=10)
+    beside = any(os.path.exists(f"{path}{ending}") for ending in ("-wal", "-shm"))
+    is_writable = os.access(path, os.W_OK) and os.access(os.path.dirname(path) or ".", os.W_OK)
+    how = "mode=rw" if is_writable or beside else "mode=ro&immutable=1"
+    return sqlite3.connect(f"{Path(path).absolute().as_uri()}?{how}", timeout=10, uri=True)
+
+
+def _begin(connection: sqlite3.Connection, path: str, *, makes: bool) -> None:
+    tables = connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()[0]
     mark = connection.execute("PRAGMA application_id").fetchone()[0]
     if tables and mark != _APPLICATION:
-        raise InputError("the results of a sweep", got="a database of another program", file=path)
+        other = mark >> 8 == _APPLICATION >> 8
+        got = "those of another version of mhp, in another layout" if other else "a database of another program"
+        raise InputError("the results of a sweep", got=got, file=path)
+    if not makes:
+        if not tables:
+            raise InputError("the results of a sweep", got="an empty file", file=path)
+        return
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
-    if not tables:
-        connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-        connection.executescript(_SCHEMA)
+    if tables < _SCHEMA.count("TABLE"):  # or a kill left some undone, before all of them came at once
+        connection.executescript(_SCHEMA.replace("{application}", str(_APPLICATION)))
 
 
 def _check_question(store: Store, question: Question, *, redo: bool) -> None:

@@ -32,7 +32,7 @@ def summary(store: Store, *, measure: str | None = None, group_by: Sequence[str]
         InputError: there is no such column or key.
     """
     rows = list(store.rows())
-    keys = [axis.partition("=")[0].strip() for axis in store.meta("shape")["vary"]]
+    keys = store.keys()
     chosen = measure or DEFAULT_MEASURE
     numbers = {key for row in rows for key, value in row.items() if _is_number(value)}
     if rows and chosen not in numbers:
@@ -40,7 +40,8 @@ def summary(store: Store, *, measure: str | None = None, group_by: Sequence[str]
         raise InputError(expected, got=chosen, nearest=nearest(chosen, numbers), path="--measure")
     for key in group_by:
         if key not in keys:
-            raise InputError(f"a varied key: {', '.join(keys)}", got=key, nearest=nearest(key, keys), path="--group-by")
+            expected = f"a varied key: {', '.join(keys)}" if keys else "none, for nothing is varied"
+            raise InputError(expected, got=key, nearest=nearest(key, keys), path="--group-by")
     groups = list(group_by) or keys[:1]
     measured = sorted((row for row in rows if _is_number(row.get(chosen))), key=lambda row: (row[chosen], row["case"]))
     return {

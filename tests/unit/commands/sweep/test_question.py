@@ -134,3 +134,22 @@ def test_a_case_keeps_its_digest() -> None:
     base = json.dumps([question.identity, "1.0"], sort_keys=True).encode()
     values = json.dumps([["steps.0.add.size", "drivers.acpi.mhp_flags"], ["2G", "device"]]).encode()
     assert question.digest(3) == hashlib.sha256(base + b"\0" + values).hexdigest()[:32]
+
+
+def test_a_changed_snapshot_that_a_key_names_is_another_question(tmp_path: Path) -> None:
+    """As one that the scenario names; where no key names any, nothing is said of it."""
+    text = TEXT.replace("memory: 1G", "snapshot: one")
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "lsmem").write_text(name, encoding="utf-8")
+    file = str(tmp_path / "grow.yaml")
+    found = []
+    for content in ("two", "changed"):
+        (tmp_path / "two" / "lsmem").write_text(content, encoding="utf-8")
+        for vary in (("machine.snapshot=one,two",), ("machine.snapshot.path=two",), ("machine.slots=1,2",)):
+            found.append(asked(text=text, file=file, vary=vary).identity)
+    assert found[0] != found[3]
+    assert found[2] == found[5]
+    assert "snapshots" not in found[2]
+    assert isinstance(found[0]["snapshots"], dict)
+    assert sorted(found[0]["snapshots"]) == ["one", "two"]

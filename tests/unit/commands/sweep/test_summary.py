@@ -224,8 +224,6 @@ def test_a_case_that_is_played_again_replaces_itself(results: Results) -> None:
         assert store.done()[1] == "newer"
         assert [row for row in store.rows() if row["case"] == 1] == [{"case": 1, "x": 2}]
         assert list(store.step_rows()) == [{"b": 0}]
-        store.forget([0, 1])
-        assert sorted(store.done()) == [2, 3, 4, 5]
 
 
 def test_rows_come_by_number_and_steps_by_case_and_place(results: Results) -> None:
