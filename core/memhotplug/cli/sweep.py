@@ -69,9 +69,14 @@ Exit status:
 def command(scenario: str | None, **options: Any) -> int:
     """Sweep, show or export, and return the exit status."""
     if options["show"] is not None:
+        _check_alone("--show RESULTS", {"SCENARIO": scenario, **options}, "show", "measure", "group_by")
         return _show(options)
     if options["table"] is not None:
+        _check_alone("--export FILE RESULTS", options, "table", "steps")
         return _export(scenario, options)
+    for word, value in (("--measure", options["measure"]), ("--group-by", options["group_by"])):
+        if value:
+            raise click.UsageError(f"{word} goes with --show RESULTS")
     if scenario is None:
         raise click.UsageError("say which scenario, or give --show RESULTS or --export FILE RESULTS")
     if options["output"] is None:
@@ -79,6 +84,20 @@ def command(scenario: str | None, **options: Any) -> int:
     if options["jobs"] is not None and options["scheduler"] is not None:
         raise click.UsageError("give one of --jobs and --scheduler")
     return _sweep(scenario, options)
+
+
+_WORDS: Final = {
+    "axes": "--vary", "output": "-o", "table": "--export", "sample": "--sample", "trace": "--trace", "jobs": "--jobs",
+    "scheduler": "--scheduler", "redo": "--redo", "steps": "--steps", "measure": "--measure", "group_by": "--group-by",
+    "SCENARIO": "SCENARIO",
+}  # fmt: skip
+
+
+def _check_alone(what: str, options: dict[str, Any], *fitting: str) -> None:
+    """Refuse options that would go nowhere beside one that reads results."""
+    for name, word in _WORDS.items():
+        if name not in fitting and options.get(name):
+            raise click.UsageError(f"{what} reads results, and {word} goes nowhere beside it")
 
 
 def _sweep(scenario: str, options: dict[str, Any]) -> int:
@@ -138,8 +157,13 @@ def _pool(options: dict[str, Any], cases: int) -> Pool | None:
 
     if options["scheduler"] is not None:
         return Cluster(options["scheduler"])
-    jobs = options["jobs"] or os.cpu_count() or 1
+    jobs = options["jobs"] or _usable_cpus()
     return Local(jobs) if jobs > 1 and cases > BATCH else None
+
+
+def _usable_cpus() -> int:
+    """Return on how many CPUs this process may run: in a container that may be few of many."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _report(progress: Progress, options: dict[str, Any]) -> None:
@@ -157,9 +181,10 @@ def _report(progress: Progress, options: dict[str, Any]) -> None:
         }
         sys.stdout.write(render(document))
         return
+    refused = f", {progress.refused} could not be played" if progress.refused else ""
     print(
         f"{progress.done} of {progress.cases} cases, {progress.skipped} of them there already; "
-        f"{progress.failed} of {progress.played} had a step that failed"
+        f"{progress.failed - progress.refused} of {progress.played} had a step that failed{refused}"
     )
     print(f"mhp sweep --show {options['output']} summarises them")
 
@@ -206,7 +231,7 @@ class _Meter:
         self._next = self.EVERY
 
     def __enter__(self) -> _Meter:
-        if sys.stderr is not None and sys.stderr.isatty():
+        if sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
             from rich.progress import Progress as Bar

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,56 @@ def test_what_came_of_it_is_said_in_two_lines(place: Path, capsys: pytest.Captur
     assert document == {
         "schema": 1, "ok": True, "cases": 4, "done": 4, "skipped": 4, "failed": 0, "per_second": 0.0,
     }  # fmt: skip
+
+
+def test_what_could_not_be_played_is_counted_apart(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A flag that the kernel does not have fails no step."""
+    capsys.readouterr()
+    command = ["sweep", "grow.yaml", "--vary", "drivers.acpi.mhp_flags=on_memory,none", "-o", "s.sqlite"]
+    assert main(command) == 0
+    assert capsys.readouterr().out.splitlines()[0] == (
+        "2 of 2 cases, 0 of them there already; 0 of 2 had a step that failed, 1 could not be played"
+    )
+
+
+def test_rows_of_steps_have_the_values_of_their_case(place: Path) -> None:
+    """Behind its number; and types do not depend on whether anything failed."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    assert main(["sweep", "grow.yaml", *VARY, "-o", "s.sqlite", "--jobs", "1", "--steps"]) == 0
+    assert main(["sweep", "--export", "s.csv", "--steps", "s.sqlite"]) == 0
+    assert main(["sweep", "--export", "s.parquet", "--steps", "s.sqlite"]) == 0
+    header, *lines = Path("s.csv").read_text(encoding="utf-8").splitlines()
+    assert header.startswith("case,steps.0.add.size,drivers.acpi.mhp_flags,step,op,name,ok,errno,node,zone,")
+    assert list(dict.fromkeys(",".join(line.split(",")[:3]) for line in lines)) == [
+        "0,1G,none", "1,1G,device", "2,80G,none", "3,80G,device",
+    ]  # fmt: skip
+    assert parquet.read_table("s.parquet").num_rows == len(lines)
+    assert main(["sweep", "grow.yaml", "--vary", "steps.0.add.size=1G,2G", "-o", "ok.sqlite", "--jobs", "1"]) == 0
+    assert main(["sweep", "--export", "ok.parquet", "ok.sqlite"]) == 0
+    schema = parquet.read_schema("ok.parquet")
+    assert [str(schema.field(name).type) for name in ("failed_step", "errno", "message", "memmap_bytes")] == [
+        "int64", "string", "string", "int64",
+    ]  # fmt: skip
+
+
+def test_more_rows_than_are_written_at_once(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In order, and all of them."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr("memhotplug.commands.sweep.export._ROWS_AT_ONCE", 3)
+    assert main(["sweep", "--export", "t.parquet", "r.sqlite"]) == 0
+    assert parquet.read_table("t.parquet").column("case").to_pylist() == [0, 1, 2, 3]
+
+
+def test_a_dumb_terminal_gets_lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """For there a bar would show nothing."""
+    from memhotplug.cli.sweep import _Meter
+    from memhotplug.commands.sweep.answer import Progress
+
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with _Meter() as meter:
+        meter.show(Progress(cases=1000, played=100, seconds=10))
+    assert capsys.readouterr().err == "mhp: 100 of 1000 cases, 10 cases/s, 90 s left\n"
 
 
 def test_the_summary_ends_with_what_failed(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,6 +155,22 @@ def test_results_are_exported_by_the_ending(place: Path, capsys: pytest.CaptureF
         (["grow.yaml", *VARY, "-o", "x", "--jobs", "2", "--scheduler", "a"],
          "give one of --jobs and --scheduler; see 'mhp sweep --help'"),
         (["grow.yaml", *VARY, "-o", ""], "got nothing, expected a path for the results"),
+        (["grow.yaml", *VARY, "-o", "x", "--show", "r.sqlite"],
+         "--show RESULTS reads results, and --vary goes nowhere beside it; see 'mhp sweep --help'"),
+        (["grow.yaml", "--show", "r.sqlite"],
+         "--show RESULTS reads results, and SCENARIO goes nowhere beside it; see 'mhp sweep --help'"),
+        (["--show", "r.sqlite", "--export", "t.csv"],
+         "--show RESULTS reads results, and --export goes nowhere beside it; see 'mhp sweep --help'"),
+        (["--export", "t.csv", "r.sqlite", "--group-by", "x"],
+         "--export FILE RESULTS reads results, and --group-by goes nowhere beside it; see 'mhp sweep --help'"),
+        (["grow.yaml", *VARY, "-o", "x", "--measure", "memmap_bytes"],
+         "--measure goes with --show RESULTS; see 'mhp sweep --help'"),
+        (["--export", "", "r.sqlite"], "--export: got nothing, expected a file that ends in .csv or .parquet"),
+        (["grow.yaml", "--vary", "steps.0.add.size=1G", "--vary", "steps[0].add.size=2G", "-o", "x"],
+         "--vary: got steps[0].add.size, expected each key once"),
+        (["grow.yaml", "--vary", "steps.0.add.size=1G", "--vary", "steps.0.add={driver: acpi, size: 2G}", "-o", "x"],
+         "--vary steps.0.add: got it behind steps.0.add.size, expected steps.0.add before steps.0.add.size, "
+         "which is a part of it"),
         ([], "say which scenario, or give --show RESULTS or --export FILE RESULTS; see 'mhp sweep --help'"),
     ],
 )  # fmt: skip
@@ -182,3 +249,14 @@ def test_a_log_gets_a_line_every_ten_seconds(capsys: pytest.CaptureFixture[str])
         "mhp: 200 of 1000 cases, 10 cases/s, 80 s left",
         "mhp: 305 of 1000 cases, 10 cases/s, 70 s left",
     ]
+
+
+def test_processes_are_as_many_as_may_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not as many as the machine has."""
+    from memhotplug.cli.sweep import _usable_cpus
+
+    monkeypatch.setattr("os.sched_getaffinity", lambda _pid: {3, 5, 7}, raising=False)
+    assert _usable_cpus() == 3
+    monkeypatch.delattr("os.sched_getaffinity")
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    assert _usable_cpus() == 8
