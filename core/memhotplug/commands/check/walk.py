@@ -162,8 +162,9 @@ class Walker:
         try:
             problem = self.perform(machine, move)
         except InputError as error:  # a plugin that raises or lies
-            name = "plugin" if isinstance(error, PluginError) else "input"
-            return Tried(move, None, (Broken(name, f"{name}: {error}"),), None, b"")
+            is_plugins = isinstance(error, PluginError)
+            wrong = Broken("plugin", str(error)) if is_plugins else Broken("input", f"input: {error}")
+            return Tried(move, None, (wrong,), None, b"")
         errno = problem.name if problem is not None else None
         if self._against is not None and spot.twin is not None:
             return self._against.compared(self, spot, move, machine, errno)

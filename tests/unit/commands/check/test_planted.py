@@ -6,6 +6,7 @@ docs/checking.md has the table.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from memhotplug.plugin import (
     AddRequest,
     Altmap,
     BlockState,
+    InputError,
     Kernel,
     KernelProfile,
     MapRuns,
@@ -323,6 +325,23 @@ def test_a_planted_bug_is_found(inside: tuple[Planted, Any]) -> None:
     found = {finding.broken.invariant: len(finding.steps) for finding in reversed(answer.findings)}
     assert bug.found_as in found, found
     assert found[bug.found_as] == bug.steps
+    texts = [finding.broken.text for finding in answer.findings if finding.broken.invariant == bug.found_as]
+    assert all(re.match(rf"{bug.found_as}: |plugin bad\d+ \(", text) for text in texts), texts
+
+
+def test_what_a_driver_cannot_be_asked_is_told() -> None:
+    """As of one that needs a key of its own: there is no more to explore than that."""
+
+    def needs_a_key(kernel: Kernel, request: AddRequest) -> Any:
+        raise InputError("a slot", path="add.slot")
+
+    with plugged("drivers", hooks(acpi, driver_ranges=needs_a_key)()) as name:
+        given = scenario("{arch: x86_64, kernel: linux-6.12, memory: 1G}", f"{{drivers: {name}, operations: [add]}}")
+        answer = explored(given, depth=2)
+    assert [(finding.broken.invariant, finding.broken.text) for finding in answer.findings] == [
+        ("input", "input: add.slot: expected a slot"),
+    ]  # fmt: skip
+    assert (answer.progress.states, answer.progress.closed) == (1, True)
 
 
 def test_the_table_has_them_all() -> None:
