@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from memhotplug.engine.kernel import Kernel
+from memhotplug.engine.memory_hotplug.spans import own_span
 from memhotplug.engine.views.invariants import violations
 from memhotplug.engine.views.undone import left_behind
 from memhotplug.errors import MemoryHotplugError
@@ -196,10 +197,13 @@ def _holdings(kernel: Kernel) -> _Holdings:
     """Return what the kernel itself holds, in pages, without page tables and section roots, which may stay."""
     state = kernel.state
     found: _Holdings = {}
-    counters = ("present", "managed", "spanned") if kernel.has("spans_come_back") else ("present", "managed")
+    spans = kernel.has("spans_come_back")
     for zone in state.zones():
-        for counter in counters:
-            found[_Held(counter, zone.nid, zone.kind.label)] = getattr(zone, counter)
+        of = zone.nid, zone.kind.label
+        found[_Held("present", *of)], found[_Held("managed", *of)] = zone.present, zone.managed
+        if spans:
+            low, high = own_span(state, zone)
+            found[_Held("spanned", *of)] = high - low
     found[_Held("allocated_pages")] = state.vmemmap.backing_from(Source.ALLOCATOR).total
     return found
 

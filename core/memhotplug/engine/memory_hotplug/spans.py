@@ -7,9 +7,10 @@ find_biggest_section_pfn() (v5.2 to v6.12).
 from __future__ import annotations
 
 from memhotplug.model.extents import ExtentSet
+from memhotplug.model.state import MachineState
 from memhotplug.model.zones import Zone
 
-__all__ = ["shrink_zone_span"]
+__all__ = ["own_span", "shrink_zone_span"]
 
 
 def shrink_zone_span(zone: Zone, start_pfn: int, end_pfn: int, remaining: ExtentSet) -> None:
@@ -33,3 +34,20 @@ def shrink_zone_span(zone: Zone, start_pfn: int, end_pfn: int, remaining: Extent
     if start_pfn < high <= end_pfn:
         high = last + 1
     zone.set_span(low, high)
+
+
+def own_span(state: MachineState, zone: Zone) -> tuple[int, int]:
+    """Return first pfn and end pfn of a span without the holes of boot memory at its edges.
+
+    A zone of boot memory ends where its memory does. Once an edge has moved, it is looked for in steps of a subsection,
+    and finds the struct pages of a hole, too.
+    """
+    low, high = zone.start_pfn, zone.end_pfn
+    if not zone.spanned or not state.holes.intersects(low, high):
+        return low, high
+    for first, end in state.holes:
+        if first <= low < end:
+            low = min(end, high)
+        if first < high <= end:
+            high = max(first, low)
+    return low, high

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from memhotplug.engine.kernel import Kernel
+from memhotplug.engine.memory_hotplug.spans import own_span
 from memhotplug.model.blocks import BlockTable
 from memhotplug.model.vmemmap import Source
 
@@ -51,7 +52,7 @@ def _zones(before: Kernel, after: Kernel) -> Iterator[str]:
             continue  # a node that stays without memory
         if (was.present, was.managed, was.present_early) != (zone.present, zone.managed, zone.present_early):
             yield f"I17: {zone.title}: present and managed are not as before the failed operation"
-        if spans and (was.start_pfn, was.spanned) != (zone.start_pfn, zone.spanned):
+        if spans and own_span(before.state, was) != own_span(after.state, zone):
             yield f"I17: {zone.title}: its span is not as before the failed operation"
 
 

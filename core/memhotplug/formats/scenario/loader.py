@@ -161,8 +161,9 @@ def _made_of(node: Node, leaves: list[Node]) -> object:
 
 @dataclass(slots=True)
 class _Names:
-    """The names that the steps so far have given."""
+    """The names that the steps so far have given; those of devices that were recorded nobody knows before the boot."""
 
+    recorded: bool = False
     added: dict[str, None] = field(default_factory=dict)
     allocated: dict[str, None] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
@@ -187,7 +188,7 @@ class _Names:
     def unknown(self, args: Action) -> Iterator[Problem]:
         if isinstance(args, (OnlineStep, OfflineStep, RemoveStep, EjectStep, ResizeStep, ExpectStep)):
             name = args.range.name if args.range is not None else None
-            if name is not None and name not in self.added:
+            if name is not None and name not in self.added and not self.recorded:
                 yield _unknown_name("range", name, "add", self.added)
         elif isinstance(args, ReleaseStep) and args.name not in self.allocated:
             yield _unknown_name("name", args.name, "allocate", self.allocated)
@@ -317,7 +318,8 @@ class _Reader:
     def _read_steps(self, node: Node) -> tuple[Step, ...]:
         if not isinstance(node, SequenceNode):
             self._raise(Problem(("steps",), _EXPECTED_STEPS))
-        names = _Names()
+        machine = self._tree.get("machine")
+        names = _Names(recorded=isinstance(machine, MappingNode) and "snapshot" in machine)
         return tuple(self._read_step(i, item, names) for i, item in enumerate(node))
 
     def _read_step(self, index: int, node: Node, names: _Names) -> Step:

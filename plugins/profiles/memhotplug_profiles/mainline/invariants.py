@@ -21,6 +21,7 @@ from memhotplug.plugin import (
     round_up,
 )
 from memhotplug_profiles.mainline.params import state_of
+from memhotplug_profiles.mainline.spans import pages_of_zone
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -184,7 +185,8 @@ def _movable_spans(kernel: Kernel) -> Iterator[str]:
         if zone.kind is not ZoneKind.MOVABLE or not zone.spanned:
             continue
         edges = ((zone.start_pfn, zone.start_pfn + 1), (zone.end_pfn - 1, zone.end_pfn))
-        if not all(zone.linked.intersects(low, high) for low, high in edges):
+        own = pages_of_zone(kernel, zone)
+        if not all(own.intersects(low, high) for low, high in edges):
             yield f"I23: {zone.title}: the span {zone.start_pfn:#x}-{zone.end_pfn:#x} has an edge that is not its own"
 
 

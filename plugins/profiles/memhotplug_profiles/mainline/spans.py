@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from memhotplug.plugin import ExtentSet, Kernel, Zone, round_up
 
-__all__ = ["remove_pfn_range_from_zone"]
+__all__ = ["pages_of_zone", "remove_pfn_range_from_zone"]
 
 
 def remove_pfn_range_from_zone(kernel: Kernel, zone: Zone, start_pfn: int, end_pfn: int) -> None:
@@ -24,7 +24,7 @@ def remove_pfn_range_from_zone(kernel: Kernel, zone: Zone, start_pfn: int, end_p
     step = kernel.geometry.pages_per_subsection
     if not (start_pfn <= low < end_pfn or start_pfn < high <= end_pfn):
         return
-    online = _of_zone(kernel, zone)
+    online = pages_of_zone(kernel, zone)
     if start_pfn <= low < end_pfn:
         first = _upward(online, end_pfn, high, step)
         zone.set_span(*((first, high) if first is not None else (0, 0)))
@@ -34,7 +34,7 @@ def remove_pfn_range_from_zone(kernel: Kernel, zone: Zone, start_pfn: int, end_p
         zone.set_span(*((low, last + 1) if last is not None else (0, 0)))
 
 
-def _of_zone(kernel: Kernel, zone: Zone) -> ExtentSet:
+def pages_of_zone(kernel: Kernel, zone: Zone) -> ExtentSet:
     """Return the pfns whose struct page names a zone.
 
     A hole in a section of boot memory has struct pages too: they name the zone of the memory behind the hole, the
