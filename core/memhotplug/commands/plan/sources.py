@@ -186,6 +186,8 @@ def from_recorded(
     older = found is not None and found.older
     chosen = resolve("profiles", kernel) if kernel else recognise_kernel(machine).profile
     added = _added_line(machine, cmdline, older=older)
+    if cmdline is not None:
+        machine = replace(machine, parameters_now=frozenset())
     line = " ".join(part for part in (machine.cmdline if cmdline is None else None, added) if part)
 
     def boot() -> Machine:

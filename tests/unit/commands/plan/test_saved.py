@@ -200,3 +200,22 @@ def test_slots_that_are_left_are_left_beside_those_that_are_taken(plan: Plan, tm
     assert status == 0
     assert f"slots: {2 + taken}" in file.read_text(encoding="utf-8")
     assert main(["run", str(file)]) == 0
+
+
+def test_another_command_line_stands_for_the_parameters_too(plan: Plan, tmp_path: Path, capsys: Capture) -> None:
+    """What was written to the module's files is gone with the boot that the question is about; run goes by the same."""
+    line = "memory_hotplug.online_policy=auto-movable memory_hotplug.memmap_on_memory=1"
+    assert main(["export", "--boot", "2G", "--cmdline", line, "-o", str(tmp_path / "machine")]) == 0
+    file = tmp_path / "q.yaml"
+
+    status, out, _ = plan(
+        "--from", tmp_path / "machine", "--add", "1G", "--cmdline", "quiet", "--json", "--scenario", file
+    )
+    planned = json.loads(out)
+
+    assert status == 0
+    assert [row["name"] for row in planned["policies"] if row["current"]] == ["memmap_on_memory=N", "auto"]
+    assert main(["run", str(file), "--json"]) == 0
+    zones = {zone["zone"]: zone["present"] << 12 for zone in json.loads(capsys.readouterr().out)["zones"]}
+    assert {zone["zone"]: zone["present_bytes"] for zone in planned["zones"] if zone["present_bytes"]} == zones
+    assert zones["Normal"] == 1 << 30
