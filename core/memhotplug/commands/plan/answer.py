@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "answer", "check_question"]
 
 _MEMHP: Final = ("memhp_default_state",)
+_BOOT_WORDS: Final = ("acpi_no_memhotplug", "disable_radix", "kernelcore", "movable_node", "movablecore")
 _FLIP_STEP: Final = 128 << 20
 _FLIP_MOST: Final = 1 << 42
 
@@ -258,9 +260,20 @@ def _unknown_parameters(machine: Machine) -> list[str]:
             found.append(
                 f"{name}= on the command line is none of {kernel.profile.name}'s parameters: it changes nothing"
             )
+        elif name not in _BOOT_WORDS and (meant := _meant(name)) is not None:
+            found.append(
+                f"{name} on the command line is no parameter of memory hotplug, and changes nothing; {meant} is one"
+            )
         elif name in known:
             found.append(f"{name}= on the command line changes nothing: the parameter is called memory_hotplug.{name}=")
     return found
+
+
+def _meant(name: str) -> str | None:
+    """Return the parameter that a word of the command line all but is, None if it is nearly none."""
+    bare = name.replace("_", "")
+    near = difflib.get_close_matches(bare, [word.replace("_", "") for word in _BOOT_WORDS], n=1, cutoff=0.9)
+    return next((word for word in _BOOT_WORDS if near and word.replace("_", "") == near[0]), None)
 
 
 def _stays_offline(machine: Machine, question: Question) -> list[str]:

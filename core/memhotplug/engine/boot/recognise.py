@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from memhotplug import features
+from memhotplug.errors import InputError
 from memhotplug.naming import architectures, assumed_kernel, choose_profile, mainline_since, oldest_profile
 
 if TYPE_CHECKING:
@@ -68,8 +69,12 @@ def recognise_kernel(machine: RecordedMachine) -> Recognised:
         chosen = _with(machine, assumed_kernel())
         shown = "" if chosen == assumed_kernel() else f"; {_shown_text(machine)}"
         return Recognised(profile=chosen, text=f"kernel {chosen}: none was recorded{shown}")
-    oldest = oldest_profile(release)
-    plain = oldest or choose_profile(release)
+    try:
+        oldest = oldest_profile(release)
+        plain = oldest or choose_profile(release)
+    except InputError as problem:
+        problem.file = problem.file or machine.file
+        raise
     chosen = _with(machine, plain)
     told = f"kernel {chosen}: the recorded kernel is {release}"
     if _features(machine) and (chosen != plain or oldest):

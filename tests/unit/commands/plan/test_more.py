@@ -181,6 +181,10 @@ def test_repeated_command_lines_are_joined(plan: Plan) -> None:
             "memory_hotplug.online_polcy=auto-movable",
             "memory_hotplug.online_polcy= on the command line is none of linux-6.12's parameters: it changes nothing",
         ),
+        ("movablenode", "movablenode on the command line is no parameter of memory hotplug, and changes nothing; "
+         "movable_node is one"),
+        ("movablecor=1G", "movablecor on the command line is no parameter of memory hotplug, and changes nothing; "
+         "movablecore is one"),
         ("memhp_default=online", "memhp_default= on the command line is none of linux-6.12's parameters: "
          "it changes nothing"),
         (

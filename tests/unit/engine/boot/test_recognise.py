@@ -94,3 +94,10 @@ def test_only_a_snapshot_stands_in_for_them(keywords: dict[str, str], message: s
     with pytest.raises(InputError) as caught:
         Machine.boot(**keywords)
     assert str(caught.value).startswith(message)
+
+
+def test_a_release_that_is_none_is_refused_with_the_file() -> None:
+    """Whoever reads that knows which file to look into."""
+    with pytest.raises(InputError) as caught:
+        recognise_kernel(_machine("garbage"))
+    assert str(caught.value).startswith(f"{X86}: got garbage, expected a kernel release that a profile covers (")
