@@ -317,6 +317,14 @@ def test_two_nodes_in_colour_stay_two() -> None:
     assert [(one.node, one.name) for one in parsed(text).machine.zones] == [(0, "DMA"), (0, "DMA32"), (1, "Normal")]
 
 
+def test_two_reports_line_by_line_are_two() -> None:
+    """Two CPUs run out of memory at once; the one that ends last counts."""
+    first, second = pc(*LIST[:10], 7).splitlines(), pc().splitlines()
+    mixed = [line for a, b in zip(first, second, strict=True) for line in (f"[ 1.0][ T7] {a}", f"[ 1.0][ C2] {b}")]
+
+    _same("\n".join(mixed) + "\n")
+
+
 def test_nobody_warned_where_only_the_reader_inferred(tmp_path: Path, plan: Plan) -> None:
     """What was inferred is no warning of a kernel."""
     _, document = ask(plan, tmp_path, pc(), "--add", "1G")

@@ -20,6 +20,7 @@ _QUOTED: Final = re.compile(
     r"= ?=3D|=3D ?\d+kB|=3D\n|^Content-Transfer-Encoding: *quoted-printable", re.MULTILINE | re.I
 )
 _BYTE: Final = re.compile(r"=([0-9A-F]{2})")
+_CALLER: Final = re.compile(r"\[ *\d+\.\d+\]\[ *([TC]\d+)\]")
 _WORD: Final = r"[\w()]+:\d+[kK]?B?"
 _ZONE: Final = re.compile(r"\b(?:DMA|DMA32|Normal|HighMem|Movable|Device) free:\d|\bNode \d+ active_anon:")
 _ZONE_GOES_ON: Final = re.compile(rf"\s*(?:{_WORD})(?: +{_WORD})*(?: +\w+\? \w+)?\s*")
@@ -36,12 +37,13 @@ def log_lines(text: str) -> Iterator[tuple[int, str]]:
     """Yield the number of each line, from 1, and what the kernel printed in it.
 
     Prefixes and terminal colours go; a line that a mail program cut (format=flowed, quoted-printable, hard wraps)
-    is put together again, under the number of its first part.
+    is put together again, under the number of its first part. Where several tasks report at once and the log tells
+    them apart (PRINTK_CALLER), the lines of each follow one another, and whoever ends last comes last.
     """
     if _QUOTED.search(text):
         text = _BYTE.sub(_byte, _joined_softly(text))
     held: tuple[int, str] | None = None
-    for number, raw in enumerate(text.splitlines(), start=1):
+    for number, raw in _untangled(list(enumerate(text.splitlines(), start=1))):
         line = _PREFIX.sub("", _COLOUR.sub("", raw), count=1)
         if held is not None and _goes_on(held[1], line):
             held = held[0], f"{held[1].rstrip()} {line.strip()}"
@@ -51,6 +53,17 @@ def log_lines(text: str) -> Iterator[tuple[int, str]]:
         held = number, line
     if held is not None:
         yield held
+
+
+def _untangled(lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Return numbered lines task by task where several tasks have reported; all others come first."""
+    callers = [found[1] if (found := _CALLER.search(raw)) else "" for _, raw in lines]
+    reporting = {caller for caller, (_, raw) in zip(callers, lines, strict=True) if caller and "Mem-Info:" in raw}
+    if len(reporting) < 2:
+        return lines
+    last = {caller: place for place, caller in enumerate(callers)}
+    order = [last[caller] if caller in reporting else -1 for caller in callers]
+    return [lines[place] for place in sorted(range(len(lines)), key=lambda place: order[place])]
 
 
 def _joined_softly(text: str) -> str:

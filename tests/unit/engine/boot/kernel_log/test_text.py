@@ -60,6 +60,15 @@ def test_what_is_no_prefix_stays(line: str) -> None:
     assert lines(line) == [(1, line)]
 
 
+def test_tasks_that_report_at_once_are_told_apart() -> None:
+    """Who prints last comes last; what nobody of them printed comes first."""
+    text = (
+        "a\n[ 1.0][ T7] Mem-Info:\n[ 1.0][ C1] Mem-Info:\n[ 1.0][ T7] b\n[ 1.1][ T9] d\n[ 1.1][ C1] c\n[ 1.2][ T7] e\n"
+    )
+    assert lines(text) == [(1, "a"), (5, "d"), (3, "Mem-Info:"), (6, "c"), (2, "Mem-Info:"), (4, "b"), (7, "e")]
+    assert [number for number, _ in lines(text.replace("C1", "T7"))] == [1, 2, 3, 4, 5, 6, 7]
+
+
 def test_lines_are_numbered_from_one_whatever_ends_them() -> None:
     """Empty ones count, and a text without an end of line has a last line."""
     assert lines("a\r\n\nb") == [(1, "a"), (2, ""), (3, "b")]
