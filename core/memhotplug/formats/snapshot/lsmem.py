@@ -1,6 +1,6 @@
 """Reading what lsmem printed, for machines of which little else was kept: it becomes the files that it was made from.
 
-Models: sys-utils/lsmem.c (util-linux 2.33 to 2.40): the table, with any columns that tell a range, and --json.
+Models: sys-utils/lsmem.c (util-linux 2.33 to 2.40): the table, with any columns that tell a range, --pairs and --json.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from memhotplug.units import is_power_of_two, parse_size
 __all__ = ["is_lsmem", "lsmem_files"]
 
 _HEADER: Final = re.compile(r"^\s*(?=.*\bRANGE\b)(?=.*\b(?:SIZE|STATE|BLOCK|ZONES|NODE)\b)[A-Z_ ]+$", re.MULTILINE)
+_PAIRS: Final = re.compile(r'^(?:[A-Z]+="[^"\n]*" ?)*RANGE="0x', re.MULTILINE)
+_PAIR: Final = re.compile(r'([A-Z]+)="([^"]*)"')
 _JSON: Final = re.compile(r'\A\s*\{\s*"memory"\s*:\s*\[')
 _RANGE: Final = re.compile(r"0x([0-9a-f]{1,16})-0x([0-9a-f]{1,16})")
 _BLOCKS: Final = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
@@ -42,9 +44,9 @@ class _Row:
 
 
 def is_lsmem(text: str) -> bool:
-    """Return whether a text is what lsmem prints: a table with a column RANGE, or its JSON."""
+    """Return whether a text is what lsmem prints: a table with a column RANGE, its pairs, or its JSON."""
     head = text[: 1 << 14]
-    return _JSON.match(head) is not None or _HEADER.search(head) is not None
+    return any((_JSON.match(head), _HEADER.search(head), _PAIRS.search(head)))
 
 
 def lsmem_files(text: str, source: Source) -> dict[str, str]:
@@ -108,7 +110,9 @@ def _table_rows(text: str, source: Source) -> Iterator[_Row]:
     names: list[str] = []
     for number, line in enumerate(text.splitlines(), start=1):
         words = line.split()
-        if words and not names and "RANGE" in words:
+        if _PAIRS.match(line):
+            yield _row({name.lower(): value for name, value in _PAIR.findall(line)}, source, number)
+        elif words and not names and "RANGE" in words:
             names = [word.lower() for word in words]
         elif names and words and words[0].startswith("0x"):
             yield _row(_cells(names, words, line, source, number), source, number)

@@ -54,6 +54,19 @@ def test_a_table_becomes_the_files_of_its_blocks() -> None:
     ]  # fmt: skip
 
 
+def test_pairs_tell_the_same() -> None:
+    """lsmem --pairs --output-all, whose columns come in any order."""
+    heading, *rows = (line.split() for line in TABLE.split("\n\n")[0].splitlines())
+    rows[-1].insert(3, "")
+    text = "".join(
+        " ".join(f'{name}="{cell}"' for name, cell in reversed(list(zip(heading, row, strict=True)))) + "\n"
+        for row in rows
+    )
+    assert is_lsmem(text)
+    assert read(text) == read(TABLE)
+    assert is_lsmem('RANGE="0x0000000000000000-0x0000000007ffffff" SIZE="128M" STATE="online"\n')
+
+
 def test_json_tells_the_same() -> None:
     """lsmem --json --all --output-all; the size of a block is that of a range over its blocks."""
     rows = [
