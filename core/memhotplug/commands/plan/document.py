@@ -64,7 +64,9 @@ def to_document(found: Answer) -> PlanDocument:
         "fits_from_boot_bytes": found.flip_boot,
         "remedies": [remedy.to_dict() for remedy in found.remedies],
         "min_free_kbytes": {"before": _min_free(found.trial.before), "after": _min_free(trial.machine)},
-        "auto_movable_ratio": ratio_for_all_movable(trial.before, trial.added_bytes),
+        "auto_movable_ratio": ratio_for_all_movable(
+            trial.before, trial.added_bytes if trial.present else found.question.total
+        ),
         "failed_request": _failed(found),
         "driver_result": trial.driver_result,
         "warnings": [

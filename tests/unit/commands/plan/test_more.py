@@ -249,3 +249,11 @@ def test_what_can_be_nowhere_is_refused_at_once(driver: str, plan: Plan) -> None
     status, document = _json(plan, "--boot", "4G", "--add", "4P", "--driver", driver)
 
     assert (status, document["reason"]["rule"], document["sizes"]["added_bytes"]) == (4, "address-space", 0)
+
+
+def test_the_ratio_is_that_of_what_was_asked_where_it_does_not_fit(plan: Plan) -> None:
+    """Of what does not appear nothing has to be Movable; the question was about all of it: 12G to 256M less 2M."""
+    status, document = _json(plan, "--boot", "256M", "--boot-profile", "distro", "--add", "12G")
+    kernel = sum(zone["present_bytes"] for zone in document["zones"])
+    assert (status, document["sizes"]["added_bytes"]) == (4, 0)
+    assert document["auto_movable_ratio"] == -(-100 * (12 << 30) // kernel) == 4808
