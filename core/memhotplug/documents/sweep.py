@@ -61,6 +61,8 @@ class GroupDocument(Document):
     """How many cases."""
     ok: int
     """How many of them had no step that failed."""
+    refused: int
+    """How many of them could not be played at all."""
     errnos: dict[str, int]
     """What the others failed with, and how many."""
     least: int | float | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from sys import intern
 from typing import TYPE_CHECKING, Any, Final
 
 from memhotplug.commands.sweep.store import Store
@@ -31,10 +32,9 @@ def summary(store: Store, *, measure: str | None = None, group_by: Sequence[str]
     Raises:
         InputError: there is no such column or key.
     """
-    rows = list(store.rows())
     keys = store.keys()
     chosen = measure or DEFAULT_MEASURE
-    numbers = {key for row in rows for key, value in row.items() if _is_number(value)}
+    rows, numbers = _read(store, ("case", *keys, "outcome", "errno", chosen))
     if rows and chosen not in numbers:
         expected = "a measure that the results have"
         raise InputError(expected, got=chosen, nearest=nearest(chosen, numbers), path="--measure")
@@ -57,6 +57,20 @@ def summary(store: Store, *, measure: str | None = None, group_by: Sequence[str]
         "groups": list(_groups(rows, groups, chosen)),
         "flips": list(_flips(rows, keys)),
     }
+
+
+def _read(store: Store, columns: Sequence[str]) -> tuple[list[dict[str, Any]], set[str]]:
+    """Return some columns of all rows, which are many, and the names of those that have numbers."""
+    rows, numbers = [], set()
+    for row in store.rows():
+        numbers |= {key for key, value in row.items() if _is_number(value)}
+        rows.append({key: _once(row[key]) for key in columns if key in row})
+    return rows, numbers
+
+
+def _once(value: object) -> object:
+    """Return a value, the same text each time that there is an equal one."""
+    return intern(value) if isinstance(value, str) else value
 
 
 def _is_number(value: object) -> bool:
@@ -82,6 +96,7 @@ def _groups(rows: Sequence[dict[str, Any]], keys: Sequence[str], measure: str) -
             "values": dict(zip(keys, values, strict=True)),
             "cases": len(members),
             "ok": sum(row["outcome"] == "ok" for row in members),
+            "refused": sum(row["outcome"] == "refused" for row in members),
             "errnos": dict(sorted(Counter(row["errno"] for row in members if row.get("errno")).items())),
             "least": numbers[0] if numbers else None,
             "median": numbers[len(numbers) // 2] if numbers else None,
@@ -151,12 +166,19 @@ def _group_lines(document: SummaryDocument, paint: Paint, width: int | None) -> 
             *(group["values"][key] or "-" for key in keys), str(group["cases"]),
             f"{100 * group['ok'] // max(group['cases'], 1)}%",
             *(_shown(measure, group[word]) for word in ("least", "median", "most")),
-            ", ".join(f"{name} {count}" for name, count in group["errnos"].items()) or "-",
+            ", ".join(f"{name} {count}" for name, count in _failures(group)) or "-",
         ]
         for group in document["groups"]
     ]  # fmt: skip
-    header = [*keys, "CASES", "OK", "LEAST", "MEDIAN", "MOST", "REFUSED"]
-    yield from table(header, rows, [*keys, "REFUSED"], paint, width=width)
+    header = [*keys, "CASES", "OK", "LEAST", "MEDIAN", "MOST", "FAILED"]
+    yield from table(header, rows, [*keys, "FAILED"], paint, width=width)
+
+
+def _failures(group: GroupDocument) -> Iterator[tuple[str, int]]:
+    """Yield what steps failed with, then the cases that could not be, each with how many there are."""
+    yield from group["errnos"].items()
+    if group["refused"]:
+        yield "refused", group["refused"]
 
 
 def _shown(measure: str, value: object) -> str:
