@@ -7,8 +7,10 @@ lives in the engine, once.
 from __future__ import annotations
 
 import errno
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
+from functools import lru_cache
 from types import FunctionType, MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -281,7 +283,7 @@ def profile_in(plugins: Plugins) -> KernelProfile:
         PluginError: the plugin's answer is no profile, or a profile with a step that does not exist.
     """
     profile: KernelProfile = copy(plugins.ask(plugins.profile, "kernel_profile", KernelProfile))
-    problem = _unknown_step(type(profile))
+    problem = _wrong_step(type(profile))  # type: ignore[arg-type]  # classes can be hashed
     if problem is not None:
         raise plugins.blame(plugins.profile, problem)
     profile.name = plugins.profile.partition(":")[2]
@@ -315,17 +317,45 @@ def profile_by(candidate: Candidate) -> KernelProfile:
     profile = ask_alone(candidate, "kernel_profile")
     if not isinstance(profile, KernelProfile):
         raise PluginError(str(candidate), f"hook kernel_profile answered {shown(profile)}, which is no KernelProfile")
-    problem = _unknown_step(type(profile))
+    problem = _wrong_step(type(profile))  # type: ignore[arg-type]  # classes can be hashed
     if problem is not None:
         raise PluginError(str(candidate), problem)
     return profile
 
 
-def _unknown_step(kind: type[KernelProfile]) -> str | None:
-    """Say which public method of a profile no kernel ever calls, None if all are steps."""
+@lru_cache(maxsize=64)
+def _wrong_step(kind: type) -> str | None:
+    """Say which public method of a profile no kernel calls, or none with what it takes; None if there is no such."""
     for name in dir(kind):
-        if name[0] != "_" and name not in STEPS and isinstance(getattr(kind, name), FunctionType):
+        step = getattr(kind, name)
+        if name[0] == "_" or not isinstance(step, FunctionType):
+            continue
+        if name not in STEPS:
             near = nearest(name, sorted(STEPS))
             hint = f"; did you mean {near!r}?" if near else ""
             return f"its profile has a step {name!r}, which no kernel has{hint}"
+        called = inspect.signature(getattr(KernelProfile, name))
+        if not _takes(inspect.signature(step), called):
+            return f"its profile's step {name!r} takes {_words(inspect.signature(step))}, but gets {_words(called)}"
     return None
+
+
+def _takes(step: inspect.Signature, called: inspect.Signature) -> bool:
+    """Return whether a method can be called as the engine does: what has a default may be left out, or named."""
+    parameters = called.parameters.values()
+    optional = [one.name for one in parameters if one.default is not one.empty]
+    placed = [one.name for one in parameters if one.kind is not one.KEYWORD_ONLY]
+    needed = [name for name in placed if name not in optional]
+    named = dict.fromkeys(name for name in called.parameters if name not in placed and name not in optional)
+    try:
+        step.bind(*needed, **named)
+        step.bind(*needed, **named, **dict.fromkeys(optional))
+        step.bind(*placed, **named)
+    except TypeError:
+        return False
+    return True
+
+
+def _words(signature: inspect.Signature) -> str:
+    shown = [str(one.replace(annotation=one.empty)) for one in signature.parameters.values()]
+    return f"({', '.join(shown[1:])})"

@@ -128,6 +128,43 @@ def test_a_step_that_no_kernel_has_is_refused_with_the_nearest(install: Install)
     )
 
 
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ("def filter_flags(self, kernel, flags, size): return flags",
+         "'filter_flags' takes (kernel, flags, size), but gets (kernel, flags)"),
+        ("def filter_flags(self, flags): return flags", "'filter_flags' takes (flags), but gets (kernel, flags)"),
+        ("def memmap_on_memory_refusal(self, kernel, nr_bytes=None): return None",
+         "'memmap_on_memory_refusal' takes (kernel, nr_bytes=None), but gets (kernel, size=None)"),
+        ("def memmap_on_memory_refusal(self, kernel, size): return None",
+         "'memmap_on_memory_refusal' takes (kernel, size), but gets (kernel, size=None)"),
+        ("def write_root_attribute(self, kernel, name, value): return False",
+         "'write_root_attribute' takes (kernel, name, value), but gets (kernel, name, value, capable)"),
+    ],
+)  # fmt: skip
+def test_a_step_that_cannot_be_called_is_refused_at_boot(install: Install, body: str, text: str) -> None:
+    """Not blamed on the driver whose hook was under way when the step was called, half-way through a run."""
+    mine = put(install, body)
+
+    with pytest.raises(PluginError) as caught:
+        boot(mine)
+
+    assert str(caught.value).endswith(f": its profile's step {text}")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "def filter_flags(self, kernel, flags, more=()): return flags",
+        "def filter_flags(self, *words): return words[1]",
+    ],
+)
+def test_a_step_may_take_more(install: Install, body: str) -> None:
+    """As long as the call of the kernel fits."""
+    mine = put(install, body)
+    assert boot(mine).kernel.profile.name == mine
+
+
 @pytest.mark.parametrize("body", ["def _own(self): pass", "limit = 5", "def __len__(self): return 1"])
 def test_what_a_class_adds_for_itself_is_its_own_affair(install: Install, body: str) -> None:
     """Private methods and values are no steps."""
