@@ -323,9 +323,13 @@ def _lacks(hook_name: str) -> dict[str, object]:
     [
         (_lacks("mhp_flags"), "has no hook mhp_flags"),
         ({"mph_flags": answer(0)}, "there is no hook 'mph_flags'; did you mean 'mhp_flags'?"),
-        (hook(mhp_flags=lambda nid: 0), "Argument(s) {'nid'} are declared in the hookimpl"),
+        (
+            hook(mhp_flags=lambda nid: 0),
+            "hook mhp_flags has no argument 'nid' (there are: kernel, request, phys_range)",
+        ),
+        (hook(mhp_flags=lambda kernel, physrange: 0), "phys_range); did you mean 'phys_range'?"),
     ],
-    ids=["a hook left out", "a hook misspelt", "an argument that does not exist"],
+    ids=["a hook left out", "a hook misspelt", "an argument that does not exist", "an argument misspelt"],
 )
 def test_plugin_that_cannot_be_used_is_named(changes: dict[str, object], text: str) -> None:
     """What is wrong with the hooks themselves is found when the plugin is loaded, or at the latest when it is asked."""

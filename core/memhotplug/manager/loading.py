@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Mapping
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
@@ -103,9 +104,16 @@ def _unusable(manager: pluggy.PluginManager, candidate: Candidate, plugin: objec
     known = [*hooks_of(candidate.kind), *hooks_of("any")]
     have = [name for name in dir(plugin) if manager.parse_hookimpl_opts(plugin, name) is not None]
     unknown = [name for name in have if not hasattr(manager.hook, name) or not getattr(manager.hook, name).spec]
-    if not unknown:
-        return PluginError(str(candidate), " ".join(str(problem).split()))
-    return PluginError(str(candidate), f"there is no hook {unknown[0]!r}", nearest=nearest(unknown[0], known))
+    if unknown:
+        return PluginError(str(candidate), f"there is no hook {unknown[0]!r}", nearest=nearest(unknown[0], known))
+    for name in have:
+        specified = getattr(manager.hook, name).spec.argnames
+        taken = inspect.signature(getattr(plugin, name)).parameters
+        strange = [argument for argument in taken if argument not in specified]
+        if strange:
+            text = f"hook {name} has no argument {strange[0]!r} (there are: {', '.join(specified) or 'none'})"
+            return PluginError(str(candidate), text, nearest=nearest(strange[0], specified))
+    return PluginError(str(candidate), " ".join(str(problem).split()))
 
 
 class _Manager(pluggy.PluginManager):
