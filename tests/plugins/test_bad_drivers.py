@@ -174,6 +174,12 @@ _ODD = "test_odd_sizes_are_refused_or_made_whole"
 
 DEEDS = [
     Bad("nothing added, and all well", _ADDED, {"driver_add": answer(None)}, "hook driver_add added none of 1 ranges"),
+    Bad(
+        "no range, and all well",
+        _ADDED,
+        {**_ranges(lambda _: []), "driver_add": answer(None)},
+        "hook driver_add added nothing, opened no device and says that all is well",
+    ),
     Bad("True for a verdict", _ADDED, {"driver_add": answer(True)}, "hook driver_add answered True, which is no text"),
     Bad("a range forgotten", _ADDED, hook(driver_add=_only_the_first)),
     Bad("memory elsewhere", _ADDED, hook(driver_add=_elsewhere)),

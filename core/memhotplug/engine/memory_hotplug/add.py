@@ -72,7 +72,7 @@ def _add(kernel: Kernel, key: str, request: AddRequest) -> str | None:
     ranges = LazyRanges(answer, partial(_checked, kernel, key))
     if kernel.plugins.has(key, "driver_add"):
         verdict = _verdict(kernel, key, "driver_add", request=request, ranges=ranges)
-        if verdict is None and not kernel.step.add_errors and len(ranges):
+        if verdict is None and not kernel.step.add_errors:
             _check_done(kernel, key, request, ranges)
         return verdict
     for phys_range in ranges:
@@ -135,10 +135,16 @@ def _verdict(kernel: Kernel, key: str, hook: str, **arguments: object) -> str | 
 
 
 def _check_done(kernel: Kernel, key: str, request: AddRequest, ranges: Sequence[PhysRange]) -> None:
-    """Blame a driver that had ranges to add, added none, and said neither why nor that anything failed."""
+    """Blame a driver that added nothing, opened no device that could grow, and said neither why nor what failed."""
     index = kernel.state.youngest(request.name, lambda device: not device.closed)
-    if index is None or not (kernel.state.devices[index].ranges or kernel.state.devices[index].enabled):
-        raise kernel.plugins.blame(key, f"hook driver_add added none of {len(ranges)} ranges and says that all is well")
+    if index is None or (len(ranges) and not _holds_anything(kernel, index)):
+        what = f"none of {len(ranges)} ranges" if len(ranges) else "nothing, opened no device"
+        raise kernel.plugins.blame(key, f"hook driver_add added {what} and says that all is well")
+
+
+def _holds_anything(kernel: Kernel, index: int) -> bool:
+    device = kernel.state.devices[index]
+    return bool(device.ranges or device.enabled)
 
 
 def _checked(kernel: Kernel, key: str, item: object) -> PhysRange:
