@@ -79,7 +79,7 @@ def command(
     from memhotplug.commands.check.answer import check
     from memhotplug.commands.check.counterexample import write_counterexamples
     from memhotplug.commands.check.question import Question
-    from memhotplug.commands.run.files import make_folder
+    from memhotplug.output.files import make_folder
     from memhotplug.output.watchdog import WatchedCatalog
 
     folder = make_folder(output) if output is not None else None

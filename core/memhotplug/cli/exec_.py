@@ -54,7 +54,7 @@ def command(words: tuple[str, ...], output: str | None, namespace: str | None, *
     if lacking is not None:
         say(lacking)
         return 125
-    from memhotplug.commands.run.files import make_folder
+    from memhotplug.output.files import make_folder
 
     left = make_folder(output).absolute() if output is not None else None  # FUSE changes the working directory
     source = source_of(options, scenario)

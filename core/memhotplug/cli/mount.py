@@ -45,7 +45,7 @@ def command(words: tuple[str, ...], output: str | None, **options: Any) -> int:
         say(lacking)
         return 125
     _check_place(words[-1])
-    from memhotplug.commands.run.files import make_folder
+    from memhotplug.output.files import make_folder
 
     left = make_folder(output).absolute() if output is not None else None  # FUSE changes the working directory
     source = source_of(options, words[0] if len(words) == 2 else None)

@@ -138,7 +138,7 @@ def command(**options: Any) -> int:
     from memhotplug.commands.plan.document import to_document
 
     found = answer(subject, question)
-    if options["scenario"]:
+    if options["scenario"] is not None:
         from memhotplug.commands.plan.saved import write_scenario
 
         write_scenario(options["scenario"], found)

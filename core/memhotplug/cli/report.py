@@ -48,7 +48,7 @@ def command(
     source: str, output: str, axes: tuple[str, ...], step: int | None, measure: str | None, as_json: bool
 ) -> int:
     """Write the report and return the exit status."""
-    from memhotplug.commands.run.files import write_text
+    from memhotplug.output.files import write_text
     from memhotplug.output.jsontext import render_line
 
     if not output.lower().endswith((".html", ".htm")):

@@ -79,11 +79,13 @@ def command(
     verbose: int,
 ) -> int:
     """Run a scenario and return the exit status."""
-    from memhotplug.commands.run.files import make_folder, write_run, write_text
+    from memhotplug.commands.run.files import write_run
     from memhotplug.commands.run.runner import boot_scenario, run_scenario
+    from memhotplug.output.files import file_at, make_folder, write_text
     from memhotplug.output.watchdog import WatchedCatalog
 
     folder = make_folder(output) if output is not None else None
+    table = file_at(series) if series is not None else None
     loaded = read_scenario(scenario, WatchedCatalog())
     with _tracing() if trace_hooks else nullcontext():
         machine = boot_scenario(loaded)
@@ -98,10 +100,10 @@ def command(
     show.end(result)
     if folder is not None:
         write_run(folder, result)
-    if series is not None:
+    if table is not None:
         from memhotplug.commands.run.series import to_csv
 
-        write_text(series, to_csv(show.series))
+        write_text(table, to_csv(show.series))
     if result.failure is not None:
         say(result.failure)
         return ExitCode.FAILURE

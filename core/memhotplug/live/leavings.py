@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 
 from memhotplug.commands.run.runner import run_scenario
-from memhotplug.errors import InputError
 from memhotplug.formats.scenario import loads_scenario
 from memhotplug.live.machine import LiveMachine
+from memhotplug.output.files import write_text
 from memhotplug.output.jsontext import render
 from memhotplug.output.watchdog import WatchedCatalog
 
@@ -33,7 +33,4 @@ def leave(folder: Path, document: Mapping[str, Any], live: LiveMachine) -> None:
     result = run_scenario(loads_scenario(text, catalog=WatchedCatalog(), file=str(path)))
     contents = {"steps.yaml": text, "result.json": render(result.to_dict())}
     for name, content in contents.items():
-        try:
-            (folder / name).write_text(content, encoding="utf-8")
-        except OSError as problem:
-            raise InputError("a folder that can be written", got=problem.strerror, file=str(folder / name)) from problem
+        write_text(folder / name, content)

@@ -424,3 +424,19 @@ def test_hook_calls_are_traced_on_stderr(process: Mhp, tmp_path: Path) -> None:
     acpi = [line for line in lines if line.startswith("acpi (memhotplug ")]
     assert acpi[0].endswith(": driver_ranges(request=dimm0 1G) -> [0x100000000+1G]")
     assert any(": arch_add_memory(start_pfn=0x100000, nr_pages=0x40000, nid=0, " in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["run", "s.yaml", "--csv", ""], "mhp: got an empty path, expected a file that can be written\n"),
+        (["run", "s.yaml", "--csv", "."], "mhp: .: got a folder, expected a file that can be written\n"),
+        (["plan", "--boot", "4G", "--scenario", ""], "mhp: got an empty path, expected a file that can be written\n"),
+        (["plan", "--boot", "4G", "--scenario", "/"], "mhp: /: got a folder, expected a file that can be written\n"),
+    ],
+)
+def test_a_file_that_can_be_none_is_refused(mhp: Mhp, scenario: Write, words: list[str], error: str) -> None:
+    """Before a step is played or anything is answered."""
+    scenario(ADD)
+    done = mhp(*words)
+    assert (done.status, done.out, done.err) == (2, "", error)

@@ -12,10 +12,10 @@ import yaml
 
 from memhotplug.commands.check.laws import where_in_the_kernel
 from memhotplug.commands.check.search import Finding, Step
-from memhotplug.commands.run.files import write_text
 from memhotplug.formats.scenario import Scenario
 from memhotplug.formats.scenario.yamltree import MappingNode, Node, SequenceNode
 from memhotplug.manager import files_in_use
+from memhotplug.output.files import write_text
 
 __all__ = ["steps_of", "write_counterexamples"]
 

@@ -29,10 +29,11 @@ def write_scenario(path: str, answer: Answer) -> None:
     """
     import yaml
 
-    from memhotplug.commands.run.files import write_text
     from memhotplug.engine.memory_hotplug.add import plugged_devices
     from memhotplug.errors import InputError
+    from memhotplug.output.files import file_at, write_text
 
+    target = file_at(path)
     keys = answer.subject.machine_keys
     if keys is None:
         expected = "a machine that a scenario can tell: --boot, --live, or --from with a snapshot"
@@ -40,13 +41,13 @@ def write_scenario(path: str, answer: Answer) -> None:
     slots = answer.question.slots
     if slots is not None:  # asked for is what is left of them
         slots += plugged_devices(answer.trial.before.kernel)
-    machine = keys(Path(path)) | ({} if slots is None else {"slots": slots})
+    machine = keys(target) | ({} if slots is None else {"slots": slots})
     drivers = _drivers(answer)
-    document: dict[str, Any] = {"schema": 1, **_plugins(Path(path).parent), "machine": machine}
+    document: dict[str, Any] = {"schema": 1, **_plugins(target.parent), "machine": machine}
     document |= {"drivers": drivers} if drivers else {}
     document["steps"] = list(_steps(answer))
     text = yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
-    write_text(path, f"# {answer.verdict or 'how much could be added'}: {answer.reason.text}\n{text}")
+    write_text(target, f"# {answer.verdict or 'how much could be added'}: {answer.reason.text}\n{text}")
 
 
 def _plugins(folder: Path) -> dict[str, list[str]]:
@@ -165,7 +166,7 @@ def logged_keys(keys: Mapping[str, object], log: str, line: str, copied: str | N
     """
     kept = os.path.relpath(log, path.parent)
     if copied is not None:
-        from memhotplug.commands.run.files import write_text
+        from memhotplug.output.files import write_text
 
         kept = f"{path.stem}-log.txt"
         lines = (text for text in copied.splitlines() if "ommand line: " not in text)

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from memhotplug.commands.run.files import make_folder, write_run
+from memhotplug.commands.run.files import write_run
 from memhotplug.commands.run.runner import RunResult
 from memhotplug.errors import InputError
+from memhotplug.output.files import make_folder
 from memhotplug.output.jsontext import render, render_line
 
 Run = Callable[..., RunResult]
@@ -49,24 +50,6 @@ def test_both_files_are_written(run: Run, tmp_path: Path) -> None:
     assert (folder / "result.json").read_text() == render(result.to_dict())
     events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     assert events == list(result.events)
-
-
-def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
-    """A file is in the way."""
-    (tmp_path / "file").write_text("")
-
-    with pytest.raises(InputError) as caught:
-        make_folder(str(tmp_path / "file" / "out"))
-
-    assert str(caught.value) == f"{tmp_path}/file/out: got Not a directory, expected a folder that can be written"
-
-
-def test_a_name_with_a_nul_is_an_error() -> None:
-    """No system takes it."""
-    with pytest.raises(InputError) as caught:
-        make_folder("a\0b")
-
-    assert caught.value.expected == "a folder that can be written"
 
 
 def test_a_file_that_cannot_be_written_is_an_error(run: Run, tmp_path: Path) -> None:
