@@ -80,6 +80,19 @@ _ALL_SCHEMAS = (
     "print(json.dumps([output_schema(name) for name in TYPES]))"
 )
 
+_ALL_HELPS = """
+import click
+from memhotplug.cli.group import mhp
+
+def tell(command, path):
+    context = click.Context(command, info_name=path)
+    print(command.get_help(context))
+    for name in command.list_commands(context) if isinstance(command, click.Group) else ():
+        tell(command.get_command(context, name), f"{path} {name}")
+
+tell(mhp, "mhp")
+"""
+
 
 @pytest.mark.parametrize(
     "words",
@@ -89,6 +102,7 @@ _ALL_SCHEMAS = (
         ["-m", "memhotplug", "schema"],
         ["-m", "memhotplug", "plugins", "virtio_mem", "--json"],
         ["-c", _ALL_SCHEMAS],
+        ["-c", _ALL_HELPS],
     ],
 )
 def test_nothing_is_lost_without_docstrings(words: list[str]) -> None:

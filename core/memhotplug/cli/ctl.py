@@ -66,7 +66,7 @@ def _operate(context: click.Context, op: str, **args: Any) -> int:
     return _do(context, "x-mhp", {"op": op, "args": given})[0]
 
 
-@command.command("add")
+@command.command("add", help="Have a driver add memory.")
 @click.argument("name")
 @click.argument("size")
 @click.option("--driver", help="Who adds it; default the architecture's usual driver.")
@@ -83,33 +83,29 @@ def _add(
     address: str | None,
     keys: tuple[str, ...],
 ) -> int:
-    """Have a driver add memory."""
     own = dict(key.partition("=")[::2] for key in keys)
     return _operate(context, "add", driver=driver, name=name, size=size, node=node, address=address, **own)
 
 
-@command.command("eject")
+@command.command("eject", help="Ask the driver to take a device out.")
 @click.argument("name")
 @click.pass_context
 def _eject(context: click.Context, name: str) -> int:
-    """Ask the driver to take a device out."""
     return _operate(context, "eject", range=name)
 
 
-@command.command("resize")
+@command.command("resize", help="Ask for another size of a device.")
 @click.argument("name")
 @click.argument("size")
 @click.pass_context
 def _resize(context: click.Context, name: str, size: str) -> int:
-    """Ask for another size of a device."""
     return _operate(context, "resize", range=name, size=size)
 
 
-@command.command("list")
+@command.command("list", help="Show the memory blocks.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def _list(context: click.Context, as_json: bool) -> int:
-    """Show the memory blocks."""
     status, blocks = _do(context, "x-mhp-blocks", {})
     if as_json and blocks is not None:
         print(json.dumps({"schema": 1, "ok": True, "blocks": blocks}))
@@ -119,11 +115,14 @@ def _list(context: click.Context, as_json: bool) -> int:
     return status
 
 
-@command.command("events")
+@command.command(
+    "events",
+    help="Print events as they come: kobject uevents as udevadm monitor does, QEMU's as JSON.",
+    short_help="Print uevents and QEMU's events as they come.",
+)
 @click.option("--count", type=click.IntRange(min=1), help="End after so many.")
 @click.pass_context
 def _events(context: click.Context, count: int | None) -> int:
-    """Print events as they come: kobject uevents as udevadm monitor does, QEMU's as JSON."""
     with _client(context) as client:
         for number, event in enumerate(client.events(), 1):
             data = event["data"]
@@ -136,12 +135,11 @@ def _events(context: click.Context, count: int | None) -> int:
     return ExitCode.OK
 
 
-@command.command("qmp")
+@command.command("qmp", help="Do a QMP command, with its arguments as a JSON object.")
 @click.argument("name")
 @click.argument("arguments", required=False)
 @click.pass_context
 def _qmp(context: click.Context, name: str, arguments: str | None) -> int:
-    """Do a QMP command, with its arguments as a JSON object."""
     from memhotplug.formats.jsonread import parse_json
 
     try:
