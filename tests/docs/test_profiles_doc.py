@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from memhotplug.engine.profile import STEPS, KernelProfile
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,10 +28,11 @@ def test_every_attribute_is_documented() -> None:
     assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == set(KernelProfile.__annotations__) - {"name"}
 
 
-def test_the_example_is_short_and_the_one_that_is_shipped() -> None:
+@pytest.mark.parametrize("name", ["large_only", "far_movable"])
+def test_the_example_is_short_and_the_one_that_is_shipped(name: str) -> None:
     """Fewer than 15 lines of code change a rule."""
-    source = (ROOT / "examples" / "profiles" / "large_only.py").read_text(encoding="utf-8")
+    source = (ROOT / "examples" / "profiles" / f"{name}.py").read_text(encoding="utf-8")
     code = [line for line in source.splitlines() if line.strip() and not line.startswith('"""')]
     assert len(code) < 15
-    shown = TEXT.split("# from profiles/large_only.py\n")[1].split("```")[0]
+    shown = TEXT.split(f"# from profiles/{name}.py\n")[1].split("```")[0]
     assert [line for line in shown.splitlines() if line.strip()] == code
