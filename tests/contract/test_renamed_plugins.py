@@ -1,14 +1,20 @@
-"""A driver under another name is the same driver: nobody knows a built-in one by its name.
+"""A plugin under another name is the same plugin: nobody knows a built-in one by its name.
 
-Four built-in drivers are copied, called otherwise, and found through the entry points of a distribution of their
-own beside the project's. Whatever is asked of the copy must come out as it does for the original, to the byte.
+Four built-in drivers and two architectures are copied, called otherwise, and found through the entry points of
+distributions of their own beside the project's. Whatever is asked of a copy must come out as it does for the original,
+to the byte.
 """
 
 from __future__ import annotations
 
+import importlib
+import json
+import lzma
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 import pytest
@@ -20,6 +26,8 @@ from memhotplug.manager.discovery import discovered
 
 COPIES: Final = {"acpi": "my_dimms", "hv_balloon": "my_balloon", "pseries": "my_lpar", "virtio_mem": "my_region"}
 PACKAGE: Final = "copied_drivers"
+ARCHES: Final = {"x86_64": "my_pc", "powerpc": "my_power"}
+RECORDINGS: Final = Path(__file__).resolve().parents[1] / "data" / "recordings"
 
 ADD: Final = "schema: 1\nmachine: {{arch: {arch}, kernel: {kernel}, memory: 4G{machine}}}\n{drivers}steps:\n{steps}"
 
@@ -106,24 +114,56 @@ CHECK: Final = [
 """A driver, and what is tried with it after an empty scenario."""
 
 
+CONFORM: Final = [
+    ("x86_64", "x86_64-6.12-mom-1-a"),
+    ("x86_64", "x86_64-6.12-failed-add"),
+    ("x86_64", "x86_64-6.12-virtio-mem-mom1-offline"),
+    ("x86_64", "x86_64-6.12-virtio-mem-auto-movable"),
+    ("powerpc", "ppc64el-6.12-mom-1-r"),
+    ("powerpc", "ppc64el-6.12-64k-mix"),
+]
+"""An architecture, whose usual drivers a replay takes, and a recording of it: recordings name no driver."""
+
+SHOWN: Final = [RUN[3], RUN[8], RUN[13], RUN[18]]
+"""What is looked at page by page, as a report and as files: one scenario of each driver."""
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Install the copies beside the project for the tests of this file."""
     folder = tmp_path_factory.mktemp("site")
-    shutil.copytree(Path(memhotplug_drivers.__file__).parent, folder / PACKAGE)
-    for path in (folder / PACKAGE).rglob("*.py"):
-        text = path.read_text(encoding="utf-8")
-        path.write_text(text.replace("memhotplug_drivers", PACKAGE), encoding="utf-8")
-    info = folder / f"{PACKAGE}-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {PACKAGE}\nVersion: 1.0\n", encoding="utf-8")
-    entries = "".join(f"{copy} = {PACKAGE}.{driver}\n" for driver, copy in COPIES.items())
-    (info / "entry_points.txt").write_text(f"[memhotplug.drivers]\n{entries}", encoding="utf-8")
+    copied(folder, memhotplug_drivers, PACKAGE, "drivers", {name: f".{driver}" for driver, name in COPIES.items()})
+    for arch, name in ARCHES.items():
+        original = importlib.import_module(manager.choose("arch", arch).target)
+        copied(folder, original, f"copied_{name}", "arch", {name: ""})
+        edited(folder / f"copied_{name}" / "__init__.py")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
         discovered.cache_clear()
         yield
     discovered.cache_clear()
+
+
+def copied(folder: Path, package: ModuleType, name: str, kind: str, entries: Mapping[str, str]) -> None:
+    """Install a copy of a package under another name; ``entries`` says which module of it each plugin is."""
+    shutil.copytree(Path(str(package.__file__)).parent, folder / name)
+    for path in (folder / name).rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace(package.__name__, name), encoding="utf-8")
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n", encoding="utf-8")
+    lines = "".join(f"{entry} = {name}{module}\n" for entry, module in entries.items())
+    (info / "entry_points.txt").write_text(f"[memhotplug.{kind}]\n{lines}", encoding="utf-8")
+
+
+def edited(module: Path) -> None:
+    """Let a copied architecture have the copied drivers; what people call it stays the original's."""
+    text = re.sub(r"aliases=\(.*?\)", "aliases=()", module.read_text(encoding="utf-8")).replace("is_assumed=True,", "")
+    for usual in ("acpi", "pseries"):
+        text = text.replace(f'drivers=("{usual}",)', f'drivers=("{COPIES[usual]}", "{COPIES["virtio_mem"]}")')
+    assert COPIES["virtio_mem"] in text
+    module.write_text(text, encoding="utf-8")
 
 
 def both(driver: str, words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
@@ -142,6 +182,7 @@ def test_copies_are_found_like_any_plugin() -> None:
     for driver, copy in COPIES.items():
         assert found[copy] == (PACKAGE, f"{PACKAGE}.{driver}")
         assert found[driver] == ("memhotplug", f"memhotplug_drivers.{driver}")
+    assert set(ARCHES.values()) <= {found.name for found in manager.candidates("arch")}
     assert len(RUN) + len(PLAN) + len(EXPLAIN) + len(COMPARE) >= 50
 
 
@@ -225,3 +266,36 @@ def test_sweep(driver: str, text: str, vary: str, tmp_path: Path, capsys: pytest
         answers.append((tmp_path / "t.csv").read_text(encoding="utf-8").replace(COPIES[driver], driver))
     assert answers[0] == answers[1]
     assert answers[0].count("\n") == 3
+
+
+@pytest.mark.parametrize(("arch", "recording"), CONFORM)
+def test_conform(arch: str, recording: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A machine of a copied architecture that has the copied drivers is replayed as the original is."""
+    told = json.loads(lzma.decompress((RECORDINGS / f"{recording}.json.xz").read_bytes()))
+    path = tmp_path / "r.json"
+    answers = []
+    for name in (arch, ARCHES[arch]):
+        told["meta"]["arch"] = name
+        path.write_text(json.dumps(told), encoding="utf-8")
+        status = main(["conform", str(path), "--json"])
+        answers.append(f"{status}\n{capsys.readouterr().out}".replace(ARCHES[arch], arch))
+    assert answers[0] == answers[1]
+    assert answers[0].startswith("0\n"), answers[0][-600:]
+
+
+@pytest.mark.parametrize(("driver", "text"), SHOWN)
+def test_page_report_and_export(driver: str, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every struct page, the whole report, and every file that the machine shows."""
+    path = tmp_path / "s.yaml"
+    answers = []
+    for name in (driver, COPIES[driver]):
+        path.write_text(text.replace("DRIVER", name), encoding="utf-8")
+        whole, report, files = "0x0+64G", tmp_path / "report.html", tmp_path / f"{name}-files"
+        assert main(["page", str(path), whole, "--step", "0", "--json"]) == 0
+        assert main(["report", str(path), "-o", str(report)]) == 0
+        assert main(["export", str(path), "-o", str(files)]) == 0
+        shown = {str(one.relative_to(files)): one.read_text() for one in sorted(files.rglob("*")) if one.is_file()}
+        told = f"{capsys.readouterr().out}{report.read_text(encoding='utf-8')}{shown}"
+        answers.append(told.replace(COPIES[driver], driver))
+    assert answers[0] == answers[1]
+    assert len(answers[0]) > 10_000
