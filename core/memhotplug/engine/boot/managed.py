@@ -74,9 +74,11 @@ def recognise_drivers(
         driver = managing_driver(kernel.arch, memory.name)
         if driver is not None:
             regions.setdefault((driver, (around or memory).start), []).append((memory, around, rows))
+    claimed = {start for _, start in regions}  # a region is one driver's, however many could have it
     for driver, named in region_drivers(kernel.arch):
         for entry in list(kernel.state.resources):
-            if named.match(entry.name) and (driver, entry.start) not in regions:
+            if named.match(entry.name) and entry.start not in claimed:
+                claimed.add(entry.start)
                 regions[driver, entry.start] = [(entry, entry, np.empty(0, np.int64))]
     for (driver, _), parts in sorted(regions.items(), key=lambda item: item[0][1]):
         _hand_over(kernel, machine, driver, parts, hosted_pages, told)
