@@ -290,8 +290,8 @@ def test_page_report_and_export(driver: str, text: str, tmp_path: Path, capsys: 
     answers = []
     for name in (driver, COPIES[driver]):
         path.write_text(text.replace("DRIVER", name), encoding="utf-8")
-        whole, report, files = "0x0+64G", tmp_path / "report.html", tmp_path / f"{name}-files"
-        assert main(["page", str(path), whole, "--step", "0", "--json"]) == 0
+        report, files = tmp_path / "report.html", tmp_path / f"{name}-files"
+        assert main(["page", str(path), "m", "--step", "0", "--json"]) == 0
         assert main(["report", str(path), "-o", str(report)]) == 0
         assert main(["export", str(path), "-o", str(files)]) == 0
         shown = {str(one.relative_to(files)): one.read_text() for one in sorted(files.rglob("*")) if one.is_file()}
