@@ -1,0 +1,184 @@
+"""The zones of a recorded machine: counts as recorded, and where its free pages may lie.
+
+Free chunks are placed as low as their orders allow, pages on per-cpu lists apart from the buddy lists; what page flags
+show is taken from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from memhotplug.engine.kernel import Kernel
+from memhotplug.engine.slab import attracts_slab
+from memhotplug.formats.snapshot import RecordedMachine, RecordedZone
+from memhotplug.formats.snapshot.placement import place_free
+from memhotplug.model.blocks import BlockState
+from memhotplug.model.buddy import chunk_runs, free_by_order
+from memhotplug.model.extents import ExtentSet
+from memhotplug.model.vmemmap import Source
+from memhotplug.model.zones import Zone, ZoneKind
+
+__all__ = ["KnownPages", "is_fresh", "note_holes", "set_aside", "take_over_zone"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KnownPages:
+    """What page flags show of some pages, so that it need not be inferred.
+
+    Attributes:
+        covered: the pfns that the flags cover.
+        free: in a buddy list. waiting: on a per-cpu list. reserved: never managed, or in use as such.
+        movable: user pages. hosted: memmap of the block that it lies in. offline: kept by a driver in an online block.
+        Whatever else is covered belongs to the kernel.
+    """
+
+    covered: ExtentSet
+    free: ExtentSet
+    waiting: ExtentSet
+    reserved: ExtentSet
+    movable: ExtentSet
+    hosted: ExtentSet = field(default_factory=ExtentSet)
+    offline: ExtentSet = field(default_factory=ExtentSet)
+
+
+def set_aside(kernel: Kernel) -> ExtentSet:
+    """Return the pages that are in no zone's books but present: self-hosted memmap, and what a driver withholds."""
+    return kernel.state.vmemmap.backing_from(Source.ALTMAP).union(kernel.state.withheld)
+
+
+def _protection(machine: RecordedMachine, recorded: RecordedZone) -> tuple[int, int, int, int]:
+    """Return the lowmem reserve by zone type; recorded are only the types that the kernel is built with."""
+    types = [zone.name for zone in machine.zones if zone.node == recorded.node]
+    told = dict(zip(types, recorded.protection, strict=False))
+    dma, dma32, normal, movable = (told.get(kind.label, 0) for kind in ZoneKind)
+    return dma, dma32, normal, movable
+
+
+def take_over_zone(
+    kernel: Kernel, machine: RecordedMachine, recorded: RecordedZone, zone: Zone, known: KnownPages | None
+) -> ExtentSet:
+    """Take over one zone's counts and place its free pages; return its pages that are in use."""
+    runs = np.array(recorded.extents, dtype=np.int64).reshape(-1, 2)
+    pages = ExtentSet(runs[:, 0], runs[:, 1])
+    zone.start_pfn, zone.spanned = recorded.start_pfn or 0, recorded.spanned
+    zone.present = recorded.present
+    zone.managed, zone.cma = recorded.managed, recorded.cma
+    zone.wmark = (recorded.min, recorded.low, recorded.high)
+    zone.protection = _protection(machine, recorded)
+    zone.linked = pages
+    zone.present_early = max(zone.present - pages.total + pages.covered_by(kernel.state.early), 0)
+    if known is not None and _fits(recorded, pages, known):
+        return _known_zone(kernel, recorded, zone, known, machine.max_order)
+    image = np.array(machine.kernel_image, dtype=np.int64).reshape(-1, 2)
+    room = pages.difference(set_aside(kernel))
+    if is_fresh(kernel, zone):
+        avoid = _first_slabs(room, recorded, machine.max_order)
+    else:
+        avoid = ExtentSet(image[:, 0], image[:, 1]).union(pages.last(kernel.geometry.memmap_pages(pages.total)))
+    zone.free = _placed(room, recorded.free_by_order, machine.max_order, recorded.title, avoid)
+    _keep_chunks(zone, recorded, machine.max_order)
+    used = room.difference(zone.free)
+    zone.pcp = _lonely(used, recorded.pcp_pages)
+    used.difference_update(zone.pcp)
+    return used
+
+
+def _placed(
+    room: ExtentSet, counts: Sequence[int], max_order: int, title: str, avoid: ExtentSet | None = None
+) -> ExtentSet:
+    """Return free pages of a zone, of which as many chunks as recorded are of each order."""
+    if not room.total and not any(counts):
+        return ExtentSet()
+    return ExtentSet(
+        *place_free(room.arrays, counts, max_order, avoid=None if avoid is None else avoid.arrays, place=title)
+    )
+
+
+def is_fresh(kernel: Kernel, zone: Zone) -> bool:
+    """Return whether a zone was empty when the kernel had booted, and its pages are those that the kernel takes first.
+
+    What is in use there is the kernel's slab, and it begins in the first block that came.
+    """
+    return not zone.present_early and bool(zone.linked.total) and attracts_slab(kernel, zone)
+
+
+def _first_slabs(room: ExtentSet, recorded: RecordedZone, max_order: int) -> ExtentSet:
+    """Return the lowest pages of a zone, as many as are not in whole chunks of the highest order."""
+    return _first(room, room.total - (recorded.free_by_order[max_order] << max_order))
+
+
+def _fits(recorded: RecordedZone, pages: ExtentSet, known: KnownPages) -> bool:
+    """Return whether what is known of the zone's pages can be part of the recorded counts."""
+    free = known.free.intersection(pages)
+    if not free.total:
+        return False
+    counts = free_by_order(free, len(recorded.free_by_order) - 1)
+    left = [whole - part for whole, part in zip(recorded.free_by_order, counts, strict=True)]
+    room = pages.total - pages.covered_by(known.covered)
+    return min(left) >= 0 and sum(count << order for order, count in enumerate(left)) <= room
+
+
+def _known_zone(kernel: Kernel, recorded: RecordedZone, zone: Zone, known: KnownPages, max_order: int) -> ExtentSet:
+    """Take free pages from where they are known, and place the others outside of what is known."""
+    aside, free = set_aside(kernel), known.free.intersection(zone.linked)
+    counts = free_by_order(free, max_order)
+    left = [whole - part for whole, part in zip(recorded.free_by_order, counts, strict=True)]
+    rest = zone.linked.difference(known.covered).difference(aside)
+    zone.free = free.union(_placed(rest, left, max_order, recorded.title))
+    _keep_chunks(zone, recorded, max_order)
+    used = zone.linked.difference(zone.free).difference(aside)
+    waiting = known.waiting.intersection(used)
+    elsewhere = used.difference(known.covered)
+    zone.pcp = waiting.union(_first(elsewhere, recorded.pcp_pages - waiting.total))
+    return used.difference(zone.pcp)
+
+
+def _keep_chunks(zone: Zone, recorded: RecordedZone, max_order: int) -> None:
+    """Choose which of the free chunks are not for everybody: of each order the highest."""
+    zone.highatomic = recorded.kept.highatomic
+    zone.cma_pages, zone.barred = ExtentSet(), ExtentSet()
+    for counts, owner in ((recorded.kept.cma, zone.cma_pages), (recorded.kept.barred, zone.barred)):
+        for order, count in enumerate(counts):
+            if not count:
+                continue
+            chunks = ExtentSet(*chunk_runs(zone.free, order, max_order))
+            for taken in (zone.cma_pages, zone.barred):
+                chunks.difference_update(taken)
+            owner.update(chunks.last(count << order))
+
+
+def _lonely(pages: ExtentSet, count: int) -> ExtentSet:
+    """Return ``count`` pages, the lowest that merge with nothing when they are freed, as long as there are such.
+
+    Nothing tells where pages on per-cpu lists lie. Were they neighbours, draining the lists would make chunks of
+    them that nobody has seen: here each is one of a pair whose other page is in use.
+    """
+    if not count or not pages.total:
+        return ExtentSet()
+    lengths = (pages.ends >> 1) - (low := (pages.starts + 1) >> 1)
+    kept = lengths > 0
+    taken = np.clip(count - (np.cumsum(lengths[kept]) - lengths[kept]), 0, lengths[kept])
+    before = np.cumsum(taken) - taken
+    firsts = np.repeat(low[kept] - before, taken) + np.arange(int(taken.sum()), dtype=np.int64) << 1
+    singles = ExtentSet(firsts, firsts + 1)
+    if singles.total == count:
+        return singles
+    return singles.union(_first(pages.difference(singles), count - singles.total))
+
+
+def _first(pages: ExtentSet, count: int) -> ExtentSet:
+    """Return the lowest ``count`` pages of a set."""
+    return pages.difference(pages.last(pages.total - max(count, 0)))
+
+
+def note_holes(kernel: Kernel) -> None:
+    """Note what online blocks lack: where no zone has a page."""
+    state = kernel.state
+    starts, ends = state.block_bounds(slice(None))
+    online = state.blocks.state == BlockState.ONLINE
+    state.holes = ExtentSet(starts[online], ends[online])
+    for zone in state.zones():
+        state.holes.difference_update(zone.linked)
