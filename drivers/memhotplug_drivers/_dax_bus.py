@@ -7,50 +7,41 @@ platform device hmem.N, and a region has one instance: ``create`` makes no other
 from __future__ import annotations
 
 import errno
-import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Final, TypeAlias
 
 from memhotplug.plugin import (
-    AddRequest,
     Kernel,
     MemoryHotplugError,
     SysfsFile,
     Write,
-    hot_add,
     is_power_of_two,
     kstrtobool,
     kstrtou,
 )
+from memhotplug_drivers._dax_binding import Remove, bind, new_id, remove_id, unbind
 from memhotplug_drivers._dax_instances import (
     DEVDAX,
     KMEM,
     Instance,
-    bound_to_devdax,
     instances,
     put,
-    release_devdax,
 )
 
 __all__ = ["files"]
 
 Ids: TypeAlias = tuple[int, ...]
-_Remove: TypeAlias = Callable[[Kernel, str], object]
 
 _BUS: Final = "sys/bus/dax"
 _REGION: Final = "sys/devices/platform/hmem.{}"
 _DEVICE: Final = _REGION + "/dax{}.{}"
 _MAJOR: Final = 510  # the first that alloc_chrdev_region() gives out beyond the usual ones
 _DRIVERS: Final = (DEVDAX, KMEM)
-_OF_MEMORY: Final = ("cxl", "hmem")
-_ACCEPTED: Final = f"{__name__} ids"
-_ID: Final = re.compile(r"dax(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\n?", re.ASCII)
 
 
-def files(kernel: Kernel, remove: _Remove) -> Iterator[SysfsFile]:
+def files(kernel: Kernel, remove: Remove) -> Iterator[SysfsFile]:
     """Yield the files of the bus, its drivers, its regions and its instances.
 
     Args:
@@ -127,10 +118,10 @@ def _of_bus() -> Iterator[SysfsFile]:
     )  # fmt: skip
 
 
-def _of_driver(driver: str, remove: _Remove) -> Iterator[SysfsFile]:
+def _of_driver(driver: str, remove: Remove) -> Iterator[SysfsFile]:
     place = f"{_BUS}/drivers/{driver}"
     stores: Mapping[str, Callable[[str, Kernel, Write], None]] = {
-        "bind": _bind, "unbind": partial(_unbind, remove), "new_id": _new_id, "remove_id": _remove_id,
+        "bind": bind, "unbind": partial(unbind, remove), "new_id": new_id, "remove_id": remove_id,
     }  # fmt: skip
     for name, store in stores.items():
         yield SysfsFile(path=f"{place}/{name}", store=partial(_store_of_driver, store, driver))
@@ -156,103 +147,6 @@ def _held_regions(driver: str, kernel: Kernel, _ids: Ids) -> list[int]:
 
 def _held_numbers(driver: str, kernel: Kernel, ids: Ids) -> list[int]:
     return [item.number for item in instances(kernel) if (item.region, item.driver) == (ids[0], driver)]
-
-
-def _accepted(kernel: Kernel, driver: str) -> tuple[str, ...]:
-    found = kernel.state.driver_state.get(_ACCEPTED, {}).get(driver, ())
-    return found if isinstance(found, tuple) else ()
-
-
-def _accept(kernel: Kernel, driver: str, devices: tuple[str, ...]) -> None:
-    known = kernel.state.driver_state.get(_ACCEPTED, {})
-    kernel.state.driver_state[_ACCEPTED] = {**known, driver: devices}
-
-
-def _matches(kernel: Kernel, driver: str, item: Instance) -> bool:
-    """Return whether a driver takes an instance. Models: drivers/dax/bus.c:dax_bus_match() (v5.1, v6.3)."""
-    if item.device in _accepted(kernel, driver):
-        return True
-    if not kernel.has("dax_types"):
-        return driver == DEVDAX
-    return (KMEM if item.kind in _OF_MEMORY else DEVDAX) == driver
-
-
-def _id_in(write: Write) -> str:
-    match = _ID.fullmatch(write.value)
-    if match is None:
-        raise MemoryHotplugError(errno.EINVAL, f"a dax device such as dax0.0 is wanted, not {write.value!r}")
-    return match[0].removesuffix("\n")
-
-
-def _new_id(driver: str, kernel: Kernel, write: Write) -> None:
-    """Have a driver accept a device, and bind what it accepts; what comes of that is not told.
-
-    Models: drivers/dax/bus.c:do_id_store(), drivers/base/dd.c:driver_attach().
-    """
-    device = _id_in(write)
-    if device not in _accepted(kernel, driver):
-        _accept(kernel, driver, (*_accepted(kernel, driver), device))
-    for item in instances(kernel):
-        if item.driver is None and _matches(kernel, driver, item):
-            with suppress(MemoryHotplugError):
-                _probe(driver, kernel, item)
-
-
-def _remove_id(driver: str, kernel: Kernel, write: Write) -> None:
-    device = _id_in(write)
-    _accept(kernel, driver, tuple(other for other in _accepted(kernel, driver) if other != device))
-
-
-def _named(kernel: Kernel, write: Write) -> Instance:
-    wanted = write.value.removesuffix("\n")
-    for item in instances(kernel):
-        if item.device == wanted:
-            return item
-    raise MemoryHotplugError(errno.ENODEV, f"there is no dax device {wanted!r}")
-
-
-def _bind(driver: str, kernel: Kernel, write: Write) -> None:
-    item = _named(kernel, write)
-    if not _matches(kernel, driver, item):
-        raise MemoryHotplugError(errno.ENODEV, f"{driver} does not accept {item.device}: write it to new_id first")
-    if item.driver is not None:
-        raise MemoryHotplugError(errno.EBUSY, f"{item.device} is bound to {item.driver}")
-    _probe(driver, kernel, item)
-
-
-def _probe(driver: str, kernel: Kernel, item: Instance) -> None:
-    """Bind an instance. Models: drivers/dax/bus.c:dax_bus_probe().
-
-    Raises:
-        MemoryHotplugError: what the driver's probe fails with.
-    """
-    if driver == DEVDAX:
-        bound_to_devdax(kernel, item)
-        return
-    if not item.size:
-        raise MemoryHotplugError(errno.ENXIO, f"{item.device} has no size")
-    options = {key: value for key, value in item.options.items() if key not in ("mode", "memmap_on_memory")}
-    options["ranges"] = tuple(size for _, size in item.ranges)
-    if kernel.has("device_attribute"):
-        options["memmap_on_memory"] = item.hosts
-    hot_add(
-        kernel,
-        AddRequest(
-            driver=item.plugin, name=item.name, size=item.size, address=item.spans[0][0], nid=item.nid, options=options
-        ),
-    )
-
-
-def _unbind(remove: _Remove, driver: str, kernel: Kernel, write: Write) -> None:
-    """Take an instance from its driver, which cannot refuse; memory that kmem cannot remove stays until reboot."""
-    item = _named(kernel, write)
-    if item.driver != driver:
-        raise MemoryHotplugError(errno.ENODEV, f"{item.device} is not bound to {driver}")
-    if driver == DEVDAX:
-        release_devdax(kernel, item)
-        return
-    with suppress(MemoryHotplugError):
-        remove(kernel, item.name)
 
 
 # ---- regions ----

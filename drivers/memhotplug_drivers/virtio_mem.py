@@ -26,7 +26,6 @@ from typing import Final
 from memhotplug.plugin import (
     AddRequest,
     DriverTraits,
-    InputError,
     Kernel,
     KeySpec,
     MemoryEvent,
@@ -36,14 +35,11 @@ from memhotplug.plugin import (
     RecordedDevice,
     format_size,
     hookimpl,
-    is_power_of_two,
     join_group,
     models,
-    round_up,
 )
 from memhotplug_drivers._virtio_mem_device import (
     Region,
-    Sizes,
     all_regions,
     bbm_refusal,
     choose_sizes,
@@ -57,6 +53,7 @@ from memhotplug_drivers._virtio_mem_device import (
 )
 from memhotplug_drivers._virtio_mem_plug import RESOURCE, new_ranges, plug
 from memhotplug_drivers._virtio_mem_recorded import note_unplugged
+from memhotplug_drivers._virtio_mem_request import DEFAULT_BLOCK, wanted, with_request
 from memhotplug_drivers._virtio_mem_unplug import clean_up, unplug
 
 __all__ = [
@@ -71,11 +68,7 @@ __all__ = [
     "mhp_flags",
 ]
 
-_DEFAULT_BLOCK: Final = 2 << 20
-_FIXED: Final = ("device_size", "block_size", "force_bbm", "bbm_block_size")
 _RETRIED: Final = (errno.ENOSPC, errno.EBUSY, errno.ENOMEM)
-
-
 _PROPERTIES = {"requested-size": "size", "memdev": "device_size", "block-size": "block_size"}
 
 
@@ -118,7 +111,7 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
             hypervisor refuses, EBUSY the region is taken, EIO the driver has given up on the device.
         InputError: a resize that gives what is fixed when a device is made.
     """
-    return new_ranges(kernel, _wanted(kernel, request))
+    return new_ranges(kernel, wanted(kernel, request))
 
 
 @models("drivers/virtio/virtio_mem.c (v5.8 to v6.12)")
@@ -132,7 +125,7 @@ def mhp_flags(kernel: Kernel) -> int:
 @hookimpl
 def driver_add(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange]) -> str:
     """Plug or unplug until the requested size is reached, or as far as that goes."""
-    region = _wanted(kernel, request)
+    region = wanted(kernel, request)
     if "resize" not in request.options:
         _warn(kernel, region)
         region = _with_group(kernel, request, region)
@@ -147,7 +140,7 @@ def driver_resize(kernel: Kernel, name: str, size: int) -> str:
         MemoryHotplugError: ENODEV no such device, EINVAL a size that the hypervisor refuses, EIO the device is broken;
             ENOSPC, EBUSY, ENOMEM it stops on the way.
     """
-    region = _with_request(kernel, name, size)
+    region = with_request(kernel, name, size)
     return _run(kernel, region, new_ranges(kernel, region))
 
 
@@ -155,7 +148,7 @@ def driver_resize(kernel: Kernel, name: str, size: int) -> str:
 @hookimpl
 def driver_recognise(kernel: Kernel, device: RecordedDevice) -> str | None:
     """A device of a recorded machine: its region, its dynamic group, and which subblocks are not plugged."""
-    block = device.log.get("device block size", _DEFAULT_BLOCK)
+    block = device.log.get("device block size", DEFAULT_BLOCK)
     sizes = choose_sizes(kernel, block, force_bbm=False, bbm_block_size=None)
     unit = kernel.geometry.pfn(sizes.unit)
     region = Region(
@@ -305,95 +298,6 @@ def _close(kernel: Kernel, region: Region) -> None:
         kernel.state.put_device(index, closed=True)
 
 
-# ---- what is asked for ----
-
-
-def _wanted(kernel: Kernel, request: AddRequest) -> Region:
-    """Return the device as the request wants it, without changing anything."""
-    if "resize" in request.options:
-        return _resized(kernel, request)
-    return _new_region(kernel, request)
-
-
-def _resized(kernel: Kernel, request: AddRequest) -> Region:
-    name = str(request.options["resize"])
-    region = _with_request(kernel, name, request.size)
-    given = [key for key in _FIXED if key in request.options]
-    given += [key for key, value in (("address", request.address), ("node", request.nid)) if value is not None]
-    if given:
-        raise InputError(f"no {given[0]} with resize; it is fixed when the device is made", got=given[0])
-    return replace(region, unplug_online=_flag(request, "unplug_online", default=region.unplug_online))
-
-
-def _with_request(kernel: Kernel, name: str, size: int) -> Region:
-    """Return a device with another requested size."""
-    region = region_of(kernel, name)
-    if region is None:
-        raise MemoryHotplugError(errno.ENODEV, f"there is no virtio-mem device {name!r}")
-    if region.broken:
-        raise MemoryHotplugError(errno.EIO, f"{name}: an unknown error has marked the device broken")
-    _check_size(size, region.sizes, region.size)
-    return replace(region, requested=size)
-
-
-def _new_region(kernel: Kernel, request: AddRequest) -> Region:
-    block = _bytes(request, "block_size") or _DEFAULT_BLOCK
-    if not is_power_of_two(block) or block < kernel.geometry.page_size:
-        raise MemoryHotplugError(
-            errno.EINVAL, f"block_size {block:#x} is not a power of two of at least {kernel.geometry.page_size:#x}"
-        )
-    force, big = _flag(request, "force_bbm", default=False), _bytes(request, "bbm_block_size")
-    sizes = choose_sizes(kernel, block, force_bbm=force, bbm_block_size=big)
-    room = _bytes(request, "device_size")
-    start = request.address
-    if start is None:
-        own = (request.driver, request.name)
-        start = kernel.state.first_free_address(
-            room or round_up(request.size, sizes.unit), align=sizes.unit, besides=own
-        )
-    size = room or round_up(start + request.size, sizes.unit) - start
-    if start % block or size % block:
-        raise MemoryHotplugError(
-            errno.EINVAL, f"the region {start:#x}+{size:#x} is not made of device blocks of {block:#x} bytes"
-        )
-    _check_size(request.size, sizes, size)
-    nid = kernel.node_of_address(start) if request.nid is None else request.nid
-    region = Region(
-        name=request.name,
-        driver=request.driver,
-        start=start,
-        size=size,
-        requested=request.size,
-        nid=nid,
-        sizes=sizes,
-        unplug_online=_flag(request, "unplug_online", default=True),
-        options=request.options,
-    )
-    _check_free(kernel, region)
-    return region
-
-
-def _check_size(requested: int, sizes: Sizes, device_size: int) -> None:
-    if requested % sizes.device_block:
-        raise MemoryHotplugError(
-            errno.EINVAL,
-            f"requested size {requested:#x} is not a multiple of the device block size {sizes.device_block:#x}",
-        )
-    if requested > device_size:
-        raise MemoryHotplugError(
-            errno.EINVAL, f"requested size {requested:#x} exceeds the device size {device_size:#x}"
-        )
-
-
-def _check_free(kernel: Kernel, region: Region) -> None:
-    """Models: drivers/virtio/virtio_mem.c:virtio_mem_create_resource()."""
-    others = [other for other in all_regions(kernel) if other.name != region.name]
-    taken = any(other.start < region.end and region.start < other.end for other in others)
-    if taken or kernel.state.resources.overlapping(region.start, region.size):
-        where = kernel.describe(region.start, region.size)
-        raise MemoryHotplugError(errno.EBUSY, f"{region.name}: could not reserve device region {where}")
-
-
 def _warn(kernel: Kernel, region: Region) -> None:
     """Say what the driver says of a device that is set up badly. Models: virtio_mem_init_hotplug()."""
     block = kernel.geometry.memory_block_size
@@ -417,12 +321,3 @@ def _with_group(kernel: Kernel, request: AddRequest, region: Region) -> Region:
         kernel.register_group(request, region.nid, unit_pages=kernel.geometry.pfn(region.sizes.unit))
         return replace(region, group=kernel.state.devices[kernel.open_device(request)].group)
     return region
-
-
-def _bytes(request: AddRequest, key: str) -> int | None:
-    value = request.options.get(key)
-    return value if isinstance(value, int) else None
-
-
-def _flag(request: AddRequest, key: str, *, default: bool) -> bool:
-    return bool(request.options.get(key, default))

@@ -12,7 +12,8 @@ from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.terminal import paint_for, show, width_of
 
 if TYPE_CHECKING:
-    from memhotplug.commands.align.answer import BySize, Window
+    from memhotplug.commands.align.answer import BySize
+    from memhotplug.commands.align.windows import Window
     from memhotplug.errors import InputError
     from memhotplug.formats.snapshot.source import Source
 
@@ -88,7 +89,8 @@ def command(
     as_json: bool,
 ) -> int:
     """Answer and return the exit status."""
-    from memhotplug.commands.align.answer import MachineChoice, advised_block_size, assumptions, survey
+    from memhotplug.commands.align.answer import MachineChoice, assumptions, survey
+    from memhotplug.commands.align.windows import advised_block_size
     from memhotplug.engine.memory_hotplug.presence import usual_driver, window_driver
     from memhotplug.errors import InputError
     from memhotplug.naming import assumed_arch, assumed_kernel, resolve
@@ -161,7 +163,7 @@ def _size(text: str, option: str) -> int:
 
 def _window(text: str, option: str) -> Window:
     """Return the range that somebody typed; a size without a unit must be hexadecimal."""
-    from memhotplug.commands.align.answer import Window
+    from memhotplug.commands.align.windows import Window
     from memhotplug.errors import InputError
     from memhotplug.formats.scenario.ranges import EXPECTED_RANGE, parse_range
     from memhotplug.formats.scenario.refusal import RefusedError, cut
@@ -182,7 +184,7 @@ def _window(text: str, option: str) -> Window:
 
 def _from_iomem(path: str, driver: str) -> tuple[list[Window], list[tuple[int, int]]]:
     """Return the ranges in a file that could become memory, and those whose alignment firmware advises."""
-    from memhotplug.commands.align.answer import advising_windows, windows_of
+    from memhotplug.commands.align.windows import advising_windows, windows_of
     from memhotplug.formats.snapshot.devices import is_device_list
     from memhotplug.formats.snapshot.iomem import is_hidden, parse_iomem
     from memhotplug.formats.snapshot.source import Source
@@ -201,7 +203,7 @@ def _from_iomem(path: str, driver: str) -> tuple[list[Window], list[tuple[int, i
 
 def _from_list(text: str, source: Source) -> tuple[list[Window], list[tuple[int, int]]]:
     """Return the same for what cxl or daxctl list: devices, else regions, else windows; windows advise."""
-    from memhotplug.commands.align.answer import Window
+    from memhotplug.commands.align.windows import Window
     from memhotplug.formats.snapshot.devices import listed_ranges
 
     found = listed_ranges(text, source)

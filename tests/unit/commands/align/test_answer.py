@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memhotplug.commands.align.answer import BLOCK_SIZES, Fit, MachineChoice, Window, best, fit, survey, windows_of
+from memhotplug.commands.align.answer import BLOCK_SIZES, Fit, MachineChoice, best, fit, survey
+from memhotplug.commands.align.windows import Window
 from memhotplug.errors import InputError, MemoryHotplugError
-from memhotplug.formats.snapshot.iomem import parse_iomem
-from memhotplug.formats.snapshot.source import Source
 from memhotplug.machine import Machine
 
 MIB = 1 << 20
@@ -25,20 +24,6 @@ DAX = [
     (0x1E0A00000, 502 * MIB, (61, 63), 118 * MIB),
     (0x200A00000, 502 * MIB, (65, 67), 118 * MIB),
 ]
-
-IOMEM = """\
-00100000-bfffffff : System RAM
-1050000000-205fffffff : CXL Window 0
-  1050000000-144fffffff : region0
-    1050200000-144fffffff : dax0.0
-      1058000000-144fffffff : dax0.0
-        1058000000-144fffffff : System RAM (kmem)
-2060000000-305fffffff : CXL Window 1
-3060000000-30ffffffff : Persistent Memory
-  3060000000-30ffffffff : namespace0.0
-4000000000-40ffffffff : Soft Reserved
-  4000000000-40ffffffff : dax12.1
-"""
 
 
 def _dax(start: int, size: int, kernel_size: int | None = None) -> Fit:
@@ -201,31 +186,3 @@ def test_nothing_is_lost_between_usable_and_stranded(start: int, size: int, powe
     assert 0 <= found.gap < block
     assert found.next_start % block == 0
     assert found.errno is not None or (found.head < block and found.tail < block)
-
-
-def _windows(text: str) -> list[Window]:
-    return windows_of(
-        parse_iomem(text, Source(file="iomem")),
-        "dax",
-        lambda expected, got: InputError(expected, got=got, file="iomem"),
-    )
-
-
-def test_iomem_gives_devices_and_windows_without_one() -> None:
-    """A dax device counts once, at its outermost range, instead of the window that it lies in."""
-    assert [(window.name, window.start, window.size) for window in _windows(IOMEM)] == [
-        ("dax0.0", 0x1050200000, 0x144FFFFFFF + 1 - 0x1050200000),
-        ("CXL Window 1", 0x2060000000, 0x1000000000),
-        ("Persistent Memory", 0x3060000000, 0xA0000000),
-        ("dax12.1", 0x4000000000, 0x100000000),
-    ]
-
-
-def test_iomem_without_such_a_range_is_refused() -> None:
-    """System RAM needs no advice."""
-    with pytest.raises(InputError) as caught:
-        _windows("00100000-bfffffff : System RAM\n")
-
-    assert (
-        str(caught.value) == "iomem: got none, expected a range in it of which dax makes memory, such as a CXL window"
-    )
