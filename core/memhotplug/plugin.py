@@ -71,6 +71,7 @@ from memhotplug.units import (
     kstrtobool,
     kstrtou,
     parse_size,
+    partial_windows,
     round_down,
     round_up,
 )
@@ -143,6 +144,7 @@ __all__ = [
     "offline_blocks",
     "online_blocks",
     "parse_size",
+    "partial_windows",
     "profile_of",
     "remove_memory",
     "remove_memory_block_devices",

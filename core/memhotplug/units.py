@@ -28,6 +28,7 @@ __all__ = [
     "kstrtou",
     "natural_key",
     "parse_size",
+    "partial_windows",
     "round_down",
     "round_up",
     "typed_size",
@@ -231,3 +232,21 @@ def natural_key(name: str) -> tuple[str | int, ...]:
     ['linux-6.6', 'linux-6.12']
     """
     return tuple(int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", name))
+
+
+def partial_windows(start: int, end: int, window: int, *, step: int = 0) -> list[tuple[int, int]]:
+    """Return the windows of a half-open range that no leaf of ``window`` pages maps, as runs of window numbers.
+
+    They are the ones that the range covers only in part, and all of them where it is mapped in steps that end inside
+    of windows; 0 for at once. Page tables are needed for just these.
+
+    >>> partial_windows(0, 40, 16), partial_windows(8, 40, 16), partial_windows(0, 32, 16, step=8)
+    ([(2, 3)], [(0, 1), (2, 3)], [(0, 2)])
+    """
+    low, high = start // window, div_round_up(end, window)
+    if step % window:
+        return [(low, high)]
+    partial = [(low, low + 1)] if start % window else []
+    if end % window and (not partial or high - 1 > low):
+        partial.append((high - 1, high))
+    return partial

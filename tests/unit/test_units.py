@@ -18,6 +18,7 @@ from memhotplug.units import (
     is_power_of_two,
     kstrtobool,
     parse_size,
+    partial_windows,
     round_down,
     round_up,
 )
@@ -198,3 +199,21 @@ def test_is_power_of_two() -> None:
 def test_the_first_letter_is_a_bool(words: tuple[str, ...], value: bool | None) -> None:
     """After an o the second one counts, too."""
     assert {kstrtobool(word) for word in words} == {value}
+
+
+@given(
+    st.integers(min_value=0, max_value=300),
+    st.integers(min_value=1, max_value=300),
+    st.integers(min_value=1, max_value=64),
+    st.integers(min_value=0, max_value=3),
+)
+def test_partial_windows_are_those_that_no_leaf_maps(start: int, size: int, window: int, steps: int) -> None:
+    """Window by window: one that lies whole in the range has a leaf, any other that is touched needs a table."""
+    end = start + size
+    found = [
+        number for low, high in partial_windows(start, end, window, step=steps * window) for number in range(low, high)
+    ]
+    touched = range(start // window, (end - 1) // window + 1)
+
+    assert found == [number for number in touched if number * window < start or (number + 1) * window > end]
+    assert partial_windows(start, end, window, step=window + 1) == [(touched.start, touched.stop)] or window == 1

@@ -16,7 +16,16 @@ from typing import Final
 
 import numpy as np
 
-from memhotplug.plugin import Altmap, Kernel, MemoryHotplugError, Restrictions, div_round_up, format_size, hookimpl
+from memhotplug.plugin import (
+    Altmap,
+    Kernel,
+    MemoryHotplugError,
+    Restrictions,
+    div_round_up,
+    format_size,
+    hookimpl,
+    partial_windows,
+)
 from memhotplug_riscv64.sizes import layout
 
 __all__ = ["arch_add_memory", "arch_remove_memory", "create_mapping", "vmemmap_free", "vmemmap_populate"]
@@ -89,21 +98,10 @@ def create_mapping(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int) -> N
 
 
 def _map(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, step: int) -> None:
-    """Map a range at once, or in steps of ``step`` pages, with the largest leaves that fit."""
+    """Map a range at once, or in steps of ``step`` pages, with the largest leaves that fit. Models: best_map_size()."""
     for kind, window in _windows(kernel, _DIRECT):
-        for low, high in _ragged(start_pfn, start_pfn + nr_pages, window, step):
+        for low, high in partial_windows(start_pfn, start_pfn + nr_pages, window, step=step):
             kernel.tables.ensure(kind, low, high, nid=nid)
-
-
-def _ragged(start_pfn: int, end_pfn: int, window: int, step: int) -> list[tuple[int, int]]:
-    """Return the windows of a table that no single leaf maps. Models: best_map_size()."""
-    low, high = start_pfn // window, div_round_up(end_pfn, window)
-    if step % window:
-        return [(low, high)]
-    ragged = [(low, low + 1)] if start_pfn % window else []
-    if end_pfn % window and (not ragged or high - 1 > low):
-        ragged.append((high - 1, high))
-    return ragged
 
 
 @hookimpl

@@ -12,7 +12,17 @@ from __future__ import annotations
 
 import errno
 
-from memhotplug.plugin import Altmap, Geometry, Kernel, MemoryHotplugError, Restrictions, div_round_up, hookimpl, np
+from memhotplug.plugin import (
+    Altmap,
+    Geometry,
+    Kernel,
+    MemoryHotplugError,
+    Restrictions,
+    div_round_up,
+    hookimpl,
+    np,
+    partial_windows,
+)
 
 __all__ = ["arch_add_memory", "arch_remove_memory", "create_mapping", "vmemmap_free", "vmemmap_populate"]
 
@@ -109,13 +119,9 @@ def _map(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, step: int) -> 
 def _needs_pmd_table(kernel: Kernel, start_pfn: int, end_pfn: int, step: int) -> list[tuple[int, int]]:
     """Return the windows of PMD tables that a range needs: with 4K pages a GiB mapped at once is one leaf."""
     window = _entries(kernel.geometry) ** 2
-    low, high = start_pfn // window, div_round_up(end_pfn, window)
-    if kernel.geometry.page_size != 4 << 10 or step % window or kernel.params.get("rodata") == "full":
-        return [(low, high)]
-    ragged = [(low, low + 1)] if start_pfn % window else []
-    if end_pfn % window and (not ragged or high - 1 > low):
-        ragged.append((high - 1, high))
-    return ragged
+    if kernel.geometry.page_size != 4 << 10 or kernel.params.get("rodata") == "full":
+        return [(start_pfn // window, div_round_up(end_pfn, window))]
+    return partial_windows(start_pfn, end_pfn, window, step=step)
 
 
 @hookimpl

@@ -9,7 +9,16 @@ from __future__ import annotations
 
 import errno
 
-from memhotplug.plugin import Altmap, Kernel, MemoryHotplugError, Restrictions, div_round_up, hookimpl, np
+from memhotplug.plugin import (
+    Altmap,
+    Kernel,
+    MemoryHotplugError,
+    Restrictions,
+    div_round_up,
+    hookimpl,
+    np,
+    partial_windows,
+)
 
 __all__ = ["arch_add_memory", "arch_remove_memory", "create_mapping", "vmemmap_free", "vmemmap_populate"]
 
@@ -85,21 +94,8 @@ def _map(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, step: int) -> 
     end_pfn = start_pfn + nr_pages
     window = _DIRECT_PFNS_PER_PUD_TABLE
     kernel.tables.ensure("direct-pud", start_pfn // window, div_round_up(end_pfn, window), nid=nid)
-    whole = not step % _PFNS_PER_GIB
-    every = (start_pfn // _PFNS_PER_GIB, div_round_up(end_pfn, _PFNS_PER_GIB))
-    for low, high in _ragged_gib(start_pfn, end_pfn) if whole else [every]:
+    for low, high in partial_windows(start_pfn, end_pfn, _PFNS_PER_GIB, step=step):
         kernel.tables.ensure("direct-pmd", low, high, nid=nid)
-
-
-def _ragged_gib(start_pfn: int, end_pfn: int) -> list[tuple[int, int]]:
-    """Return the GiB windows that a range covers only in part, as half-open runs."""
-    low, high = start_pfn // _PFNS_PER_GIB, div_round_up(end_pfn, _PFNS_PER_GIB)
-    ragged = []
-    if start_pfn % _PFNS_PER_GIB:
-        ragged.append((low, low + 1))
-    if end_pfn % _PFNS_PER_GIB and (not ragged or high - 1 > low):
-        ragged.append((high - 1, high))
-    return ragged
 
 
 @hookimpl
