@@ -1,7 +1,7 @@
 """Plugins from a file: one module without packaging, loaded by its path.
 
-Its name is the file's stem, or what ``PLUGIN_NAME`` in it says; its kind follows from its hooks. The same
-content at the same path is loaded once.
+Its name is the file's stem (of a package's ``__init__.py`` the folder's name), or what ``PLUGIN_NAME`` in it says; its
+kind follows from its hooks. The same content at the same path is loaded once.
 """
 
 from __future__ import annotations
@@ -47,7 +47,13 @@ def load(path: str) -> Candidate:
 
 
 def _shown(path: str) -> str:
-    return f"{Path(path).stem} ({path})"
+    return f"{_name_of(path)} ({path})"
+
+
+def _name_of(path: str) -> str:
+    """Return what a file is called: its stem; the ``__init__.py`` of a package is called as its folder."""
+    stem = Path(path).stem
+    return stem if stem != "__init__" else Path(os.path.abspath(path)).parent.name
 
 
 def _read(path: str) -> bytes:
@@ -66,7 +72,7 @@ def _read(path: str) -> bytes:
 
 @functools.cache
 def _load(whole_path: str, path: str, data: bytes, digest: str) -> Candidate:
-    stem, shown = Path(path).stem, _shown(path)
+    stem, shown = _name_of(path), _shown(path)
     own = hashlib.sha256(f"{whole_path}\0{digest}".encode(errors="surrogateescape")).hexdigest()
     module = _imported(path, data, f"{_PREFIX}{re.sub(r'[^A-Za-z0-9_]', '_', stem)}_{own[:16]}")
     name = getattr(module, "PLUGIN_NAME", stem)

@@ -57,6 +57,13 @@ def test_scenario_comes_true(installed: Installed, begun: Path, kind: str) -> No
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_nothing_breaks_beyond_its_scenario(installed: Installed, begun: Path, kind: str) -> None:
+    """What a newcomer tries next finds no fault that is the kernel's own."""
+    done = installed.mhp("check", begun / f"my-{kind}" / "scenario.yaml", "--depth", "2", "--operations", "60")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_packages_are_made_like_the_examples(begun: Path, kind: str) -> None:
     """The same build system, the same extra, the same parts."""
     new = tomllib.loads((begun / f"my-{kind}" / "pyproject.toml").read_text(encoding="utf-8"))

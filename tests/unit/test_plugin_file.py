@@ -44,6 +44,15 @@ def test_plugin_name_counts_more_than_the_file(tmp_path: Path) -> None:
     assert load(write(tmp_path, POLICY + "PLUGIN_NAME = 'other-one'\n", "2 words.py")).name == "other-one"
 
 
+def test_the_file_of_a_package_is_called_as_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever way leads to it."""
+    (tmp_path / "large_first").mkdir()
+    path = write(tmp_path / "large_first", POLICY, "__init__.py")
+    monkeypatch.chdir(tmp_path / "large_first")
+
+    assert [load(way).name for way in (path, "__init__.py", "../large_first/__init__.py")] == ["large_first"] * 3
+
+
 def test_a_policy_cannot_be_called_like_the_driver_s_own(tmp_path: Path) -> None:
     """It could never be chosen."""
     with pytest.raises(PluginError) as caught:
