@@ -128,8 +128,9 @@ def _entries(text: str, prefix: str, headers: Mapping[str, str]) -> Iterator[Ent
             if not equals:
                 raise ValueError(f"{_FILE}: {line!r} is no NAME = MODULE")
             if group.startswith(prefix):
-                yield Entry(headers.get("name") or "unknown", headers.get("version") or "?", group,
-                            name.strip(), value.strip())  # fmt: skip
+                yield Entry(
+                    headers.get("name") or "unknown", headers.get("version") or "?", group, name.strip(), value.strip()
+                )
 
 
 def load(value: str) -> object:

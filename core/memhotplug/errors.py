@@ -38,8 +38,11 @@ EHWPOISON: Final = 133
 """The errno of a page that is given up as broken; Python has a name for it from 3.14 on only."""
 
 _KERNEL_NAMES = {
-    _errno.EOPNOTSUPP: "EOPNOTSUPP", _errno.EDEADLK: "EDEADLK", _errno.EAGAIN: "EAGAIN", EHWPOISON: "EHWPOISON",
-}  # fmt: skip
+    _errno.EOPNOTSUPP: "EOPNOTSUPP",
+    _errno.EDEADLK: "EDEADLK",
+    _errno.EAGAIN: "EAGAIN",
+    EHWPOISON: "EHWPOISON",
+}
 """Where one number has several names, or none in Python: the one that the kernel prints."""
 
 

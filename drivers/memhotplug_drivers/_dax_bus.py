@@ -113,23 +113,28 @@ def _place(item: Instance) -> str:
 
 def _of_bus() -> Iterator[SysfsFile]:
     yield SysfsFile(
-        path=f"{_BUS}/devices/dax{{}}.{{}}", ids=_IDS,
+        path=f"{_BUS}/devices/dax{{}}.{{}}",
+        ids=_IDS,
         link=lambda kernel, ids: f"../../../devices/platform/{_place(_instance(kernel, ids))}",
-    )  # fmt: skip
+    )
 
 
 def _of_driver(driver: str, remove: Remove) -> Iterator[SysfsFile]:
     place = f"{_BUS}/drivers/{driver}"
     stores: Mapping[str, Callable[[str, Kernel, Write], None]] = {
-        "bind": bind, "unbind": partial(unbind, remove), "new_id": new_id, "remove_id": remove_id,
-    }  # fmt: skip
+        "bind": bind,
+        "unbind": partial(unbind, remove),
+        "new_id": new_id,
+        "remove_id": remove_id,
+    }
     for name, store in stores.items():
         yield SysfsFile(path=f"{place}/{name}", store=partial(_store_of_driver, store, driver))
     yield SysfsFile(path=f"{place}/module", link=lambda _kernel, _ids: f"../../../../module/{driver}")
     yield SysfsFile(
-        path=f"{place}/dax{{}}.{{}}", ids=(partial(_held_regions, driver), partial(_held_numbers, driver)),
+        path=f"{place}/dax{{}}.{{}}",
+        ids=(partial(_held_regions, driver), partial(_held_numbers, driver)),
         link=lambda kernel, ids: f"../../../../devices/platform/{_place(_instance(kernel, ids))}",
-    )  # fmt: skip
+    )
     # What libkmod looks at to know that nothing need be loaded.
     yield SysfsFile(path=f"sys/module/{driver}/initstate", show=lambda _kernel, _ids: "live\n")
     yield SysfsFile(path=f"sys/module/{driver}/refcnt", show=lambda _kernel, _ids: "0\n")
@@ -163,9 +168,12 @@ def _of_region() -> Iterator[SysfsFile]:
     }
     for name, show in shows.items():
         yield SysfsFile(
-            path=f"{_REGION}/dax_region/{name}", ids=(_regions,), private=name == "align",
-            show=partial(_show_of_region, show), store=_create if name == "create" else None,
-        )  # fmt: skip
+            path=f"{_REGION}/dax_region/{name}",
+            ids=(_regions,),
+            private=name == "align",
+            show=partial(_show_of_region, show),
+            store=_create if name == "create" else None,
+        )
     yield SysfsFile(path=f"{_REGION}/dax_region/delete", ids=(_regions,), store=_delete)
 
 
@@ -213,14 +221,18 @@ def _of_device(kernel: Kernel) -> Iterator[SysfsFile]:
     yield SysfsFile(path=f"{_DEVICE}/uevent", ids=_DEVICE_IDS, show=_uevent, store=lambda _kernel, _ids, _write: None)
     yield SysfsFile(path=f"{_DEVICE}/subsystem", ids=_DEVICE_IDS, link=lambda _kernel, _ids: "../../../../bus/dax")
     yield SysfsFile(
-        path=f"{_DEVICE}/driver", ids=_DEVICE_IDS, link=_driver_link,
+        path=f"{_DEVICE}/driver",
+        ids=_DEVICE_IDS,
+        link=_driver_link,
         present=lambda kernel, ids: _instance(kernel, ids).driver is not None,
-    )  # fmt: skip
+    )
     for name in ("start", "end", "page_offset"):
         yield SysfsFile(
-            path=f"{_DEVICE}/mapping{{}}/{name}", ids=(*_DEVICE_IDS, _mappings), private=True,
+            path=f"{_DEVICE}/mapping{{}}/{name}",
+            ids=(*_DEVICE_IDS, _mappings),
+            private=True,
             show=partial(_show_mapping, name),
-        )  # fmt: skip
+        )
 
 
 def _attribute(

@@ -16,8 +16,7 @@ from typing import Final
 
 from memhotplug.plugin import AddRequest, Device, Kernel, MemoryHotplugError, Resource, format_range
 
-__all__ = ["DEVDAX", "KMEM", "Instance", "bound_to_devdax", "instances", "new_instance", "put",
-           "release_devdax"]  # fmt: skip
+__all__ = ["DEVDAX", "KMEM", "Instance", "bound_to_devdax", "instances", "new_instance", "put", "release_devdax"]
 
 KMEM: Final = "kmem"
 DEVDAX: Final = "device_dax"

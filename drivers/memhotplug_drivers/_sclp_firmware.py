@@ -50,8 +50,10 @@ class Storage:
 def remember_standby(kernel: Kernel, request: AddRequest, blocks: range, *, hosts: bool) -> None:
     """Note of blocks of standby memory which device they are, and whether they are to host their own memmap."""
     known = kernel.state.driver_state.get(_STATE, {})
-    kernel.state.driver_state[_STATE] = {**known, **{f"{block}": (request.driver, request.name, hosts)
-                                                     for block in blocks}}  # fmt: skip
+    kernel.state.driver_state[_STATE] = {
+        **known,
+        **{f"{block}": (request.driver, request.name, hosts) for block in blocks},
+    }
 
 
 def files(kernel: Kernel, storage: Storage) -> Iterator[SysfsFile]:

@@ -59,9 +59,7 @@ def new_ranges(kernel: Kernel, region: Region) -> Sequence[PhysRange]:
     def make(place: int) -> PhysRange:
         plugged = min(left - place * unit, unit)
         partly = plugged if plugged < unit else None
-        return PhysRange(
-            start=numbers[place] * unit, size=unit, nid=region.nid, backed=partly, withheld=unit - plugged
-        )  # fmt: skip
+        return PhysRange(start=numbers[place] * unit, size=unit, nid=region.nid, backed=partly, withheld=unit - plugged)
 
     return LazyRanges(range(len(numbers)), make)
 

@@ -65,10 +65,11 @@ def driver_keys() -> Mapping[str, KeySpec]:
         ),
         "region": KeySpec("word", "what the device's region is; default dynamic", choices=_REGIONS),
         "mode": KeySpec(
-            "word", "system-ram (default), or devdax: a character device, of which writes to /sys can make memory",
+            "word",
+            "system-ram (default), or devdax: a character device, of which writes to /sys can make memory",
             choices=_MODES,
         ),
-    }  # fmt: skip
+    }
 
 
 @hookimpl

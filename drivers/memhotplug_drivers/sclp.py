@@ -77,10 +77,11 @@ def driver_keys() -> Mapping[str, KeySpec]:
             "bool", "the blocks' attribute memmap_on_memory (Linux 6.19 and later); default true where a block can"
         ),
         "config": KeySpec(
-            "bool", "whether the blocks are configured at once (Linux 6.19 and later); default true; if not, writes to "
-            "/sys/firmware/memory do it"
+            "bool",
+            "whether the blocks are configured at once (Linux 6.19 and later); default true; if not, writes to "
+            "/sys/firmware/memory do it",
         ),
-    }  # fmt: skip
+    }
 
 
 @hookimpl

@@ -71,8 +71,10 @@ def _virtio_mem(scenario: Scenario) -> list[str]:
         options += ["-object", f"memory-backend-ram,id=vmem{number},size={_size(device.size)},reserve=off"]
         node = "" if device.node is None else f",node={device.node}"
         unit = _size(device.block_size)
-        options += ["-device", f"virtio-mem-pci,id={device.device},memdev=vmem{number},requested-size=0,"
-                               f"block-size={unit}{node}"]  # fmt: skip
+        options += [
+            "-device",
+            f"virtio-mem-pci,id={device.device},memdev=vmem{number},requested-size=0,block-size={unit}{node}",
+        ]
     return options
 
 

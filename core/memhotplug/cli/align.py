@@ -70,8 +70,11 @@ _EXPECTED: Final = "a range such as 0x100200000+1G"
 @click.option("--arch", metavar="ARCH", help="The architecture; default x86_64.")
 @click.option("--kernel", metavar="KERNEL", help="The kernel whose rules apply: a release or a profile; default 6.12.")
 @click.option("--memory", metavar="SIZE", default="4G", show_default=True, help="Boot memory of the machine.")
-@click.option("--hole", metavar="SIZE", help="How much below 4G is no memory: 1G on QEMU's pc from 3.5G on, 2G on its "
-              "q35 from 2.75G on; default nothing.")  # fmt: skip
+@click.option(
+    "--hole",
+    metavar="SIZE",
+    help="How much below 4G is no memory: 1G on QEMU's pc from 3.5G on, 2G on its q35 from 2.75G on; default nothing.",
+)
 @click.option("--page-size", metavar="SIZE", help="Base page size, where the architecture has a choice.")
 @plugin_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -104,11 +107,13 @@ def command(
     if not windows:
         raise click.UsageError("give a range with --range, or a file with --iomem")
     choice = MachineChoice(
-        arch=arch, kernel=kernel, memory=str(_size(memory, "--memory")),
+        arch=arch,
+        kernel=kernel,
+        memory=str(_size(memory, "--memory")),
         page_size=None if page_size is None else _size(page_size, "--page-size"),
         hole=None if hole is None else _size(hole, "--hole"),
         advised=advised_block_size([*((one.start, one.size) for one in own), *advising]),
-    )  # fmt: skip
+    )
     named = iomem is not None or bool(firmware)
     chosen = resolve("drivers", driver) if driver else taker if named else usual_driver(arch)
     wanted = [_size(text, "--block-size") for text in sizes]

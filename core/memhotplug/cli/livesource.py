@@ -56,8 +56,11 @@ def source_of(options: dict[str, Any], scenario: str | None) -> Source:
     given = [name for name in (scenario, options["snapshot"], options["boot"]) if name]
     if len(given) != 1:
         raise click.UsageError("give one of SCENARIO, --from and --boot")
-    for name, owner, flag in (("step", "snapshot", "--from"), ("memory_block_size", "boot", "--boot"),
-                              ("page_size", "boot", "--boot")):  # fmt: skip
+    for name, owner, flag in (
+        ("step", "snapshot", "--from"),
+        ("memory_block_size", "boot", "--boot"),
+        ("page_size", "boot", "--boot"),
+    ):
         if options[name] is not None and not options[owner]:
             raise click.UsageError(f"--{name.replace('_', '-')} belongs to {flag}")
     line = " ".join(options["cmdline"]) if options["cmdline"] else None
@@ -72,9 +75,11 @@ def source_of(options: dict[str, Any], scenario: str | None) -> Source:
     if options["snapshot"]:
         return source.from_snapshot(options["snapshot"], step=options["step"], **told)
     return source.from_boot(
-        options["boot"], **{**told, "cmdline": told["cmdline"] or ""}, block_size=options["memory_block_size"],
+        options["boot"],
+        **{**told, "cmdline": told["cmdline"] or ""},
+        block_size=options["memory_block_size"],
         page_size=options["page_size"],
-    )  # fmt: skip
+    )
 
 
 def live_machine(source: Source, options: dict[str, Any]) -> LiveMachine:

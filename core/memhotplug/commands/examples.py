@@ -75,8 +75,9 @@ def find(name: str) -> Example:
     known = {example.name: example for example in examples()}
     found = known.get(name.removesuffix(".yaml"))
     if found is None:
-        raise InputError("the name of an example ('mhp examples' lists them)", got=name or "nothing",
-                         nearest=nearest(name, known))  # fmt: skip
+        raise InputError(
+            "the name of an example ('mhp examples' lists them)", got=name or "nothing", nearest=nearest(name, known)
+        )
     return found
 
 

@@ -70,9 +70,12 @@ class ModelledMachine:
         left = self._folder / "result.json"
         result = json.loads(left.read_text(encoding="utf-8")) if left.exists() else {}
         return Done(
-            returncode=done.returncode, stdout=done.stdout, stderr=done.stderr, steps=self._folder / "steps.yaml",
+            returncode=done.returncode,
+            stdout=done.stdout,
+            stderr=done.stderr,
+            steps=self._folder / "steps.yaml",
             result=result,
-        )  # fmt: skip
+        )
 
 
 @pytest.fixture

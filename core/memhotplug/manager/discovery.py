@@ -200,6 +200,7 @@ def _called(found: Discovery, files: tuple[Candidate, ...], kind: str, name: str
     """Return the plugins of a kind that a name means, with or without their package."""
     package, _, own = name.rpartition(":")
     return tuple(
-        candidate for candidate in _candidates(found, files, kind)
+        candidate
+        for candidate in _candidates(found, files, kind)
         if candidate.name == name or (package and (candidate.distribution, candidate.name) == (package, own))
-    )  # fmt: skip
+    )

@@ -98,9 +98,7 @@ def _merged(pieces: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _scale(pieces: Sequence[tuple[int, int]]) -> Scale:
-    gaps = [0.0] + [
-        _GAP if here[0] > before[1] else 0.0 for before, here in pairwise(pieces)
-    ]  # fmt: skip
+    gaps = [0.0] + [_GAP if here[0] > before[1] else 0.0 for before, here in pairwise(pieces)]
     room = WIDTH - sum(gaps) - _LEAST * len(pieces)
     total = sum(end - start for start, end in pieces)
     width = [_LEAST + room * (end - start) / total for start, end in pieces]
@@ -108,9 +106,7 @@ def _scale(pieces: Sequence[tuple[int, int]]) -> Scale:
     for gap, units in zip(gaps, width, strict=True):
         left.append(x + gap)
         x += gap + units
-    return Scale(
-        tuple(start for start, _ in pieces), tuple(end for _, end in pieces), tuple(left), tuple(width)
-    )  # fmt: skip
+    return Scale(tuple(start for start, _ in pieces), tuple(end for _, end in pieces), tuple(left), tuple(width))
 
 
 def bars_of(runs: Iterable[MapRun], scale: Scale, node: int) -> list[Bar]:
@@ -130,11 +126,12 @@ def label(run: MapRun) -> str:
     size = run.end - run.start
     words = {"kernel": "kernel zone", "movable": "Movable", "several": "several zones", "unlike": "unlike blocks"}
     parts = [
-        f"0x{run.start:x}-0x{run.end - 1:x}", format_size(size), run.zone or words.get(run.kind, run.kind),
-        f"block {run.blocks[0]}" if run.blocks[0] == run.blocks[1]
-        else f"blocks {run.blocks[0]}-{run.blocks[1]}",
+        f"0x{run.start:x}-0x{run.end - 1:x}",
+        format_size(size),
+        run.zone or words.get(run.kind, run.kind),
+        f"block {run.blocks[0]}" if run.blocks[0] == run.blocks[1] else f"blocks {run.blocks[0]}-{run.blocks[1]}",
         run.device or "boot memory",
-    ]  # fmt: skip
+    ]
     if run.memmap:
         parts.append(f"memmap {format_size(run.memmap)} in it")
     return ", ".join(parts)

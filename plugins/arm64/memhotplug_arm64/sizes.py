@@ -65,8 +65,9 @@ def geometry_for(request: SizingRequest) -> Arm64Geometry:
     if request.memory_block_size not in (None, section_size):
         raise InputError(
             f"{format_size(section_size)}: a memory block of arm64 is one section",
-            got=format_size(request.memory_block_size or 0), path="machine.memory_block_size",
-        )  # fmt: skip
+            got=format_size(request.memory_block_size or 0),
+            path="machine.memory_block_size",
+        )
     bits = request.physical_address_bits or _DEFAULT_BITS
     if not 36 <= bits <= _LARGEST_BITS:
         raise InputError(f"36 to {_LARGEST_BITS} address bits", got=bits, path="machine.physical_address_bits")

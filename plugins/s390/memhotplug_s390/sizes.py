@@ -65,6 +65,7 @@ def _memory_block_size(request: SizingRequest, section_size: int) -> int:
             f"{format_size(probed)}: a memory block of s390 is the larger of a section and an increment (rzm)"
             if rzm is not None
             else f"a power of two from {format_size(section_size)} to {format_size(_LARGEST_BLOCK)}",
-            got=format_size(asked or 0), path="machine.memory_block_size",
-        )  # fmt: skip
+            got=format_size(asked or 0),
+            path="machine.memory_block_size",
+        )
     return probed

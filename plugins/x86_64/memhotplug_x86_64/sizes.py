@@ -43,9 +43,10 @@ def _memory_block_size(request: SizingRequest) -> int:
     forced = request.memory_block_size
     if forced is None:
         return probe_memory_block_size(
-            _boot_end(request), bare_metal=not request.hypervisor and request.has("bare_metal_blocks"),
+            _boot_end(request),
+            bare_metal=not request.hypervisor and request.has("bare_metal_blocks"),
             advised=request.advised_block_size if request.has("advised_blocks") else None,
-        )  # fmt: skip
+        )
     if not is_power_of_two(forced) or not _SECTION_SIZE <= forced <= _LARGEST_FORCED:
         raise InputError("a power of two from 128M to 64G", got=format_size(forced), path="machine.memory_block_size")
     return forced

@@ -127,5 +127,8 @@ def _blame(problem: InputError, axes: Sequence[Axis], chosen: Sequence[Override]
 
 
 def _related(path: str, override: str) -> bool:
-    return any(one == other or one.startswith((f"{other}.", f"{other}[")) for one, other in
-               ((path, override), (override, path)) if other)  # fmt: skip
+    return any(
+        one == other or one.startswith((f"{other}.", f"{other}["))
+        for one, other in ((path, override), (override, path))
+        if other
+    )

@@ -37,7 +37,7 @@ def lines_svg(lines: Sequence[Sequence[float | None]], name: str, *, over_time: 
             parts[-1].append(f"{x:.5g},{y:.5g}")
         shapes += [
             f'<polyline class="line l{number % 8}" points="{" ".join(part)}"/>' for part in parts if len(part) > 1
-        ]  # fmt: skip
+        ]
     mark = f'<line class="now" x1="0" x2="0" y1="0" y2="{height}"/>' if over_time else ""
     return (
         f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" preserveAspectRatio="none" role="img" aria-label="'

@@ -156,8 +156,9 @@ def of_results(store: Store, measure: str | None = None) -> list[Grid]:
     numbers = sorted({key for row in rows for key, value in row.items() if _is_number(value)})
     chosen = measure or DEFAULT_MEASURE
     if chosen not in numbers and (measure is not None or numbers):
-        raise InputError("a measure that the results have", got=chosen, nearest=nearest(chosen, numbers),
-                         path="--measure")  # fmt: skip
+        raise InputError(
+            "a measure that the results have", got=chosen, nearest=nearest(chosen, numbers), path="--measure"
+        )
     others = () if measure is not None else [name for name in _OTHERS if name in numbers and _differs(rows, name)]
     return [_of_measure(rows, keys, name) for name in (chosen, *others)]
 

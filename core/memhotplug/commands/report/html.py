@@ -53,10 +53,14 @@ def _film(film: Film) -> Iterable[str]:
         yield _node(film.frames[film.first], node, scale)
     legend = "".join(f'<li><i class="{kind}"></i>{word}</li>' for kind, word in _WORDS.items())
     yield f'<ul class="legend">{legend}</ul>'
-    yield ('<p class="detail" id="detail" role="status" aria-live="polite">Point at a bar, or reach it with Tab and '
-           "the up and down arrows, to see what it is and who holds its pages.</p>")  # fmt: skip
-    yield ('<div class="pages scroll" id="pages" tabindex="0" role="region" aria-label="who holds its pages">'
-           "</div>\n</section>")  # fmt: skip
+    yield (
+        '<p class="detail" id="detail" role="status" aria-live="polite">Point at a bar, or reach it with Tab and '
+        "the up and down arrows, to see what it is and who holds its pages.</p>"
+    )
+    yield (
+        '<div class="pages scroll" id="pages" tabindex="0" role="region" aria-label="who holds its pages">'
+        "</div>\n</section>"
+    )
     yield from _zones(film)
     yield from _memmap(film)
     yield from _steps(film)
@@ -67,16 +71,20 @@ def _controls(film: Film) -> Iterable[str]:
     frame = film.frames[film.first]
     last = len(film.frames) - 1
     yield '<div class="controls"><button type="button" id="back" aria-label="one step back">&#9664;</button>'
-    yield (f'<input type="range" id="step" min="0" max="{last}" value="{film.first}" aria-label="step" '
-           f'aria-valuetext="{text(frame.title)}">')  # fmt: skip
+    yield (
+        f'<input type="range" id="step" min="0" max="{last}" value="{film.first}" aria-label="step" '
+        f'aria-valuetext="{text(frame.title)}">'
+    )
     yield '<button type="button" id="forth" aria-label="one step on">&#9654;</button></div>'
     yield '<p class="quiet hint">Arrow keys left and right go from step to step.</p>'
     yield f'<p class="now-is" id="now-is">{text(frame.title)}</p>'
     reason = f"The kernel refused: {text(frame.refused)}" if frame.refused else ""
     yield f'<p class="reason" id="reason">{reason}</p>'
     if len(film.frames) <= film.steps:
-        yield (f'<p class="quiet">Shown: {len(film.frames) - 1} of {film.steps} steps; those that only expect '
-               "something change nothing.</p>")  # fmt: skip
+        yield (
+            f'<p class="quiet">Shown: {len(film.frames) - 1} of {film.steps} steps; those that only expect '
+            "something change nothing.</p>"
+        )
 
 
 def _node(frame: Frame, node: int, scale: Scale) -> str:
@@ -182,9 +190,13 @@ def _steps(film: Film) -> Iterable[str]:
     rows = []
     for index, frame in enumerate(film.frames):
         reason = "-" if frame.refused is None else text(frame.refused)
-        rows.append(f'<tr data-frame="{index}"><th scope="row"><button type="button">{_place(frame)}</button></th>'
-                    f'<td class="text">{text(frame.title)}</td><td class="text">{reason}</td></tr>')  # fmt: skip
-    yield ('<div class="scroll" tabindex="0" role="region" aria-label="Steps"><table><thead><tr>'
-           '<th scope="col">step</th><th scope="col" class="text">what happened</th>'
-           '<th scope="col" class="text">refused with</th></tr></thead>'
-           f"<tbody>{''.join(rows)}</tbody></table></div>\n</section>")  # fmt: skip
+        rows.append(
+            f'<tr data-frame="{index}"><th scope="row"><button type="button">{_place(frame)}</button></th>'
+            f'<td class="text">{text(frame.title)}</td><td class="text">{reason}</td></tr>'
+        )
+    yield (
+        '<div class="scroll" tabindex="0" role="region" aria-label="Steps"><table><thead><tr>'
+        '<th scope="col">step</th><th scope="col" class="text">what happened</th>'
+        '<th scope="col" class="text">refused with</th></tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>\n</section>"
+    )

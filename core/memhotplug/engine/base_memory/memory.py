@@ -117,11 +117,12 @@ _ROOT: Final = (
     *(SysfsFile(path=f"{_MEMORY}/{name}", store=partial(_offline_page, name)) for name in memory_failure.FILES),
     # Models: kernel/crash_core.c:crash_check_hotplug_support() (v6.6). Simplified: no crash kernel is ever loaded.
     SysfsFile(
-        path=f"{_MEMORY}/crash_hotplug", show=lambda _kernel, _: "0\n",
+        path=f"{_MEMORY}/crash_hotplug",
+        show=lambda _kernel, _: "0\n",
         exists=lambda kernel: has_config(kernel, "CRASH_HOTPLUG"),
     ),
     SysfsFile(path=f"{_MEMORY}/uevent", show=_nothing, store=uevent),
-)  # fmt: skip
+)
 
 
 # ---- a block ----

@@ -61,9 +61,12 @@ def recognise(kernel: Kernel, machine: RecordedMachine, told: Told) -> None:
         where = format_blocks(kernel.state.blocks.id[own].tolist())
         kernel.warn(f"inferred: memory blocks {where} host their own memmap: managed pages, parameter and place say so")
     recognise_drivers(
-        kernel, machine, [(one.resource, one.around, one.rows) for one in found if one.resource.name != SYSTEM_RAM],
-        _hosted_pages(kernel), told,
-    )  # fmt: skip
+        kernel,
+        machine,
+        [(one.resource, one.around, one.rows) for one in found if one.resource.name != SYSTEM_RAM],
+        _hosted_pages(kernel),
+        told,
+    )
 
 
 def adopt(kernel: Kernel, name: str, start: int, size: int) -> bool:

@@ -47,10 +47,12 @@ def back_memmap(
         slabs.append(managed.difference(pieces))  # too small to have been allocated as memmap
     first = state.early  # the memmap of what was hot-added was allocated, as far as that many pages are in use
     rounds = (
-        (Source.BOOT, reserved, first, False), (Source.ALLOCATOR, allocated, None, True),
-        (Source.ALLOCATOR, allocated, None, False), (Source.BOOT, reserved, None, False),
+        (Source.BOOT, reserved, first, False),
+        (Source.ALLOCATOR, allocated, None, True),
+        (Source.ALLOCATOR, allocated, None, False),
+        (Source.BOOT, reserved, None, False),
         (Source.ALLOCATOR, slabs, None, False),
-    )  # fmt: skip
+    )
     for source, pools, whose, whole in rounds:
         for leaf in sorted(set(mappings.leaf.tolist()), reverse=True):
             chosen = mappings[mappings.leaf == leaf]

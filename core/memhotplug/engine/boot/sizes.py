@@ -155,8 +155,9 @@ def _hole(kernel: Kernel, config: BootConfig) -> tuple[int, int]:
     if not config.hole:
         return end, end
     if not end:
-        raise InputError("no hole, since machines of this architecture have none", got=format_size(config.hole),
-                         path="machine.hole")  # fmt: skip
+        raise InputError(
+            "no hole, since machines of this architecture have none", got=format_size(config.hole), path="machine.hole"
+        )
     if config.hole % _SMALLEST or config.hole > end - _SMALLEST:
         expected = f"a multiple of {format_size(_SMALLEST)}, at most {typed_size(end - _SMALLEST)}"
         raise InputError(expected, got=format_size(config.hole), path="machine.hole")
@@ -188,8 +189,9 @@ def _check_node(geometry: Geometry, config: BootConfig, index: int, nid: int, si
     if size % unit:
         raise InputError(
             f"a multiple of {format_size(unit)} ({'page' if unit == geometry.page_size else 'memory block'})",
-            got=format_size(size), path=f"machine.memory[{index}].size" if len(config.memory) > 1 else "machine.memory",
-        )  # fmt: skip
+            got=format_size(size),
+            path=f"machine.memory[{index}].size" if len(config.memory) > 1 else "machine.memory",
+        )
     if not 0 <= nid < geometry.max_nodes:
         raise InputError(f"a node below {geometry.max_nodes}", got=nid, path=f"machine.memory[{index}].node")
 

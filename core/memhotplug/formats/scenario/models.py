@@ -268,8 +268,11 @@ class MachineSpec(Record, summary="The machine before the first step."):
         if len(sources) > 1:
             yield Conflict(sources[-1], _ONE_SOURCE)
         if "snapshot" in keys:
-            yield from (Conflict(key, f"no {word} beside a snapshot, which has booted")
-                        for key, word in _AT_BOOT.items() if key in keys)  # fmt: skip
+            yield from (
+                Conflict(key, f"no {word} beside a snapshot, which has booted")
+                for key, word in _AT_BOOT.items()
+                if key in keys
+            )
 
 
 _ONE_DECISION: Final = "mhp_flags or policy, and not both"

@@ -82,9 +82,12 @@ class MainlineProfile(KernelProfile):
             raise MemoryHotplugError(errno.EINVAL, f"a memory group of {max_pages or unit_pages} pages")
         state = state_of(kernel)
         group = Group(
-            nid=nid, max_pages=max_pages, unit_pages=unit_pages, present_kernel=present_kernel,
+            nid=nid,
+            max_pages=max_pages,
+            unit_pages=unit_pages,
+            present_kernel=present_kernel,
             present_movable=present_movable,
-        )  # fmt: skip
+        )
         state.groups = (*state.groups, group)
         return len(state.groups) - 1
 
