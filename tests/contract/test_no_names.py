@@ -34,7 +34,7 @@ EXAMPLES: Final = {
     "cli/plan.py": ("--driver acpi", "Who adds: acpi, dax", "default x86_64"),
     "cli/run.py": ("driver: acpi",),
     "cli/help.txt": ("mhp explain --driver acpi ",),
-    "commands/align/answer.py": ("such as a CXL window",),
+    "commands/align/windows.py": ("such as a CXL window",),
     "commands/compare/question.py": ("such as machine.kernel=v2-2019",),
     "commands/plan/rules_of_thumb.py": ("virtio-mem user guide",),
     "engine/base_memory/__init__.py": ("memory/probe",),
