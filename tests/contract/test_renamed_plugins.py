@@ -7,6 +7,7 @@ to the byte.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import lzma
@@ -133,10 +134,26 @@ def _installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Install the copies beside the project for the tests of this file."""
     folder = tmp_path_factory.mktemp("site")
     copied(folder, memhotplug_drivers, PACKAGE, "drivers", {name: f".{driver}" for driver, name in COPIES.items()})
+    with on_the_path(folder):
+        yield
+
+
+@pytest.fixture
+def _architectures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Install the copied architectures too; where others are asked about all, they would be one more."""
+    folder = tmp_path_factory.mktemp("arches")
     for arch, name in ARCHES.items():
         original = importlib.import_module(manager.choose("arch", arch).target)
         copied(folder, original, f"copied_{name}", "arch", {name: ""})
         edited(folder / f"copied_{name}" / "__init__.py")
+    with on_the_path(folder):
+        assert set(ARCHES.values()) <= {found.name for found in manager.candidates("arch")}
+        yield
+
+
+@contextlib.contextmanager
+def on_the_path(folder: Path) -> Iterator[None]:
+    """Let what is in a folder count as installed inside the block."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
         discovered.cache_clear()
@@ -182,7 +199,6 @@ def test_copies_are_found_like_any_plugin() -> None:
     for driver, copy in COPIES.items():
         assert found[copy] == (PACKAGE, f"{PACKAGE}.{driver}")
         assert found[driver] == ("memhotplug", f"memhotplug_drivers.{driver}")
-    assert set(ARCHES.values()) <= {found.name for found in manager.candidates("arch")}
     assert len(RUN) + len(PLAN) + len(EXPLAIN) + len(COMPARE) >= 50
 
 
@@ -268,6 +284,7 @@ def test_sweep(driver: str, text: str, vary: str, tmp_path: Path, capsys: pytest
     assert answers[0].count("\n") == 3
 
 
+@pytest.mark.usefixtures("_architectures")
 @pytest.mark.parametrize(("arch", "recording"), CONFORM)
 def test_conform(arch: str, recording: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A machine of a copied architecture that has the copied drivers is replayed as the original is."""
