@@ -1,6 +1,6 @@
 """Say how far machines are exhausted: every installed mainline kernel, architecture and driver, as a table.
 
-    python tools/exhaust.py -o exhausted.jsonl                          everything, many hours
+    python tools/exhaust.py -o exhausted.jsonl                          everything, some hours
     python tools/exhaust.py -o exhausted.jsonl --depth 4 --everything --operations 50000
     python tools/exhaust.py -o exhausted.jsonl --only x86_64:acpi --kernels linux-6.12,linux-7.2
     python tools/exhaust.py --table exhausted.jsonl                     the table of docs/checking.md
