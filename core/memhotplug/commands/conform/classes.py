@@ -168,11 +168,12 @@ def model_classes(machine: Machine, baseline: Baseline, covered: ExtentSet, spli
         if block not in split:
             runs.append((hosted, high, ONLINE))
             continue
-        free = machine.kernel.state.zone((node, ZoneKind(kind))).free.within(hosted, high)
-        parts = _named(free, BUDDY)
-        if free.total < high - hosted:
-            parts = sorted([*parts, *_named(free.gaps(hosted, high), NOT_BUDDY)])
-        runs += parts
+        free = machine.kernel.state.zone((node, ZoneKind(kind))).free
+        if free.contains(hosted, high):
+            runs.append((hosted, high, BUDDY))
+        else:
+            parts = _named(free.within(hosted, high), BUDDY) + _named(free.gaps(hosted, high), NOT_BUDDY)
+            runs += sorted(parts)
     return _joined(runs)
 
 

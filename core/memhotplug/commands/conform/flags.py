@@ -13,10 +13,11 @@ import numpy as np
 from memhotplug.contracts import PageFlag
 from memhotplug.formats.snapshot import KPageFlags
 from memhotplug.model.extents import ExtentSet
+from memhotplug.model.runs import FEW
 
 __all__ = ["Flags", "Shown"]
 
-_NOPAGE, _SELF, _BUDDY = (np.uint64(flag) for flag in (PageFlag.NOPAGE, PageFlag.OWNER_PRIVATE, PageFlag.BUDDY))
+_NOPAGE, _SELF, _BUDDY = int(PageFlag.NOPAGE), int(PageFlag.OWNER_PRIVATE), int(PageFlag.BUDDY)
 
 
 class Shown(IntEnum):
@@ -27,6 +28,9 @@ class Shown(IntEnum):
     NOTHING = 2
     BUDDY = 3
     OTHER = 4
+
+
+_SHOWN = tuple(int(shown) for shown in Shown)
 
 
 class _Kinds(NamedTuple):
@@ -87,16 +91,41 @@ class Flags:
             yield max(starts[at], low), min(ends[at], high), kinds[at]
 
     def _joined(self, buddy: bool, nothing: bool) -> _Kinds:
-        if not len(self.values):
-            return _Kinds([], [], [])
+        if len(self.values) <= FEW:
+            return self._few_joined(buddy, nothing)
         values = self.values
         kinds = np.full(len(values), Shown.OTHER, dtype=np.int8)
         if buddy:
-            kinds[(values & _BUDDY) != 0] = Shown.BUDDY
+            kinds[(values & np.uint64(_BUDDY)) != 0] = Shown.BUDDY
         if nothing:
             kinds[values == 0] = Shown.NOTHING
-        kinds[(values & _SELF) != 0] = Shown.SELF_HOSTED
-        kinds[(values & _NOPAGE) != 0] = Shown.NOPAGE
+        kinds[(values & np.uint64(_SELF)) != 0] = Shown.SELF_HOSTED
+        kinds[(values & np.uint64(_NOPAGE)) != 0] = Shown.NOPAGE
         edge = np.flatnonzero((kinds[1:] != kinds[:-1]) | (self.starts[1:] != self.ends[:-1]))
         heads, last = np.concatenate(([0], edge + 1)), np.concatenate((edge, [len(kinds) - 1]))
         return _Kinds(self.starts[heads].tolist(), self.ends[last].tolist(), kinds[heads].tolist())
+
+    def _few_joined(self, buddy: bool, nothing: bool) -> _Kinds:
+        starts, ends, kinds = found = _Kinds([], [], [])
+        behind, last = -1, -1
+        runs = zip(self.starts.tolist(), self.ends.tolist(), self.values.tolist(), strict=True)
+        for start, end, value in runs:
+            kind = _kind(value, buddy, nothing)
+            if kind == last and behind == start:
+                ends[-1] = end
+            else:
+                starts.append(start)
+                ends.append(end)
+                kinds.append(kind)
+            behind, last = end, kind
+        return found
+
+
+def _kind(value: int, buddy: bool, nothing: bool) -> int:
+    if value & _NOPAGE:
+        return _SHOWN[0]
+    if value & _SELF:
+        return _SHOWN[1]
+    if not value and nothing:
+        return _SHOWN[2]
+    return _SHOWN[3] if buddy and value & _BUDDY else _SHOWN[4]

@@ -12,8 +12,6 @@ from collections.abc import Container, Iterable
 from copy import copy, deepcopy
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from memhotplug.commands.conform.facts import StepFacts
 from memhotplug.commands.conform.flags import Flags
 from memhotplug.commands.conform.freelists import FreeLists, at_head
@@ -29,7 +27,7 @@ from memhotplug.machine import Machine
 from memhotplug.manager import driver_traits
 from memhotplug.model.allocator import allocatable_chunks
 from memhotplug.model.blocks import BlockState
-from memhotplug.model.extents import ExtentSet, intersect, merge
+from memhotplug.model.extents import ExtentSet, intersect
 from memhotplug.model.state import Allocation, Owner, Use
 from memhotplug.model.vmemmap import Source
 from memhotplug.model.zones import Zone, ZoneKey, ZoneKind
@@ -85,8 +83,7 @@ class Baseline:
 
     def note_added(self, blocks: Iterable[int]) -> None:
         """Remember the blocks of an add."""
-        ids = np.array(sorted(blocks), dtype=np.int64)
-        self.added.add_many(ids * self.pages_per_block, (ids + 1) * self.pages_per_block)
+        self.added.update(ExtentSet.of(*((block, block + 1) for block in blocks)).times(self.pages_per_block))
 
 
 def known_pages(facts: StepFacts, machine: RecordedMachine) -> KnownPages | None:
@@ -117,7 +114,7 @@ def _waiting(flags: Flags, machine: RecordedMachine) -> ExtentSet:
         low, high = block.id * per_block, (block.id + 1) * per_block
         if not room.get(key) or not flags.covered.contains(low, high):
             continue
-        bare = ExtentSet(*flags.bare.clip(low, high))
+        bare = flags.bare.within(low, high)
         if 0 < bare.total <= room[key]:
             waiting.add_many(bare.starts, bare.ends)
             room[key] -= bare.total
@@ -269,7 +266,7 @@ class Guest:
         info = (self._facts.zones or {}).get((zone.nid, zone.kind.label))
         if flags is None or info is None or len(info.pagesets) < 2 or zone.key in self._baseline.populated:
             return False
-        bare = ExtentSet(*flags.bare.clip(*bounds)).total
+        bare = flags.bare.within(*bounds).total
         most = sum(pageset.high for pageset in info.pagesets)
         hard = flags.having(_HARD, without=_SELF_HOSTED).intersects(*bounds)
         return not hard and self._facts.waiting(zone.nid, zone.kind.label) < bare <= most
@@ -289,7 +286,7 @@ class Guest:
         flags, bounds = self._facts.flags, self._bounds(block)
         if flags is None or flags.having(_HARD, without=_SELF_HOSTED).intersects(*bounds):
             return False
-        bare = ExtentSet(*flags.bare.clip(*bounds))
+        bare = flags.bare.within(*bounds)
         if not 0 < bare.total <= self._facts.waiting(zone.nid, zone.kind.label):
             return False
         runs = kernel.state.vmemmap.runs
@@ -337,8 +334,7 @@ class Guest:
                 vacate(machine.kernel, zone, *bounds, leaving)
 
     def _extents(self, blocks: Iterable[int]) -> ExtentSet:
-        ids = np.array(sorted(blocks), dtype=np.int64)
-        return ExtentSet(*merge(ids * self._baseline.pages_per_block, (ids + 1) * self._baseline.pages_per_block))
+        return ExtentSet.of(*((block, block + 1) for block in blocks)).times(self._baseline.pages_per_block)
 
     def _bounds(self, block: int) -> tuple[int, int]:
         return block * self._baseline.pages_per_block, (block + 1) * self._baseline.pages_per_block
@@ -349,11 +345,11 @@ class Guest:
         flags = self._facts.flags
         if flags is None or not flags.covered.contains(low, high):
             return ExtentSet()
-        held = ExtentSet(*flags.having(_HARD, without=_SELF_HOSTED).clip(low, high))
-        bare = ExtentSet(*flags.bare.clip(low, high))
+        held = flags.having(_HARD, without=_SELF_HOSTED).within(low, high)
+        bare = flags.bare.within(low, high)
         may_hold = zone.kind is not ZoneKind.MOVABLE  # the kernel takes nothing for itself there
         if may_hold and bare.total > self._facts.waiting(zone.nid, zone.kind.label):
-            held.add_many(bare.starts, bare.ends)
+            held.update(bare)
         return held
 
     def _hold(self, machine: Machine, block: int, zone: Zone, held: ExtentSet, *, one: bool = False) -> None:

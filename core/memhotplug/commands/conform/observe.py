@@ -178,7 +178,7 @@ def _page_runs(machine: Machine, baseline: Baseline, facts: StepFacts) -> tuple[
     """Return the classes of hot-added memory as recorded, and as the model has them."""
     if facts.flags is None or not baseline.added.total or not (facts.blocks is not None or baseline.has_nopage):
         return [], []
-    covered = ExtentSet(*baseline.added.clip_many(facts.flags.covered.starts, facts.flags.covered.ends))
+    covered = baseline.added.intersection(facts.flags.covered)
     split = split_blocks(machine, baseline, facts)
     return recorded_classes(baseline, facts, covered, split), model_classes(machine, baseline, covered, split)
 

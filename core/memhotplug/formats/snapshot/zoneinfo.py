@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -102,12 +103,24 @@ def parse_zoneinfo(text: str, source: Source) -> tuple[ZoneInfo, ...]:
 
 def _known_zones(text: str) -> tuple[ZoneInfo, ...] | None:
     """Return the zones of a good file, most of which the file of the step before had too; None of any other file."""
-    starts = [match.start() for match in _ZONE_HEADER.finditer(text)]
+    starts = list(_headers(text))
     found = [_known_zone(text[first:end]) for first, end in itertools.pairwise([*starts, len(text)])]
     zones = tuple(zone for zone in found if zone is not None)
     if not zones or len({(zone.node, zone.name) for zone in zones}) < len(found):
         return None
     return zones
+
+
+def _headers(text: str) -> Iterator[int]:
+    """Yield where each zone begins."""
+    if text.count("Node") != text.count("\nNode ") + text.startswith("Node "):
+        yield from (match.start() for match in _ZONE_HEADER.finditer(text))  # indented, or not only in headers
+        return
+    at = text.find("Node ")
+    while at >= 0:
+        if _ZONE_HEADER.match(text, at):
+            yield at
+        at = text.find("Node ", at + 1)
 
 
 @lru_cache(maxsize=256)

@@ -383,3 +383,11 @@ def test_the_total_alone_is_that_of_the_whole_file(lines: list[str], end: str) -
         except InputError as problem:
             told.append(str(problem))
     assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("indent", ["", "  "])
+def test_zones_are_found_wherever_their_headers_stand(indent: str) -> None:
+    """Indented, and beside other lines that name a node."""
+    zone = "  pages free     1\n  min 1\n  low 1\n  high 1\n  spanned 1\n  present 1\n  managed 1\n  start_pfn: 1\n"
+    text = f"{indent}Node 0, zone DMA\n{zone}{indent}Node 1, zone Normal\n{zone}  Nodeless: 5\nNode 2 is none\n"
+    assert [(one.node, one.name) for one in parse_zoneinfo(text, Source(file="z"))] == [(0, "DMA"), (1, "Normal")]
