@@ -23,7 +23,8 @@ def device_log(boot: StepFacts) -> dict[str, dict[str, int]]:
     """Return the numbers that the log says of devices, by device and by the words before the colon; the last counts."""
     found: dict[str, dict[str, int]] = {}
     for line in boot.step.dmesg:
-        if not line.rpartition(": ")[2][:1].isdigit():
+        number = line.rpartition(": ")[2]
+        if not number[:1].isdigit() or not number.rstrip().isalnum():
             continue  # a log has hundreds of lines, of which few end in a number
         told = _DEVICE.search(line)
         if told is not None:

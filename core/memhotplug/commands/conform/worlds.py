@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -86,21 +84,7 @@ def replay_file(path: str | os.PathLike[str], *, predict: int | None = None) -> 
     Raises:
         InputError: it is broken, truncated, foreign or contradictory; says which file and step.
     """
-    with _uncollected():
-        return replay_recording(read_recording(path), predict=predict)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Let nobody look for garbage meanwhile: what is read stays, and the collector would go through all of it."""
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
+    return replay_recording(read_recording(path), predict=predict)
 
 
 def replay_recording(recording: Recording, *, predict: int | None = None) -> FileResult:
