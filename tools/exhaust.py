@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -164,14 +165,20 @@ def table(found: Sequence[dict[str, Any]]) -> Iterator[str]:
         classes = {tuple(row["kernels"]) for row in plain or mine}
         releases = {kernel for kernels in classes for kernel in kernels}
         broken, tried = sum(len(row["found"]) for row in mine), sum(row["transitions"] for row in mine)
-        kinds = f"{len(releases)} in {len({kernels[0] for kernels in classes})} classes"
+        kinds = f"{len(releases)} in {len({_first(kernels) for kernels in classes})} classes"
         yield f"| {arch} | {driver} | {kinds} | {depths[0]} | {depths[1]} | {tried:,} | {broken or '-'} |"
+
+
+def _first(kernels: Sequence[str]) -> tuple[int, ...]:
+    """Return the earliest release of a class, which names it in whatever order the releases were explored."""
+    return min(tuple(int(part) for part in re.findall(r"\d+", kernel)) for kernel in kernels)
 
 
 def _depths(mine: Sequence[dict[str, Any]]) -> str:
     best: dict[str, int] = {}
     for row in mine:
-        best[row["kernels"][0]] = max(best.get(row["kernels"][0], 0), row["depth"])
+        first = _first(row["kernels"])
+        best[first] = max(best.get(first, 0), row["depth"])
     depths = sorted(set(best.values()))
     if not depths:
         return "-"

@@ -78,17 +78,18 @@ def test_the_same_command_goes_on(exhaust: ModuleType, tmp_path: Path) -> None:
 
 
 def test_the_table_says_how_deep_and_for_which_releases(exhaust: ModuleType) -> None:
-    """The shallowest and the deepest class of releases; what was found is counted."""
+    """The shallowest and the deepest class of releases, in whatever order they came; what was found is counted."""
     row = {"arch": "s390", "driver": "sclp", "tried": ["add"], "depth": 5, "transitions": 1200, "found": []}
     found = [
-        {**row, "kernels": ["linux-6.8", "linux-6.9"]},
+        {**row, "kernels": ["linux-6.8", "linux-6.9", "linux-6.10"]},
+        {**row, "kernels": ["linux-6.10", "linux-6.9", "linux-6.8"], "depth": 4},
         {**row, "kernels": ["linux-7.2"], "depth": 6, "found": [{"text": "I4: x", "steps": []}]},
         {**row, "kernels": ["linux-7.2"], "depth": 3, "tried": ["add", "write"]},
     ]
     assert list(exhaust.table(found)) == [
         "| architecture | driver | releases explored | depth | with writes and workloads | transitions | found |",
         "|---|---|---|---|---|---|---|",
-        "| s390 | sclp | 3 in 2 classes | 5 to 6 | 3 | 3,600 | 1 |",
+        "| s390 | sclp | 4 in 2 classes | 5 to 6 | 3 | 4,800 | 1 |",
     ]
 
 
