@@ -175,7 +175,7 @@ def _first(kernels: Sequence[str]) -> tuple[int, ...]:
 
 
 def _depths(mine: Sequence[dict[str, Any]]) -> str:
-    best: dict[str, int] = {}
+    best: dict[tuple[int, ...], int] = {}
     for row in mine:
         first = _first(row["kernels"])
         best[first] = max(best.get(first, 0), row["depth"])
