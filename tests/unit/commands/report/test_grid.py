@@ -85,7 +85,7 @@ def test_what_was_refused_says_so(scenario: Path) -> None:
 def test_results_of_another_version_are_refused(scenario: Path) -> None:
     """A number may mean something else there."""
     path = swept(scenario, SIZE)
-    with open_store(str(path)) as store:
+    with open_store(str(path)) as store, store.locked():
         store.set_meta(version="0.0.1")
     with pytest.raises(InputError) as caught:
         grid_of(path)
