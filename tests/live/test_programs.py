@@ -307,12 +307,12 @@ def test_an_offline_that_cannot_be_is_tried_until_a_signal_comes(modelled_machin
     scenario.write_text(_PINNED)
     script = """
     cd /sys/devices/system/memory
-    timeout -s INT 0.3 sh -c 'echo offline > memory39/state'; echo $? $(cat memory39/state)
+    timeout 0.3 sh -c 'echo offline > memory39/state'; echo $? $(cat memory39/state)
     (echo offline > memory39/state; echo written) &
     while ! cat memory39/state | grep -q going-offline; do :; done
-    timeout -s INT 0.3 sh -c 'echo offline > memory38/state'; echo $?
-    mhp ctl qmp x-mhp '{"op": "release", "args": {"name": "app"}}'
+    timeout 0.3 sh -c 'echo offline > memory38/state'; echo $?
+    $0 -m memhotplug ctl qmp x-mhp '{"op": "release", "args": {"name": "app"}}' > /dev/null
     wait; cat memory39/state
     """
-    done = modelled_machine(str(scenario)).run("bash", "-c", script)
-    assert done.stdout.split("\n")[:-1] == ["124 online", "124", "{}", "written", "offline"], done.stderr
+    done = modelled_machine(str(scenario)).run("bash", "-c", script, sys.executable)
+    assert done.stdout.split("\n")[:-1] == ["124 online", "124", "written", "offline"], done.stderr

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import json
 import re
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
@@ -180,8 +181,9 @@ def policy_mhp_flags(kernel, request, phys_range, driver_flags):
 
 
 @pytest.fixture
-def stopped(tmp_path: Path) -> Stopped:
+def stopped(tmp_path: Path) -> Iterator[Stopped]:
     """A scenario whose policy stops the program at its so-manieth call, as Ctrl-C does."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs in the background ignores it
 
     def make(count: int, head: str) -> str:
         path = tmp_path / "stopped.yaml"
@@ -191,7 +193,8 @@ def stopped(tmp_path: Path) -> Stopped:
         path.write_text(head + rest, encoding="utf-8")
         return str(path)
 
-    return make
+    yield make
+    signal.signal(signal.SIGINT, before)
 
 
 def told(capsys: pytest.CaptureFixture[str]) -> list[str]:
