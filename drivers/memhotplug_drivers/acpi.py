@@ -38,6 +38,7 @@ def driver_traits() -> DriverTraits:
         static_group=True,
         arches={"arm64": (0, 0), "x86_64": (0, 0)},
         absence="its firmware does not describe memory by ACPI",
+        boot_words=("acpi_no_memhotplug",),
     )
 
 

@@ -154,5 +154,5 @@ def test_a_plain_driver_has_nothing_special() -> None:
     assert (plain.arches, plain.absence, plain.absence_errno, plain.block_by_block) == (
         None, "no kernel has it there", 19, False,
     )  # fmt: skip
-    assert (plain.aliases, plain.windows, plain.devices, plain.regions, plain.opt_in) == ((), (), (), (), ())
+    assert (plain.aliases, plain.windows, plain.devices, plain.regions, plain.opt_in, plain.boot_words) == ((),) * 6
     assert (plain.room_key, plain.managed_name, plain.attribute, dict(plain.qemu_devices)) == (None, None, None, {})

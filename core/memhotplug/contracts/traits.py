@@ -87,6 +87,7 @@ class DriverTraits:
             written there; None if it has none.
         opt_in: the architectures on which distributions build their kernels without it: a recorded machine has it
             there only if it shows its attribute. A modelled boot stands for a kernel that was built with it.
+        boot_words: the kernel's parameters that it reads; a word that is nearly one of them is told.
     """
 
     aliases: tuple[str, ...] = ()
@@ -107,6 +108,7 @@ class DriverTraits:
     qemu_devices: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     attribute: str | None = None
     opt_in: tuple[str, ...] = ()
+    boot_words: tuple[str, ...] = ()
 
     @property
     def block_by_block(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "answer", "check_question"]
 
 _MEMHP: Final = ("memhp_default_state",)
-_BOOT_WORDS: Final = ("acpi_no_memhotplug", "disable_radix", "kernelcore", "movable_node", "movablecore")
+_BOOT_WORDS: Final = ("kernelcore", "movable_node", "movablecore")
 _FLIP_STEP: Final = 128 << 20
 _FLIP_MOST: Final = 1 << 42
 
@@ -227,7 +228,7 @@ def _assumed(machine: Machine, question: Question) -> tuple[str, ...]:
     elif question.traits.waits and question.online != "none":
         found.append(f"each chunk of {question.driver} is onlined before the next one is added, as the driver expects")
     found += _all_movable(machine, question)
-    found += _unknown_parameters(machine)
+    found += _unknown_parameters(machine, question)
     found += _stays_offline(machine, question)
     untried = left_out(machine, question)
     if untried is not None:
@@ -249,9 +250,11 @@ def _all_movable(machine: Machine, question: Question) -> list[str]:
     ]
 
 
-def _unknown_parameters(machine: Machine) -> list[str]:
+def _unknown_parameters(machine: Machine, question: Question) -> list[str]:
     """Return a sentence for each word of the command line that looks as if it were about hotplug, and is not."""
     kernel = machine.kernel
+    of_mmus = [word for words in kernel.plugins.arch_traits.mmus.values() for word in words.split()]
+    words = (*_BOOT_WORDS, *question.traits.boot_words, *of_mmus)
     known = set(kernel.profile.module_parameters(kernel))
     found = []
     for name in kernel.params:
@@ -260,7 +263,7 @@ def _unknown_parameters(machine: Machine) -> list[str]:
             found.append(
                 f"{name}= on the command line is none of {kernel.profile.name}'s parameters: it changes nothing"
             )
-        elif name not in _BOOT_WORDS and (meant := _meant(name)) is not None:
+        elif name not in words and (meant := _meant(name, words)) is not None:
             found.append(
                 f"{name} on the command line is no parameter of memory hotplug, and changes nothing; {meant} is one"
             )
@@ -269,11 +272,11 @@ def _unknown_parameters(machine: Machine) -> list[str]:
     return found
 
 
-def _meant(name: str) -> str | None:
+def _meant(name: str, words: Sequence[str]) -> str | None:
     """Return the parameter that a word of the command line all but is, None if it is nearly none."""
     bare = name.replace("_", "")
-    near = difflib.get_close_matches(bare, [word.replace("_", "") for word in _BOOT_WORDS], n=1, cutoff=0.9)
-    return next((word for word in _BOOT_WORDS if near and word.replace("_", "") == near[0]), None)
+    near = difflib.get_close_matches(bare, [word.replace("_", "") for word in words], n=1, cutoff=0.9)
+    return next((word for word in words if near and word.replace("_", "") == near[0]), None)
 
 
 def _stays_offline(machine: Machine, question: Question) -> list[str]:

@@ -185,6 +185,8 @@ def test_repeated_command_lines_are_joined(plan: Plan) -> None:
          "movable_node is one"),
         ("movablecor=1G", "movablecor on the command line is no parameter of memory hotplug, and changes nothing; "
          "movablecore is one"),
+        ("acpi_no_memhotplg", "acpi_no_memhotplg on the command line is no parameter of memory hotplug, and changes "
+         "nothing; acpi_no_memhotplug is one"),
         ("memhp_default=online", "memhp_default= on the command line is none of linux-6.12's parameters: "
          "it changes nothing"),
         (
@@ -197,6 +199,17 @@ def test_parameters_that_mean_nothing_are_named(word: str, sentence: str, plan: 
     """Under the assumptions, with the whole name."""
     assert sentence in _json(plan, "--boot", "1G", "--add", "1G", "--cmdline", word)[1]["assumptions"]
     assert sentence not in _json(plan, "--boot", "1G", "--add", "1G")[1]["assumptions"]
+
+
+def test_words_are_those_of_the_driver_and_of_the_architecture(plan: Plan) -> None:
+    """Another driver reads no word of acpi's; an MMU is asked for by a word of its architecture's."""
+    power = ("--arch", "powerpc", "--boot", "4G", "--add", "1G")
+    told = _json(plan, *power, "--cmdline", "disable_radx acpi_no_memhotplg")[1]["assumptions"]
+    near = [sentence for sentence in told if "is no parameter of memory hotplug" in sentence]
+
+    assert near == [
+        "disable_radx on the command line is no parameter of memory hotplug, and changes nothing; disable_radix is one"
+    ]
 
 
 @pytest.mark.parametrize("size", [128 * MIB, 12544 * MIB, 8064 * MIB, 3 << 40, 250112 * MIB, 64 << 10, (1 << 40) + GIB])
