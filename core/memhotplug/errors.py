@@ -28,9 +28,11 @@ __all__ = [
     "Interruption",
     "MemoryHotplugError",
     "PluginError",
+    "UntilInterruptedError",
     "errno_name",
     "errno_number",
     "nearest",
+    "words_of",
 ]
 
 
@@ -102,6 +104,11 @@ class MemoryHotplugError(OSError):
 
     def __repr__(self) -> str:
         return f"<MemoryHotplugError {self}>"
+
+
+def words_of(problem: OSError | ValueError) -> str:
+    """Return what the system says of a file that could not be used; a ValueError, as of a NUL in a name, is its own."""
+    return (problem.strerror if isinstance(problem, OSError) else None) or str(problem)
 
 
 class UntilInterruptedError(MemoryHotplugError):

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from memhotplug.errors import InputError, Interruption, PluginError, nearest
+from memhotplug.errors import InputError, Interruption, PluginError, nearest, words_of
 from memhotplug.hookspecs import PROJECT
 from memhotplug.manager import GROUPS, Candidate, hooks_of, place_of, running, told
 
@@ -63,8 +63,7 @@ def _read(path: str) -> bytes:
         with running.importing(_shown(path)), open(path, "rb") as stream:
             data = stream.read(_MOST_BYTES + 1)
     except (OSError, ValueError) as problem:
-        got = problem.strerror if isinstance(problem, OSError) else str(problem)
-        raise InputError(expected, got=got, file=path) from problem
+        raise InputError(expected, got=words_of(problem), file=path) from problem
     if len(data) > _MOST_BYTES:
         raise InputError(f"a plugin file of at most {_MOST_BYTES >> 20}M", got="a larger one", file=path)
     return data

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 import memhotplug
-from memhotplug.errors import InputError, nearest
+from memhotplug.errors import InputError, nearest, words_of
 
 __all__ = ["Example", "examples", "find", "write"]
 
@@ -106,8 +106,7 @@ def write(folder: Path, chosen: Sequence[Example] | None = None) -> list[str]:
     except (OSError, ValueError) as problem:  # ValueError: a NUL in the name
         for target in done:
             target.unlink()
-        got = (problem.strerror if isinstance(problem, OSError) else None) or str(problem)
-        raise InputError("a folder that can be written", got=got, file=str(folder)) from problem
+        raise InputError("a folder that can be written", got=words_of(problem), file=str(folder)) from problem
     return names
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import sys
 
+from memhotplug.errors import words_of
 from memhotplug.formats.snapshot.source import LIMITS, Source
 from memhotplug.formats.snapshot.streams import open_stream
 
@@ -26,7 +27,7 @@ def read_text(source: Source) -> str:
         with open(0 if source.file == STDIN else source.file, "rb", closefd=source.file != STDIN) as stream:
             piped = None if stream.seekable() else stream.read(limit + 1)
     except OSError as problem:
-        raise source.error("a readable file", got=problem.strerror or str(problem)) from problem
+        raise source.error("a readable file", got=words_of(problem)) from problem
     except ValueError as problem:  # a NUL in the name
         raise source.error("a file name", got=str(problem)) from problem
     if piped is None and source.file == STDIN:  # a file that the shell opened

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from memhotplug.engine.base_memory import Entry, Folder, show, tree_of
 from memhotplug.engine.kernel import Kernel
-from memhotplug.errors import InputError
+from memhotplug.errors import InputError, words_of
 
 __all__ = ["export"]
 
@@ -28,7 +28,7 @@ def export(kernel: Kernel, folder: str) -> int:
             raise InputError("an empty folder", got="one that is not empty", file=folder)
         return sum(_write(kernel, root, path, entry) for path, entry in tree_of(kernel).walk(kernel))
     except OSError as problem:
-        raise InputError("a folder that can be written", got=problem.strerror, file=folder) from problem
+        raise InputError("a folder that can be written", got=words_of(problem), file=folder) from problem
 
 
 def _write(kernel: Kernel, root: Path, path: str, entry: Entry) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from memhotplug.errors import InputError
+from memhotplug.errors import InputError, words_of
 
 __all__ = ["file_at", "make_folder", "write_text"]
 
@@ -64,5 +64,4 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def _refused(path: str, problem: OSError | ValueError, expected: str) -> InputError:
-    got = (problem.strerror if isinstance(problem, OSError) else None) or str(problem)
-    return InputError(expected, got=got, file=path)
+    return InputError(expected, got=words_of(problem), file=path)

@@ -16,7 +16,7 @@ from memhotplug.commands.plan.sizes import typed_size
 from memhotplug.engine.boot.guest import boot_guest, contiguous_area, crash_kernel
 from memhotplug.engine.boot.recognise import Recognised, recognise_arch, recognise_kernel
 from memhotplug.engine.boot.sizes import BootConfig
-from memhotplug.errors import InputError, nearest
+from memhotplug.errors import InputError, nearest, words_of
 from memhotplug.machine import Machine
 from memhotplug.manager import arch_traits
 from memhotplug.naming import (
@@ -291,7 +291,7 @@ def read_steps(path: str) -> list[int]:
     except UnicodeDecodeError:
         raise InputError("a text file", got="something else", file=path) from None
     except OSError as problem:
-        raise InputError("a readable text file", got=problem.strerror or str(problem), file=path) from None
+        raise InputError("a readable text file", got=words_of(problem), file=path) from None
     if is_device_list(content):
         return listed_sizes(content, Source(file=path))
     sizes = []

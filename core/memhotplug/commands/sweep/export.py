@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, Final, TypeAlias
 
 from memhotplug.commands.sweep.store import Store
-from memhotplug.errors import InputError
+from memhotplug.errors import InputError, words_of
 
 __all__ = ["export"]
 
@@ -44,7 +44,7 @@ def export(store: Store, path: str, *, steps: bool = False) -> int:
             _WRITERS[ending](beside, table, rows())
             os.replace(beside, path)
         except OSError as problem:
-            raise InputError("a file that can be written", got=problem.strerror or str(problem), file=path) from problem
+            raise InputError("a file that can be written", got=words_of(problem), file=path) from problem
         finally:
             if os.path.exists(beside):
                 os.unlink(beside)

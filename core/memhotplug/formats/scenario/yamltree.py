@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn, TypeAlias
 
 import yaml
 
-from memhotplug.errors import InputError
+from memhotplug.errors import InputError, words_of
 from memhotplug.formats.scenario.refusal import cut
 
 __all__ = [
@@ -99,8 +99,7 @@ def read_tree(path: str | Path) -> MappingNode:
         with open(file, "rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        problem = error.strerror if isinstance(error, OSError) else None
-        raise InputError("a scenario file that can be read", got=problem or str(error), file=cut(file, 4096)) from error
+        raise InputError("a scenario file that can be read", got=words_of(error), file=cut(file, 4096)) from error
     _check_length(len(data), file)
     try:
         text = data.decode("utf-8")

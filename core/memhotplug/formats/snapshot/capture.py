@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from memhotplug.errors import InputError
+from memhotplug.errors import InputError, words_of
 from memhotplug.formats.snapshot.layout import MEMORY, NODE, PARAMETERS, block_node
 from memhotplug.formats.snapshot.source import LIMITS
 
@@ -139,7 +139,7 @@ class _Collector:
 
 
 def _reason(problem: OSError) -> str:
-    return "missing" if problem.errno in (errno.ENOENT, errno.ENOTDIR) else problem.strerror or str(problem)
+    return "missing" if problem.errno in (errno.ENOENT, errno.ENOTDIR) else words_of(problem)
 
 
 def _content(path: str) -> str:
@@ -183,8 +183,7 @@ def write_snapshot(collected: Collected, output: str, *, force: bool = False, ro
     except InputError:
         raise
     except (OSError, ValueError) as problem:  # ValueError: a NUL in the name
-        got = (problem.strerror if isinstance(problem, OSError) else None) or str(problem)
-        raise InputError("an output that can be written", got=got, file=output) from problem
+        raise InputError("an output that can be written", got=words_of(problem), file=output) from problem
 
 
 def _write_archive(files: Mapping[str, str], output: str, target: str, *, force: bool) -> None:

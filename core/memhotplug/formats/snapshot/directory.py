@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
+from memhotplug.errors import words_of
 from memhotplug.formats.snapshot.layout import MEMORY, NODE, PARAMETERS, block_node, is_wanted
 from memhotplug.formats.snapshot.source import Limits, Source
 
@@ -70,7 +71,7 @@ class _Directory:
         try:
             names = os.listdir(path)
         except OSError as exc:
-            raise self.source.at(folder).error("a readable directory", got=exc.strerror or str(exc)) from exc
+            raise self.source.at(folder).error("a readable directory", got=words_of(exc)) from exc
         self.count += len(names)
         if self.count > self.limits.members:
             raise self.source.error(f"at most {self.limits.members} files", got="more")
@@ -90,7 +91,7 @@ class _Directory:
         except OSError as exc:
             if name.startswith("sys/"):
                 return  # sysfs attributes may refuse to be read
-            raise where.error("a readable file", got=exc.strerror or str(exc)) from exc
+            raise where.error("a readable file", got=words_of(exc)) from exc
         self._count(len(data), name)
         self.files[name] = data.decode("utf-8", "replace")
 
@@ -128,7 +129,7 @@ def _find_root(source: Source) -> str:
     try:
         below = sorted(os.path.join(root, name) for name in os.listdir(root))
     except OSError as exc:
-        raise source.error("a readable directory", got=exc.strerror or str(exc)) from exc
+        raise source.error("a readable directory", got=words_of(exc)) from exc
     found = [path for path in below if _has_top(path)]
     if len(found) == 1:
         return found[0]

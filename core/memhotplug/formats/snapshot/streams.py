@@ -8,7 +8,7 @@ import lzma
 import zlib
 from typing import IO, Protocol
 
-from memhotplug.errors import InputError
+from memhotplug.errors import InputError, words_of
 from memhotplug.formats.snapshot.source import Source
 
 __all__ = ["BoundedStream", "open_stream"]
@@ -78,7 +78,7 @@ def open_stream(source: Source, limit: int) -> BoundedStream:
     try:
         stream = BoundedStream(open(source.file, "rb"), limit, source)  # noqa: SIM115 the stream closes it
     except OSError as exc:
-        raise source.error("a readable file", got=exc.strerror or str(exc)) from exc
+        raise source.error("a readable file", got=words_of(exc)) from exc
     except ValueError as exc:  # a NUL in the name
         raise source.error("a file name", got=str(exc)) from exc
     try:
