@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from memhotplug.errors import InputError, words_of
 
-__all__ = ["file_at", "make_folder", "write_text"]
+__all__ = ["file_at", "make_folder", "replacing", "write_text"]
 
 _FOLDER = "a folder that can be written"
 _FILE = "a file that can be written"
@@ -49,18 +50,35 @@ def write_text(path: str | Path, text: str) -> None:
     Raises:
         InputError: it cannot be written.
     """
+    try:
+        with replacing(path) as place:
+            place.write_text(text, encoding="utf-8")
+    except InputError:
+        raise
+    except ValueError as problem:  # a NUL in the name, or no text
+        raise _refused(str(path), problem, _FILE) from problem
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Give a place to write a file to, which comes to its own path when all is written, as :func:`write_text` has it.
+
+    Raises:
+        InputError: it cannot be written.
+    """
     target = file_at(str(path))
     beside = target.with_name(f".{target.name}.part")
     try:
         if target.is_symlink() or (target.exists() and not target.is_file()):
-            target.write_text(text, encoding="utf-8")
+            yield target
             return
-        beside.write_text(text, encoding="utf-8")
+        yield beside
         beside.replace(target)
-    except (OSError, ValueError) as problem:
-        with suppress(OSError, ValueError):
-            beside.unlink()
+    except OSError as problem:
         raise _refused(str(path), problem, _FILE) from problem
+    finally:
+        with suppress(OSError, ValueError):
+            beside.unlink(missing_ok=True)
 
 
 def _refused(path: str, problem: OSError | ValueError, expected: str) -> InputError:

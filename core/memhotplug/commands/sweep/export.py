@@ -7,10 +7,12 @@ import os
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from memhotplug.commands.sweep.store import Store
-from memhotplug.errors import InputError, words_of
+from memhotplug.errors import InputError
+from memhotplug.output.files import replacing
 
 __all__ = ["export"]
 
@@ -35,19 +37,12 @@ def export(store: Store, path: str, *, steps: bool = False) -> int:
     if ending not in _FORMATS:
         raise InputError(f"a file that ends in {' or '.join(_FORMATS)}", got=path or "nothing", path="--export")
     rows = partial(_step_rows, store) if steps else store.rows
-    beside = f"{path}.part"
     with store.as_it_is():
         table = _Table(rows())
         if steps and not table.count:
             raise InputError("results that were made with --steps", got="none", file=store.path)
-        try:
-            _WRITERS[ending](beside, table, rows())
-            os.replace(beside, path)
-        except OSError as problem:
-            raise InputError("a file that can be written", got=words_of(problem), file=path) from problem
-        finally:
-            if os.path.exists(beside):
-                os.unlink(beside)
+        with replacing(path) as place:
+            _WRITERS[ending](place, table, rows())
     return table.count
 
 
@@ -97,7 +92,7 @@ def _type_of(types: set[type]) -> type:
     return known.pop() if len(known) == 1 else str
 
 
-def _write_csv(path: str, table: _Table, rows: Iterable[Row]) -> None:
+def _write_csv(path: Path, table: _Table, rows: Iterable[Row]) -> None:
     with open(path, "w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(table.columns)
@@ -108,7 +103,7 @@ def _cell(value: object) -> object:
     return str(value).lower() if isinstance(value, bool) else value
 
 
-def _write_parquet(path: str, table: _Table, rows: Iterable[Row]) -> None:
+def _write_parquet(path: Path, table: _Table, rows: Iterable[Row]) -> None:
     try:
         import pyarrow
         from pyarrow import parquet
