@@ -115,9 +115,7 @@ def _waiting_blocks(
         most = facts.waiting(node_id, zone)
         if not most:
             continue  # then nothing is in use that could wait
-        used = covered.intersection(
-            ExtentSet.of(*((block, block + 1) for block in blocks)).times(baseline.pages_per_block)
-        )
+        used = covered.intersection(baseline.pages_of(blocks))
         used.difference_update(flags.having(_BUDDY | _SELF))
         if used.total <= most and used.total == used.covered_by(flags.bare):
             chosen += blocks

@@ -30,9 +30,6 @@ class Shown(IntEnum):
     OTHER = 4
 
 
-_SHOWN = tuple(int(shown) for shown in Shown)
-
-
 class _Kinds(NamedTuple):
     """Runs that show the same, none of which goes on in the next: starts and ends, and what each shows."""
 
@@ -121,11 +118,11 @@ class Flags:
         return found
 
 
-def _kind(value: int, buddy: bool, nothing: bool) -> int:
+def _kind(value: int, buddy: bool, nothing: bool) -> Shown:
     if value & _NOPAGE:
-        return _SHOWN[0]
+        return Shown.NOPAGE
     if value & _SELF:
-        return _SHOWN[1]
+        return Shown.SELF_HOSTED
     if not value and nothing:
-        return _SHOWN[2]
-    return _SHOWN[3] if buddy and value & _BUDDY else _SHOWN[4]
+        return Shown.NOTHING
+    return Shown.BUDDY if buddy and value & _BUDDY else Shown.OTHER

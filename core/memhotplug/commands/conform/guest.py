@@ -83,7 +83,11 @@ class Baseline:
 
     def note_added(self, blocks: Iterable[int]) -> None:
         """Remember the blocks of an add."""
-        self.added.update(ExtentSet.of(*((block, block + 1) for block in blocks)).times(self.pages_per_block))
+        self.added.update(self.pages_of(blocks))
+
+    def pages_of(self, blocks: Iterable[int]) -> ExtentSet:
+        """Return the pages of some blocks."""
+        return ExtentSet.of(*((block, block + 1) for block in blocks)).times(self.pages_per_block)
 
 
 def known_pages(facts: StepFacts, machine: RecordedMachine) -> KnownPages | None:
@@ -166,7 +170,7 @@ class Guest:
         if op.kind == "resize":
             return told  # the device itself knows what it can take back
         endangered = _endangered(machine, op)
-        leaving = self._extents(endangered)
+        leaving = self._baseline.pages_of(endangered)
         for block in endangered:
             key = self._online.get(block)
             if key is None or machine.kernel.state.holes.intersects(*self._bounds(block)):
@@ -298,7 +302,7 @@ class Guest:
     def _younger_memmap(self, kernel: Kernel, block: int, zone: Zone) -> bool:
         """Return whether a zone holds allocated memmap of blocks that were made after one of its blocks came online."""
         younger = [other for other, made in self._made.items() if made > self._came.get(block, _NEVER)]
-        runs, wanted = kernel.state.vmemmap.runs, self._extents(younger)
+        runs, wanted = kernel.state.vmemmap.runs, self._baseline.pages_of(younger)
         low, high, index, _ = intersect(runs.start, runs.end, wanted.starts, wanted.ends)
         allocated = runs.source[index] == Source.ALLOCATOR
         described = kernel.state.vmemmap.described_per_page
@@ -324,7 +328,7 @@ class Guest:
 
     def go_by(self, machine: Machine, blocks: tuple[int, ...], busy: Container[int]) -> None:
         """Put allocated memmap where it must lie if some of the blocks stay that are undetermined, and others go."""
-        leaving = self._extents([block for block in blocks if block not in busy])
+        leaving = self._baseline.pages_of([block for block in blocks if block not in busy])
         for block in blocks:
             zone, bounds = machine.kernel.state.zone(self._online[block]), self._bounds(block)
             if block in busy:
@@ -332,9 +336,6 @@ class Guest:
             else:
                 give_up_slab(machine.kernel, zone, *bounds)
                 vacate(machine.kernel, zone, *bounds, leaving)
-
-    def _extents(self, blocks: Iterable[int]) -> ExtentSet:
-        return ExtentSet.of(*((block, block + 1) for block in blocks)).times(self._baseline.pages_per_block)
 
     def _bounds(self, block: int) -> tuple[int, int]:
         return block * self._baseline.pages_per_block, (block + 1) * self._baseline.pages_per_block
