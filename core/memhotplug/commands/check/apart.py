@@ -12,7 +12,7 @@ from memhotplug.model.zones import ZoneKey, ZoneKind
 
 __all__ = ["Apart", "block_apart", "zone_apart"]
 
-_STATES: Final = {BlockState.ONLINE: "online", BlockState.OFFLINE: "offline"}
+_EXPECTED: Final = (BlockState.ONLINE, BlockState.OFFLINE)
 """The states that a scenario can expect."""
 
 _Counters: TypeAlias = Mapping[str, int]
@@ -67,8 +67,8 @@ def _expected(block: int, here: _Row | None, there: _Row | None) -> Mapping[str,
     if there is None:
         return {"block": block, "state": "absent"}
     keys: dict[str, object] = {}
-    if there.state in _STATES and (here is None or here.state != there.state):
-        keys["state"] = _STATES[BlockState(there.state)]
+    if there.state in _EXPECTED and (here is None or here.state != there.state):
+        keys["state"] = BlockState(there.state).label
     if here is not None and here.nid != there.nid:
         keys["node"] = there.nid
     if here is not None and there.zone not in (NO_ZONE, here.zone):
