@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memhotplug.formats.jsonread import parse_json
+from memhotplug.formats.snapshot.layout import MAX_PFN
 
 __all__ = ["FlagRuns", "FlagTexts", "flag_word"]
 
@@ -27,7 +28,6 @@ _CLOSING = re.compile(r"\]\s*\]")
 _CONSTANTS = ("NaN", "Infinity")
 _PLACE = "NaN"  # what stands for the runs: no number, and the one word whose meaning a reader of JSON leaves open
 _WORD = re.compile(r"0x[0-9a-fA-F]{1,16}")
-_MAX_PFN = 1 << 52
 
 Run: TypeAlias = tuple[int, int, int]
 """First pfn, first pfn behind, flags."""
@@ -64,7 +64,7 @@ class FlagRuns(Sequence[Run]):
             return True
         return (
             int(self.starts[0]) >= 0
-            and int(self.ends[-1]) < _MAX_PFN
+            and int(self.ends[-1]) < MAX_PFN
             and bool((self.starts < self.ends).all())
             and bool((self.ends[:-1] <= self.starts[1:]).all())
         )

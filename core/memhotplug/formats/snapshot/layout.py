@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["MEMORY", "NODE", "PARAMETERS", "block_node", "is_wanted"]
+__all__ = ["MAX_PFN", "MEMORY", "NODE", "PARAMETERS", "block_node", "is_wanted"]
 
 MEMORY = "sys/devices/system/memory"
 NODE = "sys/devices/system/node"
 PARAMETERS = "sys/module/memory_hotplug/parameters"
+MAX_PFN = 1 << 52
+"""A pfn is less than this: addresses have 64 bits, pages 4K at least."""
 
 _WANTED = re.compile(
     r"proc/(zoneinfo|buddyinfo|pagetypeinfo|iomem|meminfo|cmdline|version|vmstat|sys/kernel/(osrelease|arch))"

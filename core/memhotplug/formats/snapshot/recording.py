@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from memhotplug.errors import nearest
 from memhotplug.formats.snapshot.flagruns import FlagRuns, flag_word
 from memhotplug.formats.snapshot.jsondoc import JsonObject, as_array, as_count, load_json
-from memhotplug.formats.snapshot.layout import MEMORY
+from memhotplug.formats.snapshot.layout import MAX_PFN, MEMORY
 from memhotplug.formats.snapshot.source import LIMITS, Limits, SnapshotFiles, SnapshotMeta, Source
 from memhotplug.units import div_round_up, is_power_of_two
 
@@ -19,7 +19,6 @@ __all__ = ["KPageFlags", "RecordedOp", "RecordedStep", "Recording", "read_record
 
 _KINDS = ("boot", "add", "online", "offline", "remove", "write", "resize", "hog")
 _ONLINE_TYPES = ("online", "online_kernel", "online_movable")
-_MAX_PFN = 1 << 52
 _BLOCK_SIZE = f"{MEMORY}/block_size_bytes"
 
 Ranges = tuple[tuple[int, int], ...]
@@ -343,7 +342,7 @@ def _ranges(flags: JsonObject, key: str) -> Ranges:
 def _range(pair: list[object], place: Source, index: int, last: int) -> tuple[int, int]:
     if len(pair) == 2:
         start, end = pair
-        if type(start) is int and type(end) is int and last <= start < end < _MAX_PFN:
+        if type(start) is int and type(end) is int and last <= start < end < MAX_PFN:
             return start, end
     # A place of its own for each of the many runs would cost more than reading it.
     source = place.key(index)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from memhotplug.errors import InputError
+from memhotplug.formats.snapshot.layout import MAX_PFN
 from memhotplug.formats.snapshot.source import Source
 
 __all__ = ["Pageset", "ZoneInfo", "parse_zoneinfo"]
@@ -26,7 +27,6 @@ _WANTED = re.compile(  # not the statistics, by far the most lines
     re.MULTILINE,
 )
 _REQUIRED = ("free", "min", "low", "high", "spanned", "present", "managed")
-_MAX_PFN = 1 << 52
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -212,7 +212,7 @@ class _ZoneReader:
         return Pageset(**({"high": 0, "batch": 0} | pageset))
 
     def _number(self, text: str, line: int) -> int:
-        value = int(text) if text.isascii() and text.isdecimal() and len(text) <= 20 else _MAX_PFN
-        if value >= _MAX_PFN:
+        value = int(text) if text.isascii() and text.isdecimal() and len(text) <= 20 else MAX_PFN
+        if value >= MAX_PFN:
             raise self.source.error("a number of pages", got=repr(text), line=line)
         return value
