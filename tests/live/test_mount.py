@@ -12,18 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.live.scenarios import PINNED
 
 from memhotplug.live.requirements import missing
 
 _MHP = [sys.executable, "-m", "memhotplug"]
-_SCENARIO = """
-schema: 1
-machine: {arch: x86_64, kernel: linux-6.12, memory: 4G}
-steps:
-  - add: {driver: acpi, name: dimm0, size: 1G}
-  - online: {range: dimm0, zone: movable}
-  - allocate: {name: app, size: 1G, zone: movable, pinned: true}
-"""
 
 
 class Mount:
@@ -33,7 +26,7 @@ class Mount:
         self.left = folder / "left"
         self._place = folder / "tree"
         self._place.mkdir()
-        (folder / "pinned.yaml").write_text(_SCENARIO)
+        (folder / "pinned.yaml").write_text(PINNED)
         words = [*_MHP, "mount", "-o", str(self.left), str(folder / "pinned.yaml"), str(self._place)]
         self.process = subprocess.Popen(
             words, stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(folder)}

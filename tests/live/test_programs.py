@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.live.scenarios import PINNED
 
 from memhotplug.catalog import Installed
 from memhotplug.commands.run.runner import run_scenario
@@ -18,14 +19,6 @@ from memhotplug.testing.live import Done, ModelledMachine
 
 Make = Callable[..., ModelledMachine]
 _STATE = "/sys/devices/system/memory/memory{}/state"
-_PINNED = """
-schema: 1
-machine: {arch: x86_64, kernel: linux-6.12, memory: 4G}
-steps:
-  - add: {driver: acpi, name: dimm0, size: 1G}
-  - online: {range: dimm0, zone: movable}
-  - allocate: {name: app, size: 1G, zone: movable, pinned: true}
-"""
 
 
 def need(*programs: str) -> None:
@@ -304,7 +297,7 @@ def test_owners_modes_and_times_can_be_set_as_in_sysfs(machine: Make) -> None:
 def test_an_offline_that_cannot_be_is_tried_until_a_signal_comes(modelled_machine: Make, tmp_path: Path) -> None:
     """A shell that would write again and again waits instead, with one step noted; and a release lets it through."""
     scenario = tmp_path / "pinned.yaml"
-    scenario.write_text(_PINNED)
+    scenario.write_text(PINNED)
     script = """
     cd /sys/devices/system/memory
     timeout 0.3 sh -c 'echo offline > memory39/state'; echo $? $(cat memory39/state)
