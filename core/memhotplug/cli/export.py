@@ -7,7 +7,8 @@ from typing import Any, Final
 import click
 
 from memhotplug.cli.exits import ExitCode
-from memhotplug.cli.livesource import Once, source_of, source_options
+from memhotplug.cli.livesource import source_of, source_options
+from memhotplug.cli.options import Once
 from memhotplug.cli.pluginfiles import plugin_options
 
 __all__ = ["command"]

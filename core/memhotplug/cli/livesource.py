@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from memhotplug.cli.plan import Once, Size
+from memhotplug.cli.options import Size
 from memhotplug.cli.reading import scenario_text
 
 if TYPE_CHECKING:
     from memhotplug.live.machine import LiveMachine
     from memhotplug.live.source import Source
 
-__all__ = ["Once", "fault_options", "live_machine", "source_of", "source_options"]
+__all__ = ["fault_options", "live_machine", "source_of", "source_options"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 

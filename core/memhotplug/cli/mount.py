@@ -8,7 +8,8 @@ from typing import Any, Final
 import click
 
 from memhotplug.cli.exits import ExitCode, say
-from memhotplug.cli.livesource import Once, fault_options, live_machine, source_of, source_options
+from memhotplug.cli.livesource import fault_options, live_machine, source_of, source_options
+from memhotplug.cli.options import Once
 from memhotplug.cli.pluginfiles import plugin_options
 
 __all__ = ["command"]
