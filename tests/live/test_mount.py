@@ -28,6 +28,7 @@ class Mount:
         self._place.mkdir()
         (folder / "pinned.yaml").write_text(PINNED)
         words = [*_MHP, "mount", "-o", str(self.left), str(folder / "pinned.yaml"), str(self._place)]
+        words = ["env", "--default-signal", *words]  # who runs the suite under nohup ignores some
         self.process = subprocess.Popen(
             words, stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(folder)}
         )
