@@ -81,12 +81,17 @@ def interpreter(python: str) -> str | None:
     for place in places:
         pattern = os.path.expanduser(place.format(python) + "/bin/python3")
         found += sorted(glob.glob(pattern), key=_numbers, reverse=True)
-    for path in filter(None, found):
-        command = [path, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    return next((path for path in filter(None, found) if _version_of(path) == python), None)
+
+
+def _version_of(path: str) -> str:
+    """Return which Python a file says it is, such as ``3.11``; nothing if it does not start."""
+    command = [path, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    try:
         asked = subprocess.run(command, capture_output=True, text=True, check=False)
-        if asked.returncode == 0 and asked.stdout.strip() == python:
-            return path
-    return None
+    except OSError:  # a link to what was removed, a loader that is not here
+        return ""
+    return asked.stdout.strip() if asked.returncode == 0 else ""
 
 
 def _numbers(path: str) -> list[int]:

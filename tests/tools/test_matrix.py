@@ -85,6 +85,22 @@ def test_pythons_that_version_managers_have_are_found(
     assert fresh.interpreter("3.13") is None
 
 
+@pytest.mark.parametrize("text", ["#!/no/such/loader\n", "#!/bin/sh\nexit 3\n", "no program\n"])
+def test_a_python_that_does_not_start_is_passed_over(
+    text: str, matrix: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The next place is asked instead of ending with a traceback."""
+    file = tmp_path / "versions" / "3.12.1" / "bin" / "python3"
+    file.parent.mkdir(parents=True)
+    file.write_text(text, encoding="utf-8")
+    file.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    monkeypatch.setattr(matrix, "UV", str(tmp_path / "none"))
+    assert matrix._version_of(str(file)) == ""
+    assert matrix.interpreter("3.12") in (None, sys.executable)
+
+
 @pytest.mark.parametrize(
     ("words", "cells"),
     [
