@@ -1,26 +1,27 @@
-"""The mainline kernels that the project has profiles of, oldest first."""
+"""The mainline kernels that the project has profiles of, oldest first, as its entry points say."""
 
 from __future__ import annotations
 
-__all__ = ["MAINLINE", "MAINLINE_LIST", "since"]
+from importlib.metadata import distribution
 
-MAINLINE = (
-    "linux-5.13",
-    "linux-5.15",
-    "linux-5.18",
-    "linux-5.19",
-    "linux-6.1",
-    "linux-6.2",
-    "linux-6.6",
-    "linux-6.8",
-    "linux-6.9",
-    "linux-6.10",
-    "linux-6.11",
-    "linux-6.12",
-    "linux-6.14",
-    "linux-6.15",
-    "linux-6.19",
-    "linux-7.2",
+__all__ = ["MAINLINE", "MAINLINE_LIST", "since", "version_of"]
+
+
+def version_of(kernel: str) -> tuple[int, int]:
+    """Return major and minor number of a mainline profile."""
+    major, minor = kernel.removeprefix("linux-").split(".")
+    return int(major), int(minor)
+
+
+MAINLINE = tuple(
+    sorted(
+        (
+            entry.name
+            for entry in distribution("memhotplug").entry_points
+            if entry.group == "memhotplug.profiles" and entry.name.startswith("linux-")
+        ),
+        key=version_of,
+    )
 )
 MAINLINE_LIST = ", ".join(MAINLINE)
 

@@ -51,6 +51,8 @@ FEATURES: Final[Mapping[str, Feature]] = {
     "nopage_flag": Feature((0, 0), "/proc/kpageflags shows NOPAGE for a pfn that is offline or absent", until=(7, 2)),
     "hygienic_freelists": Feature((6, 10), "a chunk is split where its pageblocks come out of isolation "
                                   "(move_freepages_block_isolate())"),
+    "movable_shares_marks": Feature((0, 0), "Movable zones have their share of min_free_kbytes like the others "
+                                    "(__setup_per_zone_wmarks(); measured on 6.1, and no more on 6.12)", until=(6, 6)),
     "pageblock_ranges": Feature((5, 19), "alloc_contig_range() works on single pageblocks, not on MAX_ORDER_NR_PAGES"),
     "driver_managed_ram": Feature((5, 8), "add_memory_driver_managed(): System RAM with the driver's name"),
     "self_hosting": Feature((5, 13), "mhp_supports_memmap_on_memory(): the parameter memmap_on_memory"),

@@ -6,12 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.kernels import MAINLINE
+from tests.kernels import MAINLINE, version_of
 
 import memhotplug_drivers
 from memhotplug import Machine, features, manager
 from memhotplug.contracts import SizingRequest
-from memhotplug_profiles.releases import Release
 
 UNCHANGED = {"linux-6.1", "linux-6.12"}
 """Profiles that change nothing: the long-term releases, which people name."""
@@ -20,21 +19,6 @@ PRINTED = {"promo_watermark", "memmap_counted", "pcp_bounds_printed", "dax_types
 """Features that change which lines a file has, or how a device is listed: no release has a profile for their sake."""
 
 BY_VERSION = re.compile(r"\bversion\s*[<>]=?|[<>]=?\s*(?:\w+\.)?version\b|kernel\.version ==")
-
-RULES = {
-    "auto_movable": "memory_groups",
-    "counts_poison": "counts_poison",
-    "force": "self_hosting_falls_back",
-    "split": "one_altmap_a_block",
-    "prepare_online": "prepare_online",
-    "offline_pages": "offline_pages",
-    "nopage_flag": "nopage_flag",
-}
-
-
-def _version(kernel: str) -> tuple[int, int]:
-    major, minor = kernel.removeprefix("linux-").split(".")
-    return int(major), int(minor)
 
 
 def _gates() -> set[tuple[int, int]]:
@@ -50,21 +34,16 @@ def _gates() -> set[tuple[int, int]]:
 
 def test_every_gate_has_a_release_and_every_release_a_gate() -> None:
     """Else a kernel would be played by a profile that gets something wrong, or one that differs from none."""
-    known = {_version(kernel) for kernel in MAINLINE}
+    known = {version_of(kernel) for kernel in MAINLINE}
     oldest = min(known)
     assert {gate for gate in _gates() if gate > oldest} <= known
-    assert known - _gates() == {_version(kernel) for kernel in UNCHANGED}
+    assert known - _gates() == {version_of(kernel) for kernel in UNCHANGED}
 
 
 @pytest.mark.parametrize("kernel", MAINLINE)
-def test_rules_of_profiles_agree_with_the_table(kernel: str) -> None:
-    """Each of a profile's own rules is a feature of the table."""
-    release = manager.choose("profiles", kernel).load()
-    assert isinstance(release, Release)
-    profile = release.kernel_profile()
-    assert {rule: getattr(release.rules, rule) for rule in RULES} == {
-        rule: profile.has(feature) for rule, feature in RULES.items()
-    }
+def test_a_profile_models_the_release_that_it_is_named_after(kernel: str) -> None:
+    """Its version decides what it does, in the one table."""
+    assert Machine.boot(arch="x86_64", kernel=kernel, memory="1G").kernel.version == version_of(kernel)
 
 
 @pytest.mark.parametrize(

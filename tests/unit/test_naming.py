@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.kernels import MAINLINE
 
 from memhotplug import InputError, Machine, PluginError, manager, naming
 from memhotplug.cli import main
@@ -38,7 +39,7 @@ from memhotplug.contracts import ArchTraits, DriverTraits
         ("profiles", "6.12.107+deb13-amd64", "linux-6.12"),
         ("profiles", "linux-6.13", "linux-6.12"),
         ("profiles", "6.13-rc1", "linux-6.12"),
-        ("profiles", "99.1", "linux-7.2"),
+        ("profiles", "99.1", MAINLINE[-1]),
         ("profiles", "4.18", None),
         ("profiles", "linux", None),
         ("profiles", "6", None),

@@ -105,6 +105,22 @@ def test_flags_are_filtered_by_the_step_and_by_nothing_else(install: Install, ba
     assert machine.kernel.journal.warnings == ["dropped"]
 
 
+@pytest.mark.parametrize(("base", "backported"), [("linux-6.6", True), ("linux-6.8", False)])
+def test_a_backport_is_a_rule_of_the_kernel_itself_too(install: Install, base: str, backported: bool) -> None:
+    """What ``has`` answers decides flags, events, and what the profile's own steps do: here one altmap a block."""
+    features = ("one_altmap_a_block", "prepare_online")
+    body = f"def has(self, feature): return {backported} if feature in {features} else super().has(feature)"
+    own, other = (boot(kernel) for kernel in (put(install, body, base), base))
+    for machine in (own, other):
+        machine.add_memory(driver="acpi", size="256M", name="dimm")
+
+    assert (hosted(own), hosted(other)) == ((1024, 0) if backported else (0, 1024))
+    for machine, prepares in ((own, backported), (other, not backported)):
+        profile = machine.kernel.profile
+        assert ("MEM_PREPARE_ONLINE" in profile.event_names) is prepares
+        assert ("MHP_OFFLINE_INACCESSIBLE" in profile.flags) is prepares
+
+
 @pytest.mark.parametrize(
     ("attribute", "value"),
     [("version", (6, 99)), ("event_names", ("MEM_ONLINE",)), ("auto_online_types", ()), ("flags", {"MHP_NEW": 16})],

@@ -22,13 +22,12 @@ from memhotplug.plugin import (
 )
 from memhotplug_profiles.mainline.flags import MEMMAP_ON_MEMORY, MERGE_RESOURCE, NID_IS_MGID
 from memhotplug_profiles.mainline.params import state_of
-from memhotplug_profiles.mainline.rules import Rules
 from memhotplug_profiles.mainline.support import reserved_pages
 
 __all__ = ["add_memory_resource", "add_pages"]
 
 
-def add_memory_resource(kernel: Kernel, rules: Rules, device: int, start: int, size: int, nid: int, flags: int) -> None:
+def add_memory_resource(kernel: Kernel, device: int, start: int, size: int, nid: int, flags: int) -> None:
     """Add a range of bytes; on failure blocks of this call that were made are removed again."""
     check_hotplug_memory_range(kernel, start, size)
     flags = kernel.profile.filter_flags(kernel, flags)
@@ -40,7 +39,7 @@ def add_memory_resource(kernel: Kernel, rules: Rules, device: int, start: int, s
         nid = state_of(kernel).groups[group].nid
     new_node = try_online_node(kernel, nid)
     try:
-        altmap = _altmap(kernel, rules, start, size, flags)
+        altmap = _altmap(kernel, start, size, flags)
         _add_sections_of(kernel, start, size, nid, altmap)
     except MemoryHotplugError:
         if new_node:
@@ -61,7 +60,7 @@ def add_memory_resource(kernel: Kernel, rules: Rules, device: int, start: int, s
     auto_online(kernel, first, count)
 
 
-def _altmap(kernel: Kernel, rules: Rules, start: int, size: int, flags: int) -> Altmap | None:
+def _altmap(kernel: Kernel, start: int, size: int, flags: int) -> Altmap | None:
     """Return the altmaps of the range's blocks, None for a plain add.
 
     Raises:
@@ -74,7 +73,7 @@ def _altmap(kernel: Kernel, rules: Rules, start: int, size: int, flags: int) -> 
         block = kernel.geometry.pages_per_block
         count = size // kernel.geometry.memory_block_size
         return Altmap(kernel.geometry.pfn(start), reserved_pages(kernel), window_pages=block, nr_windows=count)
-    if not rules.force:
+    if not kernel.has("self_hosting_falls_back"):
         raise MemoryHotplugError(errno.EINVAL, f"MHP_MEMMAP_ON_MEMORY: {rule}")
     kernel.log("plain_add", start=start, size=size, rule=rule)
     return None

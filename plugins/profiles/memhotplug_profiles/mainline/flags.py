@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from memhotplug_profiles.mainline.rules import Rules
+from collections.abc import Callable, Mapping
 
 __all__ = ["MEMMAP_ON_MEMORY", "MERGE_RESOURCE", "NID_IS_MGID", "SHORT_FLAGS", "flags_of"]
 
@@ -16,11 +14,11 @@ _OFFLINE_INACCESSIBLE = 1 << 3
 SHORT_FLAGS = {"none": "MHP_NONE", "on_memory": "MHP_MEMMAP_ON_MEMORY"}
 
 
-def flags_of(rules: Rules) -> Mapping[str, int]:
-    """Return the bit of each flag that a release has, by its kernel name."""
+def flags_of(has: Callable[[str], bool]) -> Mapping[str, int]:
+    """Return the bit of each flag that a kernel with some features has, by its kernel name."""
     flags = {"MHP_MERGE_RESOURCE": MERGE_RESOURCE, "MHP_MEMMAP_ON_MEMORY": MEMMAP_ON_MEMORY}
-    if rules.auto_movable:
+    if has("memory_groups"):
         flags["MHP_NID_IS_MGID"] = NID_IS_MGID
-    if rules.prepare_online:
+    if has("prepare_online"):
         flags["MHP_OFFLINE_INACCESSIBLE"] = _OFFLINE_INACCESSIBLE
     return flags

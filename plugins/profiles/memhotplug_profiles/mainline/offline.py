@@ -26,13 +26,12 @@ from memhotplug.plugin import (
     zone_of_rows,
 )
 from memhotplug_profiles.mainline.online import count_group
-from memhotplug_profiles.mainline.rules import Rules
 from memhotplug_profiles.mainline.spans import remove_pfn_range_from_zone
 
 __all__ = ["offline", "release_vmemmap", "remove", "remove_pages"]
 
 
-def offline(kernel: Kernel, rules: Rules, rows: slice) -> None:
+def offline(kernel: Kernel, rows: slice) -> None:
     """Take neighbouring online blocks of one zone offline.
 
     Raises:
@@ -64,7 +63,7 @@ def offline(kernel: Kernel, rules: Rules, rows: slice) -> None:
     kernel.notify(MemoryEvent.MEM_OFFLINE, start_pfn, end_pfn - start_pfn, altmap_pages)
     remove_pfn_range_from_zone(kernel, zone, start_pfn, end_pfn)
     kernel.state.blocks.set(rows, state=BlockState.OFFLINE, zone=NO_ZONE)
-    if rules.prepare_online:
+    if kernel.has("prepare_online"):
         kernel.notify(MemoryEvent.MEM_FINISH_OFFLINE, start_pfn, end_pfn - start_pfn, altmap_pages)
     kernel.log("offlined", start_pfn=start_pfn, nr_pages=end_pfn - start_pfn, node=zone.nid, zone=zone.kind.label)
 
@@ -84,7 +83,7 @@ def _empty(kernel: Kernel, zone: Zone, pages: ExtentSet, start_pfn: int, end_pfn
         raise
 
 
-def remove(kernel: Kernel, rules: Rules, start: int, size: int) -> None:
+def remove(kernel: Kernel, start: int, size: int) -> None:
     """Remove a range of bytes whose blocks are all offline.
 
     Raises:
@@ -96,7 +95,7 @@ def remove(kernel: Kernel, rules: Rules, start: int, size: int) -> None:
     count = rows.stop - rows.start
     reserved = kernel.state.blocks.common("altmap_pages", rows)
     hosting = int((kernel.state.blocks.altmap_pages[rows] > 0).sum()) if reserved is None else count * (reserved > 0)
-    if hosting and not rules.split and size != block_size:
+    if hosting and not kernel.has("one_altmap_a_block") and size != block_size:
         raise MemoryHotplugError(errno.EINVAL, f"Refuse to remove {start:#x} - {start + size:#x}, wrong granularity")
     if hosting not in (0, size // block_size):
         raise MemoryHotplugError(errno.EINVAL, "some blocks of the range host their memmap and some do not")

@@ -17,13 +17,12 @@ from memhotplug.plugin import (
     settle_watermarks,
 )
 from memhotplug_profiles.mainline.params import state_of
-from memhotplug_profiles.mainline.rules import Rules
 from memhotplug_profiles.mainline.spans import remove_pfn_range_from_zone
 
 __all__ = ["count_group", "online"]
 
 
-def online(kernel: Kernel, rules: Rules, rows: slice, zone: Zone) -> None:
+def online(kernel: Kernel, rows: slice, zone: Zone) -> None:
     """Online neighbouring blocks into one zone.
 
     present and spanned count whole blocks; managed leaves out the pages that each block reserves
@@ -36,9 +35,9 @@ def online(kernel: Kernel, rules: Rules, rows: slice, zone: Zone) -> None:
     start_pfn, end_pfn = state.span_of(rows)
     altmap_pages = state.blocks.total("altmap_pages", rows)
     broken = state.poisoned.covered(start_pfn, end_pfn)
-    if broken and rules.counts_poison:
+    if broken and kernel.has("counts_poison"):
         raise MemoryHotplugError(EHWPOISON, f"{broken} pages are given up as broken")
-    if rules.prepare_online:
+    if kernel.has("prepare_online"):
         kernel.notify(MemoryEvent.MEM_PREPARE_ONLINE, start_pfn, end_pfn - start_pfn, altmap_pages)
     kernel.link_to_zone(zone, start_pfn, end_pfn)
     try:
@@ -46,7 +45,7 @@ def online(kernel: Kernel, rules: Rules, rows: slice, zone: Zone) -> None:
     except MemoryHotplugError:
         kernel.notify(MemoryEvent.MEM_CANCEL_ONLINE, start_pfn, end_pfn - start_pfn, altmap_pages)
         remove_pfn_range_from_zone(kernel, zone, start_pfn, end_pfn)
-        if rules.prepare_online:
+        if kernel.has("prepare_online"):
             kernel.notify(MemoryEvent.MEM_FINISH_OFFLINE, start_pfn, end_pfn - start_pfn, altmap_pages)
         raise
     pages = state.behind_memmap(rows)

@@ -6,12 +6,11 @@ auto_movable_numa_aware); drivers/base/memory.c:memory_group_register_static() (
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
 from memhotplug.plugin import InputError, Kernel, kstrtobool, kstrtou
-from memhotplug_profiles.mainline.rules import Rules
 
 __all__ = ["Group", "MainlineState", "Mode", "Policy", "read_parameters", "state_of"]
 
@@ -95,17 +94,17 @@ def state_of(kernel: Kernel) -> MainlineState:
     return state
 
 
-def read_parameters(params: Mapping[str, str], rules: Rules) -> MainlineState:
+def read_parameters(kernel: Kernel) -> MainlineState:
     """Return the state that the command line asks for; parameters that this kernel does not have are ignored.
 
     Raises:
         InputError: a value that the kernel would refuse.
     """
-    state = MainlineState()
+    state, params = MainlineState(), kernel.params
     given = {name.removeprefix("memory_hotplug."): value for name, value in params.items()}
     if "memory_hotplug.memmap_on_memory" in params:
-        state.mode = parse_mode(given["memmap_on_memory"], force=rules.force)
-    if not rules.auto_movable:
+        state.mode = parse_mode(given["memmap_on_memory"], force=kernel.has("self_hosting_falls_back"))
+    if not kernel.has("memory_groups"):
         return state
     if "memory_hotplug.online_policy" in params:
         state.policy = parse_policy(given["online_policy"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from memhotplug.plugin import (
     BlockState,
@@ -23,7 +23,6 @@ from memhotplug.plugin import (
 from memhotplug_profiles.mainline import add, invariants, offline, online, policy, sysfs
 from memhotplug_profiles.mainline.flags import SHORT_FLAGS, flags_of
 from memhotplug_profiles.mainline.params import Group, MainlineState, read_parameters, state_of
-from memhotplug_profiles.mainline.rules import Rules
 from memhotplug_profiles.mainline.support import refusal
 
 if TYPE_CHECKING:
@@ -42,34 +41,33 @@ _EVENTS = (
 
 
 class MainlineProfile(KernelProfile):
-    """Linux since 5.13, as its rules say; a release is a subclass that has some."""
+    """Linux since 5.13: its rules are the features that it has; a release is a subclass with a version."""
 
     short_flags: Mapping[str, str] = SHORT_FLAGS
-    rules: ClassVar[Rules]
 
     def __init_subclass__(cls) -> None:
-        """Derive from the rules of a class what it does not say itself."""
+        """Derive from the features of a kernel what its class does not say itself."""
         super().__init_subclass__()
-        if "rules" not in vars(cls):
+        if not vars(cls).keys() & {"version", "has"}:
             return
-        prepare = ("MEM_PREPARE_ONLINE", "MEM_FINISH_OFFLINE") if cls.rules.prepare_online else ()
+        has = object.__new__(cls).has  # whatever its __init__ takes
+        prepare = ("MEM_PREPARE_ONLINE", "MEM_FINISH_OFFLINE") if has("prepare_online") else ()
         derived = {
-            "version": cls.rules.version,
-            "flags": flags_of(cls.rules),
+            "flags": flags_of(has),
             "event_names": (*_EVENTS, *prepare),
-            "movable_shares_marks": cls.rules.movable_shares_marks,
+            "movable_shares_marks": has("movable_shares_marks"),
         }
         for name, value in derived.items():
             if name not in vars(cls):
                 setattr(cls, name, value)
 
     def new_state(self, kernel: Kernel) -> MainlineState:
-        return read_parameters(kernel.params, self.rules)
+        return read_parameters(kernel)
 
     @models("mm/memory_hotplug.c:mhp_supports_memmap_on_memory() (v5.13 to v6.12)")
     def memmap_on_memory_refusal(self, kernel: Kernel, size: int | None = None) -> str | None:
         """The rules in the kernel's order; the first that forbids it is the answer."""
-        return refusal(kernel, self.rules, size)
+        return refusal(kernel, size)
 
     def register_group(
         self, kernel: Kernel, nid: int, *, max_pages: int = 0, unit_pages: int = 0, present_kernel: int = 0,
@@ -92,7 +90,7 @@ class MainlineProfile(KernelProfile):
         return len(state.groups) - 1
 
     def add_memory_resource(self, kernel: Kernel, device: int, start: int, size: int, nid: int, flags: int) -> None:
-        add.add_memory_resource(kernel, self.rules, device, start, size, nid, flags)
+        add.add_memory_resource(kernel, device, start, size, nid, flags)
 
     def add_pages(self, kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, restrictions: Restrictions) -> None:
         add.add_pages(kernel, start_pfn, nr_pages, nid, restrictions)
@@ -104,13 +102,13 @@ class MainlineProfile(KernelProfile):
         return policy.zone_for_rows(kernel, rows, online_type)
 
     def online(self, kernel: Kernel, rows: slice, zone: Zone) -> None:
-        online.online(kernel, self.rules, rows, zone)
+        online.online(kernel, rows, zone)
 
     def offline(self, kernel: Kernel, rows: slice) -> None:
-        offline.offline(kernel, self.rules, rows)
+        offline.offline(kernel, rows)
 
     def remove(self, kernel: Kernel, start: int, size: int) -> None:
-        offline.remove(kernel, self.rules, start, size)
+        offline.remove(kernel, start, size)
 
     def release_vmemmap(self, kernel: Kernel, runs: MapRuns) -> None:
         offline.release_vmemmap(kernel, runs)
@@ -120,7 +118,7 @@ class MainlineProfile(KernelProfile):
         return np.ones(rows.stop - rows.start, dtype=np.bool_)
 
     def module_parameters(self, kernel: Kernel) -> Mapping[str, str]:
-        return sysfs.parameters(kernel, self.rules)
+        return sysfs.parameters(kernel)
 
     def parameter_files(self, kernel: Kernel) -> Mapping[str, int]:
         """memmap_on_memory is set at boot only, and is there only where it is built in."""
@@ -130,24 +128,24 @@ class MainlineProfile(KernelProfile):
         return modes
 
     def write_module_parameter(self, kernel: Kernel, name: str, value: str) -> None:
-        sysfs.write_parameter(kernel, self.rules, name, value)
+        sysfs.write_parameter(kernel, name, value)
 
     def switches(self, kernel: Kernel) -> Mapping[str, Sequence[str]]:
         """The online policy, where the kernel has one; memmap_on_memory cannot be written."""
-        return sysfs.switches(kernel, self.rules)
+        return sysfs.switches(kernel)
 
     def project(self, kernel: Kernel, pages: PageArray, start_pfn: int) -> None:
         """Self-hosted memmap of online blocks: VmemmapSelfHosted (PG_owner_priv_1), refcount 1."""
         state = kernel.state
         hosting = (state.blocks.altmap_pages > 0) & (state.blocks.state == BlockState.ONLINE)
         starts = state.block_bounds(slice(None))[0][hosting]
-        flags = PageFlag.OWNER_PRIVATE if self.rules.offline_pages else PageFlag.OWNER_PRIVATE | PageFlag.RESERVED
+        flags = PageFlag.OWNER_PRIVATE if kernel.has("offline_pages") else PageFlag.OWNER_PRIVATE | PageFlag.RESERVED
         for first, count in zip(starts.tolist(), state.blocks.altmap_pages[hosting].tolist(), strict=True):
             low, high = max(first - start_pfn, 0), min(first + count - start_pfn, len(pages))
             if low < high:
                 pages["flags"][low:high] = flags
                 pages["refcount"][low:high] = 1
-        if not self.rules.nopage_flag:
+        if not kernel.has("nopage_flag"):
             pages["flags"][pages["flags"] == PageFlag.NOPAGE] = 0
 
     def heads(self, kernel: Kernel) -> Iterator[dict[str, object]]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from memhotplug.plugin import Kernel, format_size, round_up
 from memhotplug_profiles.mainline.params import Mode, state_of
-from memhotplug_profiles.mainline.rules import Rules
 
 __all__ = ["refusal", "reserved_pages"]
 
@@ -23,7 +22,7 @@ def reserved_pages(kernel: Kernel) -> int:
     return pages
 
 
-def refusal(kernel: Kernel, rules: Rules, size: int | None = None) -> str | None:
+def refusal(kernel: Kernel, size: int | None = None) -> str | None:
     """Return the first rule that forbids self-hosting, None if nothing does.
 
     Args:
@@ -36,9 +35,9 @@ def refusal(kernel: Kernel, rules: Rules, size: int | None = None) -> str | None
         return "CONFIG_SPARSEMEM_VMEMMAP is not set"
     if state_of(kernel).mode is Mode.OFF:
         return "memory_hotplug.memmap_on_memory is off"
-    if not rules.split and size not in (None, geometry.memory_block_size):
+    if not kernel.has("one_altmap_a_block") and size not in (None, geometry.memory_block_size):
         return f"the range is not exactly one memory block of {format_size(geometry.memory_block_size)}"
-    if not rules.force and not _arch_supports(kernel, memmap_bytes):
+    if not kernel.has("self_hosting_falls_back") and not _arch_supports(kernel, memmap_bytes):
         return _arch_refusal(memmap_bytes)
     if memmap_bytes % geometry.page_size:
         return "the memmap of a block does not fill whole pages"

@@ -7,16 +7,15 @@ from collections.abc import Mapping
 
 from memhotplug.plugin import InputError, Kernel, MemoryHotplugError, kstrtobool, kstrtou
 from memhotplug_profiles.mainline.params import Policy, parse_policy, state_of
-from memhotplug_profiles.mainline.rules import Rules
 
 __all__ = ["is_built_in", "parameters", "switches", "write_parameter"]
 
 
-def parameters(kernel: Kernel, rules: Rules) -> Mapping[str, str]:
+def parameters(kernel: Kernel) -> Mapping[str, str]:
     """Return what each parameter reads."""
     state = state_of(kernel)
     mode = {"memmap_on_memory": f"{state.mode}\n"}
-    if not rules.auto_movable:
+    if not kernel.has("memory_groups"):
         return mode
     return mode | {
         "online_policy": f"{state.policy}\n",
@@ -25,7 +24,7 @@ def parameters(kernel: Kernel, rules: Rules) -> Mapping[str, str]:
     }
 
 
-def write_parameter(kernel: Kernel, rules: Rules, name: str, value: str) -> None:
+def write_parameter(kernel: Kernel, name: str, value: str) -> None:
     """Write a parameter.
 
     Raises:
@@ -34,7 +33,7 @@ def write_parameter(kernel: Kernel, rules: Rules, name: str, value: str) -> None
     """
     state = state_of(kernel)
     word = value.removesuffix("\n")
-    if name not in parameters(kernel, rules) or (name == "memmap_on_memory" and not is_built_in(kernel)):
+    if name not in parameters(kernel) or (name == "memmap_on_memory" and not is_built_in(kernel)):
         raise MemoryHotplugError(errno.ENOENT, f"there is no parameter {name!r}")
     if name == "memmap_on_memory":
         raise MemoryHotplugError(errno.EACCES, "memmap_on_memory can only be set at boot")
@@ -54,9 +53,9 @@ def write_parameter(kernel: Kernel, rules: Rules, name: str, value: str) -> None
         state.numa_aware = wanted
 
 
-def switches(kernel: Kernel, rules: Rules) -> Mapping[str, tuple[str, ...]]:
+def switches(kernel: Kernel) -> Mapping[str, tuple[str, ...]]:
     """Return the files that can be written while the kernel runs, with the words that would change them."""
-    if not rules.auto_movable:
+    if not kernel.has("memory_groups"):
         return {}
     others = tuple(policy.value for policy in Policy if policy is not state_of(kernel).policy)
     return {"/sys/module/memory_hotplug/parameters/online_policy": others}
