@@ -148,11 +148,3 @@ def test_keys_of_architectures_are_documented() -> None:
     told = re.findall(r"(\w+) has `(\w+)`", SCENARIOS_DOC)
     ours = Installed()
     assert told == [(name, key) for name in ours.names("arch") for key in ours.machine_keys(name)]
-
-
-def test_keys_of_drivers_are_documented() -> None:
-    """Each key that a built-in driver declares stands in the table."""
-    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", SCENARIOS_DOC, re.MULTILINE)
-    ours = Installed()
-    declared = [(name, key) for name in ours.names("drivers") for key in ours.driver_keys(name)]
-    assert sorted(rows) == sorted(declared)

@@ -19,6 +19,8 @@ __all__ = ["outputs_page", "scenario_page"]
 Schema = Mapping[str, Any]
 _MANY: Final = 24
 _ANCHORS: Final = {"step": "steps"}
+_INSTALLED: Final = {"arch": "an architecture", "kernel": "a profile", "driver": "a driver"}
+"""Keys that name a plugin: `mhp plugins` says which there are, and a page that does not lists none that are gone."""
 
 
 class Own(Installed):
@@ -128,13 +130,17 @@ def _variants(schema: Schema, key: str) -> Iterator[tuple[str, Schema]]:
 def _keys(schema: Schema, *, without: Any = (), under: str = "") -> Iterator[str]:
     required = schema.get("required", ())
     rows = [
-        (code(key) + (" *" if key in required and not under else ""), kind(one, under), prose(_said(one)))
+        (code(key) + (" *" if key in required and not under else ""), _takes(key, one, under), prose(_said(one)))
         for key, one in schema.get("properties", {}).items()
         if key not in without and one is not True
     ]
     yield from table(("key", "takes" if not under else "is", ""), rows)
     if any(row[0].endswith(" *") for row in rows):
         yield from ("", "\\* has to be there.")
+
+
+def _takes(key: str, schema: Schema, under: str) -> str:
+    return f"{_INSTALLED[key]} (`mhp plugins`)" if key in _INSTALLED and not under else kind(schema, under)
 
 
 def _said(schema: Schema) -> str:
