@@ -1,9 +1,11 @@
 """Machines in mid-life: which blocks of a recorded machine were hot-added, by which devices, and host their own memmap.
 
-Nothing says so outright. Boot memory that is contiguous is one line of /proc/iomem, whereas each hot-added range is a
-line of its own; memory that a driver manages bears its name (``System RAM (kmem)``). Memory that is wholly offline or
-in Movable was added too; only what is offline where the command line may make boot memory Movable. What was added is
-what the architecture's usual driver would have added, and so is its memmap, as far as no count contradicts.
+The kernel's log lists the memory that was there at boot: whatever else is there came later. Where that log was not
+kept, nothing says so outright. Boot memory that is contiguous is one line of /proc/iomem, whereas each hot-added
+range is a line of its own; memory that a driver manages bears its name (``System RAM (kmem)``). Memory that is wholly
+offline or in Movable was added too; only what is offline where the command line may make boot memory Movable. What
+was added is what the architecture's usual driver would have added, and so is its memmap, as far as no count
+contradicts.
 """
 
 from __future__ import annotations
@@ -56,7 +58,8 @@ def recognise(kernel: Kernel, machine: RecordedMachine, told: Told) -> None:
     ids = np.concatenate([_NO_ROWS, *(kernel.state.blocks.id[one.rows] for one in found)])
     if len(ids):
         where = format_blocks(ids.tolist())
-        kernel.warn(f"inferred: memory blocks {where} were hot-added: System RAM of their own says so")
+        why = "the log of the boot does not list them" if machine.early else "System RAM of their own says so"
+        kernel.warn(f"inferred: memory blocks {where} were hot-added: {why}")
     if len(own):
         where = format_blocks(kernel.state.blocks.id[own].tolist())
         kernel.warn(f"inferred: memory blocks {where} host their own memmap: managed pages, parameter and place say so")
@@ -114,11 +117,25 @@ def _added(kernel: Kernel, machine: RecordedMachine, evident: Array) -> Iterator
         whole = inner.start % size == 0 and (inner.end + 1) % size == 0
         rows = np.arange(len(state.blocks.id))[state.blocks.rows(inner.start // size, inner.end // size)]
         if whole and len(rows) and inner.start:
-            away = _is_away(kernel, rows, settled=settled)
-            joins = inner.start in ends and not _is_boot_of_node(kernel, machine, rows)
-            if named or joins or away or len(np.intersect1d(rows, evident)):
+            came = named or _came(kernel, machine, inner, rows, joins=inner.start in ends, settled=settled)
+            if came or len(np.intersect1d(rows, evident)):
                 yield _Range(resource=inner, around=around, rows=rows)
         ends.add(inner.end + 1)
+
+
+def _came(
+    kernel: Kernel, machine: RecordedMachine, entry: Resource, rows: Array, *, joins: bool, settled: bool
+) -> bool:
+    """Return whether a line of System RAM, whole blocks, was hot-added.
+
+    Args:
+        joins: whether another line ends where it begins: of boot memory only those of two nodes do.
+        settled: as in :func:`_is_away`.
+    """
+    if machine.early:
+        was_there = any(start <= entry.end and entry.start < end for start, end in machine.early)
+        return not was_there or (joins and all(entry.start != start for start, _ in machine.early))
+    return (joins and not _is_boot_of_node(kernel, machine, rows)) or _is_away(kernel, rows, settled=settled)
 
 
 def _tree(entries: Iterable[Resource], around: Resource | None) -> Iterator[tuple[Resource | None, Resource]]:

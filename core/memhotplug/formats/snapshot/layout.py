@@ -20,6 +20,7 @@ _WANTED = re.compile(
     r"|sys/devices/system/node/node\d+/meminfo"
     r"|sys/module/memory_hotplug/parameters/\w+"
     r"|sos_commands/(kernel|host)/uname_-a"
+    r"|sos_commands/kernel/dmesg"
     r"|sos_commands/memory/lsmem[\w.,-]*"
 )
 _BLOCK_TO_NODE = re.compile(r"sys/devices/system/memory/(memory\d+)/node(\d+)(/.*)?")

@@ -17,6 +17,7 @@ from memhotplug.formats.snapshot.attributes import (
     parse_ids,
     parse_meminfo,
 )
+from memhotplug.formats.snapshot.bootlog import early_ranges
 from memhotplug.formats.snapshot.buddyinfo import FreeCounts, PageTypes, parse_buddyinfo, parse_pagetypeinfo
 from memhotplug.formats.snapshot.disagree import disagreements
 from memhotplug.formats.snapshot.extents import Extents, merge
@@ -116,6 +117,7 @@ class _Reader:
             mem_free=meminfo.get("MemFree"),
             huge_page_size=meminfo.get("Hugepagesize", 0 if "AnonHugePages" in meminfo else None),
             notes=(),
+            early=self._early(),
             attributes=self._attributes(),
             free_is_guessed=guessed,
         )
@@ -194,6 +196,10 @@ class _Reader:
     def _auto_online(self) -> str | None:
         text = self.files.get(f"{MEMORY}/auto_online_blocks")
         return self.files.meta.auto_online_blocks if text is None else text.strip()
+
+    def _early(self) -> Extents:
+        text = self.files.get("sos_commands/kernel/dmesg")
+        return self.files.meta.early if text is None else early_ranges(text.splitlines())
 
     def _attributes(self) -> frozenset[str]:
         root = MEMORY.rpartition("/")[0] + "/"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from memhotplug.errors import nearest
+from memhotplug.formats.snapshot.bootlog import early_ranges
 from memhotplug.formats.snapshot.flagruns import FlagRuns, flag_word
 from memhotplug.formats.snapshot.jsondoc import JsonObject, as_array, as_count, load_json
 from memhotplug.formats.snapshot.layout import MAX_PFN, MEMORY
@@ -139,8 +140,8 @@ def read_recording(path: str | os.PathLike[str], *, limits: Limits = LIMITS) -> 
     source = Source(file=os.fspath(path))
     document = _document(source, limits)
     meta = JsonObject(document.need("meta"), source.at("meta"))
-    facts = _meta(meta)
     steps = document.array("steps")
+    facts = _meta(meta, steps)
     return Recording(
         file=source.file,
         name=meta.text_or_none("scenario"),
@@ -159,8 +160,8 @@ def read_step(source: Source, step: int, limits: Limits) -> SnapshotFiles:
         InputError: not a recording, no such step, or one without files.
     """
     document = _document(source, limits)
-    meta = _meta(JsonObject(document.need("meta"), source.at("meta")))
     steps = document.array("steps")
+    meta = _meta(JsonObject(document.need("meta"), source.at("meta")), steps)
     if not 0 <= step < len(steps):
         raise source.error(f"a step from 0 to {len(steps) - 1}", got=step)
     place = JsonObject(steps[step], source.at(f"steps[{step}]"))
@@ -182,7 +183,7 @@ def _document(source: Source, limits: Limits) -> JsonObject:
     return document
 
 
-def _meta(meta: JsonObject) -> SnapshotMeta:
+def _meta(meta: JsonObject, steps: Sequence[object]) -> SnapshotMeta:
     sizes = {}
     for key in ("page_size", "section_size_bytes", "memory_block_size_bytes"):
         sizes[key] = meta.count_or_none(key)
@@ -201,7 +202,14 @@ def _meta(meta: JsonObject) -> SnapshotMeta:
         boot_memory=meta.count_or_none("boot_memory_bytes"),
         auto_online_blocks=meta.text_or_none("auto_online_blocks"),
         parameters=meta.texts("memory_hotplug_parameters"),
+        early=early_ranges(_boot_log(steps[0])),
     )
+
+
+def _boot_log(boot: object) -> Iterator[str]:
+    """Yield the lines that the kernel logged before the first step; nothing where they are no list."""
+    lines = boot.get("dmesg") if isinstance(boot, dict) else None
+    yield from map(str, lines if isinstance(lines, list) else ())
 
 
 def _step(step: JsonObject, index: int, meta: SnapshotMeta) -> RecordedStep:

@@ -104,6 +104,7 @@ class RecordedMachine:
         parameters_now: names of those that the machine's own files show; a recording's heading tells of no one step.
         mem_total, mem_free: bytes, from meminfo.
         huge_page_size: bytes of the default huge page, 0 where meminfo has none, None where it does not tell.
+        early: memory that was there at boot, as its log lists it, in bytes, half-open; empty where it is not known.
         attributes: which files it shows below /sys/devices/system, those of single blocks and nodes apart.
         notes: what was inferred and what disagrees.
         free_is_guessed: whether nothing recorded tells how much memory is free.
@@ -131,6 +132,7 @@ class RecordedMachine:
     mem_free: int | None
     notes: tuple[Note, ...]
     parameters_now: frozenset[str] = frozenset()
+    early: Extents = ()
     attributes: frozenset[str] = frozenset()
     free_is_guessed: bool = False
     huge_page_size: int | None = None

@@ -89,6 +89,7 @@ class SnapshotMeta:
         arch: the architecture as it is written there (``ppc64el``).
         page_size, section_size, block_size, boot_memory: bytes.
         parameters: memory_hotplug module parameters as sysfs shows them.
+        early: memory that was there at boot, as its log lists it, in bytes, half-open; empty where it is not known.
     """
 
     arch: str | None = None
@@ -100,6 +101,7 @@ class SnapshotMeta:
     boot_memory: int | None = None
     auto_online_blocks: str | None = None
     parameters: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    early: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
