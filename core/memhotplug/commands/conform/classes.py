@@ -10,9 +10,9 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
+from memhotplug.commands.conform.baseline import Baseline
 from memhotplug.commands.conform.facts import StepFacts, ZoneName
 from memhotplug.commands.conform.flags import Flags, Shown
-from memhotplug.commands.conform.guest import Baseline
 from memhotplug.contracts import PageFlag
 from memhotplug.machine import Machine
 from memhotplug.model.blocks import BlockState

@@ -8,21 +8,20 @@ flags recorded *before* the step.
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Container
 from copy import copy, deepcopy
-from dataclasses import dataclass, field, replace
 
+from memhotplug.commands.conform.baseline import Baseline
 from memhotplug.commands.conform.facts import StepFacts
-from memhotplug.commands.conform.flags import Flags
 from memhotplug.commands.conform.freelists import FreeLists, at_head
 from memhotplug.commands.conform.vacate import vacate
 from memhotplug.contracts import PageFlag
-from memhotplug.engine.boot.recorded import RECORDED, RECORDED_MOVABLE, KnownPages
+from memhotplug.engine.boot.recorded import RECORDED, RECORDED_MOVABLE
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.add import device_blocks
 from memhotplug.engine.memory_hotplug.presence import usual_driver
 from memhotplug.engine.slab import SLAB, attracts_slab, first_zones, give_up_slab
-from memhotplug.formats.snapshot import RecordedMachine, RecordedOp
+from memhotplug.formats.snapshot import RecordedOp
 from memhotplug.machine import Machine
 from memhotplug.manager import driver_traits
 from memhotplug.model.allocator import allocatable_chunks
@@ -32,97 +31,13 @@ from memhotplug.model.state import Allocation, Owner, Use
 from memhotplug.model.vmemmap import Source
 from memhotplug.model.zones import Zone, ZoneKey, ZoneKind
 
-__all__ = ["Baseline", "Guest", "known_pages"]
+__all__ = ["Guest"]
 
 _KINDS = tuple(ZoneKind)
 _HARD = int(PageFlag.SLAB | PageFlag.RESERVED)
 _NEVER = (-1, -1)
 _SELF_HOSTED = int(PageFlag.OWNER_PRIVATE)
 _STATE_FILE = re.compile(r"/?sys/devices/system/memory/memory(\d{1,9})/(state|online)")
-
-
-@dataclass(kw_only=True, slots=True)
-class Baseline:
-    """What a replay started from.
-
-    Attributes:
-        mem_total: bytes of MemTotal that were recorded at boot, None if they were not.
-        managed: pages that the model managed at boot.
-        populated: zones that had pages at boot; any other zone exists only through hotplug.
-        pages_per_block: pages in a memory block.
-        has_nopage: whether page flags tell pages that are offline or not there (up to v7.1).
-        added: pfns that were ever hot-added, or were to be.
-        own: Movable zones of hot-added memory in which pages of the guest's processes were seen.
-        hanging: what a device's shrinking out of the block with the first slab left open, with the difference.
-    """
-
-    mem_total: int | None
-    managed: int
-    populated: frozenset[ZoneKey]
-    pages_per_block: int
-    has_nopage: bool = True
-    added: ExtentSet = field(default_factory=ExtentSet)
-    own: set[ZoneKey] = field(default_factory=set)
-    hanging: dict[str, int] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, machine: Machine, boot: RecordedMachine) -> Baseline:
-        """Return the baseline of a machine that has just booted."""
-        state = machine.kernel.state
-        return cls(
-            mem_total=boot.mem_total,
-            managed=state.total_managed(),
-            populated=frozenset(zone.key for zone in state.zones() if zone.present),
-            pages_per_block=machine.kernel.geometry.pages_per_block,
-            has_nopage=machine.kernel.has("nopage_flag"),
-        )
-
-    def copy(self) -> Baseline:
-        """Return an independent copy."""
-        return replace(self, added=self.added.copy(), own=set(self.own), hanging=dict(self.hanging))
-
-    def note_added(self, blocks: Iterable[int]) -> None:
-        """Remember the blocks of an add."""
-        self.added.update(self.pages_of(blocks))
-
-    def pages_of(self, blocks: Iterable[int]) -> ExtentSet:
-        """Return the pages of some blocks."""
-        return ExtentSet.of(*((block, block + 1) for block in blocks)).times(self.pages_per_block)
-
-
-def known_pages(facts: StepFacts, machine: RecordedMachine) -> KnownPages | None:
-    """Return where the boot step's page flags show free, reserved and movable pages."""
-    flags = facts.flags
-    if flags is None:
-        return None
-    covered = flags.covered.copy()
-    covered.remove_many(flags.past_end.starts, flags.past_end.ends)
-    return KnownPages(
-        covered=covered,
-        free=flags.having(int(PageFlag.BUDDY)),
-        waiting=_waiting(flags, machine),
-        reserved=flags.having(int(PageFlag.RESERVED)),
-        movable=flags.having(int(PageFlag.LRU)),
-        hosted=flags.having(_SELF_HOSTED),
-        offline=flags.having(int(PageFlag.OFFLINE)),
-    )
-
-
-def _waiting(flags: Flags, machine: RecordedMachine) -> ExtentSet:
-    """Return pages that must be on per-cpu lists: flagless ones of wholly covered blocks, as far as those lists go."""
-    per_block = (machine.block_size or machine.page_size) // machine.page_size
-    room = {(zone.node, zone.name): zone.pcp_pages for zone in machine.zones}
-    waiting = ExtentSet()
-    for block in machine.blocks:
-        key = (block.node or 0, block.zone or "")
-        low, high = block.id * per_block, (block.id + 1) * per_block
-        if not room.get(key) or not flags.covered.contains(low, high):
-            continue
-        bare = flags.bare.within(low, high)
-        if 0 < bare.total <= room[key]:
-            waiting.add_many(bare.starts, bare.ends)
-            room[key] -= bare.total
-    return waiting
 
 
 class Guest:
@@ -177,7 +92,7 @@ class Guest:
                 continue  # EINVAL before anybody looks at its pages
             zone = machine.kernel.state.zone(key)
             memmap = self._holds_memmap(block, key)
-            if memmap:
+            if memmap or self._has_image(block):
                 self._hold(machine, block, zone, ExtentSet.of(self._bounds(block)), one=True)
                 continue
             if block in self._unseen:
@@ -203,6 +118,10 @@ class Guest:
             return False
         return self._lists.holds_memmap(block, key) if self._lists is not None else None
 
+    def _has_image(self, block: int) -> bool:
+        """Return whether some of the kernel itself lies in a block: /proc/iomem shows where it does."""
+        return self._baseline.image.intersects(*self._bounds(block))
+
     def _has_slab(self, kernel: Kernel, block: int) -> bool:
         """Return whether the kernel's first slab lies in a block."""
         slab = kernel.state.allocations.get(SLAB)
@@ -226,10 +145,10 @@ class Guest:
                 if self._has_slab(kernel, block):
                     found.append(block)
                 continue
-            if key is None or kernel.state.holes.intersects(*bounds):
-                continue  # EINVAL before anybody looks at its pages
+            if key is None or kernel.state.holes.intersects(*bounds) or self._has_image(block):
+                continue  # EINVAL before anybody looks at its pages, or EBUSY
             if key[1] is ZoneKind.MOVABLE:
-                if self._at_the_edge(kernel, *bounds, key):
+                if self._at_the_edge(kernel, *bounds, key) or self._may_be_reserved(kernel, block, key):
                     found.append(block)
                 continue
             late = block in self._unseen and len(first_zones(kernel)) > 1
@@ -243,12 +162,22 @@ class Guest:
                 found.append(block)
         return tuple(found)
 
+    def _may_be_reserved(self, kernel: Kernel, block: int, key: ZoneKey) -> bool:
+        """Return whether boot may have kept pages of a Movable block: of unseen boot memory whose zone lacks some.
+
+        Models: mm/memblock.c:memblock_alloc_range_nid() (v5.2 to v7.2), from the top of memory down, before there
+        are zones.
+        """
+        zone = kernel.state.zone(key)
+        early = kernel.state.early.intersects(*self._bounds(block))
+        return early and not self._covers(block) and zone.managed < zone.present
+
     def _may_get_slab(self, kernel: Kernel, zone: Zone) -> bool:
         """Return whether the first slab may lie in any block of a zone: it comes when a CPU asks, from the list's head.
 
         Where blocks that come later go to the tail of that list, it is always the first block.
         """
-        return zone.key not in self._baseline.populated and attracts_slab(kernel, zone) and at_head(kernel)
+        return zone.key not in self._baseline.early and attracts_slab(kernel, zone) and at_head(kernel)
 
     def _is_open(self, kernel: Kernel, block: int, zone: Zone) -> bool:
         """Return whether nobody can know if a block of a kernel zone may go offline."""
@@ -268,7 +197,7 @@ class Guest:
         """
         flags, bounds = self._facts.flags, self._bounds(block)
         info = (self._facts.zones or {}).get((zone.nid, zone.kind.label))
-        if flags is None or info is None or len(info.pagesets) < 2 or zone.key in self._baseline.populated:
+        if flags is None or info is None or len(info.pagesets) < 2 or zone.key in self._baseline.early:
             return False
         bare = flags.bare.within(*bounds).total
         most = sum(pageset.high for pageset in info.pagesets)
@@ -277,7 +206,7 @@ class Guest:
 
     def _is_fresh(self, kernel: Kernel, block: int, zone: Zone) -> bool:
         """Return whether a block is the next of which the kernel takes a slab, and has not been touched yet."""
-        if zone.key in self._baseline.populated or not attracts_slab(kernel, zone):
+        if zone.key in self._baseline.early or not attracts_slab(kernel, zone):
             return False
         info = (self._facts.zones or {}).get((zone.nid, zone.kind.label))
         if info is None or info.free + self._facts.waiting(zone.nid, zone.kind.label) < info.managed:
@@ -362,7 +291,8 @@ class Guest:
                 pages = self._taken_from_a_process(machine, block)
         zone.free.remove_many(pages.starts, pages.ends)
         owner = Owner(Use.GUEST, f"block {block}")
-        pinned = one and zone.kind is ZoneKind.MOVABLE  # the others move away, as they do in the kernel
+        boot = self._has_image(block) or self._may_be_reserved(machine.kernel, block, zone.key)
+        pinned = one and zone.kind is ZoneKind.MOVABLE and not boot  # the others move away, as they do in the kernel
         machine.kernel.state.allocations[owner] = Allocation(owner=owner, pages=pages, movable=pinned, pinned=pinned)
 
     def _taken_from_a_process(self, machine: Machine, block: int) -> ExtentSet:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeGuard
 
+from memhotplug.commands.conform.baseline import Baseline
 from memhotplug.commands.conform.classes import Runs, cut, model_classes, recorded_classes, split_blocks
 from memhotplug.commands.conform.facts import KINDS, StepFacts
-from memhotplug.commands.conform.guest import Baseline
 from memhotplug.commands.conform.observation import Agreed, Observation, Observations, Reason, Seen
 from memhotplug.commands.conform.outcome import Outcome, model_class, recorded_class
 from memhotplug.commands.conform.tables import compare_blocks, compare_iomem, compare_runs, compare_zones, zone_named

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from memhotplug.commands.conform.baseline import Baseline
 from memhotplug.commands.conform.classes import model_classes, split_blocks
 from memhotplug.commands.conform.facts import KINDS
-from memhotplug.commands.conform.guest import Baseline
 from memhotplug.commands.conform.observe import mem_total_change
 from memhotplug.commands.conform.outcome import Outcome
 from memhotplug.commands.conform.tables import block_attributes, ram_lines, show_line

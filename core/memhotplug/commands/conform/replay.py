@@ -8,9 +8,10 @@ from copy import copy
 from dataclasses import replace
 from typing import NamedTuple
 
+from memhotplug.commands.conform.baseline import Baseline, known_pages
 from memhotplug.commands.conform.facts import StepFacts
 from memhotplug.commands.conform.firmware import Firmware
-from memhotplug.commands.conform.guest import Baseline, Guest, known_pages
+from memhotplug.commands.conform.guest import Guest
 from memhotplug.commands.conform.outcome import FAILED, Outcome
 from memhotplug.contracts import AddRequest
 from memhotplug.engine.boot.midlife import adopt

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memhotplug.commands.conform.baseline import Baseline
 from memhotplug.commands.conform.classes import (
     BUDDY,
     NOT_BUDDY,
@@ -18,7 +19,6 @@ from memhotplug.commands.conform.classes import (
     recorded_classes,
 )
 from memhotplug.commands.conform.facts import StepFacts
-from memhotplug.commands.conform.guest import Baseline
 from memhotplug.contracts import PageFlag
 from memhotplug.formats.snapshot import KPageFlags, RecordedOp, RecordedStep
 from memhotplug.formats.snapshot.flagruns import FlagRuns
@@ -134,7 +134,9 @@ def test_runs_have_the_class_of_each_of_their_pages(
     """Under every kind of kernel, whatever is split, waits, is offline, was not read or lies behind the file's end."""
     facts = step_with(words, ends_at, states, waiting)
     assert facts.flags is not None
-    baseline = Baseline(mem_total=None, managed=0, populated=frozenset(), pages_per_block=_PAGES, has_nopage=nopage)
+    baseline = Baseline(
+        mem_total=None, managed=0, populated=frozenset(), early=frozenset(), pages_per_block=_PAGES, has_nopage=nopage
+    )
 
     runs = recorded_classes(baseline, facts, facts.flags.covered, split)
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from memhotplug import Machine, MemoryHotplugError
+from memhotplug.commands.conform.baseline import Baseline
 from memhotplug.commands.conform.classes import BUDDY, NOT_BUDDY, OFFLINE, SELF_HOSTED, model_classes, split_blocks
 from memhotplug.commands.conform.facts import StepFacts
-from memhotplug.commands.conform.guest import Baseline, Guest
+from memhotplug.commands.conform.guest import Guest
 from memhotplug.commands.conform.vacate import vacate
 from memhotplug.engine.slab import give_up_slab
 from memhotplug.formats.snapshot import KPageFlags, RecordedOp, RecordedStep
@@ -33,6 +34,7 @@ def machine_with_kernel_block(boot: Boot) -> tuple[Machine, Baseline]:
     baseline = Baseline(
         mem_total=None, managed=machine.kernel.state.total_managed(), pages_per_block=PAGES,
         populated=frozenset(zone.key for zone in machine.kernel.state.zones() if zone.present),
+        early=frozenset(zone.key for zone in machine.kernel.state.zones() if zone.present),
     )  # fmt: skip
     machine.add_memory(driver="acpi", name="d0", size="256M")
     baseline.note_added([32, 33])
@@ -123,6 +125,26 @@ def test_a_block_that_is_covered_in_part_counts_as_clean(boot: Boot) -> None:
     guest.observe(machine, step(flags_of((600, 601, SLAB), covered=(FIRST, FIRST + PAGES // 2))))
 
     assert offline_errno(machine, guest) is None
+
+
+def test_a_block_with_the_kernels_image_stays(boot: Boot) -> None:
+    """/proc/iomem shows where the kernel's own code lies: no page flag is needed to know that it stays there."""
+    machine = boot(kernel="linux-6.12", memory="2G")
+    state = machine.kernel.state
+    baseline = Baseline(
+        mem_total=None, managed=state.total_managed(), pages_per_block=PAGES, populated=frozenset(), early=frozenset(),
+        image=ExtentSet.of((9 * PAGES + 512, 9 * PAGES + 9000)),
+    )  # fmt: skip
+    guest = Guest(machine, step(None, 0), baseline)
+    op = RecordedOp(kind="offline", blocks=(8, 9))
+
+    assert guest.undetermined(machine, op) == (8,)
+    guest.settle(machine, op)
+    with pytest.raises(MemoryHotplugError) as caught:
+        machine.offline("block 9")
+    assert caught.value.name == "EBUSY"
+    guest.dismiss(machine)
+    assert machine.violations() == []
 
 
 def test_an_unseen_first_kernel_block_is_held(boot: Boot) -> None:

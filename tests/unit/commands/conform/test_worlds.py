@@ -227,3 +227,15 @@ def test_a_fork_goes_on_for_itself() -> None:
     assert later == [outcome for _, outcome in parent.run()] == ends[6:]
     assert parent.machine.to_dict() == twin.machine.to_dict() == alone.machine.to_dict()
     assert (parent.baseline, twin.baseline) == (alone.baseline, alone.baseline)
+
+
+@pytest.mark.parametrize("name", ["arm64-6.12-movablecore", "s390x-6.12-movablecore", "s390x-7.2-kernelcore"])
+def test_boot_memory_in_movable_may_be_boots_own_where_no_flags_tell(name: str, load: Load, save: Save) -> None:
+    """The zone lacks pages that boot kept: which block has them is undetermined, and EBUSY is one end."""
+    document = load(name)
+    for step in document["steps"]:
+        step.pop("kpageflags", None)
+    result = replay_file(save(document))
+
+    assert result.mismatches == []
+    assert [one.step for one in result.observations if one.reason is Reason.RESULT and one.undetermined][:1] == [1]
