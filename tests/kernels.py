@@ -1,8 +1,8 @@
-"""The mainline kernels that the project has profiles of, oldest first, as its entry points say."""
+"""The mainline kernels that the project has profiles of, oldest first."""
 
 from __future__ import annotations
 
-from importlib.metadata import distribution
+from tests.registered import built_in
 
 __all__ = ["MAINLINE", "MAINLINE_LIST", "since", "version_of"]
 
@@ -13,16 +13,7 @@ def version_of(kernel: str) -> tuple[int, int]:
     return int(major), int(minor)
 
 
-MAINLINE = tuple(
-    sorted(
-        (
-            entry.name
-            for entry in distribution("memhotplug").entry_points
-            if entry.group == "memhotplug.profiles" and entry.name.startswith("linux-")
-        ),
-        key=version_of,
-    )
-)
+MAINLINE = tuple(sorted((name for name in built_in("profiles") if name.startswith("linux-")), key=version_of))
 MAINLINE_LIST = ", ".join(MAINLINE)
 
 

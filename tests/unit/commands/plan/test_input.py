@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 from tests.kernels import MAINLINE_LIST
+from tests.registered import ARCHES, DRIVERS
 from tests.unit.commands.plan.conftest import Plan, capacity_table, write_snapshot
 
-ARCHES = "arm64, powerpc, s390, x86_64"
-DRIVERS = "acpi, dax, hv_balloon, probe, pseries, sclp, virtio_mem, xen"
 ADD = "see 'mhp plan --help'"
 
 
