@@ -5,6 +5,15 @@ from memhotplug.testing import DriverContract
 _X86 = ({"arch": "x86_64", "memory": "2G"}, {"arch": "x86_64", "memory": "512M"})
 
 
+class TestAcpi(DriverContract):
+    """acpi_memhotplug, with one memory resource and with two."""
+
+    name = "acpi"
+    kernel = "v2-2019"
+    machines = _X86
+    requests = ({"size": "256M"}, {"resources": ["128M", "256M"]}, {"size": "1G", "mhp_flags": "memblock"})
+
+
 class TestDax(DriverContract):
     """dax/kmem, aligned and not, with one range and with three."""
 
@@ -52,3 +61,12 @@ class TestSclp(DriverContract):
     kernel = "v2-2019"
     machines = ({"arch": "s390", "memory": "2G"},)
     requests = ({"size": "512M"}, {"size": "768M", "mhp_flags": "memblock"})
+
+
+class TestPseries(DriverContract):
+    """Logical memory blocks of pseries."""
+
+    name = "pseries"
+    kernel = "v2-2019"
+    machines = ({"arch": "powerpc", "memory": "2G", "memory_block_size": "256M"},)
+    requests = ({"size": "1G"},)
