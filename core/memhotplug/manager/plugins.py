@@ -139,6 +139,8 @@ class Plugins:
                 self._tracer(str(self._candidates[key]), hook, arguments, refusal)
             raise
         except BaseException as problem:
+            if self._tracer is not None:
+                self._tracer(str(self._candidates[key]), hook, arguments, problem)
             raise self._raised(key, hook, problem) from problem
         finally:
             now.candidate, now.hook = outer

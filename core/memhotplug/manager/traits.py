@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Final, cast
 
 from memhotplug.contracts import ArchTraits, DriverTraits
@@ -23,21 +24,35 @@ _TRAITS: Final[Mapping[str, tuple[str, type[ArchTraits] | type[DriverTraits]]]] 
 }
 
 
+_waiting: ContextVar[tuple[tuple[Candidate, str], ...]] = ContextVar("questions that are not answered yet", default=())
+
+
+class _CircleError(PluginError):
+    """Nobody below is to blame: it is told as it is."""
+
+
 def ask_alone(candidate: Candidate, hook: str) -> object:
     """Ask one plugin a question before any machine exists; None if it does not have the (optional) hook.
 
     Raises:
-        PluginError: the plugin is broken.
+        PluginError: the plugin is broken, or its answer takes that answer, as of profiles that are based on each other.
     """
     hooks = hooks_in(candidate, candidate.load())
+    waiting = _waiting.get()
+    if (candidate, hook) in waiting:
+        names = [found.name for found, _ in waiting[waiting.index((candidate, hook)) :]]
+        raise _CircleError(str(candidate), f"hook {hook} needs its own answer: {' for '.join([*names, names[0]])}")
+    token = _waiting.set((*waiting, (candidate, hook)))
     try:
         with running.importing(candidate):
             return getattr(hooks, hook)()
-    except (KeyboardInterrupt, Interruption):
+    except (KeyboardInterrupt, Interruption, _CircleError):
         raise
     except BaseException as problem:
         text = f"hook {hook} raised {told(problem)}{place_of(problem, candidate.home)}"
         raise PluginError(str(candidate), text) from problem
+    finally:
+        _waiting.reset(token)
 
 
 def ask_about(candidate: Candidate) -> None:

@@ -131,6 +131,27 @@ def test_attributes_are_overridden_like_steps(install: Install, attribute: str, 
     assert getattr(boot(name).kernel.profile, attribute) == value
 
 
+def test_profiles_that_are_based_on_each_other_are_refused(install: Install) -> None:
+    """By name, once, and not as deep as Python goes."""
+    lazy = """
+from memhotplug.plugin import hookimpl, profile_of
+
+@hookimpl
+def kernel_profile():
+    return type("Mine", (profile_of("{}"),), {{}})()
+"""
+    for name, base in (("hen", "egg"), ("egg", "hen"), ("self", "self")):
+        install(name, lazy.format(base), group=GROUP)
+
+    for name, base, circle in (("hen", "egg", "egg for hen for egg"), ("self", "self", "self for self")):
+        with pytest.raises(PluginError) as caught:
+            boot(name)
+        assert str(caught.value) == (
+            f"plugin {base} (third-party 1.5, memhotplug.profiles = plugin_third_party_{base}): "
+            f"hook kernel_profile needs its own answer: {circle}"
+        )
+
+
 def test_a_step_that_no_kernel_has_is_refused_with_the_nearest(install: Install) -> None:
     """A misspelt override would be silent."""
     mine = put(install, "def memmap_on_memory_refusl(self, kernel, size=None): pass")
