@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from memhotplug import Machine, MemoryHotplugError
-from memhotplug.plugin import Kernel
+from memhotplug.plugin import Kernel, KernelProfile, OnlineType, Zone, zone_for_run
 from memhotplug.testing import (
     ArchContract,
     Contract,
@@ -135,3 +135,22 @@ def test_probes_agree_with_the_json(machine: Machine) -> None:
         "by_node": {"0": 1024},
     }
     assert heads(machine) == [(1 << 20, 2, 1024)]
+
+
+def test_a_profile_that_hides_what_its_zones_hang_on_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that says that blocks are alike of which every other one goes elsewhere."""
+    machine = boot({**_KEYWORDS, "kernel": "linux-6.12"})
+    kind = next(kind for kind in type(machine.kernel.profile).__mro__ if "zone_keys" in vars(kind))
+
+    def by_parity(self: KernelProfile, kernel: Kernel, rows: slice, online_type: OnlineType) -> tuple[Zone, int]:
+        word = OnlineType.ONLINE_MOVABLE if kernel.state.blocks.value("id", rows.start) % 2 else online_type
+        return zone_for_run(kernel.state, slice(rows.start, rows.start + 1), word, movable_node=False)
+
+    monkeypatch.setattr(kind, "zone_for_rows", by_parity)
+    with pytest.raises(AssertionError):
+        _Profile().test_all_blocks_tell_what_each_of_them_tells(machine)
+
+
+class _Profile(ProfileContract):
+    name = "linux-6.12"
+    machines = ({"arch": "x86_64", "memory": "2G"},)

@@ -129,6 +129,14 @@ class ProfileContract(Lives):
         present, managed = _totals(machine)
         assert (present - before[0], managed - before[1]) == (pages, pages - hosted)
 
+    def test_all_blocks_tell_what_each_of_them_tells(self, machine: Machine) -> None:
+        """The description of a machine says of every block what its own ``valid_zones`` reads."""
+        name = self.add(machine, 4)
+        machine.online(f"block {machine.memory(name).blocks[1]}", zone="movable")
+        for block in machine.to_dict()["blocks"]:
+            shown = machine.read(f"memory/memory{block['id']}/valid_zones").split()
+            assert (block["valid_zones"] or ["none"]) == shown
+
     def test_vetoed_change_changes_no_counter(self, machine: Machine, event: str) -> None:
         """A veto ends the request with the notifier's errno and every counter as it was."""
         name = self.add(machine, 1)

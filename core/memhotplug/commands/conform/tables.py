@@ -9,7 +9,7 @@ from typing import TypeVar
 from memhotplug.commands.conform.classes import Runs
 from memhotplug.commands.conform.facts import ATTRIBUTES, KINDS, IomemLine, ZoneName
 from memhotplug.commands.conform.observation import Agreed, Observation, Reason, Seen
-from memhotplug.engine.base_memory import valid_zones
+from memhotplug.engine.base_memory import valid_zones_by_row
 from memhotplug.formats.snapshot.zoneinfo import ZoneInfo
 from memhotplug.machine import Machine
 from memhotplug.model.blocks import NO_ZONE, BlockState
@@ -75,16 +75,16 @@ def block_attributes(machine: Machine) -> dict[int, dict[str, str]]:
     kernel = machine.kernel
     blocks = kernel.state.blocks
     removable = kernel.profile.removable(kernel, slice(0, len(blocks.id)))
-    columns = (blocks.id, blocks.state, blocks.zone, blocks.nid, removable)
-    rows = zip(*(column.tolist() for column in columns), strict=True)
+    columns = (blocks.id, blocks.state, blocks.nid, removable)
+    rows = zip(*(column.tolist() for column in columns), valid_zones_by_row(kernel), strict=True)
     return {
         block: {
             "state": _STATES[state],
-            "valid_zones": (" ".join(valid_zones(kernel, row)) or "none") if state == _OFFLINE else _ZONES[zone],
+            "valid_zones": " ".join(zones) or "none",
             "removable": "1" if may_go else "0",
             "node": str(node),
         }
-        for row, (block, state, zone, node, may_go) in enumerate(rows)
+        for block, state, node, may_go, zones in rows
     }
 
 

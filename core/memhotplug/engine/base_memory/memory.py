@@ -13,6 +13,7 @@ from typing import Final
 from memhotplug.contracts import AddRequest, Ids, SysfsFile, Write
 from memhotplug.engine import memory_failure
 from memhotplug.engine.base_memory.node import has_nodes, node_link
+from memhotplug.engine.base_memory.valid_zones import valid_zones
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.add import hot_add
 from memhotplug.engine.memory_hotplug.online import device_online, offline_blocks, online_blocks
@@ -21,10 +22,9 @@ from memhotplug.engine.procfs.items import has_config
 from memhotplug.errors import MemoryHotplugError
 from memhotplug.model.blocks import BlockState, OnlineType
 from memhotplug.model.extents import Array
-from memhotplug.model.zones import ZoneKind
 from memhotplug.units import kstrtobool, kstrtou
 
-__all__ = ["files", "probe_absence", "uevent", "valid_zones"]
+__all__ = ["files", "probe_absence", "uevent"]
 
 _MEMORY: Final = "sys/devices/system/memory"
 _PROBE: Final = "memory/probe"
@@ -172,24 +172,6 @@ def _show_valid_zones(kernel: Kernel, row: int) -> str:
 
 def _show_node(kernel: Kernel, row: int) -> str:
     return f"{kernel.state.blocks.value('nid', row)}"
-
-
-def valid_zones(kernel: Kernel, row: int) -> list[str]:
-    """Return the zones that a block is in or may go to; empty for an online block in several zones.
-
-    Models: drivers/base/memory.c:valid_zones_show().
-    """
-    blocks = kernel.state.blocks
-    if blocks.value("state", row) != BlockState.OFFLINE:
-        kind = blocks.value("zone", row)
-        return [ZoneKind(kind).label] if kind >= 0 else []
-    rows = slice(row, row + 1)
-    found: list[str] = []
-    for online_type in (OnlineType.ONLINE, OnlineType.ONLINE_KERNEL, OnlineType.ONLINE_MOVABLE):
-        zone, _ = kernel.profile.zone_for_rows(kernel, rows, online_type)
-        if zone.kind.label not in found:
-            found.append(zone.kind.label)
-    return found
 
 
 def _store_state(kernel: Kernel, ids: Ids, write: Write) -> None:

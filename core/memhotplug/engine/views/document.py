@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
-import numpy.typing as npt
 
-from memhotplug.engine.base_memory import valid_zones
+from memhotplug.engine.base_memory import valid_zones_by_row
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.views.invariants import violations
 from memhotplug.model.blocks import BlockState
@@ -76,7 +73,7 @@ def _blocks(kernel: Kernel) -> list[BlockDocument]:
     kept = np.maximum(state.blocks.altmap_pages - hosted, 0) * (state.blocks.altmap_pages > 0)
     withheld = (state.withheld_by_block() + kept).tolist()
     names = [device.name for device in state.devices]
-    zones = _valid_zones_by_row(kernel)
+    zones = valid_zones_by_row(kernel)
     state_labels = {int(word): word.label for word in BlockState}
     zone_labels = {int(kind): kind.label for kind in ZoneKind}
     columns = (blocks.id, blocks.state, blocks.nid, blocks.zone, blocks.device)
@@ -96,33 +93,6 @@ def _blocks(kernel: Kernel) -> list[BlockDocument]:
         }
         for block, number, nid, zone, device, valid, held, kept in rows
     ]
-
-
-def _valid_zones_by_row(kernel: Kernel) -> list[list[str]]:
-    """Return valid_zones for every block; runs of like blocks between span borders are asked once."""
-    state, blocks = kernel.state, kernel.state.blocks
-    spans = [(zone.start_pfn, zone.end_pfn) for zone in state.zones() if zone.spanned]
-    borders = sorted({edge for span in spans for edge in span})
-    starts, ends = state.block_bounds(slice(None))
-    edges = np.array(borders, dtype=np.int64)
-    low, high = edges.searchsorted(starts, side="right"), edges.searchsorted(ends)
-    columns = (low, high, blocks.nid, blocks.state, blocks.zone, blocks.group)
-    answers: dict[tuple[int, ...], list[str]] = {}
-    found: list[list[str]] = []
-    for first, end in pairwise(_cuts(columns)):
-        key = tuple(int(column[first]) for column in columns)
-        if key not in answers:
-            answers[key] = valid_zones(kernel, first)
-        found += [answers[key]] * (end - first)
-    return found
-
-
-def _cuts(columns: Sequence[npt.NDArray[np.signedinteger[Any]]]) -> list[int]:
-    """Return 0, each row in which some column is another than in the row before it, and the number of rows."""
-    changes = np.zeros(max(len(columns[0]) - 1, 0), dtype=np.bool_)
-    for column in columns:
-        changes |= column[1:] != column[:-1]
-    return [0, *(np.flatnonzero(changes) + 1).tolist(), len(columns[0])]
 
 
 def _zones(kernel: Kernel) -> list[ZoneDocument]:

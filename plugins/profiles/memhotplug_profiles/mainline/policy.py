@@ -6,21 +6,24 @@ auto_movable_stats_account_zone() (v5.15 to v6.12).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from memhotplug.plugin import (
+    Array,
     BlockState,
     Kernel,
     OnlineType,
     Zone,
     ZoneKind,
     div_round_up,
+    np,
     round_down,
     zone_for_run,
 )
 from memhotplug_profiles.mainline.params import Group, MainlineState, Policy, state_of
 
-__all__ = ["zone_for_rows"]
+__all__ = ["zone_for_rows", "zone_keys"]
 
 
 def zone_for_rows(kernel: Kernel, rows: slice, online_type: OnlineType) -> tuple[Zone, int]:
@@ -39,6 +42,17 @@ def zone_for_rows(kernel: Kernel, rows: slice, online_type: OnlineType) -> tuple
     return zone_for_run(
         kernel.state, slice(rows.start, rows.start + count), OnlineType.ONLINE_KERNEL, movable_node=False
     )
+
+
+def zone_keys(kernel: Kernel) -> Sequence[Array]:
+    """Return the unit that a block of a dynamic group lies in: its other blocks decide too, under auto-movable."""
+    state = state_of(kernel)
+    if state.policy is Policy.CONTIG or not any(group.unit_pages for group in state.groups):
+        return ()
+    pages = kernel.geometry.pages_per_block
+    sizes = np.array([*(group.unit_pages // pages for group in state.groups), 0])  # the last is that of no group, -1
+    per_unit = sizes[kernel.state.blocks.group]
+    return (np.where(per_unit > 1, kernel.state.blocks.id // np.maximum(per_unit, 1), -1),)
 
 
 def _decision(kernel: Kernel, state: MainlineState, row: int, nid: int, group: int) -> tuple[bool, int | None]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from memhotplug.plugin import (
+    Array,
     BlockState,
     Kernel,
     KernelProfile,
@@ -100,6 +101,9 @@ class MainlineProfile(KernelProfile):
 
     def zone_for_rows(self, kernel: Kernel, rows: slice, online_type: OnlineType) -> tuple[Zone, int]:
         return policy.zone_for_rows(kernel, rows, online_type)
+
+    def zone_keys(self, kernel: Kernel) -> Sequence[Array]:
+        return policy.zone_keys(kernel)
 
     def online(self, kernel: Kernel, rows: slice, zone: Zone) -> None:
         online.online(kernel, rows, zone)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from memhotplug.plugin import (
+    Array,
     BlockState,
     Kernel,
     KernelProfile,
@@ -71,6 +72,9 @@ class V2Profile(KernelProfile):
 
     def zone_for_rows(self, kernel: Kernel, rows: slice, online_type: OnlineType) -> tuple[Zone, int]:
         return zone_for_run(kernel.state, rows, online_type, movable_node="movable_node" in kernel.params)
+
+    def zone_keys(self, kernel: Kernel) -> Sequence[Array]:
+        return ()
 
     def online(self, kernel: Kernel, rows: slice, zone: Zone) -> None:
         onlining.online(kernel, rows, zone)

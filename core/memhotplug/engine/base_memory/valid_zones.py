@@ -1,0 +1,93 @@
+"""What ``valid_zones`` of memory blocks reads: of one, or of all at once.
+
+Models: drivers/base/memory.c:valid_zones_show() (v5.2 to v6.12).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from memhotplug.engine.kernel import Kernel
+from memhotplug.engine.profile import KernelProfile
+from memhotplug.errors import PluginError
+from memhotplug.lazy import np
+from memhotplug.manager import shown
+from memhotplug.model.blocks import BlockState, OnlineType
+from memhotplug.model.extents import Array
+from memhotplug.model.zones import ZoneKind
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    _Column: TypeAlias = npt.NDArray[np.signedinteger[Any]]
+
+__all__ = ["valid_zones", "valid_zones_by_row"]
+
+
+def valid_zones(kernel: Kernel, row: int) -> list[str]:
+    """Return the zones that a block is in or may go to; empty for an online block in several zones.
+
+    Models: drivers/base/memory.c:valid_zones_show().
+    """
+    blocks = kernel.state.blocks
+    if blocks.value("state", row) != BlockState.OFFLINE:
+        kind = blocks.value("zone", row)
+        return [ZoneKind(kind).label] if kind >= 0 else []
+    rows = slice(row, row + 1)
+    found: list[str] = []
+    for online_type in (OnlineType.ONLINE, OnlineType.ONLINE_KERNEL, OnlineType.ONLINE_MOVABLE):
+        zone, _ = kernel.profile.zone_for_rows(kernel, rows, online_type)
+        if zone.kind.label not in found:
+            found.append(zone.kind.label)
+    return found
+
+
+def valid_zones_by_row(kernel: Kernel) -> list[list[str]]:
+    """Return the same for every block; of blocks that are alike, one is asked.
+
+    What makes blocks alike is their state, zone, node and group, where they lie between the borders of the zones'
+    spans, and what the profile says in ``zone_keys()``.
+    """
+    state, blocks = kernel.state, kernel.state.blocks
+    edges = np.array(
+        sorted({edge for zone in state.zones() if zone.spanned for edge in (zone.start_pfn, zone.end_pfn)})
+    )
+    starts, ends = state.block_bounds(slice(None))
+    low, high = edges.searchsorted(starts, side="right"), edges.searchsorted(ends)
+    columns: list[_Column] = [low, high, blocks.nid, blocks.state, blocks.zone, blocks.group, *_zone_keys(kernel)]
+    cuts = _cuts(columns)
+    firsts = zip(*(column[cuts[:-1]].tolist() for column in columns), strict=True)
+    answers: dict[tuple[int, ...], list[str]] = {}
+    found: list[list[str]] = []
+    for key, first, end in zip(firsts, cuts, cuts[1:], strict=False):
+        if key not in answers:
+            answers[key] = valid_zones(kernel, first)
+        found += [answers[key]] * (end - first)
+    return found
+
+
+def _zone_keys(kernel: Kernel) -> Sequence[Array]:
+    """Return what the profile says; what a class says of its own ``zone_for_rows`` does not hold for an override of it.
+
+    Raises:
+        PluginError: the profile's answer is no column of all blocks.
+    """
+    profile = kernel.profile
+    order = type(profile).__mro__
+    asked, said = (next(kind for kind in order if step in vars(kind)) for step in ("zone_for_rows", "zone_keys"))
+    if order.index(asked) < order.index(said):
+        return KernelProfile.zone_keys(profile, kernel)
+    keys = profile.zone_keys(kernel)
+    shape = kernel.state.blocks.id.shape
+    if not isinstance(keys, Sequence) or any(not isinstance(key, np.ndarray) or key.shape != shape for key in keys):
+        raise PluginError(profile.name, f"zone_keys answered {shown(keys)}, which is not columns of {shape[0]} blocks")
+    return keys
+
+
+def _cuts(columns: Sequence[_Column]) -> list[int]:
+    """Return 0, each row in which some column is another than in the row before it, and the number of rows."""
+    changes = np.zeros(max(len(columns[0]) - 1, 0), dtype=np.bool_)
+    for column in columns:
+        changes |= column[1:] != column[:-1]
+    return [0, *(np.flatnonzero(changes) + 1).tolist(), len(columns[0])]
