@@ -93,34 +93,80 @@ class SparseVmemmap:
         if len(runs):
             vmemmap.insert(runs)
 
-    def populate_basepages(self, start_pfn: int, end_pfn: int, *, window: int, nid: int, altmap: Altmap | None) -> None:
-        """Back the memmap of a range page by page, one page table after the other.
+    def populate_basepages(
+        self, start_pfn: int, end_pfn: int, *, window: int, nid: int, altmap: Altmap | None, falls_back: bool = False
+    ) -> None:
+        """Back what of the memmap of a range is not yet, page by page, one page table after the other.
 
         Args:
             window: pfns whose memmap one page table maps.
+            falls_back: whether the page allocator gives what an altmap has no more.
 
         Models: mm/sparse-vmemmap.c:vmemmap_populate_basepages().
         Raises: MemoryHotplugError: ENOMEM; what was mapped stays.
         """
-        if altmap is None and self.tables.boot_altmap is None:
+        source = self.tables.boot_altmap or altmap
+        if source is None:
             step = max(_LEAVES * self.state.vmemmap.described_per_page // window, 1) * window
             for low in range(round_down(start_pfn, window), end_pfn, step):
                 self._basepages_at_once(max(low, start_pfn), min(low + step, end_pfn), window, nid)
             return
-        for table in range(start_pfn // window, div_round_up(end_pfn, window)):
-            first = max(table * window, start_pfn)
-            count = min((table + 1) * window, end_pfn) - first
-            self.tables.ensure(_PTE, table, table + 1, nid=nid)
-            self.populate(first, count, leaf_pages=1, nid=nid, altmap=altmap)
-            missing = self.first_unmapped(first, count)
+        if self._all_from(source, start_pfn, end_pfn, window, nid):
+            return
+        first = self.first_unmapped(start_pfn, end_pfn - start_pfn)
+        while first is not None:
+            stop = min((first // window + 1) * window, end_pfn)
+            self.tables.ensure(_PTE, first // window, first // window + 1, nid=nid)
+            self.populate(first, stop - first, leaf_pages=1, nid=nid, altmap=altmap)
+            if falls_back:
+                self.populate(first, stop - first, leaf_pages=1, nid=nid, altmap=None)
+            missing = self.first_unmapped(first, stop - first)
             if missing is not None:
                 raise MemoryHotplugError(errno.ENOMEM, f"vmemmap alloc failure: order:0, for pfn {missing:#x}")
+            first = self.first_unmapped(stop, end_pfn - stop) if stop < end_pfn else None
+
+    def _all_from(self, altmap: Altmap, start_pfn: int, end_pfn: int, window: int, nid: int) -> bool:
+        """Do the same at once where the altmap has all the pages, which no table can change; else return False.
+
+        Raises: MemoryHotplugError: ENOMEM; there is no page for a table, and what comes before it is mapped.
+        """
+        vmemmap, align, alloc = self.state.vmemmap.copy(), altmap.align.copy(), altmap.alloc.copy()
+        tables = self._tables_of_gaps(start_pfn, end_pfn, window)
+
+        def from_altmap(end: int) -> bool:
+            self.populate(start_pfn, end - start_pfn, leaf_pages=1, nid=nid, altmap=altmap)
+            return self.first_unmapped(start_pfn, end - start_pfn) is None
+
+        def undo() -> None:
+            self.state.vmemmap, altmap.align, altmap.alloc = vmemmap, align, alloc
+
+        if not from_altmap(end_pfn):
+            undo()
+            return False
+        for table in tables.tolist():
+            try:
+                self.tables.ensure(_PTE, table, table + 1, nid=nid)
+            except MemoryHotplugError:
+                undo()
+                if table * window > start_pfn:
+                    from_altmap(table * window)
+                raise
+        return True
+
+    def _tables_of_gaps(self, start_pfn: int, end_pfn: int, window: int) -> Array:
+        """Return the windows of a range in which any struct page is not backed, ascending; int64."""
+        tables = np.arange(start_pfn // window, div_round_up(end_pfn, window))
+        gaps = self.state.vmemmap.mapped.gaps(start_pfn, end_pfn)
+        found: Array = tables[gaps.covered_many(tables * window, (tables + 1) * window) > 0]
+        return found
 
     def _basepages_at_once(self, start_pfn: int, end_pfn: int, window: int, nid: int) -> None:
         """Do what one page table after the other does, each before its pages, with a single request for all of them."""
         vmemmap, per_page = self.state.vmemmap, self.state.vmemmap.described_per_page
         have = self.state.page_tables.setdefault(_PTE, ExtentSet())
-        tables = np.arange(start_pfn // window, div_round_up(end_pfn, window))
+        tables = self._tables_of_gaps(start_pfn, end_pfn, window)
+        if not len(tables):
+            return
         gaps = vmemmap.mapped.gaps(round_down(start_pfn, per_page), round_up(end_pfn, per_page)).whole(per_page)
         lacking = have.covered_many(tables, tables + 1) == 0
         sizes = gaps.covered_many(tables * window, (tables + 1) * window) // per_page + lacking

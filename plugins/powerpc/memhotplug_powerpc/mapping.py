@@ -84,18 +84,7 @@ def _populate_radix(kernel: Kernel, start_pfn: int, end_pfn: int, nid: int, altm
         kernel.memmap.populate(aligned, end_pfn - aligned, leaf_pages=leaf, nid=nid, altmap=altmap)
     source = None if altmap is not None and _crosses(kernel, altmap, 1) else altmap
     window = _windows(kernel)["vmemmap-pte"]
-    first = kernel.memmap.first_unmapped(start_pfn, end_pfn - start_pfn)
-    while first is not None:
-        table = first // window
-        stop = min((table + 1) * window, end_pfn)
-        kernel.tables.ensure("vmemmap-pte", table, table + 1, nid=nid)
-        if source is not None:
-            kernel.memmap.populate(first, stop - first, leaf_pages=1, nid=nid, altmap=source)
-        kernel.memmap.populate(first, stop - first, leaf_pages=1, nid=nid, altmap=None)
-        missing = kernel.memmap.first_unmapped(first, stop - first)
-        if missing is not None:
-            raise MemoryHotplugError(errno.ENOMEM, f"vmemmap alloc failure: order:0, for pfn {missing:#x}")
-        first = kernel.memmap.first_unmapped(stop, end_pfn - stop)
+    kernel.memmap.populate_basepages(start_pfn, end_pfn, window=window, nid=nid, altmap=source, falls_back=True)
 
 
 def _windows(kernel: Kernel) -> dict[str, int]:

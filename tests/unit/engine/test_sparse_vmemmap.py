@@ -9,11 +9,13 @@ from tests.few import few_is
 
 from memhotplug import MemoryHotplugError
 from memhotplug.engine import sparse_vmemmap
-from memhotplug.engine.sparse_vmemmap import pair_runs
+from memhotplug.engine.sparse_vmemmap import SparseVmemmap, pair_runs
 from memhotplug.machine import Machine
+from memhotplug.model.altmap import Altmap
 from memhotplug.model.runs import Runs
-from memhotplug.model.vmemmap import Source
+from memhotplug.model.vmemmap import MapRuns, Source, VmemmapTable
 from memhotplug.testing.fingerprint import fingerprint
+from memhotplug.units import parse_size
 
 
 @pytest.mark.parametrize(
@@ -94,3 +96,59 @@ def test_pages_are_laid_behind_what_they_describe_in_order(wanted: list[int], pa
         in_order = [page for low, high in backing for page in range(low, high) for _ in range(per_page)]
         assert answers[1] == dict(zip(pfns, in_order, strict=False))
     assert answers[0] == answers[1]
+
+
+_FIRST = 1 << 20  # a pfn above the machine's memory
+_WINDOW = 1 << 15
+_PER_WINDOW = _WINDOW // 64  # pages of memmap
+
+
+@pytest.mark.parametrize("falls_back", [False, True])
+@pytest.mark.parametrize("lets", [None, 0, 1, 3])
+@pytest.mark.parametrize("had", [None, (_FIRST + _WINDOW, _WINDOW), (_FIRST + _WINDOW + 64, 128)])
+@pytest.mark.parametrize("pages", [4 * _PER_WINDOW, 3 * _PER_WINDOW + 7, 0])
+def test_base_pages_from_an_altmap_come_at_once_as_they_come_table_by_table(
+    pages: int, had: tuple[int, int] | None, lets: int | None, falls_back: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the altmap has all of them or some, whether there is memory for all tables, and what was there before."""
+    machine = Machine.boot(arch="x86_64", kernel="linux-6.12", memory="4G")
+
+    def mapped(own: Machine) -> tuple[str | None, list[int], object]:
+        memmap, altmap = own.kernel.memmap, Altmap(_FIRST, pages)
+        if had is not None:
+            memmap.populate(*had, leaf_pages=1, nid=0, altmap=None)
+        own.kernel.state.fail_allocation = lets
+        problem = None
+        try:
+            memmap.populate_basepages(
+                _FIRST + 64, _FIRST + 4 * _WINDOW, window=_WINDOW, nid=0, altmap=altmap, falls_back=falls_back
+            )
+        except MemoryHotplugError as refused:
+            problem = str(refused)
+        return problem, altmap.alloc.tolist(), fingerprint(own)
+
+    at_once = mapped(machine.copy())
+    monkeypatch.setattr(SparseVmemmap, "_all_from", lambda *_arguments: False)
+    assert mapped(machine.copy()) == at_once
+
+
+@pytest.mark.parametrize("size", ["2T", "4T"])
+def test_base_pages_from_an_altmap_are_mapped_in_as_many_goes_however_many_tables_they_need(
+    size: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a large add no table is a go of its own: each would look through all that is there."""
+    goes: list[int] = []
+    insert = VmemmapTable.insert
+    machine = Machine.boot(arch="powerpc", kernel="linux-6.12", memory="4G")
+    start = machine.kernel.geometry.pfn(1 << 42)
+    altmap = Altmap(start, 1 << 20)
+
+    def counted(self: VmemmapTable, runs: MapRuns) -> None:
+        goes.append(len(runs))
+        insert(self, runs)
+
+    monkeypatch.setattr(VmemmapTable, "insert", counted)
+    machine.kernel.memmap.populate_basepages(
+        start, start + machine.kernel.geometry.pfn(parse_size(size)), window=1 << 23, nid=0, altmap=altmap
+    )
+    assert goes == [1]
