@@ -125,7 +125,7 @@ def _entries(text: str, prefix: str, headers: Mapping[str, str]) -> Iterator[Ent
             group = line.strip("[]")
         elif line and not line.startswith("#"):
             name, equals, value = line.partition("=")
-            if not equals:
+            if not (name.strip() and equals and value.strip()):
                 raise ValueError(f"{_FILE}: {line!r} is no NAME = MODULE")
             if group.startswith(prefix):
                 yield Entry(

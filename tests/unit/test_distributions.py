@@ -82,6 +82,8 @@ def test_headers_may_be_missing(path: Path) -> None:
     ("points", "problem"),
     [
         (b"[memhotplug.arch]\na = \xff\n", "'utf-8' codec can't decode byte 0xff in position 22: invalid start byte"),
+        ("[memhotplug.arch]\nname = \n", "entry_points.txt: 'name =' is no NAME = MODULE"),
+        ("[memhotplug.arch]\n = module\n", "entry_points.txt: '= module' is no NAME = MODULE"),
         ("[memhotplug.arch]\nno sign\n", "entry_points.txt: 'no sign' is no NAME = MODULE"),
     ],
 )

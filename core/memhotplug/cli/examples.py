@@ -40,14 +40,12 @@ Exit status:
 def command(name: str | None, output: str | None, as_json: bool) -> int:
     """List, print or copy, and return the exit status."""
     from memhotplug.commands import examples
-    from memhotplug.errors import InputError
+    from memhotplug.output.files import make_folder
     from memhotplug.output.jsontext import render
 
     chosen = None if name is None else [examples.find(name)]
     if output is not None:
-        if not output:
-            raise InputError("a folder that can be written", got="an empty path")
-        written = examples.write(Path(output), chosen)
+        written = examples.write(make_folder(output), chosen)
         if as_json:
             copied: CopiedDocument = {"schema": 1, "ok": True, "folder": output, "files": written}
             sys.stdout.write(render(copied))

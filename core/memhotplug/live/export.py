@@ -11,6 +11,7 @@ from pathlib import Path
 from memhotplug.engine.base_memory import Entry, Folder, show, tree_of
 from memhotplug.engine.kernel import Kernel
 from memhotplug.errors import InputError, words_of
+from memhotplug.output.files import make_folder
 
 __all__ = ["export"]
 
@@ -21,9 +22,8 @@ def export(kernel: Kernel, folder: str) -> int:
     Raises:
         InputError: the folder is not empty, or cannot be written.
     """
-    root = Path(folder)
+    root = make_folder(folder)
     try:
-        root.mkdir(parents=True, exist_ok=True)
         if any(root.iterdir()):
             raise InputError("an empty folder", got="one that is not empty", file=folder)
         return sum(_write(kernel, root, path, entry) for path, entry in tree_of(kernel).walk(kernel))

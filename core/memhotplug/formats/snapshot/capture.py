@@ -170,8 +170,10 @@ def write_snapshot(collected: Collected, output: str, *, force: bool = False, ro
         root: the machine that was read, which is never written into.
 
     Raises:
-        InputError: the output exists, is no snapshot, or cannot be written.
+        InputError: the output has no name, exists, is no snapshot, or cannot be written.
     """
+    if not output:
+        raise InputError("an output that can be written", got="an empty path")
     try:
         target = os.path.realpath(output)
         if target == os.path.realpath(root):
