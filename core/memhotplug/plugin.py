@@ -44,7 +44,8 @@ from memhotplug.engine.memory_hotplug.spans import shrink_zone_span
 from memhotplug.engine.memory_hotplug.zone import zone_for_run
 from memhotplug.engine.page_isolation import isolate, migrate, unisolate, unmovable_pages
 from memhotplug.engine.page_tables import PageTables
-from memhotplug.engine.profile import KernelProfile, profile_of
+from memhotplug.engine.profile import KernelProfile
+from memhotplug.engine.profile_plugin import profile_of
 from memhotplug.engine.sparse_vmemmap import SparseVmemmap
 from memhotplug.engine.views.struct_page import PageArray
 from memhotplug.errors import EHWPOISON, InputError, MemoryHotplugError, PluginError

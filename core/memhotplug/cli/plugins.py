@@ -165,6 +165,6 @@ def _ask(candidate: Candidate) -> None:
 
     ask_about(candidate)
     if candidate.kind == "profiles":
-        from memhotplug.engine.profile import profile_by
+        from memhotplug.engine.profile_plugin import profile_by
 
         profile_by(candidate)

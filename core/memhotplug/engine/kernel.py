@@ -12,7 +12,7 @@ from memhotplug.contracts import AddRequest, MemoryEvent, MemoryNotify, PhysRang
 from memhotplug.engine.event_log import Event, Journal
 from memhotplug.engine.memory_hotplug.add_range import add_range, check_reach
 from memhotplug.engine.page_tables import PageTables
-from memhotplug.engine.profile import profile_in
+from memhotplug.engine.profile_plugin import profile_in
 from memhotplug.engine.scratch import Scratch
 from memhotplug.engine.sparse_vmemmap import SparseVmemmap
 from memhotplug.errors import MemoryHotplugError

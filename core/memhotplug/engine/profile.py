@@ -7,19 +7,15 @@ lives in the engine, once.
 from __future__ import annotations
 
 import errno
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from copy import copy
-from functools import lru_cache
 from types import FunctionType, MappingProxyType
 from typing import TYPE_CHECKING
 
 from memhotplug import features
 from memhotplug.citations import models
 from memhotplug.contracts import Restrictions
-from memhotplug.errors import MemoryHotplugError, PluginError, nearest
+from memhotplug.errors import MemoryHotplugError
 from memhotplug.lazy import np
-from memhotplug.manager import Candidate, Plugins, ask_alone, choose, shown
 from memhotplug.model.blocks import OnlineType
 from memhotplug.model.extents import Array
 from memhotplug.model.state import ProfileState
@@ -32,7 +28,7 @@ if TYPE_CHECKING:
     from memhotplug.engine.kernel import Kernel
     from memhotplug.engine.views.struct_page import PageArray
 
-__all__ = ["STEPS", "KernelProfile", "profile_in", "profile_of"]
+__all__ = ["STEPS", "KernelProfile"]
 
 
 class KernelProfile:
@@ -287,88 +283,3 @@ STEPS: frozenset[str] = frozenset(
     name for name, member in vars(KernelProfile).items() if isinstance(member, FunctionType) and name[0] != "_"
 )
 """The names of the steps."""
-
-
-def profile_in(plugins: Plugins) -> KernelProfile:
-    """Return the profile of a machine's plugins, under the plugin's name.
-
-    Raises:
-        PluginError: the plugin's answer is no profile, or a profile with a step that does not exist.
-    """
-    profile: KernelProfile = copy(plugins.ask(plugins.profile, "kernel_profile", KernelProfile))
-    problem = _wrong_step(type(profile))  # type: ignore[arg-type]  # classes can be hashed
-    if problem is not None:
-        raise plugins.blame(plugins.profile, problem)
-    profile.name = plugins.profile.partition(":")[2]
-    return profile
-
-
-def profile_of(name: str) -> type[KernelProfile]:
-    """Return the class of an installed profile, to be subclassed; it is made without arguments.
-
-    A subclass overrides the steps on which its kernel differs and inherits all others, so that one
-    rule is changed in a few lines.
-
-    Raises:
-        PluginError: there is no such profile, it is broken, or its class cannot be made so.
-    """
-    candidate = choose("profiles", name)
-    kind = type(profile_by(candidate))
-    try:
-        kind()
-    except TypeError as problem:
-        raise PluginError(str(candidate), f"its class cannot be made without arguments: {problem}") from problem
-    return kind
-
-
-def profile_by(candidate: Candidate) -> KernelProfile:
-    """Return what a profile plugin answers before any machine exists.
-
-    Raises:
-        PluginError: it is broken, or its answer is no profile, or one with a step that does not exist.
-    """
-    profile = ask_alone(candidate, "kernel_profile")
-    if not isinstance(profile, KernelProfile):
-        raise PluginError(str(candidate), f"hook kernel_profile answered {shown(profile)}, which is no KernelProfile")
-    problem = _wrong_step(type(profile))  # type: ignore[arg-type]  # classes can be hashed
-    if problem is not None:
-        raise PluginError(str(candidate), problem)
-    return profile
-
-
-@lru_cache(maxsize=64)
-def _wrong_step(kind: type) -> str | None:
-    """Say which public method of a profile no kernel calls, or none with what it takes; None if there is no such."""
-    for name in dir(kind):
-        step = getattr(kind, name)
-        if name[0] == "_" or not isinstance(step, FunctionType):
-            continue
-        if name not in STEPS:
-            near = nearest(name, sorted(STEPS))
-            hint = f"; did you mean {near!r}?" if near else ""
-            return f"its profile has a step {name!r}, which no kernel has{hint}"
-        called = inspect.signature(getattr(KernelProfile, name))
-        if not _takes(inspect.signature(step), called):
-            return f"its profile's step {name!r} takes {_words(inspect.signature(step))}, but gets {_words(called)}"
-    return None
-
-
-def _takes(step: inspect.Signature, called: inspect.Signature) -> bool:
-    """Return whether a method can be called as the engine does: what has a default may be left out, or named."""
-    parameters = called.parameters.values()
-    optional = [one.name for one in parameters if one.default is not one.empty]
-    placed = [one.name for one in parameters if one.kind is not one.KEYWORD_ONLY]
-    needed = [name for name in placed if name not in optional]
-    named = dict.fromkeys(name for name in called.parameters if name not in placed and name not in optional)
-    try:
-        step.bind(*needed, **named)
-        step.bind(*needed, **named, **dict.fromkeys(optional))
-        step.bind(*placed, **named)
-    except TypeError:
-        return False
-    return True
-
-
-def _words(signature: inspect.Signature) -> str:
-    shown = [str(one.replace(annotation=one.empty)) for one in signature.parameters.values()]
-    return f"({', '.join(shown[1:])})"

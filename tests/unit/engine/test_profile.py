@@ -224,7 +224,8 @@ def test_a_base_that_is_not_there_names_the_nearest() -> None:
     ("source", "problem"),
     [
         (
-            "class P(KernelProfile):\n    def __init__(self, rules): pass\nmade = P(1)",
+            "class P(KernelProfile):\n    version, flags, short_flags, event_names = (6, 1), {}, {}, ()\n"
+            "    def __init__(self, rules): pass\nmade = P(1)",
             "its class cannot be made without arguments: P.__init__() missing 1 required positional argument: 'rules'",
         ),
         ("made = 'linux'", "hook kernel_profile answered 'linux', which is no KernelProfile"),

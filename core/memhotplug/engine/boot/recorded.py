@@ -203,7 +203,7 @@ def _is_refused(plugins: Plugins, geometry: Geometry, word: str) -> bool:
 
 def _geometry(plugins: Plugins, machine: RecordedMachine, cmdline: str) -> Geometry:
     """Return the architecture's sizes with those that were recorded in their place."""
-    from memhotplug.engine.profile import profile_in
+    from memhotplug.engine.profile_plugin import profile_in
 
     profile = profile_in(plugins)
     total = machine.mem_total or sum(zone.managed for zone in machine.zones) * machine.page_size

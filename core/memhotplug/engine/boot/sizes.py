@@ -19,7 +19,7 @@ from memhotplug.contracts import BootRange, SizesAsked, SizingRequest, ZoneLimit
 from memhotplug.engine.boot.answers import boot_base, page_sizing, zone_limits
 from memhotplug.engine.boot.movablecore import movable_pfns
 from memhotplug.engine.kernel import Kernel
-from memhotplug.engine.profile import profile_in
+from memhotplug.engine.profile_plugin import profile_in
 from memhotplug.errors import InputError
 from memhotplug.manager import Plugins
 from memhotplug.model.altmap import Altmap

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from memhotplug.contracts import ArchTraits, SizingRequest, ZoneLimit
-from memhotplug.engine.profile import profile_in
+from memhotplug.engine.profile_plugin import profile_in
 from memhotplug.errors import InputError
 from memhotplug.formats.snapshot.extents import Extents, merge
 from memhotplug.formats.snapshot.freetypes import KeptChunks
