@@ -23,7 +23,7 @@ import numpy as np
 
 from memhotplug.commands.conform.facts import StepFacts
 from memhotplug.engine.kernel import Kernel
-from memhotplug.model.extents import intersect
+from memhotplug.model.extents import ExtentSet, intersect
 from memhotplug.model.vmemmap import Source
 from memhotplug.model.zones import ZoneKey, ZoneKind
 from memhotplug.units import div_round_up
@@ -41,6 +41,7 @@ class _Lists:
 
     unmovable: list[list[int]]
     top: list[int] = field(default_factory=list)  # movable ones of the highest order, the next one last
+    old: int = 0  # how many of those there were at the look
     waiting: int = 0  # pages on per-cpu lists
     drained: bool = False  # whether chunks have come that were not counted
     sure: bool = True
@@ -83,6 +84,10 @@ class FreeLists:
         self._zones: dict[ZoneKey, _Lists] = {}
         self._placed: dict[int, list[tuple[ZoneKey, int, int]]] = {}
         self._seen = set(there)
+        self._early, self._pages_per_block = kernel.state.early.copy(), geometry.pages_per_block
+        self._linked: dict[ZoneKey, ExtentSet] = {}  # pages of each zone at the look
+        self._end = geometry.end_pfn
+        self._ordered: set[int] = set()  # blocks whose chunks have a known place in the lists
         self._orders, self._pageblock_order = geometry.max_order + 1, geometry.pageblock_order
         known = facts.zones or {}
         self._there = {(nid, name) for (nid, name), zone in known.items() if zone.present}
@@ -95,9 +100,10 @@ class FreeLists:
             movable = facts.types.free.get((zone.nid, zone.kind.label, "Movable"), ())
             if zone.kind is ZoneKind.MOVABLE or len(row) != orders or len(movable) != orders:
                 continue
-            lists = _Lists(unmovable=[[_OLD] * count for count in row], top=[_OLD] * movable[-1])
-            self._zones[zone.key] = lists
+            lists = _Lists(unmovable=[[_OLD] * count for count in row], top=[_OLD] * movable[-1], old=movable[-1])
+            self._zones[zone.key], self._linked[zone.key] = lists, zone.linked.copy()
             lists.waiting = facts.waiting(zone.nid, zone.kind.label)
+        self._ordered.update(came)
         for block, key in came.items():
             lists_of = self._zones.get(key)
             if lists_of is not None:
@@ -106,6 +112,7 @@ class FreeLists:
                 self._push(key, block)
 
     def _push(self, key: ZoneKey, block: int) -> None:
+        self._ordered.add(block)
         # A zone that was not there at the last look has nothing but what came since; of any other nothing is known.
         sure = self._told and (key[0], key[1].label) not in self._there
         fresh = _Lists(unmovable=[[] for _ in range(self._orders)], sure=sure)
@@ -187,4 +194,20 @@ class FreeLists:
         places = [where for chunks in self._placed.values() for zone, _, where in chunks if zone == key]
         if block in places:
             return True
-        return None if _ANYWHERE in places else False
+        open_ = _ANYWHERE in places or (_OLD in places and self._may_be_reached(block, key))
+        return None if open_ else False
+
+    def _may_be_reached(self, block: int, key: ZoneKey) -> bool:
+        """Return whether chunks may have been taken from a block that was there before the lists were looked at.
+
+        Boot memory is freed in ascending order, each chunk to the tail of its list, so that the highest are the last.
+
+        Models: mm/memblock.c:memblock_free_all(), mm/page_alloc.c:__free_pages_core() (v5.10 to v7.2).
+        """
+        if block in self._ordered:
+            return False
+        lists, first = self._zones[key], block * self._pages_per_block
+        if not self._early.intersects(first, first + self._pages_per_block):
+            return True
+        above = int(self._linked[key].covered(first, self._end)) >> (self._orders - 1)
+        return lists.old - lists.top.count(_OLD) > max(lists.old - above, 0)

@@ -187,6 +187,9 @@ class Guest:
             return self._holds_memmap(block, zone.key) is None and self._younger_memmap(kernel, block, zone)
         if not self._covers(block):
             return kernel.state.early.intersects(*self._bounds(block))
+        later = self._lists is not None and self._holds_memmap(block, zone.key) is None
+        if later and not self._held(block, zone).total:
+            return self._younger_memmap(kernel, block, zone)
         fresh = self._is_fresh(kernel, block, zone)
         return fresh or self._may_wait(block, zone) or self._may_be_memmap(kernel, block, zone)
 

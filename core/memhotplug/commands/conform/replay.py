@@ -163,7 +163,7 @@ class Replay:
         except InputError as problem:
             raise self._located(problem, facts.index) from problem
         self._guest.dismiss(self.machine)
-        self._guest.observe(self.machine, facts, read=facts.index < self._predict)
+        self._guest.observe(self.machine, facts, read=facts.index < self._predict and not facts.is_bare)
         return facts, replace(outcome, told=prepared.told, undetermined=prepared.undetermined)
 
     def _completed(self, op: RecordedOp) -> RecordedOp:

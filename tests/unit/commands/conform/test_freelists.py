@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from memhotplug.commands.conform.freelists import _ANYWHERE, _OLD, _Lists
 from memhotplug.commands.conform.observation import Reason
 from memhotplug.commands.conform.replay import Replay
 from memhotplug.commands.conform.worlds import replay_file
-from memhotplug.formats.snapshot import read_recording
+from memhotplug.formats.snapshot import RecordedOp, read_recording
 from memhotplug.model.zones import ZoneKind
 
 RECORDINGS = Path(__file__).parents[3] / "data" / "recordings"
@@ -72,6 +73,24 @@ def test_memmap_lies_in_the_last_chunk_of_the_block_that_came_online_last() -> N
     assert facts.types is not None
     counted = [len(row) for row in followed._zones[key].unmovable]
     assert counted == list(facts.types.free[0, "Normal", "Unmovable"])
+
+
+def test_a_block_that_was_there_before_the_look_may_hold_memmap_unless_its_chunks_come_last() -> None:
+    """Which hot-added block came first is not known; of boot memory the highest chunks are the last of their list.
+
+    All of node 1 was hot-added before, in block 64 to 67, and memmap comes from chunks that were counted then.
+    """
+    recording = read_recording(RECORDINGS / "x86_64-6.12-memmap-in-old-block.json.xz")
+    boot = replace(recording.steps[1], op=RecordedOp(kind="boot"))
+    steps = tuple(replace(step, index=index) for index, step in enumerate((boot, *recording.steps[2:])))
+    replay = Replay(replace(recording, steps=steps), predict=1)
+    list(replay.run())
+    followed = replay._guest._lists
+    assert followed is not None
+
+    assert followed.holds_memmap(64, (1, ZoneKind.NORMAL)) is None
+    assert followed.holds_memmap(7, (0, ZoneKind.DMA32)) is False
+    assert followed.holds_memmap(0, (0, ZoneKind.DMA32)) is None
 
 
 def test_without_counts_by_type_nobody_can_know(load: Load, save: Save) -> None:

@@ -44,8 +44,14 @@ def test_predictions_equal_what_the_kernel_did(name: str, load: Load, save: Save
 
 
 def test_a_prediction_says_where_nobody_can_know(load: Load, replay: ReplayDocument) -> None:
-    """Blocks 12-13 came online after the last flags that were read, in a zone with allocated memmap."""
-    result = replay(stripped(load("ppc64el-6.12-64k-random-7"), 1))
+    """Blocks 12-13 came online after the last flags that were read, in a zone with allocated memmap.
+
+    Nothing tells how many chunks of each type were free.
+    """
+    document = load("ppc64el-6.12-64k-random-7")
+    for step in document["steps"]:
+        step["files"].pop("proc/pagetypeinfo", None)
+    result = replay(stripped(document, 1))
     steps = [one["step"] for one in result.predicted if one["result"] == "undetermined"]
 
     assert steps[0] == 3
