@@ -11,8 +11,8 @@ ejected and resized, and everything that can fail on the way does; with --everyt
 written and workloads come and go, too. Rows are appended as they come, and the same command goes on where it was
 stopped.
 
-Releases that answer every question alike that an exploration asked (``kernel.has()`` and the rules of the profile)
-would be explored alike, transition by transition: one of them stands for all.
+Releases that answer every question alike that an exploration asked (``kernel.has()``) would be explored alike,
+transition by transition: one of them stands for all.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from memhotplug.errors import InputError, MemoryHotplugError
 from memhotplug.formats.scenario import loads_scenario
 from memhotplug.manager import names
 from memhotplug.naming import kernels
+from memhotplug.plugin import profile_of
 from memhotplug.units import format_size
 
 _OPERATIONS: Final = ("add", "online", "offline", "remove", "eject", "resize")
@@ -52,35 +53,27 @@ class Questions:
     """What an exploration asks about the release."""
 
     def __init__(self) -> None:
-        self.asked: set[tuple[str, str]] = set()
+        self.asked: set[str] = set()
 
     @contextmanager
-    def listening(self, rules: Any) -> Iterator[None]:
-        """Note all questions meanwhile, to the table of features and to the rules of a profile."""
-        ask, kind = features.has, type(rules)
-        look: Any = kind.__getattribute__
+    def listening(self) -> Iterator[None]:
+        """Note all questions meanwhile."""
+        ask = features.has
 
         def has(feature: str, version: features.Version) -> bool:
-            self.asked.add(("has", feature))
+            self.asked.add(feature)
             return ask(feature, version)
 
-        def read(rules: Any, name: str) -> Any:
-            if not name.startswith("_") and name != "version":
-                self.asked.add(("rule", name))
-            return look(rules, name)
-
-        features.has, kind.__getattribute__ = has, read  # type: ignore[assignment]
+        features.has = has  # type: ignore[assignment]
         try:
             yield
         finally:
-            features.has, kind.__getattribute__ = ask, look
+            features.has = ask
 
-    def answers(self, rules: Any) -> dict[tuple[str, str], object]:
+    def answers(self, kernel: str) -> dict[str, bool]:
         """Return what a release answers to all that was asked."""
-        return {
-            (kind, name): features.has(name, rules.version) if kind == "has" else getattr(rules, name)
-            for kind, name in sorted(self.asked)
-        }
+        version = profile_of(kernel).version
+        return {feature: features.has(feature, version) for feature in sorted(self.asked)}
 
 
 def machine_of(arch: str, kernel: str, driver: str) -> Machine | None:
@@ -131,10 +124,10 @@ def rows(
 def _row(arch: str, driver: str, left: list[str], question: Question, tried: Sequence[str]) -> dict[str, Any]:
     """Explore the first of some releases, and take out all that are like it."""
     kernel, questions = left[0], Questions()
-    with questions.listening(_rules(kernel)):
+    with questions.listening():
         answer = explored(arch, kernel, driver, question, tried)
-    mine = questions.answers(_rules(kernel))
-    alike = [other for other in left if questions.answers(_rules(other)) == mine]
+    mine = questions.answers(kernel)
+    alike = [other for other in left if questions.answers(other) == mine]
     left[:] = [other for other in left if other not in alike]
     progress = answer.progress
     return {
@@ -147,11 +140,6 @@ def _row(arch: str, driver: str, left: list[str], question: Question, tried: Seq
             for finding in answer.findings
         ],
     }  # fmt: skip
-
-
-def _rules(kernel: str) -> Any:
-    machine = Machine.boot(arch=names("arch")[-1], kernel=kernel, memory=_MEMORY)
-    return machine.kernel.profile.rules  # type: ignore[attr-defined]  # of mainline profiles
 
 
 def table(found: Sequence[dict[str, Any]]) -> Iterator[str]:

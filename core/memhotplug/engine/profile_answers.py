@@ -106,7 +106,7 @@ def wrong_attribute(profile: KernelProfile) -> str | None:
     """Say which attribute of a profile is missing or wrong, or which feature it answers no bool for; else None."""
     if not _VERSION.holds(getattr(profile, "version", None)):
         return _wrong(profile, "version", _VERSION)
-    for feature in FEATURES:
+    for feature in FEATURES if type(profile).has is not KernelProfile.has else ():
         answer = profile.has(feature)
         if not isinstance(answer, bool):
             return f"its profile's step 'has' answered {shown(answer)} of {feature!r}, which is no bool"
