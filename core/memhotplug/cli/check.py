@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from memhotplug.cli.exits import INTERRUPTED, ExitCode
+from memhotplug.cli.options import Target
 from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.reading import read_scenario
 from memhotplug.cli.terminal import paint_for, show
@@ -60,7 +61,9 @@ Exit status:
 @click.option("--faults", is_flag=True, help="Also fail each allocation and veto each notifier in turn.")
 @click.option("--against", metavar="KERNEL|POLICY", help="Find where another kernel or policy first differs.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Processes.")
-@click.option("-o", "--output", metavar="DIR", help="Write each counterexample into this folder as a scenario.")
+@click.option(
+    "-o", "--output", type=Target(), metavar="DIR", help="Write each counterexample into this folder as a scenario."
+)
 @plugin_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from memhotplug.cli.exits import ExitCode
+from memhotplug.cli.options import Target
 
 if TYPE_CHECKING:
     from memhotplug.documents.small import CopiedDocument, ExampleDocument, ListedDocument
@@ -35,7 +36,9 @@ Exit status:
 
 @click.command(help=_HELP, short_help="List, print or copy the scenarios that come with mhp.")
 @click.argument("name", required=False)
-@click.option("-o", "--output", metavar="DIR", help="Copy into this folder, which is made if it is not there.")
+@click.option(
+    "-o", "--output", type=Target(), metavar="DIR", help="Copy into this folder, which is made if it is not there."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(name: str | None, output: str | None, as_json: bool) -> int:
     """List, print or copy, and return the exit status."""

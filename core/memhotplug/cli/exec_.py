@@ -8,7 +8,7 @@ import click
 
 from memhotplug.cli.exits import say
 from memhotplug.cli.livesource import fault_options, live_machine, source_of, source_options
-from memhotplug.cli.options import Once
+from memhotplug.cli.options import Once, Target
 from memhotplug.cli.pluginfiles import plugin_options
 
 __all__ = ["command"]
@@ -39,7 +39,7 @@ Exit status:
 @source_options
 @fault_options
 @plugin_options
-@click.option("-o", "--output", metavar="DIR", help="Leave result.json and steps.yaml in this folder.")
+@click.option("-o", "--output", type=Target(), metavar="DIR", help="Leave result.json and steps.yaml in this folder.")
 @click.option(
     "--namespace",
     type=click.Choice(["bwrap", "unshare"]),

@@ -8,7 +8,7 @@ import click
 
 from memhotplug.cli.exits import ExitCode
 from memhotplug.cli.livesource import source_of, source_options
-from memhotplug.cli.options import Once
+from memhotplug.cli.options import Once, Target
 from memhotplug.cli.pluginfiles import plugin_options
 
 __all__ = ["command"]
@@ -32,7 +32,7 @@ Exit status:
 @click.command(cls=Once, help=_HELP, short_help="Write a machine as plain files.")
 @source_options
 @plugin_options
-@click.option("-o", "--output", metavar="DIR", required=True, help="Where to: a new or empty folder.")
+@click.option("-o", "--output", type=Target(), metavar="DIR", required=True, help="Where to: a new or empty folder.")
 @click.argument("scenario", required=False)
 def command(scenario: str | None, output: str, **options: Any) -> int:
     """Write the files and return the exit status."""

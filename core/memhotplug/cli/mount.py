@@ -9,7 +9,7 @@ import click
 
 from memhotplug.cli.exits import ExitCode, say
 from memhotplug.cli.livesource import fault_options, live_machine, source_of, source_options
-from memhotplug.cli.options import Once
+from memhotplug.cli.options import Once, Target
 from memhotplug.cli.pluginfiles import plugin_options
 
 __all__ = ["command"]
@@ -33,7 +33,7 @@ Exit status:
 @source_options
 @fault_options
 @plugin_options
-@click.option("-o", "--output", metavar="DIR", help="Leave result.json and steps.yaml in this folder.")
+@click.option("-o", "--output", type=Target(), metavar="DIR", help="Leave result.json and steps.yaml in this folder.")
 @click.argument("words", nargs=-1, metavar="[SCENARIO] DIR")
 def command(words: tuple[str, ...], output: str | None, **options: Any) -> int:
     """Serve the files and return the exit status."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-__all__ = ["Once", "Size"]
+__all__ = ["Once", "Size", "Target"]
 
 # Generic since click 8.4; the class itself is all that older ones have.
 if TYPE_CHECKING:
@@ -45,3 +45,13 @@ class Size(_IntType):
         if not size:
             self.fail(f"got {value!r}, expected a size greater than 0", param, ctx)
         return size
+
+
+class Target(click.Path):
+    """A file or folder that is written. ``-`` is no name for one: where commands read, it is standard input."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, of the type that was asked for."""
+        if value == "-":
+            self.fail("got '-', expected a path (standard output is /dev/stdout)", param, ctx)
+        return super().convert(value, param, ctx)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from memhotplug.cli.exits import ExitCode
-from memhotplug.cli.options import Once, Size
+from memhotplug.cli.options import Once, Size, Target
 from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.terminal import paint_for, show, width_of
 
@@ -88,7 +88,9 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str | 
     help="With --boot: so much below 4G is no memory; 1G on QEMU's pc from 3.5G on, 2G on its q35 from 2.75G on.",
 )  # fmt: skip
 @plugin_options
-@click.option("--scenario", metavar="FILE", help="Write the question as a scenario, which mhp run plays.")
+@click.option(
+    "--scenario", type=Target(), metavar="FILE", help="Write the question as a scenario, which mhp run plays."
+)
 @click.option("--brief", is_flag=True, help="Three lines at most: the verdict, why, and what would help.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(**options: Any) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from memhotplug.cli.exits import ExitCode, say
+from memhotplug.cli.options import Target
 from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.terminal import paint_for, show, width_of
 
@@ -47,7 +48,7 @@ _COLUMNS: Final = ("KIND", "NAME", "DISTRIBUTION", "VERSION", "STATE")
 @click.option(
     "--new",
     nargs=2,
-    type=(str, click.Path(path_type=Path)),
+    type=(str, Target(path_type=Path)),
     metavar="KIND DIR",
     help="Write a package with a plugin to start from: arch, driver, policy or profile.",
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from memhotplug.cli.exits import ExitCode, say
+from memhotplug.cli.options import Target
 from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.reading import scenario_tree
 
@@ -38,7 +39,9 @@ Exit status:
 
 @click.command(help=_HELP, short_help="Write one HTML file that shows a run or a sweep.")
 @click.argument("source", metavar="SCENARIO|RESULTS")
-@click.option("-o", "--output", metavar="FILE", required=True, help="Where to write it; the name ends in .html.")
+@click.option(
+    "-o", "--output", type=Target(), metavar="FILE", required=True, help="Where to write it; the name ends in .html."
+)
 @click.option("--vary", "axes", metavar="KEY=V1,V2", multiple=True, help="Values to put side by side, as in compare.")
 @click.option("--step", type=int, metavar="N", help="Which step to show first; default the last.")
 @click.option("--measure", metavar="NAME", help="With RESULTS: the one measure to show; default those that differ.")

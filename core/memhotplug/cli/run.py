@@ -10,6 +10,7 @@ import click
 
 from memhotplug.cli.exits import ExitCode, say
 from memhotplug.cli.logs import Log
+from memhotplug.cli.options import Target
 from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.reading import read_scenario
 from memhotplug.cli.terminal import DEFAULT_WIDTH, paint_for, show, width_of
@@ -60,9 +61,13 @@ Exit status:
 @click.argument("scenario")
 @plugin_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("-o", "--output", metavar="DIR", help="Also write events.jsonl and result.json into this folder.")
+@click.option(
+    "-o", "--output", type=Target(), metavar="DIR", help="Also write events.jsonl and result.json into this folder."
+)
 @click.option("--map", "as_map", is_flag=True, help="Draw physical memory after each step.")
-@click.option("--csv", "series", metavar="FILE", help="Write a row for each step and zone into this file.")
+@click.option(
+    "--csv", "series", type=Target(), metavar="FILE", help="Write a row for each step and zone into this file."
+)
 @click.option("--trace-hooks", is_flag=True, help="Print every hook call to stderr.")
 @click.option("--check", is_flag=True, help="Check every invariant after every step; stop if one breaks.")
 @click.option("--log-json", is_flag=True, help="Log as JSON, one object a line.")

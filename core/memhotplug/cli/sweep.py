@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from memhotplug.cli.exits import INTERRUPTED, ExitCode, say
+from memhotplug.cli.options import Target
 from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.reading import scenario_text
 from memhotplug.cli.terminal import paint_for, show, width_of
@@ -48,7 +49,7 @@ Exit status:
 @click.option(
     "--vary", "axes", metavar="KEY=V1,V2", multiple=True, help="Values to play with; FIRST..LAST/STEP is a range."
 )
-@click.option("-o", "--output", metavar="FILE", help="Where the results are kept (SQLite).")
+@click.option("-o", "--output", type=Target(), metavar="FILE", help="Where the results are kept (SQLite).")
 @click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Draw N of the combinations.")
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the sample.")
 @click.option(
@@ -63,7 +64,9 @@ Exit status:
     "--measure", metavar="COLUMN", help="With --show: what the best and the worst go by; default memmap_bytes."
 )
 @click.option("--group-by", "group_by", metavar="KEY", multiple=True, help="With --show: a varied key to group by.")
-@click.option("--export", "table", metavar="FILE", help="Write RESULTS, the argument, as .csv or .parquet.")
+@click.option(
+    "--export", "table", type=Target(), metavar="FILE", help="Write RESULTS, the argument, as .csv or .parquet."
+)
 @plugin_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(scenario: str | None, **options: Any) -> int:
