@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import codecs
 import sys
 
 from memhotplug.errors import words_of
+from memhotplug.formats.encoding import decoded
 from memhotplug.formats.snapshot.source import LIMITS, Source
 from memhotplug.formats.snapshot.streams import open_stream
 
@@ -17,7 +17,7 @@ STDIN = "-"
 def read_text(source: Source) -> str:
     """Return the text of ``source.file``; a pipe (``-`` for stdin, ``/dev/stdin``, ``<(…)``) must be plain text.
 
-    UTF-8, or UTF-16 with a byte order mark, as some terminals save what they showed.
+    Its encoding: see :func:`memhotplug.formats.encoding.decoded`.
 
     Raises:
         InputError: it cannot be read, is damaged, or too large.
@@ -37,5 +37,4 @@ def read_text(source: Source) -> str:
             piped = opened.read()
     if len(piped) > limit:
         raise source.error(f"at most {limit} bytes", got="more")
-    marked = piped[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    return piped.decode("utf-16" if marked else "utf-8", "replace")
+    return decoded(piped)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
+import re
+from typing import Final, Literal
 
+from memhotplug.formats.encoding import decoded
 from memhotplug.formats.snapshot.directory import read_directory
 from memhotplug.formats.snapshot.layout import MEMORY
 from memhotplug.formats.snapshot.lsmem import is_lsmem, lsmem_files
@@ -12,6 +14,12 @@ from memhotplug.formats.snapshot.source import LIMITS, Limits, Note, SnapshotFil
 from memhotplug.formats.snapshot.streams import open_stream
 
 __all__ = ["is_prose", "open_snapshot"]
+
+_HEAD: Final = 1 << 12  # bytes that tell what a text is
+_LOGGED: Final = re.compile(
+    r'"(?:MESSAGE|__REALTIME_TIMESTAMP|dmesg|log|msg)"\s*:(?!.*"(?:meta|steps)"\s*:)', re.DOTALL
+)
+_LISTED: Final = re.compile(r'[\[{\s]*"(?:chardev|memdev|bus|decoder|region|root decoders|path)"\s*:')
 
 
 def open_snapshot(path: str | os.PathLike[str], step: int | None = None, *, limits: Limits = LIMITS) -> SnapshotFiles:
@@ -41,6 +49,7 @@ def open_snapshot(path: str | os.PathLike[str], step: int | None = None, *, limi
     if _looks_like_json(source):
         from memhotplug.formats.snapshot.recording import read_step
 
+        _no_devices(source)
         return read_step(source, 0 if step is None else step, limits)
     from memhotplug.formats.snapshot.archive import read_archive
 
@@ -49,7 +58,7 @@ def open_snapshot(path: str | os.PathLike[str], step: int | None = None, *, limi
 
 
 def is_prose(path: str | os.PathLike[str]) -> bool:
-    """Return whether there is a text file, compressed or not, that is no JSON: a kernel log, say.
+    """Return whether there is a text file, compressed or not, that is no recording: a kernel log, say, as JSON too.
 
     Raises:
         InputError: it cannot be read, or is damaged.
@@ -58,16 +67,17 @@ def is_prose(path: str | os.PathLike[str]) -> bool:
     if not os.path.isfile(source.file) or not os.path.getsize(source.file):
         return False
     with open_stream(source, 1 << 20) as stream:
-        return b"\0" not in stream.read(512) and not _looks_like_json(source)
+        head = decoded(stream.read(_HEAD))
+    return "\0" not in head and (not _looks_like_json(source) or _LOGGED.search(head) is not None)
 
 
 def _printed_by_lsmem(source: Source, limits: Limits) -> str | None:
     """Return the text of a file that lsmem printed, None if it is something else."""
     with open_stream(source, limits.file_bytes) as stream:
         head = stream.read(1 << 14)
-        if b"\0" in head or not is_lsmem(head.decode("utf-8", "replace")):
+        if "\0" in decoded(head) or not is_lsmem(decoded(head)):
             return None
-        return (head + stream.read()).decode("utf-8", "replace")
+        return decoded(head + stream.read())
 
 
 def _looks_like_json(source: Source) -> bool:
@@ -77,6 +87,14 @@ def _looks_like_json(source: Source) -> bool:
         raise source.error("a snapshot directory, a tar archive or a recording", got="an empty file")
     # A tar header begins with a name and is padded with NULs; JSON holds none.
     return head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[", b'"') and b"\0" not in head
+
+
+def _no_devices(source: Source) -> None:
+    with open_stream(source, 1 << 20) as stream:
+        head = decoded(stream.read(_HEAD))
+    if _LISTED.match(head):
+        expected = "a machine (mhp plan --steps adds the devices of such a list, mhp align --iomem says what they lose)"
+        raise source.error(expected, got="what daxctl list or cxl list print")
 
 
 def _no_step(source: Source, step: int | None, what: str) -> None:

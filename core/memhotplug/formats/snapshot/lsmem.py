@@ -22,6 +22,10 @@ _PAIRS: Final = re.compile(r'^(?:[A-Z]+="[^"\n]*" ?)*RANGE="0x', re.MULTILINE)
 _PAIR: Final = re.compile(r'([A-Z]+)="([^"]*)"')
 _JSON: Final = re.compile(r'\A\s*\{\s*"memory"\s*:\s*\[')
 _RANGE: Final = re.compile(r"0x([0-9a-f]{1,16})-0x([0-9a-f]{1,16})")
+_BARE: Final = re.compile(
+    r"\A\s*0x[0-9a-f]{16}-0x[0-9a-f]{16} +[\d.]+[BKMGTPE] +(?:online|offline|going-offline) .*$", re.MULTILINE
+)
+_DEFAULT: Final = ("range", "size", "state", "removable", "block")  # what it prints unless told what to print
 _BLOCKS: Final = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
 _BLOCK_SIZE: Final = re.compile(r"^Memory block size: +(\S+)", re.MULTILINE)
 _COLUMNS: Final = ("range", "size", "state", "removable", "block", "node", "zones")
@@ -44,9 +48,9 @@ class _Row:
 
 
 def is_lsmem(text: str) -> bool:
-    """Return whether a text is what lsmem prints: a table with a column RANGE, its pairs, or its JSON."""
+    """Return whether a text is what lsmem prints: a table, with or without headings, its pairs, or its JSON."""
     head = text[: 1 << 14]
-    return any((_JSON.match(head), _HEADER.search(head), _PAIRS.search(head)))
+    return any((_JSON.match(head), _HEADER.search(head), _PAIRS.search(head), _BARE.match(head)))
 
 
 def lsmem_files(text: str, source: Source) -> dict[str, str]:
@@ -107,7 +111,7 @@ def _block_size(text: str, rows: Sequence[_Row], source: Source) -> int:
 
 
 def _table_rows(text: str, source: Source) -> Iterator[_Row]:
-    names: list[str] = []
+    names: list[str] = [*_DEFAULT] if _BARE.match(text) else []
     for number, line in enumerate(text.splitlines(), start=1):
         words = line.split()
         if _PAIRS.match(line):

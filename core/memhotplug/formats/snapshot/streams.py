@@ -92,7 +92,7 @@ def open_stream(source: Source, limit: int) -> BoundedStream:
 def _decompressed(raw: IO[bytes], head: bytes, source: Source) -> _Readable:
     if head.startswith(b"\x1f\x8b"):
         return gzip.GzipFile(fileobj=raw)
-    if head.startswith(b"\xfd7zXZ\x00"):
+    if head.startswith((b"\xfd7zXZ\x00", b"\x5d\x00\x00")):  # the latter before there was xz
         return lzma.LZMAFile(raw)
     if head.startswith(b"BZh"):
         return bz2.BZ2File(raw)

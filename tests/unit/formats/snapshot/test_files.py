@@ -371,6 +371,14 @@ def test_a_tar_with_malformed_extended_headers_names_the_member(tmp_path: Path, 
     ("content", "text"),
     [
         (b"", "got an empty file, expected a snapshot directory, a tar archive or a recording"),
+        *(
+            (
+                content,
+                "got what daxctl list or cxl list print, expected a machine (mhp plan --steps adds the devices of such "
+                "a list, mhp align --iomem says what they lose)",
+            )
+            for content in (b'[\n  {\n    "chardev":"dax0.0",\n', b'{"decoder": "root0"}', b'[{"memdev": "mem0"}]')
+        ),
         (b"\x28\xb5\x2f\xfd rest", "got zstd, expected a file that is plain or compressed with gzip, xz or bzip2"),
     ],
 )

@@ -65,7 +65,12 @@ def test_links_tell_a_blocks_node(name: str, expected: tuple[str, str] | None) -
     assert block_node(name) == expected
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress, bz2.compress])
+def alone(data: bytes) -> bytes:
+    """Return what lzma(1) made of bytes before there was xz."""
+    return lzma.compress(data, format=lzma.FORMAT_ALONE)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress, alone, bz2.compress])
 def test_stream_reads_what_was_compressed(tmp_path: Path, pack: type[bytes]) -> None:
     """By the first bytes, whatever the name."""
     path = tmp_path / "data"
@@ -77,7 +82,7 @@ def test_stream_reads_what_was_compressed(tmp_path: Path, pack: type[bytes]) -> 
         assert stream.read() == b""
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress, bz2.compress])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress, alone, bz2.compress])
 def test_stream_stops_at_its_limit(tmp_path: Path, pack: type[bytes]) -> None:
     """The limit counts decompressed bytes."""
     path = tmp_path / "data"

@@ -54,6 +54,19 @@ def test_a_table_becomes_the_files_of_its_blocks() -> None:
     ]  # fmt: skip
 
 
+def test_without_headings_the_columns_are_those_of_lsmem_itself() -> None:
+    """lsmem --noheadings, where the column REMOVABLE may be empty; other columns are told by their headings alone."""
+    rows = [line.split() for line in TABLE.split("\n\n")[0].splitlines()[1:]]
+    few = [row[: 5 if "online" in row else 4] for row in rows]
+    ends = f"\n\n{TABLE.partition(2 * chr(10))[2]}"
+    headed = "\n".join(map(" ".join, [["RANGE", "SIZE", "STATE", "REMOVABLE", "BLOCK"], *few])) + ends
+    bare = "\n".join(map(" ".join, few)) + ends
+    assert is_lsmem(bare)
+    assert read(bare) == read(headed)
+    with pytest.raises(InputError, match="expected a cell for each of RANGE, SIZE, STATE, REMOVABLE, BLOCK"):
+        read("\n".join(map(" ".join, rows)) + ends)
+
+
 def test_pairs_tell_the_same() -> None:
     """lsmem --pairs --output-all, whose columns come in any order."""
     heading, *rows = (line.split() for line in TABLE.split("\n\n")[0].splitlines())

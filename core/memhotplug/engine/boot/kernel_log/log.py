@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from memhotplug.engine.boot.kernel_log.arch import arch_of_release, choose_arch, foreign_sign, sign_of
+from memhotplug.engine.boot.kernel_log.carriers import carried_lines
 from memhotplug.engine.boot.kernel_log.layout import Layout, LoggedZone, place, refused
 from memhotplug.engine.boot.kernel_log.text import log_lines
 from memhotplug.formats.snapshot import RecordedMachine
@@ -73,7 +74,7 @@ class OomReport:
 
 def is_kernel_log(text: str) -> bool:
     """Return whether a text holds a report of memory, or a part of one."""
-    return _REPORT.search(text) is not None
+    return _REPORT.search(text) is not None or any(_REPORT.search(line) for _, line in carried_lines(text))
 
 
 def read_oom_log(path: str | os.PathLike[str], *, arch: str | None = None) -> OomReport:

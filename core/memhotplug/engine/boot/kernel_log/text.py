@@ -6,20 +6,24 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from memhotplug.engine.boot.kernel_log.carriers import carried_lines
+
 __all__ = ["log_lines"]
 
+_STAMP: Final = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?Z| ?[+-]\d\d:?\d\d)?"
 _PREFIX: Final = re.compile(
-    r"\A[ \t]*(?:\d{1,7}\t)?(?:> ?)*"  # indented, numbered by cat -n, quoted in a mail
-    r"(?:<\d{1,3}>)?"  # /dev/kmsg, raw
+    r"\A\ufeff?[ \t]*(?:\d{1,7}\t)?(?:> ?)*"  # indented, numbered by cat -n, quoted in a mail
+    r"(?:MESSAGE=)?"  # journalctl -o export
+    r"(?:<\d{1,3}>|\d{1,3},\d+,\d+,[^;]{1,99};)?"  # /dev/kmsg, raw, and as it reads
     r"(?:1 \d{4}-\d\d-\d\dT\S+ \S+ kernel (?:\S+ ){3})?"  # RFC 5424
     r"(?:(?:[A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S+) .{0,200}?kernel: ?)?"  # syslog, journalctl
+    r"(?:[a-z]+ {0,5}:[a-z]+ {0,5}: )?"  # dmesg -x
+    rf"(?:{_STAMP} (?:std(?:out|err) [FP] )?)?"  # dmesg --time-format iso, kubelet
+    r"(?:\S{1,99} +\| )?"  # docker compose
+    r"(?:[^\[\n]{0,199}(?=\[ *\d+\.\d{6}\]))?"  # whatever stands before the kernel's own time
     r"(?:\[(?!c000|<)[^\]]{0,64}\] ?)*"  # the time, and with PRINTK_CALLER the task
 )
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\(B|\x0f")
-_QUOTED: Final = re.compile(
-    r"= ?=3D|=3D ?\d+kB|=3D\n|^Content-Transfer-Encoding: *quoted-printable", re.MULTILINE | re.I
-)
-_BYTE: Final = re.compile(r"=([0-9A-F]{2})")
 _CALLER: Final = re.compile(r"\[ *\d+\.\d+\]\[ *([TC]\d+)\]")
 _WORD: Final = r"[\w()]+:\d+[kK]?B?"
 _ZONE: Final = re.compile(r"\b(?:DMA|DMA32|Normal|HighMem|Movable|Device) free:\d|\bNode \d+ active_anon:")
@@ -36,14 +40,13 @@ _TOTAL: Final = re.compile(r"= *\d+kB\b")
 def log_lines(text: str) -> Iterator[tuple[int, str]]:
     """Yield the number of each line, from 1, and what the kernel printed in it.
 
-    Prefixes and terminal colours go; a line that a mail program cut (format=flowed, quoted-printable, hard wraps)
-    is put together again, under the number of its first part. Where several tasks report at once and the log tells
-    them apart (PRINTK_CALLER), the lines of each follow one another, and whoever ends last comes last.
+    What carries it, prefixes and terminal colours go; a line that a mail program cut (format=flowed,
+    quoted-printable, hard wraps) is put together again, under the number of its first part. Where several tasks report
+    at once and the log tells them apart (PRINTK_CALLER), the lines of each follow one another, and whoever ends last
+    comes last.
     """
-    if _QUOTED.search(text):
-        text = _BYTE.sub(_byte, _joined_softly(text))
     held: tuple[int, str] | None = None
-    for number, raw in _untangled(list(enumerate(text.splitlines(), start=1))):
+    for number, raw in _untangled(list(carried_lines(text))):
         line = _PREFIX.sub("", _COLOUR.sub("", raw), count=1)
         if held is not None and _goes_on(held[1], line):
             held = held[0], f"{held[1].rstrip()} {line.strip()}"
@@ -64,25 +67,6 @@ def _untangled(lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
     last = {caller: place for place, caller in enumerate(callers)}
     order = [last[caller] if caller in reporting else -1 for caller in callers]
     return [lines[place] for place in sorted(range(len(lines)), key=lambda place: order[place])]
-
-
-def _joined_softly(text: str) -> str:
-    """Return a text without soft line breaks, with as many lines as before, so that numbers stay those of the file."""
-    lines: list[str] = []
-    owed = 0
-    open_line = ""
-    for line in text.splitlines():
-        if line.rstrip().endswith("=") and not line.rstrip().endswith("=3D"):
-            open_line, owed = open_line + line.rstrip()[:-1], owed + 1
-            continue
-        lines += [open_line + line, *[""] * owed]
-        open_line, owed = "", 0
-    return "\n".join([*lines, open_line])
-
-
-def _byte(match: re.Match[str]) -> str:
-    value = int(match[1], 16)
-    return chr(value) if 0x20 <= value < 0x7F else " "
 
 
 def _goes_on(line: str, following: str) -> bool:
