@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.plugins.rig import changed, example, plugged
 from tests.registered import ARCHES
 from tests.unit.commands.plan.conftest import Plan
 from tests.unit.commands.plan.test_oomforms import ARM, HEAD, LIST, ask, chunks, parsed, pc, total, zone
 
 from memhotplug.errors import InputError
+from memhotplug.naming import arches
+from memhotplug.plugin import hookimpl
 
 
 @pytest.mark.parametrize(
@@ -49,6 +52,20 @@ def test_zones_that_a_pc_cannot_have_are_no_pc() -> None:
     assert machine.arch == "arm64"
     assert machine.notes[1].text.startswith("architecture arm64, of ")
     assert machine.notes[1].text.endswith("its page size, zones and chunks are none of x86_64")
+
+
+def test_an_architecture_without_kernels_that_old_is_not_what_a_log_is_of() -> None:
+    """The example riscv64 refuses all before 6.11; that it is installed is no matter to a log of 6.6."""
+    with plugged("arch", changed(example("riscv64", "memhotplug_riscv64"), {})) as name:
+        assert name in arches()
+        assert parsed(ARM.format(sign="")).machine.arch == "arm64"
+
+
+def test_a_broken_architecture_is_not_what_a_log_is_of() -> None:
+    """Whoever uses it is told; a log that does not tell is no use of it."""
+    broken = changed(example("riscv64", "memhotplug_riscv64"), {"page_sizing": hookimpl(lambda: 1 // 0)})
+    with plugged("arch", broken):
+        assert parsed(ARM.format(sign="")).machine.arch == "arm64"
 
 
 @pytest.mark.parametrize(("page", "arch"), [(16, "arm64"), (64, "arm64")])

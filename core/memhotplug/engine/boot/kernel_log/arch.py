@@ -60,9 +60,10 @@ def choose_arch(
     if told is not None:
         return told, ""
     by_zones, listed = architectures().by_zones(set(names)), list(zones)
-    possible = _possible(arches(), listed, page_size)
+    highest = {name: max_order(name, release, listed, page_size) for name in _possible(arches(), listed, page_size)}
     orders = max((len(zone.by_order) for zone in listed), default=0) - 1
-    possible = [name for name in possible if max_order(name, release, listed, page_size) == orders] or possible
+    possible = [name for name, order in highest.items() if order == orders]
+    possible = possible or [name for name, order in highest.items() if order is not None]
     if by_zones in possible:
         return by_zones, ""
     guess = assumed_arch()

@@ -123,13 +123,15 @@ def place(zones: Sequence[LoggedZone], *, arch: str, release: str | None, page_s
     )
 
 
-def max_order(arch: str, release: str | None, zones: Sequence[LoggedZone], page_size: int) -> int:
+def max_order(arch: str, release: str | None, zones: Sequence[LoggedZone], page_size: int) -> int | None:
     """Return the highest order of the buddy lists that an architecture has with pages of so many bytes.
 
-    Raises:
-        PluginError: there is no such architecture, or it is broken.
+    None if it has no such machine, as one whose kernels cannot hot-add before some release, or is broken.
     """
-    return _geometry(Plugins(arch, _profile(release)), zones, page_size).max_order
+    try:
+        return _geometry(Plugins(arch, _profile(release)), zones, page_size).max_order
+    except InputError:
+        return None
 
 
 def _profile(release: str | None) -> str:
