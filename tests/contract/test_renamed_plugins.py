@@ -86,7 +86,14 @@ PLAN: Final = [
 
 EXPLAIN: Final = [
     (driver, f"--kernel {kernel}{where}")
-    for driver, where in (("acpi", ""), ("hv_balloon", ""), ("pseries", " --page-size 64K"), ("virtio_mem", ""))
+    for driver, where in (
+        ("acpi", " --arch x86_64"),
+        ("acpi", " --arch arm64"),
+        ("hv_balloon", ""),
+        ("pseries", " --page-size 64K"),
+        ("virtio_mem", " --arch s390"),
+        ("virtio_mem", " --arch x86_64"),
+    )  # an architecture that names its drivers does not name the copies
     for kernel in ("linux-5.13", "linux-6.12")
 ] + [("acpi", "--arch s390 --kernel linux-6.12"), ("virtio_mem", "--arch powerpc --kernel linux-6.12")]
 
