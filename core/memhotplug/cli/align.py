@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from memhotplug.cli.exits import ExitCode
+from memhotplug.cli.options import Once
 from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.terminal import paint_for, show, width_of
 
@@ -51,7 +52,7 @@ _OPTIONS: Final = {
 _EXPECTED: Final = "a range such as 0x100200000+1G"
 
 
-@click.command(help=_HELP, short_help="Say what alignment strands, and the next legal address.")
+@click.command(cls=Once, help=_HELP, short_help="Say what alignment strands, and the next legal address.")
 @click.option("--range", "ranges", metavar="RANGE", multiple=True, help="A range, 0xSTART+SIZE or "
               "0xFIRST-0xLAST; may be given several times.")  # fmt: skip
 @click.option(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from memhotplug.cli.exits import INTERRUPTED, ExitCode
-from memhotplug.cli.options import Target
+from memhotplug.cli.options import Once, Target
 from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.reading import read_scenario
 from memhotplug.cli.terminal import paint_for, show
@@ -49,7 +49,7 @@ Exit status:
 """
 
 
-@click.command(help=_HELP, short_help="Find the shortest way to break a law.")
+@click.command(cls=Once, help=_HELP, short_help="Find the shortest way to break a law.")
 @click.argument("scenario")
 @click.option("--depth", type=click.IntRange(min=1), default=4, show_default=True, metavar="N",
               help="Longest sequence of operations.")  # fmt: skip

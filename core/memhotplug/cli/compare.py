@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from memhotplug.cli.exits import ExitCode
+from memhotplug.cli.options import Once
 from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.reading import scenario_tree
 from memhotplug.cli.terminal import paint_for, show, width_of
@@ -41,7 +42,7 @@ Exit status:
 """
 
 
-@click.command(help=_HELP, short_help="Run one scenario in several variations, side by side.")
+@click.command(cls=Once, help=_HELP, short_help="Run one scenario in several variations, side by side.")
 @click.argument("scenario")
 @click.option("--vary", "axes", metavar="KEY=V1,V2", multiple=True, help="Values to run with; may be given several "
               "times for every combination.")  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from memhotplug.cli.exits import ExitCode, say
+from memhotplug.cli.options import Once
 from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.terminal import paint_for, show
 
@@ -58,7 +59,7 @@ Exit status:
 _STYLES: Final = {"-": "red", "+": "green", "@": "cyan", "?": "yellow"}
 
 
-class _OptionalStep(click.Command):
+class _OptionalStep(Once):
     """``--predict`` alone never takes the recording behind it for its step."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from memhotplug.cli.exits import ExitCode, say
+from memhotplug.cli.options import OnceGroup
 
 if TYPE_CHECKING:
     from memhotplug.live.client import Client
@@ -36,7 +37,7 @@ Exit status:
 """
 
 
-@click.group(help=_HELP, short_help="Talk to a live machine.")
+@click.group(cls=OnceGroup, help=_HELP, short_help="Talk to a live machine.")
 @click.option("--socket", "path", metavar="PATH", help="The control socket; default $MHP_CTL.")
 @click.pass_context
 def command(context: click.Context, path: str | None) -> None:

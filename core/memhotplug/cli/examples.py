@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from memhotplug.cli.exits import ExitCode
-from memhotplug.cli.options import Target
+from memhotplug.cli.options import Once, Target
 
 if TYPE_CHECKING:
     from memhotplug.documents.small import CopiedDocument, ExampleDocument, ListedDocument
@@ -34,7 +34,7 @@ Exit status:
 """
 
 
-@click.command(help=_HELP, short_help="List, print or copy the scenarios that come with mhp.")
+@click.command(cls=Once, help=_HELP, short_help="List, print or copy the scenarios that come with mhp.")
 @click.argument("name", required=False)
 @click.option(
     "-o", "--output", type=Target(), metavar="DIR", help="Copy into this folder, which is made if it is not there."

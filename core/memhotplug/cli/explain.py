@@ -8,6 +8,7 @@ from typing import Any, Final
 import click
 
 from memhotplug.cli.exits import ExitCode
+from memhotplug.cli.options import Once
 from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.terminal import paint_for, show, width_of
 
@@ -48,7 +49,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str | None)
     return size
 
 
-@click.command(help=_HELP, short_help="Say which driver may self-host its memmap, and why not.")
+@click.command(cls=Once, help=_HELP, short_help="Say which driver may self-host its memmap, and why not.")
 @click.option("--arch", metavar="ARCH", help="Only this architecture, with every block size.")
 @click.option("--kernel", metavar="KERNEL", help="Only this kernel; default the newest, with --driver all.")
 @click.option("--driver", metavar="DRIVER", help="This driver's policy, kernel by kernel.")

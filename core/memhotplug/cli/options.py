@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-__all__ = ["Once", "Size", "Target"]
+__all__ = ["Once", "OnceGroup", "Size", "Target"]
 
 # Generic since click 8.4; the class itself is all that older ones have.
 if TYPE_CHECKING:
@@ -22,9 +22,19 @@ class Once(click.Command):
         """Parse, and refuse what would be dropped in silence."""
         _, _, order = self.make_parser(ctx).parse_args(args=list(args))
         for param in order:
-            if isinstance(param, click.Option) and not param.multiple and not param.is_flag and order.count(param) > 1:
+            if isinstance(param, click.Option) and not _takes_several(param) and order.count(param) > 1:
                 raise click.UsageError(f"{param.opts[0]} is given twice; only one would count", ctx)
         return super().parse_args(ctx, args)
+
+
+def _takes_several(option: click.Option) -> bool:
+    return option.multiple or option.count or option.is_flag
+
+
+class OnceGroup(Once, click.Group):
+    """A group that refuses the same, as its commands do."""
+
+    command_class = Once
 
 
 class Size(_IntType):

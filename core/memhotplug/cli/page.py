@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from memhotplug.cli.exits import ExitCode, say
+from memhotplug.cli.options import Once
 from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.reading import read_scenario
 from memhotplug.cli.terminal import paint_for, show, width_of
@@ -33,7 +34,7 @@ Exit status:
 """
 
 
-@click.command(help=_HELP, short_help="Show struct pages after a step, alike ones folded.")
+@click.command(cls=Once, help=_HELP, short_help="Show struct pages after a step, alike ones folded.")
 @click.argument("scenario")
 @click.argument("range_", metavar="RANGE")
 @click.option("--step", type=int, metavar="N", help="After step N, counted from 0 as 'run' does; default the last.")

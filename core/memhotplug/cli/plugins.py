@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from memhotplug.cli.exits import ExitCode, say
-from memhotplug.cli.options import Target
+from memhotplug.cli.options import Once, Target
 from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.terminal import paint_for, show, width_of
 
@@ -40,7 +40,7 @@ Exit status:
 _COLUMNS: Final = ("KIND", "NAME", "DISTRIBUTION", "VERSION", "STATE")
 
 
-@click.command(help=_HELP, short_help="List the installed plugins.")
+@click.command(cls=Once, help=_HELP, short_help="List the installed plugins.")
 @click.argument("name", required=False)
 @plugin_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from memhotplug.cli.exits import ExitCode, say
-from memhotplug.cli.options import Target
+from memhotplug.cli.options import Once, Target
 from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.reading import scenario_tree
 
@@ -37,7 +37,7 @@ Exit status:
 """
 
 
-@click.command(help=_HELP, short_help="Write one HTML file that shows a run or a sweep.")
+@click.command(cls=Once, help=_HELP, short_help="Write one HTML file that shows a run or a sweep.")
 @click.argument("source", metavar="SCENARIO|RESULTS")
 @click.option(
     "-o", "--output", type=Target(), metavar="FILE", required=True, help="Where to write it; the name ends in .html."

@@ -10,7 +10,7 @@ import click
 
 from memhotplug.cli.exits import ExitCode, say
 from memhotplug.cli.logs import Log
-from memhotplug.cli.options import Target
+from memhotplug.cli.options import Once, Target
 from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.reading import read_scenario
 from memhotplug.cli.terminal import DEFAULT_WIDTH, paint_for, show, width_of
@@ -57,7 +57,7 @@ Exit status:
 """
 
 
-@click.command(help=_HELP, short_help="Run a scenario.")
+@click.command(cls=Once, help=_HELP, short_help="Run a scenario.")
 @click.argument("scenario")
 @plugin_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from memhotplug.cli.exits import ExitCode, say
+from memhotplug.cli.options import Once
 from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.documents import OUTPUTS
 
@@ -40,7 +41,7 @@ A driver that cannot be loaded is left out of the schema of scenarios, with a li
 """
 
 
-@click.command(help=_HELP, short_help="Print the JSON Schema of scenarios, or of what commands print.")
+@click.command(cls=Once, help=_HELP, short_help="Print the JSON Schema of scenarios, or of what commands print.")
 @click.argument("kind", type=click.Choice(["scenario"]), default="scenario")
 @click.option("--output", "of_output", metavar="NAME", help="The schema of an output instead.")
 @click.option("--list", "listed", is_flag=True, help="List the outputs that have a schema.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from memhotplug.cli.exits import ExitCode, say
-from memhotplug.cli.options import Target
+from memhotplug.cli.options import Once, Target
 
 if TYPE_CHECKING:
     from memhotplug.documents.small import SnapshotDocument, SnapshotMachineDocument
@@ -37,7 +37,7 @@ Exit status:
 _MANY: Final = 20
 
 
-@click.command(help=_HELP, short_help="Record this machine's memory.")
+@click.command(cls=Once, help=_HELP, short_help="Record this machine's memory.")
 @click.option("-o", "--output", type=Target(), metavar="DIR", default="mhp-snapshot", show_default=True,
               help="Where to; a name with .tar.gz, .tar.xz, .tgz or .tar becomes an archive.")  # fmt: skip
 @click.option("--root", metavar="DIR", default="/", show_default=True, help="The machine's root directory.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from memhotplug.cli.exits import INTERRUPTED, ExitCode, say
-from memhotplug.cli.options import Target
+from memhotplug.cli.options import Once, Target
 from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.reading import scenario_text
 from memhotplug.cli.terminal import paint_for, show, width_of
@@ -44,7 +44,7 @@ Exit status:
 """
 
 
-@click.command(help=_HELP, short_help="Play many variants of a scenario, resumable.")
+@click.command(cls=Once, help=_HELP, short_help="Play many variants of a scenario, resumable.")
 @click.argument("scenario", required=False)
 @click.option(
     "--vary", "axes", metavar="KEY=V1,V2", multiple=True, help="Values to play with; FIRST..LAST/STEP is a range."

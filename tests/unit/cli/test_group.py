@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import resources
 from typing import Any
 
@@ -157,3 +157,26 @@ def test_what_a_command_does_not_need_is_not_imported(args: list[str], unneeded:
     loaded = set(done.stdout.splitlines()[-1].split())
 
     assert [name for name in unneeded if name in loaded] == []
+
+
+def _commands() -> Iterator[tuple[str, click.Command]]:
+    """Yield every command that takes options, those of groups too."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield name, command
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {below}", one) for below, one in command.commands.items())
+
+
+@pytest.mark.parametrize(("name", "command"), list(_commands()))
+def test_no_command_drops_an_option_that_is_given_twice(name: str, command: click.Command) -> None:
+    """The last one would win in silence; what takes several says so in its help."""
+    for option in command.params:
+        if not isinstance(option, click.Option) or option.multiple or option.count or option.is_flag:
+            continue
+        word = max(option.opts, key=len)
+        with pytest.raises(click.UsageError) as caught:
+            command.make_context(name, [word, *["1"] * option.nargs] * 2)
+        assert caught.value.message == f"{option.opts[0]} is given twice; only one would count"
