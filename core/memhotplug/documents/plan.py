@@ -139,7 +139,7 @@ class MemmapCostDocument(Document):
     by_zone: dict[str, int]
     """Bytes that each zone gave, by NODE ZONE."""
     by_node: dict[str, int]
-    """Pages of memmap of all hot-added memory on each node."""
+    """Pages of it that are there in the end, by node."""
 
 
 class FreeDocument(Document):

@@ -20,6 +20,7 @@ from memhotplug.model.zones import ZoneKind
 from memhotplug.units import div_round_up
 
 if TYPE_CHECKING:
+    from memhotplug.documents.machine import MemmapTotals
     from memhotplug.documents.plan import (
         MemmapCostDocument,
         PageTablesDocument,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
         UeventsDocument,
     )
 
-__all__ = ["gigantic_pages", "memmap_cost", "removable_blocks", "uevents", "waste"]
+__all__ = ["gigantic_pages", "memmap_cost", "new_totals", "removable_blocks", "uevents", "waste"]
 
 _GIGANTIC: Final = 1 << 30
 _LISTENER: Final = 256  # events that a listener with a small queue keeps
@@ -60,7 +61,19 @@ def memmap_cost(question: Question, trial: Trial) -> MemmapCostDocument:
         "self_hosted_bytes": hosted * geometry.page_size,
         "allocated_bytes": taken * geometry.page_size,
         "by_zone": _by_zone(trial, runs),
-        "by_node": memmap_totals(trial.machine.kernel)["by_node"],
+        "by_node": new_totals(trial)["by_node"],
+    }
+
+
+def new_totals(trial: Trial) -> MemmapTotals:
+    """Return what the trial's memmap cost, in pages, without that of memory that was hot-added before."""
+    old, now = memmap_totals(trial.before.kernel), memmap_totals(trial.machine.kernel)
+    nodes = {nid: count - old["by_node"].get(nid, 0) for nid, count in now["by_node"].items()}
+    return {
+        "self_hosted_pages": now["self_hosted_pages"] - old["self_hosted_pages"],
+        "allocated_pages": now["allocated_pages"] - old["allocated_pages"],
+        "page_table_pages": now["page_table_pages"] - old["page_table_pages"],
+        "by_node": {nid: count for nid, count in nodes.items() if count},
     }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from memhotplug.commands.plan.cost import new_totals
 from memhotplug.commands.plan.judge import judge
 from memhotplug.commands.plan.question import ONLINE_WAYS, Question, Subject
 from memhotplug.commands.plan.search import Largest, largest_add, safe_steps
@@ -13,7 +14,6 @@ from memhotplug.commands.plan.trial import Trial, attempt
 from memhotplug.engine.boot.parameters import MEMMAP_ON_MEMORY, memmap_settings, under
 from memhotplug.engine.memory_hotplug.presence import absence
 from memhotplug.engine.mhp_flags import parse_flags
-from memhotplug.engine.views.document import memmap_totals
 from memhotplug.errors import InputError
 from memhotplug.keyspec import OWN_POLICY
 from memhotplug.machine import Machine
@@ -75,13 +75,13 @@ def _by_memmap(
 ) -> Iterator[PolicyDocument]:
     """Yield an entry for each memmap policy; where one makes no difference the search is not repeated."""
     current = _current_mode(trial.before)
-    known = [(memmap_totals(trial.machine.kernel), trial.problem is None, clean)]
+    known = [(new_totals(trial), trial.problem is None, clean)]
     for name, machine in _memmap_policies(subject, question, trial.before):
         own = name == current
         if own_only and not own:
             continue
         tried = trial if own else attempt(machine, question)
-        totals = memmap_totals(tried.machine.kernel)
+        totals = new_totals(tried)
         placed = totals["self_hosted_pages"] or totals["allocated_pages"]  # an add refused outright tells nothing
         largest = next((old[2] for old in known if placed and old[:2] == (totals, tried.problem is None)), None)
         if largest is None:
@@ -158,7 +158,7 @@ def _entry(
         "current": current,
         "verdict": verdict,
         "rule": reason.rule,
-        "memmap": memmap_totals(trial.machine.kernel),
+        "memmap": new_totals(trial),
         "lowest_free_bytes": trial.kernel_lowest * page,
         "largest_clean_bytes": largest.size if largest else None,
         "largest_clean_is_capped": largest.capped if largest else None,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.unit.commands.plan.conftest import CAPACITY, Ask, Plan
 
+from memhotplug.cli import main
 from memhotplug.commands.plan.question import Question
 from memhotplug.commands.plan.sizes import typed_size
 from memhotplug.commands.plan.sources import from_boot
@@ -19,9 +21,29 @@ GIB = 1 << 30
 MIB = 1 << 20
 
 
-def _json(plan: Plan, *arguments: str) -> tuple[int, dict[str, Any]]:
+def _json(plan: Plan, *arguments: object) -> tuple[int, dict[str, Any]]:
     status, out, _ = plan(*arguments, "--json")
     return status, json.loads(out)
+
+
+def test_memory_that_was_hot_added_before_costs_the_question_nothing(plan: Plan, tmp_path: Path) -> None:
+    """A machine that has a DIMM already: of 2 GiB more, 32 MiB are memmap, under each policy that hosts none."""
+    scenario, snapshot = tmp_path / "one.yaml", tmp_path / "snapshot"
+    scenario.write_text(
+        "schema: 1\nmachine: {arch: x86_64, kernel: linux-6.12, memory: 4G}\n"
+        "steps: [{add: {driver: acpi, name: d0, size: 1G}}, {online: {range: d0}}]\n"
+    )
+    assert main(["export", str(scenario), "-o", str(snapshot)]) == 0
+
+    _, document = _json(plan, "--from", snapshot, "--kernel", "6.12", "--add", "2G")
+
+    costs = {one["name"]: one["memmap"] for one in document["policies"] if one["kind"] == "memmap"}
+    assert document["memmap"]["by_node"] == {"0": 8192}
+    assert {name: cost["allocated_pages"] for name, cost in costs.items()} == {
+        "memmap_on_memory=N": 8192, "memmap_on_memory=Y": 0, "memmap_on_memory=force": 0,
+    }  # fmt: skip
+    assert costs["memmap_on_memory=Y"]["self_hosted_pages"] == 8192
+    assert all(cost["by_node"] == {"0": 8192} for cost in costs.values())
 
 
 # ---- how much ----
