@@ -13,7 +13,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno as _errno
 import os
 from collections.abc import Iterable, Sequence
@@ -69,6 +68,8 @@ def errno_number(name: str) -> int:
 
 def nearest(word: object, names: Iterable[str]) -> str | None:
     """Return the name that ``word`` was probably meant to be, or None."""
+    import difflib  # only where something is wrong
+
     by_lower = {name.lower(): name for name in names}
     matches = difflib.get_close_matches(str(word).lower().replace("-", "_"), by_lower, n=1, cutoff=0.5)
     matches = matches or difflib.get_close_matches(str(word).lower(), by_lower, n=1, cutoff=0.5)

@@ -7,7 +7,6 @@ kind follows from its hooks. The same content at the same path is loaded once.
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib.machinery
 import importlib.util
 import os
@@ -43,7 +42,13 @@ def load(path: str) -> Candidate:
         PluginError: it is no Python, raises, or is no plugin of one kind.
     """
     data = _read(path)
-    return _load(os.path.abspath(path), path, data, hashlib.sha256(data).hexdigest())
+    return _load(os.path.abspath(path), path, data, _digest(data))
+
+
+def _digest(data: bytes) -> str:
+    import hashlib  # and with it OpenSSL, which takes longer to load than most commands need for all else
+
+    return hashlib.sha256(data).hexdigest()
 
 
 def _shown(path: str) -> str:
@@ -72,7 +77,7 @@ def _read(path: str) -> bytes:
 @functools.cache
 def _load(whole_path: str, path: str, data: bytes, digest: str) -> Candidate:
     stem, shown = _name_of(path), _shown(path)
-    own = hashlib.sha256(f"{whole_path}\0{digest}".encode(errors="surrogateescape")).hexdigest()
+    own = _digest(f"{whole_path}\0{digest}".encode(errors="surrogateescape"))
     module = _imported(path, data, f"{_PREFIX}{re.sub(r'[^A-Za-z0-9_]', '_', stem)}_{own[:16]}")
     name = getattr(module, "PLUGIN_NAME", stem)
     if not isinstance(name, str) or not _NAME.match(name):

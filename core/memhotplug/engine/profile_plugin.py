@@ -78,10 +78,17 @@ def _wrong_step(kind: type) -> str | None:
             near = nearest(name, sorted(STEPS))
             hint = f"; did you mean {near!r}?" if near else ""
             return f"its profile has a step {name!r}, which no kernel has{hint}"
-        called = inspect.signature(getattr(KernelProfile, name))
-        if not _takes(inspect.signature(step), called):
-            return f"its profile's step {name!r} takes {_words(inspect.signature(step))}, but gets {_words(called)}"
+        problem = _other_words(step, getattr(KernelProfile, name))
+        if problem is not None:
+            return f"its profile's step {name!r} {problem}"
     return None
+
+
+@lru_cache(maxsize=256)  # kernels share most of their steps
+def _other_words(step: FunctionType, declared: FunctionType) -> str | None:
+    """Say what a step takes if it cannot be called as the engine calls it, None if it can."""
+    takes, gets = inspect.signature(step), inspect.signature(declared)
+    return None if _takes(takes, gets) else f"takes {_words(takes)}, but gets {_words(gets)}"
 
 
 def _takes(step: inspect.Signature, called: inspect.Signature) -> bool:

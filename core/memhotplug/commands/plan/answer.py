@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -274,6 +273,8 @@ def _unknown_parameters(machine: Machine, question: Question) -> list[str]:
 
 def _meant(name: str, words: Sequence[str]) -> str | None:
     """Return the parameter that a word of the command line all but is, None if it is nearly none."""
+    import difflib  # only where the command line has words of its own
+
     bare = name.replace("_", "")
     near = difflib.get_close_matches(bare, [word.replace("_", "") for word in words], n=1, cutoff=0.9)
     return next((word for word in words if near and word.replace("_", "") == near[0]), None)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.profile import KernelProfile
-from memhotplug.errors import PluginError
 from memhotplug.lazy import np
 from memhotplug.manager import shown
 from memhotplug.model.blocks import BlockState, OnlineType
@@ -81,7 +80,8 @@ def _zone_keys(kernel: Kernel) -> Sequence[Array]:
     keys = profile.zone_keys(kernel)
     shape = kernel.state.blocks.id.shape
     if not isinstance(keys, Sequence) or any(not isinstance(key, np.ndarray) or key.shape != shape for key in keys):
-        raise PluginError(profile.name, f"zone_keys answered {shown(keys)}, which is not columns of {shape[0]} blocks")
+        problem = f"its profile's step 'zone_keys' answered {shown(keys)}, which is no columns of {shape[0]} blocks"
+        raise kernel.plugins.blame(kernel.plugins.profile, problem)
     return keys
 
 

@@ -80,7 +80,7 @@ def test_a_profile_may_say_what_its_rule_hangs_on(tmp_path: Path) -> None:
 def test_an_answer_that_is_no_column_of_blocks_is_the_profiles_fault(tmp_path: Path, answer: str) -> None:
     """It is named, with what it said."""
     machine = mine(tmp_path, f"    def zone_keys(self, kernel):\n        return {answer}\n")
-    with pytest.raises(PluginError, match=r"mine.*zone_keys answered .*, which is not columns of 12 blocks"):
+    with pytest.raises(PluginError, match=r"mine.*zone_keys. answered .*, which is no columns of 12 blocks"):
         machine.to_dict()
 
 
