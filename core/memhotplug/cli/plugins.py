@@ -143,11 +143,11 @@ def _problem(candidate: Candidate) -> str | None:
     """Load a plugin, ask what it says of itself, and return what is wrong with it, None if nothing is."""
     from memhotplug.errors import PluginError
     from memhotplug.manager import choose
-    from memhotplug.output.watchdog import limit, watchdog
+    from memhotplug.output.watchdog import guard, limit
 
     try:
         choose(candidate.kind, candidate.name)
-        with watchdog(limit(), lambda _: str(candidate)):
+        with guard(limit()):
             _ask(candidate)
     except PluginError as problem:
         return problem.problem

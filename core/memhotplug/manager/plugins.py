@@ -130,7 +130,7 @@ class Plugins:
             raise self.blame(key, f"has no hook {hook}")
         now = running
         outer = now.candidate, now.hook
-        now.serial, now.candidate, now.hook = now.serial + 1, self._candidates[key], hook
+        now.candidate, now.hook = self._candidates[key], hook
         printed, sys.stdout = sys.stdout, sys.stderr  # which belongs to the answer
         try:
             answer = caller(arguments)

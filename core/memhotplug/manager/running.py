@@ -17,14 +17,12 @@ class _Running:
     """Whose code runs right now in this process, for whoever limits its time.
 
     Attributes:
-        serial: counts every beginning, so that one long call is told from many short ones.
         candidate, hook: the plugin and its hook; the hook is None while the plugin is imported.
     """
 
-    __slots__ = ("candidate", "hook", "serial")
+    __slots__ = ("candidate", "hook")
 
     def __init__(self) -> None:
-        self.serial = 0
         self.candidate: Candidate | str | None = None
         self.hook: str | None = None
 
@@ -32,7 +30,7 @@ class _Running:
     def importing(self, candidate: Candidate | str) -> Iterator[None]:
         """Say that a plugin is being imported, or asked before any machine exists; what it prints is no answer."""
         outer = self.candidate, self.hook
-        self.serial, self.candidate, self.hook = self.serial + 1, candidate, None
+        self.candidate, self.hook = candidate, None
         try:
             with redirect_stdout(sys.stderr):
                 yield

@@ -1,7 +1,8 @@
 """Ends a plugin that hangs.
 
-An alarm goes off in the main thread; the hook that was called, or what is on the stack, says who is to blame for the
-time. How long a plugin may take holds for all that happens inside of :func:`limited`.
+An alarm goes off in the main thread now and then; what is on the stack says whose code runs. There is one rule: one
+call of a plugin, of a hook or of a profile's step, or its import, may take so many seconds in the plugin's own code.
+What the core or another plugin does for it does not count, nor does the wait for a processor.
 """
 
 from __future__ import annotations
@@ -10,37 +11,27 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from types import FrameType
-from typing import Final, TypeAlias
+from typing import Final
 
 from memhotplug.catalog import Installed, whose_code
 from memhotplug.errors import Interruption, PluginError
 from memhotplug.keyspec import KeySpec
-from memhotplug.manager import choose, is_below, running
+from memhotplug.manager import is_below, running
 
-__all__ = [
-    "DEFAULT_TIMEOUT",
-    "Watch",
-    "WatchedCatalog",
-    "guard",
-    "limit",
-    "limited",
-    "unguarded",
-    "watchdog",
-    "who_runs",
-]
+__all__ = ["DEFAULT_TIMEOUT", "Ledger", "WatchedCatalog", "ended", "guard", "limit", "limited", "unguarded"]
 
 DEFAULT_TIMEOUT: Final = 60.0
 """Seconds that a plugin may take where nobody says how many."""
 
-Culprit: TypeAlias = Callable[[FrameType | None], str | None]
-"""Given what runs when the time is up, says whose fault that is; None: nobody's plugin runs."""
-
 _limit: ContextVar[float] = ContextVar("seconds that a plugin may take", default=DEFAULT_TIMEOUT)
-_AGAIN: Final = 5.0
-"""Seconds after which a plugin that swallowed the alarm hears it again."""
+_LOADERS: Final = ("memhotplug.manager", "memhotplug.plugin_file")
+_LONGEST: Final = 5.0
+"""Seconds from one look at what runs to the next, at most."""
+_LOOKS: Final = 8
+"""Looks until the time is up, at least."""
 _PATIENCE: Final = 2
 """Alarms that one call of a plugin may swallow."""
 
@@ -52,10 +43,10 @@ def limit() -> float:
 
 @contextlib.contextmanager
 def limited(seconds: float) -> Iterator[None]:
-    """Return a block in which a plugin may take that long and no longer.
+    """Return a block in which a call of a plugin may take that long and no longer.
 
     Raises:
-        PluginError: a single call of a plugin, imports included, took longer.
+        PluginError: one took longer.
     """
     token = _limit.set(seconds)
     try:
@@ -65,145 +56,51 @@ def limited(seconds: float) -> Iterator[None]:
         _limit.reset(token)
 
 
-def who_runs(frame: FrameType | None) -> str | None:
-    """Return the plugin that runs: whose code it is, and if it is the core's, whose hook was called."""
-    _, own = _step_on(frame)
-    name = running.who()
-    return own if name is None or (own is not None and own != str(running.candidate)) else name
-
-
-def _step_on(frame: FrameType | None) -> tuple[FrameType | None, str | None]:
-    """Return the frame that runs code of a plugin, and the plugin; libraries count as whoever called them.
-
-    What takes long in the core is not the fault of the step that asked for it.
-    """
-    while frame is not None:
-        module = str(frame.f_globals.get("__name__", ""))
-        found = whose_code(module, frame.f_code.co_filename)
-        if found is not None or is_below(module, "memhotplug"):
-            return frame, None if found is None else found[0]
-        frame = frame.f_back
-    return None, None
-
-
 class _ExpiredError(Interruption):
     """The alarm; no Exception, so that a plugin's ``except Exception`` does not swallow it."""
 
-    def __init__(self, culprit: str) -> None:
+    def __init__(self, culprit: str, seconds: float) -> None:
         super().__init__(culprit)
-        self.culprit = culprit
+        self.refusal = PluginError(culprit, f"took longer than {seconds:g} s")
 
 
 @contextlib.contextmanager
-def watchdog(seconds: float, culprit: Culprit = who_runs) -> Iterator[None]:
-    """Limit how long a plugin may run inside this block; see :class:`Watch`.
+def ended() -> Iterator[None]:
+    """Turn the alarm into the error that names the plugin, for whoever can say where that was.
 
     Raises:
-        PluginError: the time is up.
+        PluginError: inside of a :func:`guard`, a call of a plugin took too long.
     """
-    with Watch(seconds, culprit):
+    try:
         yield
-
-
-class Watch:
-    """Limits how long a plugin may run inside of a block, and of parts of it, at the price of one alarm.
-
-    Only the main thread can be interrupted, and only where the system has interval timers;
-    elsewhere the block runs without a limit.
-
-    Args:
-        seconds: the limit; 0 is none.
-        culprit: who is to blame when the time is up; if nobody is, the block goes on.
-
-    Raises:
-        PluginError: the time is up; by the end of the block, or of the part of it.
-    """
-
-    def __init__(self, seconds: float, culprit: Culprit = who_runs) -> None:
-        can_interrupt = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
-        self._is_on = can_interrupt and seconds > 0  # not a number is no limit either
-        self._seconds = seconds
-        self._culprit = culprit
-        self._alarm = _Alarm(seconds)
-
-    def __enter__(self) -> Watch:
-        if self._is_on:
-            self._before = signal.signal(signal.SIGALRM, self._ring)
-            self._outer = signal.setitimer(signal.ITIMER_REAL, self._seconds, min(self._seconds, _AGAIN))
-        return self
-
-    def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> None:
-        if not self._is_on:
-            return
-        signal.setitimer(signal.ITIMER_REAL, *self._outer)
-        signal.signal(signal.SIGALRM, self._before)
-        if isinstance(problem, _ExpiredError):
-            raise self._refusal(problem) from None
-
-    @contextlib.contextmanager
-    def part(self) -> Iterator[None]:
-        """Let the time begin anew, here and after this part of the block."""
-        self._wind()
-        try:
-            yield
-        except _ExpiredError as expired:
-            raise self._refusal(expired) from None
-        finally:
-            self._wind()
-
-    def _wind(self) -> None:
-        if self._is_on:
-            signal.setitimer(signal.ITIMER_REAL, self._seconds, min(self._seconds, _AGAIN))
-
-    def _ring(self, _number: int, frame: FrameType | None) -> None:
-        name = self._culprit(frame)
-        if name is not None:
-            self._alarm.raised(name)
-
-    def _refusal(self, expired: _ExpiredError) -> PluginError:
-        return PluginError(expired.culprit, f"took longer than {self._seconds:g} s")
-
-
-class _Alarm:
-    """Ends a plugin by an exception; one that swallows it and goes on, together with the process."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._serial = -1
-        self._times = 0
-
-    def raised(self, name: str) -> None:
-        self._times = self._times + 1 if running.serial == self._serial else 1
-        self._serial = running.serial
-        if self._times > _PATIENCE:
-            text = f"mhp: plugin {name}: took longer than {self._seconds:g} s, and does not let itself be ended\n"
-            os.write(2, text.encode(errors="backslashreplace"))
-            os._exit(2)
-        raise _ExpiredError(name)
+    except _ExpiredError as expired:
+        raise expired.refusal from None
 
 
 @contextlib.contextmanager
 def guard(seconds: float) -> Iterator[None]:
-    """Limit how long any single call of a plugin may take inside this block, imports included.
+    """Limit how long each call of a plugin may take inside this block; 0 is no limit.
+
+    Only the main thread can be interrupted, and only where the system has interval timers;
+    elsewhere the block runs without a limit.
 
     Raises:
         PluginError: one call took longer.
     """
-    last: tuple[int, int] | None = None
-
-    def stuck(frame: FrameType | None) -> str | None:
-        nonlocal last
-        name = who_runs(frame)
-        # One call: that of a hook has a number, and a profile's step, which is no hook, its frame.
-        step = None if running.candidate is not None else _step_on(frame)[0]
-        same = (running.serial, id(step))
-        if name is None or same != last:
-            last = same
-            return None
-        return name
-
-    with watchdog(seconds, stuck):
+    can_interrupt = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+    if not can_interrupt or not seconds > 0:  # not a number is no limit either
         yield
+        return
+    period = min(seconds / _LOOKS, _LONGEST)
+    alarm = _Alarm(seconds, period)
+    before = signal.signal(signal.SIGALRM, alarm.ring)
+    outer = signal.setitimer(signal.ITIMER_REAL, period, period)
+    try:
+        with ended():
+            yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *outer)
+        signal.signal(signal.SIGALRM, before)
 
 
 @contextlib.contextmanager
@@ -219,6 +116,119 @@ def unguarded() -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, *outer)
 
 
+class _Alarm:
+    """Ends a plugin by an exception; one that swallows it and goes on, together with the process."""
+
+    def __init__(self, seconds: float, period: float) -> None:
+        self._seconds = seconds
+        self._period = period
+        self._ledger = Ledger(seconds)
+        self._waited = _waited_for_processor()
+        self._ended: FrameType | None = None
+        self._times = 0
+
+    def ring(self, _number: int, frame: FrameType | None) -> None:
+        """Look at what runs, and end it where its time is up."""
+        before, self._waited = self._waited, _waited_for_processor()
+        call = self._ledger.overdue(frame, max(0.0, self._period - (self._waited - before)))
+        if call is None:
+            return
+        first, name = call
+        self._times = self._times + 1 if first is self._ended else 1
+        self._ended = first
+        if self._times > _PATIENCE:
+            text = f"mhp: plugin {name}: took longer than {self._seconds:g} s, and does not let itself be ended\n"
+            os.write(2, text.encode(errors="backslashreplace"))
+            os._exit(2)
+        raise _ExpiredError(name, self._seconds)
+
+
+class Ledger:
+    """How long the calls of plugins that are on the stack have run in the plugins' own code.
+
+    A call is told by its first frame, which is kept, so that no later one can be taken for it.
+
+    Args:
+        seconds: how long one call may take.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._taken: dict[FrameType, float] = {}
+
+    def overdue(self, frame: FrameType | None, seconds: float) -> tuple[FrameType, str] | None:
+        """Note that so many seconds have gone by; return the call that has taken too long, and the plugin, if any.
+
+        Args:
+            frame: what runs now.
+        """
+        stack = set(_stack(frame))
+        self._taken = {first: taken for first, taken in self._taken.items() if first in stack}
+        call = _call_on(frame)
+        if call is None:
+            return None
+        first, _ = call
+        if first not in self._taken:  # it may have begun just now
+            self._taken[first] = 0.0
+            return None
+        self._taken[first] += seconds
+        return call if self._taken[first] >= self._seconds else None
+
+
+def _stack(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _call_on(frame: FrameType | None) -> tuple[FrameType, str] | None:
+    """Return the call of a plugin whose own code runs, by its first frame, and the plugin; None if it is the core's.
+
+    Libraries count as whoever called them.
+    """
+    first: FrameType | None = None
+    name: str | None = None
+    for one in _stack(frame):
+        module = str(one.f_globals.get("__name__", ""))
+        found = whose_code(module, one.f_code.co_filename)
+        if found is None and is_below(module, "memhotplug"):
+            return _named(first, name, one, module)
+        name = name or (found and found[0])
+        first = one
+    return _named(first, name, None, "")
+
+
+def _named(
+    first: FrameType | None, name: str | None, caller: FrameType | None, module: str
+) -> tuple[FrameType, str] | None:
+    """Return a call with what messages name the plugin by.
+
+    Args:
+        caller, module: the frame of the core that called, and its module.
+    """
+    who, plain = running.who(), str(running.candidate)
+    if name is not None and first is not None:
+        return first, who if who is not None and name == plain else name
+    by_loader = any(is_below(module, loader) for loader in _LOADERS)
+    if who is None or caller is None or not by_loader:
+        return None  # the core, or a library that it uses
+    if first is None and running.hook is not None:
+        return None  # the core, on its way into a hook or out of it
+    return first or caller, who
+
+
+def _waited_for_processor() -> float:
+    """Return the seconds for which the process could have run and did not, 0 where the system does not tell.
+
+    Models: Documentation/scheduler/sched-stats.rst, /proc/<pid>/schedstat (Linux).
+    """
+    try:
+        with open("/proc/self/schedstat", encoding="ascii") as stream:
+            return int(stream.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
 class WatchedCatalog(Installed):
     """The installed plugins, with a limit on how long each may take to load."""
 
@@ -228,5 +238,5 @@ class WatchedCatalog(Installed):
         Raises:
             PluginError: the driver is missing, broken, or takes too long.
         """
-        with watchdog(limit(), lambda _frame: str(choose("drivers", name))):
+        with guard(limit()):
             return super().driver_keys(name)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,18 +14,19 @@ import click
 import pytest
 
 from memhotplug import Machine
+from memhotplug.catalog import Installed
 from memhotplug.cli import main
 from memhotplug.cli.group import COMMANDS, mhp
 from memhotplug.errors import PluginError
+from memhotplug.output import watchdog
 from memhotplug.output.watchdog import (
     DEFAULT_TIMEOUT,
-    Watch,
+    Ledger,
     WatchedCatalog,
     guard,
     limit,
     limited,
     unguarded,
-    watchdog,
 )
 from memhotplug.plugin import hookimpl
 
@@ -40,39 +41,11 @@ def _hang() -> None:
         signal.pause()
 
 
-def _hang_stubbornly() -> None:
-    while True:
-        with contextlib.suppress(Exception):
-            _hang()
-
-
-def test_what_takes_too_long_is_an_error_that_names_the_culprit() -> None:
-    """The alarm interrupts even what swallows every Exception."""
-    with pytest.raises(PluginError) as caught, watchdog(0.01, lambda _frame: "acme"):
-        _hang_stubbornly()
-
-    assert str(caught.value) == "plugin acme: took longer than 0.01 s"
-
-
-def test_time_that_no_plugin_takes_is_not_limited() -> None:
-    """The alarm rings, nobody's hook is running, and it rings again later."""
-    rung: list[None] = []
-
-    def culprit(_frame: FrameType | None) -> str | None:
-        rung.append(None)
-        return "acme" if len(rung) > 2 else None
-
-    with pytest.raises(PluginError), watchdog(0.01, culprit):
-        _hang()
-
-    assert len(rung) == 3
-
-
 def test_nothing_is_left_armed() -> None:
     """Neither the timer nor the handler."""
     before = signal.getsignal(signal.SIGALRM)
 
-    with watchdog(60, lambda _frame: "acme"):
+    with guard(60):
         assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
 
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
@@ -82,7 +55,7 @@ def test_nothing_is_left_armed() -> None:
 @pytest.mark.parametrize("seconds", [0, -1, float("nan")])
 def test_zero_and_nonsense_are_no_limit(seconds: float) -> None:
     """Nothing is armed at all."""
-    with watchdog(seconds, lambda _frame: "acme"):
+    with guard(seconds):
         assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
@@ -91,7 +64,7 @@ def test_another_thread_runs_without_a_limit() -> None:
     seen: list[tuple[float, float]] = []
 
     def work() -> None:
-        with watchdog(60, lambda _frame: "acme"):
+        with guard(60):
             seen.append(signal.getitimer(signal.ITIMER_REAL))
 
     thread = threading.Thread(target=work)
@@ -99,43 +72,6 @@ def test_another_thread_runs_without_a_limit() -> None:
     thread.join()
 
     assert seen == [(0.0, 0.0)]
-
-
-def test_the_time_of_each_part_begins_anew() -> None:
-    """A handler for all of them, and an alarm that each sets for itself."""
-    with Watch(3600, lambda _frame: "acme") as watch:
-        handler = signal.getsignal(signal.SIGALRM)
-        signal.setitimer(signal.ITIMER_REAL, 1800)
-        with watch.part():
-            assert signal.getitimer(signal.ITIMER_REAL)[0] > 3000
-            assert signal.getsignal(signal.SIGALRM) == handler
-            signal.setitimer(signal.ITIMER_REAL, 1800)
-        assert signal.getitimer(signal.ITIMER_REAL)[0] > 3000
-
-    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
-
-
-def test_a_part_that_takes_too_long_says_so_itself() -> None:
-    """So that whoever plays it can say where that was."""
-    with Watch(0.01, lambda _frame: "acme") as watch, pytest.raises(PluginError) as caught, watch.part():
-        _hang_stubbornly()
-
-    assert str(caught.value) == "plugin acme: took longer than 0.01 s"
-
-
-def test_what_hangs_between_two_parts_is_ended_too() -> None:
-    """The alarm stays armed."""
-    watch = Watch(0.01, lambda _frame: "acme")
-
-    def between() -> None:
-        with watch:
-            with watch.part():
-                pass
-            _hang()
-
-    with pytest.raises(PluginError) as caught:
-        between()
-    assert str(caught.value) == "plugin acme: took longer than 0.01 s"
 
 
 def test_a_hook_that_hangs_ends_the_run(error_of: ErrorOf, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,32 +94,31 @@ def test_a_hook_that_hangs_ends_the_run(error_of: ErrorOf, monkeypatch: pytest.M
     assert (error.line, error.path) == (4, "steps[0].add")
 
 
-def test_a_driver_that_hangs_while_it_says_its_keys_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_driver_that_hangs_while_it_says_its_keys_is_named(tmp_path: Path) -> None:
     """Reading a scenario asks drivers for their keys."""
-    from memhotplug import manager
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "import signal\nfrom memhotplug.plugin import hookimpl\n"
+        "@hookimpl\ndef driver_keys():\n    while True:\n        signal.pause()\n"
+        "@hookimpl\ndef driver_ranges(kernel, request):\n    return []\n"
+        "@hookimpl\ndef mhp_flags(kernel, request, phys_range):\n    return 0\n",
+        encoding="utf-8",
+    )
+    with Installed().using((str(path),)), pytest.raises(PluginError) as caught, limited(0.01):
+        WatchedCatalog().driver_keys("mine")
 
-    def hang(kind: str, name: str) -> None:
-        _hang()
-
-    monkeypatch.setattr(manager, "own_keys", hang)
-    with pytest.raises(PluginError) as caught, limited(0.01):
-        WatchedCatalog().driver_keys("acpi")
-
-    assert str(caught.value).startswith("plugin acpi (memhotplug ")
-    assert str(caught.value).endswith(": took longer than 0.01 s")
+    assert str(caught.value) == f"plugin mine ({path}): took longer than 0.01 s"
 
 
 def test_a_catalog_answers_like_any_other() -> None:
     """The limit is all that it adds."""
-    from memhotplug.catalog import Installed
-
     assert WatchedCatalog().driver_keys("acpi") == Installed().driver_keys("acpi")
     assert WatchedCatalog().names("arch") == Installed().names("arch")
 
 
 def test_no_alarm_rings_for_what_waits_for_somebody_else() -> None:
     """The alarm is stopped, and goes on afterwards."""
-    with watchdog(3600, lambda _frame: "slow"):
+    with guard(3600):
         with unguarded():
             assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
         assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
@@ -240,7 +175,7 @@ def _slow(folder: Path, step: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("limiting", [limited, guard, watchdog])
+@pytest.mark.parametrize("limiting", [limited, guard])
 def test_a_step_of_a_profile_that_hangs_is_ended(limiting: Any, tmp_path: Path) -> None:
     """Though no hook was called: what is on the stack says whose code it is."""
     path = _slow(tmp_path, "new_state")
@@ -257,15 +192,106 @@ def test_a_view_of_a_profile_that_hangs_is_ended(tmp_path: Path) -> None:
     assert machine.violations() == []
 
 
+# ---- whose time it is ----
+
+CORE = "memhotplug.engine.slow"
+DRIVER = "memhotplug_drivers.acpi"
+ARCH = "memhotplug_x86_64.mapping"
+
+
+def _frame(*modules: str, inside: Callable[[FrameType], object]) -> None:
+    """Call functions of some modules, each from the one before, and show the frame of the last one to ``inside``."""
+    scope: dict[str, Any] = {"__name__": modules[0], "sys": sys, "inside": inside, "rest": modules[1:], "go": _frame}
+    call = "go(*rest, inside=inside)" if modules[1:] else "inside(sys._getframe())"
+    exec(f"def work():\n    {call}", scope)
+    scope["work"]()
+
+
+def _overdue(ledger: Ledger, *modules: str, seconds: float = 1.0, times: int = 1) -> list[str | None]:
+    """Return what a ledger says while one call lasts, at each of some looks."""
+    said: list[str | None] = []
+
+    def look(frame: FrameType) -> None:
+        for _ in range(times):
+            call = ledger.overdue(frame, seconds)
+            said.append(None if call is None else call[1].split()[0])
+
+    _frame(*modules, inside=look)
+    return said
+
+
+def test_one_call_may_take_so_long() -> None:
+    """At the first look it may have begun just now."""
+    assert _overdue(Ledger(3), CORE, DRIVER, times=5) == [None, None, None, "acpi", "acpi"]
+
+
+def test_many_short_calls_are_no_long_one() -> None:
+    """However long they take together, and although their frames may lie where those before them lay."""
+    ledger = Ledger(3)
+    assert [_overdue(ledger, CORE, DRIVER, times=2) for _ in range(20)] == [[None, None]] * 20
+
+
+def test_time_in_which_the_process_waits_for_a_processor_is_nobodys_fault() -> None:
+    """On a machine that is too busy for it."""
+    ledger = Ledger(3)
+    assert _overdue(ledger, CORE, DRIVER, seconds=0.0, times=1000) == [None] * 1000
+
+
 def test_time_that_the_core_takes_is_nobodys_fault() -> None:
-    """Not even if a plugin asked for it: the alarm rings on."""
-    core: dict[str, Any] = {"__name__": "memhotplug.engine.slow", "pause": signal.pause, "rung": []}
-    exec("def work():\n    for _ in range(4):\n        pause()\n        rung.append(None)", core)
-    plugin: dict[str, Any] = {"__name__": "memhotplug_drivers.acpi", "work": core["work"]}
-    exec("def go(): work()", plugin)
-    with guard(0.01):
-        plugin["go"]()
-    assert len(core["rung"]) == 4
+    """Not even if a plugin asked for it, and neither is what a library does for the core."""
+    assert _overdue(Ledger(3), CORE, DRIVER, CORE, times=9) == [None] * 9
+    assert _overdue(Ledger(3), CORE, DRIVER, CORE, "numpy.core", times=9) == [None] * 9
+
+
+def test_what_a_library_does_for_a_plugin_is_the_plugins() -> None:
+    """As if it were its own code."""
+    assert _overdue(Ledger(1), CORE, DRIVER, "json", times=3) == [None, "acpi", "acpi"]
+
+
+def test_a_call_has_its_own_time_while_it_asks_others() -> None:
+    """What another plugin takes meanwhile is the other's, and the first goes on where it was."""
+    ledger = Ledger(3)
+    said: list[str | None] = []
+
+    def look(frame: FrameType) -> None:
+        outer = frame.f_back
+        while outer is not None and outer.f_globals.get("__name__") != DRIVER:
+            outer = outer.f_back
+        for one in (outer, frame, outer, frame, outer, outer):
+            call = ledger.overdue(one, 1.0)
+            said.append(None if call is None else call[1].split()[0])
+
+    _frame(CORE, DRIVER, CORE, ARCH, inside=look)
+    # The inner call is on no stack that ends further out, so that its time begins anew.
+    assert said == [None, None, None, None, None, "acpi"]
+
+
+def test_the_clock_of_a_starved_process_is_read_from_the_scheduler() -> None:
+    """Seconds that only grow; where there is no such file, none."""
+    first = watchdog._waited_for_processor()
+    assert 0 <= first <= watchdog._waited_for_processor()
+
+
+def test_what_swallows_every_exception_is_ended_too(tmp_path: Path) -> None:
+    """The alarm is no Exception."""
+    path = _slow(tmp_path, "new_state")
+    text = path.read_text(encoding="utf-8")
+    text = text.replace("            signal.pause()", "            try:\n                signal.pause()\n"
+                        "            except Exception:\n                pass")  # fmt: skip
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(PluginError) as caught, limited(0.2):
+        Machine.boot(arch="x86_64", kernel="mine", memory="4G", plugins=path)
+    assert str(caught.value) == f"plugin mine ({path}): took longer than 0.2 s"
+
+
+def test_a_plugin_that_spins_is_ended(tmp_path: Path) -> None:
+    """In its own helpers, one call of them after the other."""
+    path = _slow(tmp_path, "new_state")
+    text = path.read_text(encoding="utf-8").replace("signal.pause()", "sum(range(9))")
+    path.write_text(text.replace("sum(range(9))", "turn()") + "\n\ndef turn():\n    sum(range(9))\n", encoding="utf-8")
+    with pytest.raises(PluginError) as caught, limited(0.2):
+        Machine.boot(arch="x86_64", kernel="mine", memory="4G", plugins=path)
+    assert str(caught.value) == f"plugin mine ({path}): took longer than 0.2 s"
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from memhotplug.formats.scenario.problems import Where
 from memhotplug.keyspec import OWN_POLICY
 from memhotplug.machine import Machine, Memory
 from memhotplug.manager import choose
-from memhotplug.output.watchdog import Watch, limit, watchdog
+from memhotplug.output.watchdog import ended, guard, limit
 
 if TYPE_CHECKING:
     from memhotplug.documents.machine import RunDocument, StepRecord
@@ -125,11 +125,10 @@ def _booted(scenario: Scenario) -> Machine:
         for kind, name in (("arch", spec.arch), ("profiles", spec.kernel)):
             if not name:  # a snapshot tells it
                 continue
-            candidate = choose(kind, name)
-            with watchdog(limit(), lambda _: str(candidate)):  # noqa: B023  # used within the iteration
-                candidate.load()
+            with guard(limit()):
+                choose(kind, name).load()
         base = os.path.dirname(scenario.file or "") or "."
-        with watchdog(limit()):
+        with guard(limit()):
             machine = Machine.from_spec(spec, base=base)
     except MemoryHotplugError as refusal:
         raise scenario.error(("machine",), f"a machine that boots ({refusal})", at="key") from refusal
@@ -197,8 +196,8 @@ class _Run:
         self._broken: list[str] | None = machine.violations() if check else None
 
     def run(self, *, go_on: bool) -> RunResult:
-        with Watch(limit()) as watch:
-            failure = self._steps_done(watch, go_on=go_on)
+        with guard(limit()):
+            failure = self._steps_done(go_on=go_on)
         return RunResult(
             scenario=self._scenario.file,
             machine=self._machine,
@@ -207,11 +206,11 @@ class _Run:
             failure=failure,
         )
 
-    def _steps_done(self, watch: Watch, *, go_on: bool) -> str | None:
+    def _steps_done(self, *, go_on: bool) -> str | None:
         """Do the steps; return why the first of them did not do what it should, None if all did."""
         failure = None
         for step in self._scenario.steps:
-            record = self._step(step, watch)
+            record = self._step(step)
             if record["ok"]:
                 continue
             failure = failure or self._failure(step, record)
@@ -226,13 +225,13 @@ class _Run:
         words = (place, f"steps[{step.index}].{step.op}", unexpected, record["message"])
         return ": ".join(str(word) for word in words if word is not None)
 
-    def _step(self, step: Step, watch: Watch) -> StepRecord:
+    def _step(self, step: Step) -> StepRecord:
         kernel = self._machine.kernel
         seen = len(kernel.journal.events)
         saved = kernel.copy() if self._broken is not None else None
         record = new_record(step, kernel)
         try:
-            with watch.part(), blaming():
+            with ended(), blaming():
                 self._do(step, record)
         except InputError as error:
             raise_located(self._scenario, ("steps", step.index, step.op), error)
