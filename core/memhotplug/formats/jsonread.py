@@ -45,14 +45,24 @@ def parse_json(text: str | bytes, *, constant: Callable[[str], object] | None = 
     return cast(object, json.loads(decoded, parse_constant=constant))
 
 
+def _without_escaped_quotes(data: bytes) -> bytes:
+    """Return a document in which each quote begins or ends a string: one behind an even number of backslashes."""
+    first, *others = data.split(rb"\"")
+    parts, last = [first], first
+    for part in others:
+        if (len(last) - len(last.rstrip(b"\\"))) % 2:
+            parts.append(b'"')
+        parts.append(part)
+        last = part
+    return b"".join(parts) if others else data
+
+
 def _is_too_deep(data: bytes) -> bool:
     """Return whether arrays and objects are nested too deep, by taking the innermost ones out, level by level.
 
     In a damaged document, those that never end count, up to the first bracket that does not fit.
     """
-    if b'\\"' in data:
-        data = data.replace(rb"\\", b"").replace(rb"\"", b"")
-    marks = data.translate(_ONE_KIND, _OTHERS).replace(b'""', b"")
+    marks = _without_escaped_quotes(data).translate(_ONE_KIND, _OTHERS).replace(b'""', b"")
     nest = b"".join(marks.split(b'"')[::2])
     for _ in range(MAX_DEPTH):
         inner = nest.replace(b"[]", b"")

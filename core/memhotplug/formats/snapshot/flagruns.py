@@ -25,7 +25,6 @@ __all__ = ["FlagRuns", "FlagTexts", "flag_word"]
 _OPENING = re.compile(r'(?<!\\)"kpageflags"\s*:\s*\{\s*"ranges"\s*:\s*\[(?=\s*\[)')
 _KEY = '"kpageflags"'
 _CLOSING = re.compile(r"\]\s*\]")
-_CONSTANTS = ("NaN", "Infinity")
 _PLACE = "NaN"  # what stands for the runs: no number, and the one word whose meaning a reader of JSON leaves open
 _WORD = re.compile(r"0x[0-9a-fA-F]{1,16}")
 
@@ -97,7 +96,7 @@ class FlagTexts:
     """
 
     def __init__(self, text: str) -> None:
-        self._spans = [] if any(word in text for word in _CONSTANTS) else list(_spans(text))
+        self._spans = list(_spans(text))
         self._text = text
 
     def parse(self) -> object:
@@ -108,9 +107,10 @@ class FlagTexts:
         """
         found = _Pieces().runs([self._text[low:high].split("]") for low, high in self._spans])
         if found is not None:
-            left = iter(found)
-            with suppress(json.JSONDecodeError):  # which names a place in what is left of the text
-                return parse_json(_without(self._text, self._spans), constant=lambda word: next(left))
+            found.reverse()
+            # The first names a place in what is left of the text, the second that it has constants of its own.
+            with suppress(json.JSONDecodeError, IndexError):
+                return parse_json(_without(self._text, self._spans), constant=lambda word: found.pop())
         return parse_json(self._text)
 
 

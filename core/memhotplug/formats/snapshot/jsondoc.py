@@ -146,8 +146,8 @@ class JsonObject:
         if not self.has(key):
             return {}
         members = JsonObject(self.value[key], self.source.key(key)).value
-        for name, item in members.items():
-            if not isinstance(item, str):  # the place of every string would cost more than reading it
+        if {*map(type, members.values())} - {str}:  # the place of every string would cost more than reading it
+            for name, item in members.items():
                 as_text(item, self.source.key(key).key(name))
         return cast(dict[str, str], dict(members))
 

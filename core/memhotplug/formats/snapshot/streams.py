@@ -13,6 +13,8 @@ from memhotplug.formats.snapshot.source import Source
 
 __all__ = ["BoundedStream", "open_stream"]
 
+_PIECE = 1 << 20
+
 
 class _Readable(Protocol):
     def read(self, size: int = -1, /) -> bytes: ...
@@ -49,13 +51,21 @@ class BoundedStream:
         """
         room = self._limit - self._done + 1
         try:
-            data = self._raw.read(room if size < 0 else min(size, room))
+            data = self._pieces(room if size < 0 else min(size, room))
         except (EOFError, zlib.error, lzma.LZMAError, OSError) as exc:
             raise self._source.error("a complete, readable file", got=f"damaged or truncated data ({exc})") from exc
         self._done += len(data)
         if self._done > self._limit:
             raise self._source.error(f"at most {self._limit} bytes once decompressed", got="more")
         return data
+
+    def _pieces(self, size: int) -> bytes:
+        """Return at most ``size`` bytes; a buffer is made of what is asked for at once, however little there is."""
+        pieces: list[bytes] = []
+        while size > 0 and (piece := self._raw.read(min(size, _PIECE))):
+            pieces.append(piece)
+            size -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def close(self) -> None:
         """Close the file below, and what decompresses it."""

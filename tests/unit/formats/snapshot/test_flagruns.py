@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -97,3 +98,21 @@ def test_text_in_strings_stays_text() -> None:
     text = json.dumps({"dmesg": ['"kpageflags": {"ranges": [[1, 2, "0x1"]]}']})
     assert FlagTexts(text).parse() == json.loads(text)
     assert FlagTexts(text.replace("[1, 2", "NaN, [1, 2")).parse() == json.loads(text.replace("[1, 2", "NaN, [1, 2"))
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
+@pytest.mark.parametrize("place", ["first", "flags", "last"])
+def test_a_document_may_have_constants_of_its_own(word: str, place: str) -> None:
+    """Before the runs, beside them and behind them: they stay what they are, and so do the runs."""
+    flags: dict[str, Any] = {"ranges": [[1, 2, "0x1"]]} | ({"other": "CONSTANT"} if place == "flags" else {})
+    document: dict[str, Any] = {"kpageflags": flags, "last": "CONSTANT" if place == "last" else 0}
+    document = {"first": "CONSTANT" if place == "first" else 0} | document
+    text = json.dumps(document).replace('"CONSTANT"', word)
+    assert repr(FlagTexts(text).parse()) == repr(json.loads(text))  # repr, since nan is not equal to itself
+
+
+def test_words_of_constants_in_strings_keep_nothing_from_being_taken_out() -> None:
+    """A log may have them."""
+    text = json.dumps({"dmesg": ["NaN, Infinity"], "kpageflags": {"ranges": [[1, 2, "0x1"]]}})
+    document: Any = FlagTexts(text).parse()
+    assert document == {"dmesg": ["NaN, Infinity"], "kpageflags": {"ranges": FlagRuns.of([(1, 2, 1)])}}

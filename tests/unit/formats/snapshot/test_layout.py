@@ -83,6 +83,18 @@ def test_stream_reads_what_was_compressed(tmp_path: Path, pack: type[bytes]) -> 
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress, alone, bz2.compress])
+def test_stream_reads_large_files_whole(tmp_path: Path, pack: type[bytes]) -> None:
+    """In one go, or in parts that are larger than what is read at once."""
+    path, data = tmp_path / "data", bytes(range(256)) * (5 << 11) + b"end"
+    path.write_bytes(pack(data))
+
+    with open_stream(Source(file=str(path)), 1 << 30) as stream:
+        assert stream.read() == data
+    with open_stream(Source(file=str(path)), 1 << 30) as stream:
+        assert stream.read(3 << 19) + stream.read(len(data)) == data
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress, alone, bz2.compress])
 def test_stream_stops_at_its_limit(tmp_path: Path, pack: type[bytes]) -> None:
     """The limit counts decompressed bytes."""
     path = tmp_path / "data"
