@@ -17,7 +17,7 @@ from memhotplug.model.state import Allocation
 from memhotplug.model.zones import Zone, ZoneKind
 from memhotplug.units import div_round_up
 
-__all__ = ["isolate", "migrate", "unisolate", "unmovable_pages"]
+__all__ = ["drain_per_cpu_lists", "isolate", "migrate", "unisolate", "unmovable_pages"]
 
 
 def unmovable_pages(kernel: Kernel, zone: Zone, pages: ExtentSet) -> int:

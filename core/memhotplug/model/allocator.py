@@ -4,8 +4,10 @@ An allocation walks the zonelist twice, as the kernel does: first against the lo
 then, on the slow path, against the min watermarks. A request for many equal chunks gives exactly
 what that many single requests would give, at the cost of one.
 
-Models: mm/page_alloc.c:get_page_from_freelist(), __zone_watermark_ok(), __alloc_pages_slowpath()
-(v5.2 to v6.12). Simplified: no reclaim, no compaction, no per-cpu caching of what is freed.
+Models: mm/page_alloc.c:get_page_from_freelist(), __zone_watermark_ok(), __alloc_pages_slowpath(),
+__alloc_pages_direct_reclaim() (v5.2 to v6.12). Simplified: no reclaim, no compaction, no per-cpu caching of what is
+freed. Without reclaim the lists of CPUs are not drained for the sake of an allocation: the kernel does that only after
+reclaim has got something.
 """
 
 from __future__ import annotations
@@ -61,7 +63,8 @@ def alloc_pages(
 def allocatable_chunks(zone: Zone, order: int, highest: ZoneKind, mark: int) -> int:
     """Return how many chunks the zone's watermark lets go, fragmentation aside.
 
-    Pages on per-cpu lists do not count towards the watermark, but serve single pages without touching it.
+    Pages on per-cpu lists do not count: no watermark counts them, and each serves one type of request alone. Of what
+    type they are nobody can tell from a count, and to take all of them for the right ones would promise too much.
 
     Args:
         highest: type of the highest zone that the request may use; lower zones keep a reserve from it.
@@ -69,9 +72,7 @@ def allocatable_chunks(zone: Zone, order: int, highest: ZoneKind, mark: int) -> 
     """
     unusable = zone.unusable(movable=highest is _MOVABLE)
     spare = zone.free.total - unusable - zone.wmark[mark] - zone.protection[highest]
-    if spare <= 0:
-        return 0  # per-cpu lists are out of reach as well: the watermark is asked first
-    return spare >> order if order else spare + zone.pcp.total
+    return max(spare, 0) >> order
 
 
 def _take(state: MachineState, zone: Zone, order: int, count: int, movable: bool) -> Runs:
@@ -79,7 +80,7 @@ def _take(state: MachineState, zone: Zone, order: int, count: int, movable: bool
     pages = first_pages(zone.open_to(movable=movable), order, count, max_order)
     if pages.total < count << order and zone.pcp.total:
         # Free pages there are, but in pieces: compaction drains the per-cpu lists before it gives up.
-        # Below the watermark it is not even tried. Models: mm/compaction.c:compact_zone() (v6.12).
+        # Below the watermark it is not even tried. Models: mm/compaction.c:compact_zone() (v5.2 to v6.12).
         zone.free.update(zone.pcp)
         zone.pcp = ExtentSet()
         pages = first_pages(zone.open_to(movable=movable), order, count, max_order)

@@ -176,15 +176,27 @@ def test_pages_on_per_cpu_lists_are_drained_where_only_pieces_are_free(make_stat
 
 
 def test_pages_on_per_cpu_lists_do_not_lift_a_zone_above_its_watermark(make_state: Make) -> None:
-    """Larger chunks count buddy pages only; single pages come from the lists as long as the watermark holds."""
+    """Single pages neither: of which type those are that wait nobody can tell."""
     state = make_state({(0, NORMAL): (0, 8)})
     zone = state.zone((0, NORMAL))
     zone.free, zone.pcp = ExtentSet.of((0, 4)), ExtentSet.of((4, 8))
     zone.wmark = (3, 3, 3)
 
-    assert [allocatable_chunks(zone, order, NORMAL, 0) for order in (0, 1)] == [5, 0]
+    assert [allocatable_chunks(zone, order, NORMAL, 0) for order in (0, 1)] == [1, 0]
     zone.wmark = (4, 4, 4)
     assert [allocatable_chunks(zone, order, NORMAL, 0) for order in (0, 1)] == [0, 0]
+
+
+def test_an_allocation_that_fails_does_not_drain_the_lists(make_state: Make) -> None:
+    """The kernel does that only when reclaim has got something, and here nothing is reclaimed."""
+    state = make_state({(0, NORMAL): (0, 64)})
+    zone = state.zone((0, NORMAL))
+    zone.free, zone.pcp = ExtentSet.of((0, 16)), ExtentSet.of((32, 64))
+    zone.wmark = (10, 10, 10)
+
+    assert alloc_pages(state, 0, 40, nid=0).total == 6
+    assert alloc_pages(state, 3, 1, nid=0).total == 0
+    assert zone.pcp.total == 32
 
 
 def test_free_pages_go_back_to_the_zones_that_their_struct_pages_name(make_state: Make) -> None:

@@ -20,6 +20,7 @@ from memhotplug.engine.boot.recorded import RECORDED, RECORDED_MOVABLE
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.add import device_blocks
 from memhotplug.engine.memory_hotplug.presence import usual_driver
+from memhotplug.engine.page_isolation import drain_per_cpu_lists
 from memhotplug.engine.slab import SLAB, attracts_slab, first_zones, give_up_slab
 from memhotplug.formats.snapshot import RecordedOp
 from memhotplug.machine import Machine
@@ -268,6 +269,9 @@ class Guest:
             else:
                 give_up_slab(machine.kernel, zone, *bounds)
                 vacate(machine.kernel, zone, *bounds, leaving)
+                for other in machine.kernel.state.zonelist(zone.nid, ZoneKind.MOVABLE):
+                    if zone.kind is ZoneKind.MOVABLE:
+                        drain_per_cpu_lists(other)  # what waits makes the room that its pages need
 
     def _bounds(self, block: int) -> tuple[int, int]:
         return block * self._baseline.pages_per_block, (block + 1) * self._baseline.pages_per_block

@@ -132,7 +132,7 @@ def _known_zone(kernel: Kernel, recorded: RecordedZone, zone: Zone, known: Known
     used = zone.linked.difference(zone.free).difference(aside)
     waiting = known.waiting.intersection(used)
     elsewhere = used.difference(known.covered)
-    zone.pcp = waiting.union(_first(elsewhere, recorded.pcp_pages - waiting.total))
+    zone.pcp = waiting.union(_lonely(elsewhere, recorded.pcp_pages - waiting.total))
     return used.difference(zone.pcp)
 
 
