@@ -14,8 +14,6 @@ from __future__ import annotations
 import errno
 from typing import Final
 
-import numpy as np
-
 from memhotplug.plugin import (
     Altmap,
     Kernel,
@@ -24,6 +22,7 @@ from memhotplug.plugin import (
     div_round_up,
     format_size,
     hookimpl,
+    np,
     partial_windows,
 )
 from memhotplug_riscv64.sizes import layout

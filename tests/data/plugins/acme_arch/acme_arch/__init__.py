@@ -11,8 +11,6 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 
-import numpy as np
-
 from memhotplug.plugin import (
     Altmap,
     Geometry,
@@ -23,9 +21,11 @@ from memhotplug.plugin import (
     SizingRequest,
     ZoneKind,
     ZoneLimit,
+    div_round_up,
     format_size,
     hookimpl,
     is_power_of_two,
+    np,
 )
 
 PAGE_SIZE = 4 << 10
@@ -90,7 +90,7 @@ def vmemmap_populate(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, al
     """Back the memmap with 2 MiB leaves; without an altmap fall back to base pages."""
     end_pfn = start_pfn + nr_pages
     window = _PFNS_PER_PMD_TABLE
-    kernel.tables.ensure("vmemmap-pmd", start_pfn // window, -(-end_pfn // window), nid=nid)
+    kernel.tables.ensure("vmemmap-pmd", start_pfn // window, div_round_up(end_pfn, window), nid=nid)
     kernel.memmap.populate(start_pfn, nr_pages, leaf_pages=_LEAF, nid=nid, altmap=altmap)
     missing = kernel.memmap.first_unmapped(start_pfn, nr_pages)
     if missing is not None and altmap is None:
@@ -112,7 +112,7 @@ def vmemmap_free(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
 def create_mapping(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int) -> None:
     """Make the tables of the direct map: one for each GiB, in 2 MiB leaves."""
     window = _PFNS_PER_GIB
-    kernel.tables.ensure("direct-pmd", start_pfn // window, -(-(start_pfn + nr_pages) // window), nid=nid)
+    kernel.tables.ensure("direct-pmd", start_pfn // window, div_round_up(start_pfn + nr_pages, window), nid=nid)
 
 
 @hookimpl
