@@ -16,16 +16,15 @@ steps:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 import yaml
 from tools.record.arch import ARCHITECTURES
+from tools.record.keys import Keys
 
-from memhotplug.errors import InputError, nearest
-from memhotplug.units import parse_size
+from memhotplug.errors import InputError
 
 __all__ = [
     "Add",
@@ -61,8 +60,6 @@ _KEYS = (
 _ONLINE_TYPES = ("online", "online_kernel", "online_movable")
 _MIB = 1 << 20
 _REF = re.compile(r"([A-Za-z][\w-]*)(?:\[(-?\d{1,6})\])?")
-_CPU = re.compile(r"[A-Za-z0-9][\w.,=+-]{0,80}")
-_NAME = re.compile(r"[A-Za-z][\w-]{0,30}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -202,13 +199,11 @@ def parse(document: object, file: str | None = None) -> Scenario:
     Raises:
         InputError: an unknown key, a wrong type or a value that cannot be.
     """
-    top = _Mapping(document, "", file, _KEYS)
+    top = Keys(document, "", file, _KEYS)
     arch = top.one_of("arch", tuple(ARCHITECTURES))
-    numa = tuple(
-        _node(_Mapping(item, f"numa[{i}]", file, ("memory", "cpus"))) for i, item in enumerate(top.list("numa"))
-    )
+    numa = tuple(_node(Keys(item, f"numa[{i}]", file, ("memory", "cpus"))) for i, item in enumerate(top.list("numa")))
     devices = tuple(
-        _virtio_mem(_Mapping(item, f"virtio_mem[{i}]", file, ("device", "size", "block_size", "node")))
+        _virtio_mem(Keys(item, f"virtio_mem[{i}]", file, ("device", "size", "block_size", "node")))
         for i, item in enumerate(top.list("virtio_mem"))
     )
     steps = tuple(_step(item, f"steps[{i}]", file) for i, item in enumerate(top.list("steps")))
@@ -231,11 +226,11 @@ def parse(document: object, file: str | None = None) -> Scenario:
     return scenario
 
 
-def _node(node: _Mapping) -> NumaNode:
+def _node(node: Keys) -> NumaNode:
     return NumaNode(memory=node.size("memory", 0), cpus=node.count("cpus", 0))
 
 
-def _virtio_mem(device: _Mapping) -> VirtioMem:
+def _virtio_mem(device: Keys) -> VirtioMem:
     return VirtioMem(
         device=device.name("device"),
         size=device.size("size"),
@@ -245,14 +240,14 @@ def _virtio_mem(device: _Mapping) -> VirtioMem:
 
 
 def _step(item: object, path: str, file: str | None) -> Step:
-    step = _Mapping(item, path, file, ("add", "online", "offline", "remove", "resize", "hog", "write"))
+    step = Keys(item, path, file, ("add", "online", "offline", "remove", "resize", "hog", "write"))
     if len(step.value) != 1:
         expected = "one operation: add, online, offline, remove, resize, hog or write"
         raise step.error("", expected, len(step.value))
     kind, value = next(iter(step.value.items()))
     match kind:
         case "add":
-            add = _Mapping(value, f"{path}.add", file, ("dimm", "size", "node", "address"))
+            add = Keys(value, f"{path}.add", file, ("dimm", "size", "node", "address"))
             return Add(
                 dimm=add.name("dimm"),
                 size=add.size("size"),
@@ -260,20 +255,20 @@ def _step(item: object, path: str, file: str | None) -> Step:
                 address=add.size("address") if "address" in add.value else None,
             )
         case "online" | "offline":
-            return _change(str(kind), _Mapping(value, f"{path}.{kind}", file, ("blocks", "type", "each")))
+            return _change(str(kind), Keys(value, f"{path}.{kind}", file, ("blocks", "type", "each")))
         case "remove":
             return Remove(dimm=step.name("remove"))
         case "resize":
-            resize = _Mapping(value, f"{path}.resize", file, ("device", "size"))
+            resize = Keys(value, f"{path}.resize", file, ("device", "size"))
             return Resize(device=resize.name("device"), size=resize.size("size"))
         case "hog":
             return Hog(size=step.size("hog"))
         case _:
-            write = _Mapping(value, f"{path}.write", file, ("path", "value"))
+            write = Keys(value, f"{path}.write", file, ("path", "value"))
             return Write(path=write.path_of_guest("path"), value=write.text("value"))
 
 
-def _change(kind: str, change: _Mapping) -> Change:
+def _change(kind: str, change: Keys) -> Change:
     if kind == "offline" and "type" in change.value:
         raise change.error("type", "no type, which is online's", repr(change.value["type"]))
     value = change.value.get("blocks")
@@ -287,7 +282,7 @@ def _change(kind: str, change: _Mapping) -> Change:
     return Change(type=word, blocks=tuple(_ref(change, item) for item in items), each=each)
 
 
-def _ref(change: _Mapping, item: object) -> BlockRef:
+def _ref(change: Keys, item: object) -> BlockRef:
     if isinstance(item, int) and not isinstance(item, bool) and item >= 0:
         return BlockRef(base=None, index=item)
     match = _REF.fullmatch(item) if isinstance(item, str) else None
@@ -333,75 +328,3 @@ def _check(scenario: Scenario, file: str | None) -> None:
         raise InputError("nodes whose memory adds up to memory", got="other sizes", path="numa", file=file)
     if scenario.numa and sum(node.cpus for node in scenario.numa) != scenario.cpus:
         raise InputError("nodes whose cpus add up to cpus", got="other counts", path="numa", file=file)
-
-
-class _Mapping:
-    """A YAML mapping with known keys, whose values are asked for by type."""
-
-    def __init__(self, value: object, path: str, file: str | None, keys: tuple[str, ...]) -> None:
-        self.path, self.file = path, file
-        if not isinstance(value, Mapping):
-            raise self.error("", "a mapping", type(value).__name__)
-        self.value: Mapping[object, object] = value
-        for key in value:
-            if key not in keys:
-                raise InputError(
-                    f"one of {', '.join(keys)}", got=repr(key), path=path or None, file=file, nearest=nearest(key, keys)
-                )
-
-    def error(self, key: str, expected: str, got: object) -> InputError:
-        place = ".".join(part for part in (self.path, key) if part)
-        return InputError(expected, got=got, path=place or None, file=self.file)
-
-    def text(self, key: str, default: str | None = None) -> str:
-        value = self.value.get(key, default)
-        if not isinstance(value, str) or "\n" in value or not value.isprintable():
-            raise self.error(key, "one line of text", repr(value)[:60])
-        return value
-
-    def name(self, key: str) -> str:
-        value = self.text(key)
-        if not _NAME.fullmatch(value) or value == "boot":
-            raise self.error(key, "a name such as d0", repr(value)[:60])
-        return value
-
-    def cpu_model(self, key: str) -> str:
-        value = self.text(key)
-        if not _CPU.fullmatch(value):
-            raise self.error(key, "a model of QEMU's, such as neoverse-n1", repr(value)[:60])
-        return value
-
-    def path_of_guest(self, key: str) -> str:
-        value = self.text(key).lstrip("/")
-        if not value or " " in value or len(value) > 200:
-            raise self.error(key, "a path without spaces", repr(value)[:60])
-        return value
-
-    def one_of(self, key: str, words: tuple[str, ...], default: str | None = None) -> str:
-        value = self.value.get(key, default)
-        if not isinstance(value, str) or value not in words:
-            error = self.error(key, f"one of {', '.join(words)}", repr(value)[:60])
-            error.nearest = nearest(value, words)
-            raise error
-        return value
-
-    def list(self, key: str) -> list[object]:
-        value = self.value.get(key, [])
-        if not isinstance(value, list):
-            raise self.error(key, "a list", type(value).__name__)
-        return value
-
-    def size(self, key: str, default: int | None = None) -> int:
-        value = self.value.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | str) or (isinstance(value, int) and value < 0):
-            raise self.error(key, "a size such as 256M", repr(value)[:60])
-        try:
-            return parse_size(str(value))
-        except ValueError as problem:
-            raise self.error(key, str(problem), repr(value)[:60]) from None
-
-    def count(self, key: str, default: int | None = None) -> int:
-        value = self.value.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 1 << 20:
-            raise self.error(key, "a number", repr(value)[:60])
-        return value

@@ -11,9 +11,10 @@ from enum import IntEnum
 from functools import cache
 from itertools import pairwise
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from memhotplug.lazy import np
+from memhotplug.model.block_columns import Column
 from memhotplug.model.extents import ExtentSet
 from memhotplug.model.runs import FEW
 
@@ -72,32 +73,6 @@ _FEW_ROWS = 64  # up to which a list of values is faster than two passes of NumP
 _Row: TypeAlias = tuple[int, ...]
 """The values of one block, in the order of the columns."""
 
-_T = TypeVar("_T", bound="np.generic")
-
-
-class _Column(Generic[_T]):
-    """A column of a table, with the rows that are not in arrays yet; shape (n,), read-only.
-
-    Args:
-        dtype: of its values, by name: nothing is made of it before there is a table.
-    """
-
-    def __init__(self, dtype: str) -> None:
-        self.dtype = dtype
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    @overload
-    def __get__(self, table: None, owner: type) -> _Column[_T]: ...
-    @overload
-    def __get__(self, table: BlockTable, owner: type) -> npt.NDArray[_T]: ...
-    def __get__(self, table: BlockTable | None, owner: type) -> _Column[_T] | npt.NDArray[_T]:
-        if table is None:
-            return self
-        found = table._whole.get(self.name)  # as column(), which is asked a hundred times by the invariants
-        return table.column(self.name) if found is None else found
-
 
 class BlockTable:
     """All memory blocks, ascending by id.
@@ -122,15 +97,15 @@ class BlockTable:
     # place, but that columns come to _whole and answers to _known.
     __slots__ = ("_columns", "_known", "_late", "_settled", "_whole")
 
-    id: _Column[np.int64] = _Column("int64")
-    state: _Column[np.int8] = _Column("int8")
-    nid: _Column[np.int32] = _Column("int32")
-    zone: _Column[np.int8] = _Column("int8")
-    device: _Column[np.int32] = _Column("int32")
-    early: _Column[np.bool_] = _Column("bool_")
-    group: _Column[np.int32] = _Column("int32")
-    altmap_pages: _Column[np.int64] = _Column("int64")
-    online_type: _Column[np.int8] = _Column("int8")
+    id: Column[np.int64] = Column("int64")
+    state: Column[np.int8] = Column("int8")
+    nid: Column[np.int32] = Column("int32")
+    zone: Column[np.int8] = Column("int8")
+    device: Column[np.int32] = Column("int32")
+    early: Column[np.bool_] = Column("bool_")
+    group: Column[np.int32] = Column("int32")
+    altmap_pages: Column[np.int64] = Column("int64")
+    online_type: Column[np.int8] = Column("int8")
 
     def __init__(self) -> None:
         self._columns: dict[str, npt.NDArray[Any]]
@@ -397,7 +372,7 @@ def _tally(columns: list[npt.NDArray[Any]]) -> dict[tuple[int, ...], int]:
 
 @cache
 def _dtype(name: str) -> np.dtype[Any]:
-    column: _Column[Any] = getattr(BlockTable, name)
+    column: Column[Any] = getattr(BlockTable, name)
     return np.dtype(column.dtype)
 
 
