@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from memhotplug import InputError, Machine, MemoryHotplugError
+from memhotplug import Machine, MemoryHotplugError
 from memhotplug.contracts import PageFlag
 from memhotplug.testing import DriverContract
 from memhotplug_drivers._virtio_mem_device import region_of
@@ -17,7 +17,6 @@ Events: TypeAlias = Callable[[Machine, str], list[dict[str, object]]]
 Refused: TypeAlias = Callable[..., MemoryHotplugError]
 Boot: TypeAlias = Callable[..., Machine]
 ZoneOf: TypeAlias = Callable[..., dict[str, Any]]
-
 _MIB = 1 << 20
 _BASE = 4 << 30
 _FIRST = _BASE >> 12  # pfn of block 32
@@ -39,11 +38,11 @@ def guest(boot: Boot) -> Machine:
     return boot(kernel="linux-6.12")
 
 
-def _add(machine: Machine, size: str, **keys: object) -> Any:
+def add_device(machine: Machine, size: str, **keys: object) -> Any:
     return machine.add_memory(driver="virtio_mem", name="vm0", size=size, device_size="4G", **keys)
 
 
-def _resize(machine: Machine, size: str, **keys: object) -> str | None:
+def resize_to(machine: Machine, size: str, **keys: object) -> str | None:
     return machine.add_memory(driver="virtio_mem", resize="vm0", size=size, **keys).driver_result
 
 
@@ -60,7 +59,7 @@ def test_a_device_plugs_its_requested_size_block_by_block(
     guest: Machine, events: Events, iomem: View, brief: View
 ) -> None:
     """300 MiB: two whole blocks, and 22 of the third one's 64 subblocks; one merged resource."""
-    memory = _add(guest, "300M")
+    memory = add_device(guest, "300M")
 
     assert (memory.blocks, memory.driver_result) == ((32, 33, 34), "requested 300M, plugged 300M")
     assert brief(guest) == [(32, "offline", _BLOCK, 0), (33, "offline", _BLOCK, 0), (34, "offline", 22 * _SUB, 0)]
@@ -72,7 +71,7 @@ def test_a_device_plugs_its_requested_size_block_by_block(
 
 def test_sizes_are_logged_in_the_kernels_words(guest: Machine, events: Events) -> None:
     """plugged and requested size at the beginning of a run, bytes with every request."""
-    _add(guest, "256M")
+    add_device(guest, "256M")
     assert [event["text"] for event in events(guest, "virtio_mem_config")] == [
         ["plugged size: 0x0", "requested size: 0x10000000"]
     ]
@@ -88,7 +87,7 @@ def test_sizes_are_logged_in_the_kernels_words(guest: Machine, events: Events) -
 
 def test_unplugged_subblocks_of_an_online_block_are_present_and_not_managed(guest: Machine, zone_of: ZoneOf) -> None:
     """44 of 128 MiB are plugged: present 32768, managed 11264, the rest PageOffline."""
-    _add(guest, "44M")
+    add_device(guest, "44M")
     guest.online("vm0", zone="movable")
 
     zone = zone_of(guest, "Movable")
@@ -176,7 +175,7 @@ def test_what_the_hypervisor_refuses(
 
 def test_regions_of_two_devices_lie_apart(guest: Machine) -> None:
     """The second device begins behind the whole region of the first, plugged or not."""
-    _add(guest, "128M")
+    add_device(guest, "128M")
     second = guest.add_memory(driver="virtio_mem", name="vm1", size="128M")
     assert (second.start, second.blocks) == (_BASE + (4 << 30), (64,))
 
@@ -208,7 +207,7 @@ def test_growth_fills_kernel_then_movable_then_offline_blocks_then_adds(guest: M
 
     Each lacks 64 MiB; Expect: 34, 33, 32, and then block 35.
     """
-    _add(guest, "384M")
+    add_device(guest, "384M")
     guest.online("block 34", zone="kernel")
     guest.online("block 33", zone="movable")
     for block in (32, 33, 34):
@@ -222,7 +221,7 @@ def test_growth_fills_kernel_then_movable_then_offline_blocks_then_adds(guest: M
     assert guest.violations() == []
     seen = len(_log(guest, events, "plugged"))
 
-    assert _resize(guest, "512M") == "requested 512M, plugged 512M"
+    assert resize_to(guest, "512M") == "requested 512M, plugged 512M"
 
     assert _log(guest, events, "plugged")[seen:] == [(320, 64), (192, 64), (64, 64), (384, 128)]
     assert guest.violations() == []
@@ -230,9 +229,9 @@ def test_growth_fills_kernel_then_movable_then_offline_blocks_then_adds(guest: M
 
 def test_growth_of_an_online_block_reaches_the_allocator_at_once(guest: Machine, zone_of: ZoneOf) -> None:
     """8 MiB more: four subblocks, managed grows by 2048, present does not change."""
-    _add(guest, "44M")
+    add_device(guest, "44M")
     guest.online("vm0", zone="movable")
-    _resize(guest, "52M")
+    resize_to(guest, "52M")
     zone = zone_of(guest, "Movable")
     assert (zone["present"], zone["managed"], zone["free"]) == (_BLOCK, 26 * _SUB, 26 * _SUB)
     assert guest.violations() == []
@@ -240,8 +239,8 @@ def test_growth_of_an_online_block_reaches_the_allocator_at_once(guest: Machine,
 
 def test_growth_of_an_offline_block_waits_for_its_online(guest: Machine, zone_of: ZoneOf) -> None:
     """Subblocks of an offline block are managed when it goes online."""
-    _add(guest, "44M")
-    _resize(guest, "52M")
+    add_device(guest, "44M")
+    resize_to(guest, "52M")
     assert zone_of(guest, "Normal")["managed"] == 0
     guest.online("vm0", zone="movable")
     assert zone_of(guest, "Movable")["managed"] == 26 * _SUB
@@ -249,19 +248,19 @@ def test_growth_of_an_offline_block_waits_for_its_online(guest: Machine, zone_of
 
 def test_what_is_less_than_a_subblock_is_not_plugged(guest: Machine) -> None:
     """Device blocks of 1 MiB, subblocks of 2 MiB: of 3 MiB one stays."""
-    memory = _add(guest, "3M", block_size="1M")
+    memory = add_device(guest, "3M", block_size="1M")
     assert memory.driver_result == "requested 3M, plugged 2M (requested size: 0x300000, plugged size: 0x200000)"
 
 
 def test_only_a_gibibyte_may_wait_for_online(guest: Machine, refused: Refused) -> None:
     """offline_threshold: eight blocks of 128 MiB, then ENOSPC; after onlining the rest comes."""
-    problem = refused(_add, guest, "2G")
+    problem = refused(add_device, guest, "2G")
     assert str(problem) == "ENOSPC: vm0: 1G are added and not online, no more than 1G may be"
     assert problem.driver_result == ("requested 2G, plugged 1G (requested size: 0x80000000, plugged size: 0x40000000)")
     assert guest.memory("vm0").blocks == tuple(range(32, 40))
 
     guest.online("vm0")
-    assert _resize(guest, "2G") == "requested 2G, plugged 2G"
+    assert resize_to(guest, "2G") == "requested 2G, plugged 2G"
     assert guest.memory("vm0").blocks == tuple(range(32, 48))
     assert guest.violations() == []
 
@@ -278,7 +277,7 @@ def test_auto_online_lets_it_grow_beyond_the_threshold(boot: Boot, zone_of: Zone
     """Each block is online before the next is added."""
     machine = boot(kernel="linux-6.12", cmdline=f"memhp_default_state={policy}")
     before = zone_of(machine, zone)
-    memory = _add(machine, "2100M")
+    memory = add_device(machine, "2100M")
     after = zone_of(machine, zone)
     assert len(memory.blocks) == 17
     assert after["present"] - before["present"] == 17 * _BLOCK
@@ -295,7 +294,7 @@ def test_auto_movable_goes_by_the_device_group(boot: Boot, zone_of: ZoneOf) -> N
         "memhp_default_state=online memory_hotplug.online_policy=auto-movable memory_hotplug.auto_movable_ratio=25"
     )
     machine = boot(kernel="linux-6.12", cmdline=cmdline)
-    _add(machine, "2G")
+    add_device(machine, "2G")
     state: Any = machine.kernel.state.profile
     group = state.groups[0]
     assert (len(state.groups), group.unit_pages, group.max_pages) == (1, _BLOCK, 0)
@@ -307,7 +306,7 @@ def test_auto_movable_goes_by_the_device_group(boot: Boot, zone_of: ZoneOf) -> N
 def test_no_group_before_5_15(boot: Boot, events: Events) -> None:
     """5.13 merges resources and knows no groups."""
     machine = boot(kernel="linux-5.13")
-    _add(machine, "128M")
+    add_device(machine, "128M")
     assert [event["flags"] for event in events(machine, "added")] == ["MHP_MERGE_RESOURCE"]
     assert machine.kernel.state.devices[-1].group == -1
 
@@ -316,7 +315,7 @@ def test_no_group_before_5_15(boot: Boot, events: Events) -> None:
 def test_node_is_that_of_the_device(boot: Boot, asked: int | None, got: int) -> None:
     """The device's proximity domain, else the node of its address."""
     machine = boot(kernel="linux-6.12", memory=[{"node": 0, "size": "2G"}, {"node": 1, "size": "2G"}])
-    _add(machine, "128M", node=asked)
+    add_device(machine, "128M", node=asked)
     row = machine.kernel.state.blocks.row(32)
     assert machine.kernel.state.blocks.nid[row] == got
 
@@ -325,94 +324,40 @@ def test_running_out_of_memory_is_tried_again(guest: Machine, refused: Refused) 
     """ENOMEM for the second block stops the run with the first one there; the next run goes on."""
     trial = guest.copy()
     trial.kernel.state.fail_allocation = 1_000_000
-    _add(trial, "128M")
+    add_device(trial, "128M")
     for_one_block = 1_000_000 - (trial.kernel.state.fail_allocation or 0)
     guest.kernel.state.fail_allocation = for_one_block
 
-    problem = refused(_add, guest, "512M")
+    problem = refused(add_device, guest, "512M")
 
     assert problem.name == "ENOMEM"
     assert problem.driver_result == (
         "requested 512M, plugged 128M (requested size: 0x20000000, plugged size: 0x8000000)"
     )
     guest.kernel.state.fail_allocation = None
-    assert _resize(guest, "512M") == "requested 512M, plugged 512M"
+    assert resize_to(guest, "512M") == "requested 512M, plugged 512M"
     assert guest.violations() == []
 
 
 def test_an_unknown_error_breaks_the_device(guest: Machine, refused: Refused) -> None:
     """Somebody has a block in the region: EEXIST, and the driver gives up for good."""
-    _add(guest, "128M")
+    add_device(guest, "128M")
     guest.add_memory(driver="acpi", name="dimm", size="128M", address=_BASE + 128 * _MIB)
-    problem = refused(_resize, guest, "256M")
+    problem = refused(resize_to, guest, "256M")
     assert problem.name == "EEXIST"
     assert problem.driver_result == (
         "requested 256M, plugged 128M (requested size: 0x10000000, plugged size: 0x8000000); "
         "unknown error, marking device broken: -17"
     )
-    assert str(refused(_resize, guest, "128M")) == "EIO: vm0: an unknown error has marked the device broken"
-
-
-# ---- resize ----
-
-
-def test_a_resize_names_a_device_that_is_there(guest: Machine, refused: Refused) -> None:
-    """There is none called vm0 yet."""
-    assert str(refused(_resize, guest, "128M")) == "ENODEV: there is no virtio-mem device 'vm0'"
-
-
-@pytest.mark.parametrize("key", ["device_size", "block_size", "bbm_block_size", "address"])
-def test_a_resize_cannot_change_what_is_fixed(guest: Machine, key: str) -> None:
-    """Only the requested size and unplug_online change."""
-    _add(guest, "128M")
-    with pytest.raises(InputError) as caught:
-        _resize(guest, "256M", **{key: "1G"})
-    assert caught.value.expected == f"no {key} with resize; it is fixed when the device is made"
-
-
-def test_a_resize_to_the_same_size_does_nothing(guest: Machine, state_of: View) -> None:
-    """Requested is plugged already."""
-    _add(guest, "200M")
-    before = state_of(guest)
-    assert _resize(guest, "200M") == "requested 200M, plugged 200M"
-    assert state_of(guest) == before
-
-
-def test_what_a_resize_adds_belongs_to_the_device(guest: Machine) -> None:
-    """The step brings no device of its own."""
-    _add(guest, "128M")
-    grown = guest.add_memory(driver="virtio_mem", name="grow", resize="vm0", size="384M")
-    assert (grown.name, grown.blocks, grown.driver_result) == ("grow", (), "requested 384M, plugged 384M")
-    assert guest.memory("vm0").blocks == (32, 33, 34)
-    assert [device.name for device in guest.kernel.state.devices] == ["vm0"]
-
-
-def test_an_ejected_device_can_grow_again(guest: Machine, state_of: View) -> None:
-    """eject requests size 0; the device stays in its region."""
-    before = state_of(guest)
-    _add(guest, "300M")
-    guest.online("vm0", zone="movable")
-    assert guest.eject("vm0") == "requested 0B, plugged 0B"
-    assert state_of(guest) == before
-    assert _resize(guest, "128M") == "requested 128M, plugged 128M"
-    assert guest.memory("vm0").blocks == (32,)
-
-
-def test_a_new_device_may_take_the_name_of_an_ejected_one(guest: Machine) -> None:
-    """The old one is forgotten with its region."""
-    _add(guest, "300M")
-    guest.eject("vm0")
-    memory = guest.add_memory(driver="virtio_mem", name="vm0", size="256M", force_bbm=True)
-    assert memory.blocks == (32, 33)
-    assert guest.violations() == []
+    assert str(refused(resize_to, guest, "128M")) == "EIO: vm0: an unknown error has marked the device broken"
 
 
 def test_copies_are_independent(guest: Machine, state_of: View) -> None:
     """What a copy plugs and unplugs is its own."""
-    _add(guest, "200M")
+    add_device(guest, "200M")
     guest.online("vm0", zone="movable")
     before, copy = state_of(guest), guest.copy()
-    _resize(copy, "384M")
+    resize_to(copy, "384M")
     copy.eject("vm0")
     assert state_of(guest) == before
-    assert _resize(guest, "202M") == "requested 202M, plugged 202M"
+    assert resize_to(guest, "202M") == "requested 202M, plugged 202M"

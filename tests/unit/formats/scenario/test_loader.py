@@ -16,13 +16,11 @@ from memhotplug.keyspec import KeySpec
 
 ErrorOf: TypeAlias = Callable[[str], InputError]
 Load: TypeAlias = Callable[[str], Scenario]
-
 SIZE = "a size such as 128M, 1GiB or 0x8000000"
 MACHINE_KEYS = (
     "arch, kernel, memory, snapshot, boot_profile, slots, page_size, memory_block_size, physical_address_bits, "
     "hole, advised_block_size, cmdline, sparsemem_vmemmap"
 )
-
 FULL = """\
 schema: 1
 machine:
@@ -135,119 +133,6 @@ def test_boot_memory_has_several_forms(
     assert (machine.memory, machine.snapshot) == (memory, snapshot)
 
 
-BAD_MACHINES = {
-    "no memory": (
-        "arch: x86_64, kernel: v2-2019",
-        "2:10: machine: expected memory or snapshot, and not both",
-    ),
-    "memory and snapshot": (
-        "arch: x86_64, kernel: v2-2019, memory: 4G, snapshot: a",
-        "2:54: machine.snapshot: got snapshot, expected memory or snapshot, and not both",
-    ),
-    "no kernel": ("arch: x86_64, memory: 4G", "2:10: machine.kernel: expected a name; the key is missing"),
-    "unknown arch": (
-        "arch: x86-64, kernel: v2-2019, memory: 4G",
-        "2:17: machine.arch: got x86-64, expected an installed architecture, one of: arm64, s390, x86_64; "
-        "did you mean 'x86_64'?",
-    ),
-    "unknown kernel": (
-        "arch: x86_64, kernel: linux-6.13, memory: 4G",
-        "2:33: machine.kernel: got linux-6.13, expected an installed kernel, one of: linux-6.12, v2-2019; "
-        "did you mean 'linux-6.12'?",
-    ),
-    "arch is a number": (
-        "arch: 86, kernel: v2-2019, memory: 4G",
-        "2:17: machine.arch: got 86, expected an installed architecture, one of: arm64, s390, x86_64; "
-        "did you mean 'x86_64'?",
-    ),
-    "arch is nothing": ("arch: , kernel: v2-2019, memory: 4G", "2:17: machine.arch: got nothing, expected a name"),
-    "unknown key": (
-        "arch: x86_64, kernel: v2-2019, mem: 4G",
-        f"2:42: machine.mem: got mem, expected one of the keys: {MACHINE_KEYS}; did you mean 'memory'?",
-    ),
-    "memory zero": (
-        "arch: x86_64, kernel: v2-2019, memory: 0",
-        f"2:50: machine.memory: got 0, expected {SIZE}, or a list such as [{{node: 0, size: 2G}}], greater than 0",
-    ),
-    "memory a mapping": (
-        "arch: x86_64, kernel: v2-2019, memory: {node: 0, size: 4G}",
-        f"2:50: machine.memory: got a mapping, expected {SIZE}, or a list such as [{{node: 0, size: 2G}}]",
-    ),
-    "memory empty": (
-        "arch: x86_64, kernel: v2-2019, memory: []",
-        f"2:50: machine.memory: got a list, expected {SIZE}, or a list such as [{{node: 0, size: 2G}}]",
-    ),
-    "memory a list of sizes": (
-        "arch: x86_64, kernel: v2-2019, memory: [2G]",
-        "2:51: machine.memory[0]: got 2G, expected a mapping with the keys: node, size",
-    ),
-    "a node without size": (
-        "arch: x86_64, kernel: v2-2019, memory: [{node: 0, size: 1G}, {node: 1}]",
-        f"2:72: machine.memory[1].size: expected {SIZE}; the key is missing",
-    ),
-    "a node's size zero": (
-        "arch: x86_64, kernel: v2-2019, memory: [{node: 0, size: 0M}]",
-        f"2:67: machine.memory[0].size: got 0M, expected {SIZE}, greater than 0",
-    ),
-    "a node's unknown key": (
-        "arch: x86_64, kernel: v2-2019, memory: [{nod: 0, size: 1M}]",
-        "2:52: machine.memory[0].nod: got nod, expected one of the keys: node, size; did you mean 'node'?",
-    ),
-    "snapshot a list": (
-        "arch: x86_64, kernel: v2-2019, snapshot: [a]",
-        "2:52: machine.snapshot: got a list, expected a mapping with the keys: path, step",
-    ),
-    "boot profile unknown": (
-        "arch: x86_64, kernel: v2-2019, memory: 4G, boot_profile: lea",
-        "2:68: machine.boot_profile: got lea, expected lean, distro, or a mapping such as "
-        "{image: 60M, early: 8M, early_share: 100}; did you mean 'lean'?",
-    ),
-    "boot profile of nothing": (
-        "arch: x86_64, kernel: v2-2019, memory: 4G, boot_profile: {image: 1M, early_share: 0}",
-        "2:93: machine.boot_profile.early_share: got 0, expected one part in so many, at least 1",
-    ),
-    "snapshot nothing": (
-        "arch: x86_64, kernel: v2-2019, snapshot: ",
-        "2:52: machine.snapshot: got nothing, expected the path of a snapshot",
-    ),
-    "snapshot step": (
-        "arch: x86_64, kernel: v2-2019, snapshot: {path: a, step: last}",
-        "2:68: machine.snapshot.step: got last, expected a step of the recording, at least 0",
-    ),
-    "page size": (
-        "arch: x86_64, kernel: v2-2019, memory: 4G, page_size: 5K",
-        f"2:65: machine.page_size: got 5K, expected {SIZE}, a power of two",
-    ),
-    "block size": (
-        "arch: x86_64, kernel: v2-2019, memory: 4G, memory_block_size: 0",
-        f"2:73: machine.memory_block_size: got 0, expected {SIZE}, greater than 0",
-    ),
-    "address bits": (
-        "arch: x86_64, kernel: v2-2019, memory: 4G, physical_address_bits: 65",
-        "2:77: machine.physical_address_bits: got 65, expected a number of bits from 32 to 64",
-    ),
-    "command line a list": (
-        "arch: x86_64, kernel: v2-2019, memory: 4G, cmdline: [quiet]",
-        "2:63: machine.cmdline: got a list, expected text",
-    ),
-    "switch off": (
-        "arch: x86_64, kernel: v2-2019, memory: 4G, sparsemem_vmemmap: off",
-        "2:73: machine.sparsemem_vmemmap: got off, expected true or false; did you mean 'false'?",
-    ),
-    "the first in the document": (
-        "memory: -1, arch: nope, nonsense: 1",
-        f"2:19: machine.memory: got -1, expected {SIZE}, or a list such as [{{node: 0, size: 2G}}]; "
-        "a size is never negative",
-    ),
-}
-
-
-@pytest.mark.parametrize(("keys", "message"), BAD_MACHINES.values(), ids=BAD_MACHINES.keys())
-def test_a_bad_machine_is_refused_at_its_place(error_of: ErrorOf, keys: str, message: str) -> None:
-    """The whole message."""
-    assert str(error_of(f"schema: 1\nmachine: {{{keys}}}\n")) == f"s.yaml:{message}"
-
-
 OK_MACHINE = "machine: {arch: x86_64, kernel: v2-2019, memory: 4G}\n"
 VERSION = "1, the only version of the scenario format"
 FLAGS = (
@@ -255,7 +140,6 @@ FLAGS = (
     "or default, the driver's own"
 )
 TOP = "one of the keys: schema, plugins, machine, drivers, steps, explore"
-
 BAD_TOPS = {
     "no version": (OK_MACHINE, f"1:1: schema: expected {VERSION}; the key is missing"),
     "version misspelt": (f"shema: 1\n{OK_MACHINE}", f"1:1: shema: got shema, expected {TOP}; did you mean 'schema'?"),

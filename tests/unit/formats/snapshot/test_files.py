@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
 import lzma
 import os
-import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,13 +16,12 @@ from memhotplug.formats.snapshot import Limits, open_snapshot
 from memhotplug.naming import read_machine
 
 MEMORY = "sys/devices/system/memory"
-
 Unpack = Callable[[Mapping[str, str]], Path]
 Pack = Callable[..., Path]
 Save = Callable[[object], str]
 
 
-def _message(path: object, step: int | None = None, **limits: int) -> str:
+def message_of(path: object, step: int | None = None, **limits: int) -> str:
     with pytest.raises(InputError) as caught:
         open_snapshot(str(path), step, limits=Limits(**limits))
     return str(caught.value)
@@ -73,7 +70,7 @@ def test_directory_leaves_out_what_may_not_be_read(unpack: Unpack, monkeypatch: 
 
     assert sorted(open_snapshot(root).files) == ["proc/zoneinfo"]
     failures["zoneinfo"] = OSError(5, "Input/output error")
-    assert _message(root) == f"{root}: proc/zoneinfo: got Input/output error, expected a readable file"
+    assert message_of(root) == f"{root}: proc/zoneinfo: got Input/output error, expected a readable file"
 
 
 def test_directory_reads_this_very_machine() -> None:
@@ -99,7 +96,7 @@ def test_directory_with_a_link_out_of_it_is_refused(unpack: Unpack, tmp_path: Pa
     root = unpack({"proc/zoneinfo": "x"})
     (root / "proc/iomem").symlink_to(secret)
 
-    assert _message(root) == f"{root}: proc/iomem: got a link out of it, expected a file inside the snapshot"
+    assert message_of(root) == f"{root}: proc/iomem: got a link out of it, expected a file inside the snapshot"
 
 
 def test_directory_does_not_enter_a_linked_folder_outside(unpack: Unpack, tmp_path: Path) -> None:
@@ -117,7 +114,7 @@ def test_directory_without_machine_files_is_refused(tmp_path: Path) -> None:
     """Some other directory is not a snapshot."""
     (tmp_path / "proc").mkdir()
 
-    assert _message(tmp_path) == f"{tmp_path}: got none of them, expected files of a machine such as proc/zoneinfo"
+    assert message_of(tmp_path) == f"{tmp_path}: got none of them, expected files of a machine such as proc/zoneinfo"
 
 
 def test_directory_of_two_machines_is_refused(tmp_path: Path) -> None:
@@ -125,12 +122,12 @@ def test_directory_of_two_machines_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a" / "proc").mkdir(parents=True)
     (tmp_path / "b" / "proc").mkdir(parents=True)
 
-    assert _message(tmp_path) == f"{tmp_path}: got several, expected a directory with proc/ and sys/ of one machine"
+    assert message_of(tmp_path) == f"{tmp_path}: got several, expected a directory with proc/ and sys/ of one machine"
 
 
 def test_directory_with_neither_proc_nor_sys_is_refused(tmp_path: Path) -> None:
     """An empty directory holds no machine."""
-    assert _message(tmp_path) == f"{tmp_path}: got none, expected a directory with proc/ and sys/ of one machine"
+    assert message_of(tmp_path) == f"{tmp_path}: got none, expected a directory with proc/ and sys/ of one machine"
 
 
 @pytest.mark.parametrize(
@@ -145,92 +142,8 @@ def test_limits_hold_for_directories_and_archives(
     texts: dict[str, str], unpack: Unpack, pack: Pack, limits: dict[str, int], text: str
 ) -> None:
     """Neither container may make us read without bound."""
-    assert text in _message(unpack(texts), **limits)
-    assert text in _message(pack(texts), **limits)
-
-
-@pytest.mark.parametrize("name", ["s.tar", "s.tar.gz", "s.tar.xz", "s.tar.bz2"])
-@pytest.mark.parametrize("prefix", ["", "./", "sosreport-host-2026-11-23-abcdefg/", "./" + "long" * 40 + "/"])
-def test_archive_reads_like_the_directory(
-    texts: dict[str, str], unpack: Unpack, pack: Pack, name: str, prefix: str
-) -> None:
-    """Compression and one leading directory make no difference."""
-    opened = open_snapshot(pack(texts, name, prefix))
-
-    reference = open_snapshot(unpack(texts))
-    assert {k: v.strip() for k, v in opened.files.items()} == {k: v.strip() for k, v in reference.files.items()}
-    assert opened.kind == "archive"
-
-
-def test_archive_of_a_directory_keeps_node_links(texts: dict[str, str], unpack: Unpack, tmp_path: Path) -> None:
-    """`tar -C snap -czf snap.tar.gz .` stores links; their names tell the node."""
-    root = unpack(texts)
-    path = tmp_path / "made.tar.gz"
-    with tarfile.open(path, "w:gz") as tar:
-        tar.add(root, arcname=".")
-
-    assert open_snapshot(path).files == open_snapshot(root).files
-
-
-@pytest.mark.parametrize("name", ["/proc/zoneinfo", "../proc/zoneinfo", "a/../../proc/iomem"])
-def test_archive_with_a_name_that_leads_out_is_refused(pack: Pack, name: str) -> None:
-    """Nothing is extracted, but such an archive was made to harm somebody."""
-    path = pack({name: "x"})
-
-    expected = f"{path}: got {name!r}, expected members with a relative path inside the archive"
-    assert _message(path) == expected
-
-
-def test_archive_links_are_never_followed(tmp_path: Path) -> None:
-    """A link named like a wanted file has no content."""
-    path = tmp_path / "links.tar"
-    with tarfile.open(path, "w") as tar:
-        for name, kind in (("proc/zoneinfo", tarfile.SYMTYPE), ("proc/iomem", tarfile.LNKTYPE)):
-            info = tarfile.TarInfo(name)
-            info.type, info.linkname = kind, "/etc/passwd"
-            tar.addfile(info)
-
-    assert _message(path) == f"{path}: got none of them, expected files of a machine such as proc/zoneinfo"
-
-
-def test_archive_of_two_machines_is_refused(pack: Pack) -> None:
-    """The files of two hosts do not make one machine."""
-    path = pack({"host-a/proc/zoneinfo": "x", "host-b/proc/buddyinfo": "y"})
-
-    assert _message(path) == f"{path}: got those of host-a and host-b, expected the files of one machine"
-
-
-def test_archive_bomb_is_stopped(tmp_path: Path) -> None:
-    """A member nobody wants still has to be decompressed to get past it."""
-    path = tmp_path / "bomb.tar.xz"
-    with tarfile.open(path, "w:xz") as tar:
-        info = tarfile.TarInfo("zeros")
-        info.size = 8 << 20
-        tar.addfile(info, io.BytesIO(bytes(info.size)))
-
-    assert _message(path, stream_bytes=1 << 20) == f"{path}: got more, expected at most 1048576 bytes once decompressed"
-
-
-def test_archive_with_a_huge_long_name_is_stopped(tmp_path: Path) -> None:
-    """Extended headers are read into memory whole."""
-    path = tmp_path / "name.tar"
-    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
-        tar.addfile(tarfile.TarInfo("n" * 5000))
-
-    message = _message(path, header_bytes=4096)
-
-    assert message == f"{path}: got a header of 5001 bytes, expected members of a sensible size"
-
-
-@pytest.mark.parametrize("name", ["s.tar", "s.tar.gz", "s.tar.xz", "s.tar.bz2"])
-@pytest.mark.parametrize("part", [0.3, 0.5, 0.8])
-def test_truncated_archive_is_refused(texts: dict[str, str], pack: Pack, name: str, part: float) -> None:
-    """An archive cut off anywhere is not taken for a small one."""
-    path = pack(texts, name)
-    data = path.read_bytes()
-    path.write_bytes(data[: int(len(data) * part)])
-
-    assert _message(path).startswith(f"{path}: got ")
+    assert text in message_of(unpack(texts), **limits)
+    assert text in message_of(pack(texts), **limits)
 
 
 @pytest.mark.parametrize("step", [0, 3])
@@ -239,8 +152,8 @@ def test_only_a_recording_has_steps(texts: dict[str, str], unpack: Unpack, pack:
     root, archive = unpack(texts), pack(texts)
 
     expected = "expected no step with {}; only a recording has steps"
-    assert _message(root, step) == f"{root}: got step {step}, " + expected.format("a directory")
-    assert _message(archive, step) == f"{archive}: got step {step}, " + expected.format("a tar archive")
+    assert message_of(root, step) == f"{root}: got step {step}, " + expected.format("a directory")
+    assert message_of(archive, step) == f"{archive}: got step {step}, " + expected.format("a tar archive")
 
 
 def test_recording_gives_the_step_that_was_asked_for(recordings: list[Path]) -> None:
@@ -273,7 +186,7 @@ def test_recording_without_that_step_says_which_there_are(document: dict[str, An
     """Steps count from 0."""
     path = save(document)
 
-    assert _message(path, step) == f"{path}: got {step}, expected a step from 0 to 4"
+    assert message_of(path, step) == f"{path}: got {step}, expected a step from 0 to 4"
 
 
 def test_recording_step_without_files_is_refused(document: dict[str, Any], save: Save) -> None:
@@ -281,7 +194,7 @@ def test_recording_step_without_files_is_refused(document: dict[str, Any], save:
     del document["steps"][1]["files"]
     path = save(document)
 
-    assert _message(path, 1) == f"{path}: steps[1]: got one without, expected a step with files"
+    assert message_of(path, 1) == f"{path}: steps[1]: got one without, expected a step with files"
     assert open_snapshot(path, 2).step == 2
 
 
@@ -290,7 +203,7 @@ def test_recording_that_contradicts_its_block_size_is_refused(document: dict[str
     document["steps"][3]["files"][f"{MEMORY}/block_size_bytes"] = "10000000\n"
     path = save(document)
 
-    assert _message(path, 3) == (
+    assert message_of(path, 3) == (
         f"{path}: steps[3].files[{MEMORY}/block_size_bytes]: got '10000000', "
         "expected 8000000, the meta's memory_block_size_bytes"
     )
@@ -305,9 +218,9 @@ def test_truncated_recording_is_refused(recordings: list[Path], tmp_path: Path, 
     packed.write_bytes(data[: int(len(data) * part)])
     plain.write_bytes(text[: int(len(text) * part)])
 
-    assert _message(packed).startswith(f"{packed}: got damaged or truncated data (")
-    assert _message(plain).startswith(f"{plain}: got ")
-    assert _message(plain).endswith("expected a complete JSON document")
+    assert message_of(packed).startswith(f"{packed}: got damaged or truncated data (")
+    assert message_of(plain).startswith(f"{plain}: got ")
+    assert message_of(plain).endswith("expected a complete JSON document")
 
 
 @pytest.mark.parametrize("value", [[], [1], {}, {"meta": {}}, {"schema": 1, "steps": []}, "text"])
@@ -315,7 +228,7 @@ def test_foreign_json_is_refused(save: Save, value: object) -> None:
     """Some other JSON document, a scenario's result for instance, is not a recording."""
     path = save(value)
 
-    assert _message(path) == (
+    assert message_of(path) == (
         f"{path}: got another JSON document, expected a recording: an object with 'meta' and 'steps'"
     )
 
@@ -325,7 +238,7 @@ def test_nested_json_bomb_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "deep.json"
     path.write_text('{"meta":' + "[" * 200_000)
 
-    assert _message(path) == f"{path}: got more, expected at most 64 levels in a JSON document"
+    assert message_of(path) == f"{path}: got more, expected at most 64 levels in a JSON document"
 
 
 def test_json_bomb_is_stopped(tmp_path: Path) -> None:
@@ -333,7 +246,7 @@ def test_json_bomb_is_stopped(tmp_path: Path) -> None:
     path = tmp_path / "bomb.json.xz"
     path.write_bytes(lzma.compress(b"{" + b" " * (4 << 20)))
 
-    assert _message(path, json_bytes=1 << 20) == f"{path}: got more, expected at most 1048576 bytes once decompressed"
+    assert message_of(path, json_bytes=1 << 20) == f"{path}: got more, expected at most 1048576 bytes once decompressed"
 
 
 @pytest.mark.parametrize("value", ["[]", "{}", '{"a":0}', "0", '""'])
@@ -342,29 +255,8 @@ def test_json_that_becomes_much_more_is_stopped(tmp_path: Path, value: str) -> N
     path = tmp_path / "values.json.xz"
     path.write_bytes(lzma.compress(('{"meta":[' + f"{value}," * 20_000 + value + '],"steps":[]}').encode()))
 
-    assert _message(path, json_values=20_000) == f"{path}: got more, expected at most 20000 values in a JSON document"
-    assert _message(path, json_values=60_004).endswith("steps: got none, expected at least one step")
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "x"},
-        {"GNU.sparse.map": "1,x"},
-    ],
-)
-def test_a_tar_with_malformed_extended_headers_names_the_member(tmp_path: Path, headers: dict[str, str]) -> None:
-    """Numbers of extended headers are checked by nobody but the reader."""
-    path = tmp_path / "sparse.tar"
-    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
-        member = tarfile.TarInfo("proc/zoneinfo")
-        member.pax_headers = headers
-        member.size = 512
-        tar.addfile(member, io.BytesIO(b"x" * 512))
-
-    message = _message(path)
-    assert message.startswith(f"{path}: got member 'proc/zoneinfo', whose header is malformed (")
-    assert message.endswith("), expected a tar archive that can be read")
+    assert message_of(path, json_values=20_000) == f"{path}: got more, expected at most 20000 values in a JSON document"
+    assert message_of(path, json_values=60_004).endswith("steps: got none, expected at least one step")
 
 
 @pytest.mark.parametrize(
@@ -387,7 +279,7 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes, text: str) -> N
     path = tmp_path / "file"
     path.write_bytes(content)
 
-    assert _message(path) == f"{path}: {text}"
+    assert message_of(path) == f"{path}: {text}"
 
 
 @pytest.mark.parametrize("content", [b"hello\n", b"\0" * 4096, b"\x7fELF" + bytes(2000), b"schema: 1\n" * 200])
@@ -396,7 +288,7 @@ def test_foreign_files_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "file"
     path.write_bytes(content)
 
-    assert _message(path).startswith(f"{path}: got ")
+    assert message_of(path).startswith(f"{path}: got ")
 
 
 def test_missing_and_special_files_are_refused(tmp_path: Path) -> None:
@@ -405,8 +297,8 @@ def test_missing_and_special_files_are_refused(tmp_path: Path) -> None:
     os.mkfifo(pipe)
 
     wanted = "expected a snapshot directory, a tar archive or a recording"
-    assert _message(tmp_path / "none") == f"{tmp_path / 'none'}: got no such file, {wanted}"
-    assert _message(pipe) == f"{pipe}: got a special file, {wanted}"
+    assert message_of(tmp_path / "none") == f"{tmp_path / 'none'}: got no such file, {wanted}"
+    assert message_of(pipe) == f"{pipe}: got a special file, {wanted}"
 
 
 def test_reading_is_deterministic(texts: dict[str, str], pack: Pack) -> None:
