@@ -46,6 +46,7 @@ EXAMPLES: Final = {
     "formats/scenario/models.py": ("as for CXL windows",),
     "formats/scenario/schema.py": ("x86_64", "v2-2019", "acpi"),
     "formats/snapshot/devices.py": ("cxl list", "CXL Window "),
+    "formats/snapshot/files.py": ("cxl list",),
     "live/commands.py": ("virtio-mem", "ACPI_DEVICE_OST"),
 }
 """Examples in help texts, in messages and in the JSON Schema, a file of sysfs, functions of the kernel, the title of a

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import pytest
-from tests.drivers.test_dax_bus import bind, unbind
+from tests.drivers.test_dax_bus import bind, devdax, unbind
 
 from memhotplug import Machine, MemoryHotplugError
 from memhotplug.contracts import SysfsFile
 from memhotplug.engine.base_memory import tree_of
+
+__all__ = ["devdax"]  # the fixture
 
 Boot: TypeAlias = Callable[..., Machine]
 Refused: TypeAlias = Callable[..., MemoryHotplugError]

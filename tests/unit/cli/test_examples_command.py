@@ -71,7 +71,7 @@ def test_a_folder_that_cannot_be_made(mhp: Mhp, tmp_path: Path) -> None:
     (tmp_path / "f").touch()
     done = mhp("examples", "cover-letter-device", "-o", tmp_path / "f")
     assert (done.status, done.out) == (2, "")
-    assert done.err == f"mhp: {tmp_path / 'f'}: got Not a directory, expected a folder that can be written\n"
+    assert done.err == f"mhp: {tmp_path / 'f'}: got File exists, expected a folder that can be written\n"
 
 
 def test_a_name_that_is_none(mhp: Mhp) -> None:

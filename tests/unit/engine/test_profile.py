@@ -10,8 +10,9 @@ from tests.unit.manager.test_plugins import Install, install
 
 from memhotplug import InputError, Machine, PluginError
 from memhotplug.engine.profile import STEPS
+from memhotplug.engine.profile_plugin import profile_of
 from memhotplug.manager import names
-from memhotplug.plugin import KernelProfile, profile_of
+from memhotplug.plugin import KernelProfile
 from memhotplug.testing import memmap_pages
 from memhotplug.testing.steps import own_steps, trace_steps, whole_life
 

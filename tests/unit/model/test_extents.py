@@ -180,27 +180,6 @@ def test_nobody_can_write_into_the_runs(count: int) -> None:
             column[0] = 1
 
 
-@given(runs, st.lists(pfns, max_size=6))
-def test_coverage_counts_what_lies_below(pairs: Runs, points: list[int]) -> None:
-    """Points may come in any order."""
-    got = ExtentSet.of(*pairs).coverage(np.array(points, dtype=np.int64))
-
-    assert got.tolist() == [sum(pfn < point for pfn in as_set(pairs)) for point in points]
-
-
-@given(runs, pfns, pfns)
-def test_questions_answer_as_sets_do(pairs: Runs, start: int, end: int) -> None:
-    """contains, intersects, first_from, last_below."""
-    found, wanted = ExtentSet.of(*pairs), as_set(pairs)
-    asked = set(range(start, end))
-
-    assert found.contains(start, end) == (asked <= wanted)
-    assert found.intersects(start, end) == bool(asked & wanted)
-    assert found.first_from(start) == min((pfn for pfn in wanted if pfn >= start), default=None)
-    assert found.last_below(start) == max((pfn for pfn in wanted if pfn < start), default=None)
-    assert len(found) == len(disjoint(pairs))
-
-
 @given(runs, runs)
 def test_intersect_tells_which_runs_met(pairs: Runs, others: Runs) -> None:
     """Every overlap comes with the index of its run on both sides."""
