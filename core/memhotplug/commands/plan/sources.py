@@ -40,7 +40,10 @@ __all__ = [
 
 _QUIET: Final = "nothing else allocates or frees memory meanwhile, and nothing is reclaimed or compacted"
 PARTIAL: Final = "only a part of the machine"
-_OPTIONS: Final = {"machine.cmdline": "--cmdline", "machine.memory": "--boot", "machine.hole": "--hole"}
+_OPTIONS: Final = {
+    "machine.cmdline": "--cmdline", "machine.memory": "--boot", "machine.hole": "--hole",
+    "machine.memory_block_size": "--memory-block-size", "machine.page_size": "--page-size",
+}  # fmt: skip
 _NOT_SELF_HOSTED: Final = "memory_hotplug.memmap_on_memory=N"
 
 

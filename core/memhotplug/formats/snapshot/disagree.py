@@ -82,6 +82,8 @@ def _bounds(zone: RecordedZone) -> Iterator[str]:
         yield f"{zone.title}: {zone.managed} managed pages are more than the {zone.present} present"
     if zone.present > zone.spanned:
         yield f"{zone.title}: {zone.present} present pages are more than the {zone.spanned} spanned"
+    if not zone.min <= zone.low <= zone.high:
+        yield f"{zone.title}: watermarks of {zone.min}, {zone.low} and {zone.high} pages do not ascend"
 
 
 def _most_free(zone: RecordedZone) -> int:

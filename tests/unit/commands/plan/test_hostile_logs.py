@@ -81,6 +81,8 @@ def test_a_log_from_standard_input(plan: Plan, monkeypatch: pytest.MonkeyPatch, 
     [
         ("managed:15360kB", "managed:99999996kB",
          "got 99999996 kB managed, 15992 kB present, expected no more managed than present memory in node 0 zone DMA"),
+        ("Node 0 DMA free:", "Node 99999 DMA free:", "got 99999, expected a node below 1024"),
+        ("Node 0 DMA free:", "Node 1024 DMA free:", "got 1024, expected a node below 1024"),
         ("Node 0 DMA:", "Node 0 Normal:", "got none, expected the line 'Node 0 Normal free:…' before its free chunks"),
     ],
 )  # fmt: skip
@@ -119,3 +121,24 @@ def test_an_impossible_request_names_the_limit(plan: Plan) -> None:
     document: dict[str, Any] = json.loads(out)
     assert document["reason"]["rule"] == "address-space"
     assert "ends beyond 52 physical address bits (4P)" in document["reason"]["text"]
+
+
+def test_watermarks_that_do_not_ascend_are_a_contradiction(tmp_path: Path, plan: Plan) -> None:
+    """No kernel has a min watermark above its low one: whoever wrote that would be told nonsense."""
+    path = tmp_path / "log"
+    assert "min:752kB low:940kB" in TEXT
+    path.write_text(TEXT.replace("min:752kB low:", "min:1128kB low:"), encoding="utf-8")
+    status, out, err = plan("--oom-log", path, "--add", "1G")
+    wrong = "node 0 zone DMA: watermarks of 282, 235 and 282 pages do not ascend"
+    message = f"mhp: {path}: got a contradiction, expected zones whose numbers agree ({wrong})\n"
+    assert (status, out, err) == (2, "", message)
+
+
+def test_a_boot_size_option_that_cannot_be_is_named(plan: Plan) -> None:
+    """As it was typed, not as a scenario calls it."""
+    assert plan("--boot", "4G", "--memory-block-size", "3M", "--add", "1G")[2] == (
+        "mhp: --memory-block-size: got 3M, expected a power of two from 128M to 64G\n"
+    )
+    assert plan("--boot", "4G", "--page-size", "16K", "--add", "1G")[2] == (
+        "mhp: --page-size: got 16K, expected 4K, the only page size of x86_64\n"
+    )

@@ -15,7 +15,7 @@ from memhotplug.formats.encoding import decoded
 from memhotplug.formats.snapshot.source import LIMITS, Source
 from memhotplug.formats.snapshot.streams import BoundedStream
 
-__all__ = ["carried_lines"]
+__all__ = ["carried_lines", "is_packed"]
 
 _BODY: Final = re.compile(
     r"^Content-Transfer-Encoding:[ \t]*base64[ \t\r]*\n(?:[^\r\n][^\n]*\n)*[ \t]*\r?\n\s*"
@@ -28,8 +28,14 @@ _QUOTED: Final = re.compile(
 _BYTE: Final = re.compile(r"=([0-9A-F]{2})")
 _OBJECT: Final = re.compile(r'\A\x1e?[ \t]*(?:data: ?)?(?:\{|"(?:MESSAGE|msg|log|message)")')
 _SAID: Final = re.compile(r'"(?:MESSAGE|msg|log|message)"\s*:\s*(?:("(?:[^"\\]|\\.)*")|\[([\d,\s]*)\])')
+_BYTES: Final = re.compile(r'"(?:MESSAGE|msg|log|message)"\s*:\s*\[')
 _LOGFMT: Final = re.compile(r'\A(?:time|ts|level)=.*\b\w+="((?:[^"\\]|\\.)*)"\s*\Z')
 _ESCAPED: Final = re.compile(r"\\x([0-9a-f]{2})")
+
+
+def is_packed(text: str) -> bool:
+    """Return whether a text may hold a log in which even its words cannot be seen: as base64, or as numbers."""
+    return _BYTES.search(text) is not None or _BODY.search(text) is not None
 
 
 def carried_lines(text: str) -> Iterator[tuple[int, str]]:

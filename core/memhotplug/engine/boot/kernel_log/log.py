@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from memhotplug.engine.boot.kernel_log.arch import arch_of_release, choose_arch, foreign_sign, sign_of
-from memhotplug.engine.boot.kernel_log.carriers import carried_lines
+from memhotplug.engine.boot.kernel_log.carriers import carried_lines, is_packed
 from memhotplug.engine.boot.kernel_log.layout import Layout, LoggedZone, place, refused
-from memhotplug.engine.boot.kernel_log.text import log_lines
+from memhotplug.engine.boot.kernel_log.text import REPORT_WORDS, log_lines
 from memhotplug.formats.snapshot import RecordedMachine
 from memhotplug.formats.snapshot.attributes import parse_ids
 from memhotplug.formats.snapshot.disagree import disagreements
@@ -39,9 +39,9 @@ _KILLER: Final = re.compile(
 _RELEASE: Final = re.compile(r"(?:[Tt]ainted\b|\b[Cc]omm: ).* (\d+\.\d+\S*) +#\d")  # the last word before the build
 _VERSION: Final = re.compile(r"Linux version (\d+\.\d+\S*)")
 _CMDLINE: Final = re.compile(r"(?:Kernel command line|Command line): (.*)")
-_ZONE: Final = re.compile(rf"(?:\bNode (\d{{1,4}}) )?\b({_ZONES}) free:(.*)")
+_ZONE: Final = re.compile(rf"(?:\bNode (\d+) )?\b({_ZONES}) free:(.*)")
 _RESERVE: Final = re.compile(r"\blowmem_reserve\[\]:((?: -?\d+)*)")
-_CHUNKS: Final = re.compile(rf"(?:\bNode (\d{{1,4}}) )?\b({_ZONES}): (\d+\*\d+kB.*)")
+_CHUNKS: Final = re.compile(rf"(?:\bNode (\d+) )?\b({_ZONES}): (\d+\*\d+kB.*)")
 _CHUNK: Final = re.compile(r"(\d{1,12})\*(\d{1,12})kB(?: \(([A-Z]+)\))?")
 _TOTAL: Final = re.compile(r"= (\d{1,15})kB\b")
 _PAGES: Final = re.compile(r"(?<!\d)(\d{1,15}) pages (RAM|reserved)\s*$")
@@ -52,6 +52,7 @@ _CONSTRAINT: Final = re.compile(r"\bCONSTRAINT_(CPUSET|MEMORY_POLICY)\b")
 _REPORT: Final = re.compile(rf"Mem-Info:|\b(?:{_ZONES}) free:\d")
 _NEEDED: Final = ("min", "low", "high", "present", "managed")
 _MAX_ORDERS: Final = 24
+_NODES: Final = 1 << 10  # as many as CONFIG_NODES_SHIFT allows anywhere
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +75,9 @@ class OomReport:
 
 def is_kernel_log(text: str) -> bool:
     """Return whether a text holds a report of memory, or a part of one."""
-    return _REPORT.search(text) is not None or any(_REPORT.search(line) for _, line in carried_lines(text))
+    if any(word in text for word in REPORT_WORDS) and _REPORT.search(text):
+        return True
+    return is_packed(text) and any(_REPORT.search(line) for _, line in carried_lines(text))
 
 
 def read_oom_log(path: str | os.PathLike[str], *, arch: str | None = None) -> OomReport:
@@ -97,6 +100,8 @@ def parse_oom_log(text: str, source: Source, *, arch: str | None = None) -> OomR
         InputError: as :func:`read_oom_log`.
     """
     reader = _Reader(source)
+    if not is_kernel_log(text):
+        return reader.report(arch)
     for number, line in log_lines(text):
         reader.line(line, number)
     return reader.report(arch)
@@ -198,9 +203,16 @@ class _Reader:
     def _current(self, number: int) -> _Block:
         return self.blocks[-1] if self.blocks else self._open(number)
 
+    def _key(self, match: re.Match[str], number: int) -> tuple[int, str]:
+        """Return node and name of the zone that a line begins with."""
+        nid = match[1] or "0"
+        if len(nid) > 4 or int(nid) >= _NODES:
+            raise refused(self.source, f"a node below {_NODES}", got=nid[:20], line=number)
+        return int(nid), match[2]
+
     def _zone(self, match: re.Match[str], number: int) -> None:
         block = self._current(number)
-        key = int(match[1] or 0), match[2]
+        key = self._key(match, number)
         if key in block.zones:
             if block.missing(self.source) is not None:
                 raise refused(self.source, "each zone once", got=f"node {key[0]} zone {key[1]} again", line=number)
@@ -218,7 +230,7 @@ class _Reader:
 
     def _chunks(self, match: re.Match[str], number: int) -> None:
         block = self._current(number)
-        key = int(match[1] or 0), match[2]
+        key = self._key(match, number)
         zone = block.zones.get(key)
         if zone is None:
             wanted = f"the line 'Node {key[0]} {key[1]} free:…' before its free chunks"

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import compress
 from typing import Final
 
 from memhotplug.engine.boot.kernel_log.carriers import carried_lines
 
-__all__ = ["log_lines"]
+__all__ = ["REPORT_WORDS", "log_lines"]
 
+REPORT_WORDS: Final = ("Mem-Info:", " free:")
+"""Without one of them there is no report of memory."""
+
+
+_BOOT_WORDS: Final = ("Linux version", "ommand line:")
+_NEAR: Final = 2000  # lines before and behind a report that may belong to it: the call trace, zones, other tasks' lines
+_LONGEST: Final = 1 << 14  # characters of a line: Models: kernel/printk/internal.h:PRINTKRB_RECORD_MAX (v6.12), 1024
 _STAMP: Final = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?Z| ?[+-]\d\d:?\d\d)?"
 _PREFIX: Final = re.compile(
     r"\A\ufeff?[ \t]*(?:\d{1,7}\t)?(?:> ?)*"  # indented, numbered by cat -n, quoted in a mail
@@ -43,10 +51,10 @@ def log_lines(text: str) -> Iterator[tuple[int, str]]:
     What carries it, prefixes and terminal colours go; a line that a mail program cut (format=flowed,
     quoted-printable, hard wraps) is put together again, under the number of its first part. Where several tasks report
     at once and the log tells them apart (PRINTK_CALLER), the lines of each follow one another, and whoever ends last
-    comes last.
+    comes last. Of a long log these are the lines around its reports, and the boot's of release and command line.
     """
     held: tuple[int, str] | None = None
-    for number, raw in _untangled(list(carried_lines(text))):
+    for number, raw in _untangled(_near_reports(list(carried_lines(text)))):
         line = _PREFIX.sub("", _COLOUR.sub("", raw), count=1)
         if held is not None and _goes_on(held[1], line):
             held = held[0], f"{held[1].rstrip()} {line.strip()}"
@@ -56,6 +64,22 @@ def log_lines(text: str) -> Iterator[tuple[int, str]]:
         held = number, line
     if held is not None:
         yield held
+
+
+def _near_reports(lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Return the numbered lines that may tell of a report: a year of other messages costs little."""
+    lines = [numbered for numbered in lines if len(numbered[1]) <= _LONGEST]
+    if len(lines) <= _NEAR:
+        return lines
+    kept = bytearray(len(lines))
+    end = 0  # of the last stretch that is kept
+    for place, (_, raw) in enumerate(lines):
+        if any(word in raw for word in REPORT_WORDS):
+            start, end = max(end, place - _NEAR), min(place + _NEAR, len(lines))
+            kept[start:end] = b"\1" * (end - start)
+        elif any(word in raw for word in _BOOT_WORDS):
+            kept[place] = 1
+    return list(compress(lines, kept))
 
 
 def _untangled(lines: list[tuple[int, str]]) -> list[tuple[int, str]]:

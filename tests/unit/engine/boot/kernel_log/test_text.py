@@ -140,3 +140,17 @@ def test_two_soft_breaks_owe_two_lines() -> None:
 def test_a_log_with_equals_signs_is_not_quoted() -> None:
     """Without any sign of the encoding nothing is taken for it."""
     assert lines("mode=\n0xcc0 =41\n") == [(1, "mode="), (2, "0xcc0 =41")]
+
+
+def test_of_a_long_log_there_are_the_lines_around_its_reports() -> None:
+    """And what the boot said; a line that is longer than any kernel's is none of it."""
+    noise = [f"{place} of other daemons" for place in range(10_000)]
+    text = "\n".join(
+        ["Linux version 6.1", *noise, "Mem-Info:", "x" * 20_000, *noise, "Kernel command line: quiet", "end"]
+    )
+
+    found = lines(text)
+
+    assert found[:2] == [(1, "Linux version 6.1"), (8002, "8000 of other daemons")]
+    assert found[2000:2003] == [(10001, "9999 of other daemons"), (10002, "Mem-Info:"), (10004, "0 of other daemons")]
+    assert found[-2:] == [(12002, "1998 of other daemons"), (20004, "Kernel command line: quiet")]
