@@ -90,7 +90,7 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
 
     Raises:
         MemoryHotplugError: EINVAL nothing is left after trimming, E2BIG it cannot be
-            addressed, ENOENT the kernel has no attribute memmap_on_memory.
+            addressed, ENOENT the kernel has no attribute memmap_on_memory, EEXIST some of it is there already.
         InputError: another node than 0.
     """
     for key in ("memmap_on_memory", "config"):
@@ -99,6 +99,8 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
     if request.nid:
         raise InputError("node 0, the only one that sclp adds to", got=request.nid)
     blocks = _blocks(kernel, request)
+    if kernel.has("configured_standby"):
+        _refuse_twice(kernel, blocks)
     if not request.options.get("config", True):
         return ()
     size = kernel.geometry.memory_block_size
@@ -117,6 +119,25 @@ def _blocks(kernel: Kernel, request: AddRequest) -> range:
             f"{format_size(request.size)} of standby memory hold no whole memory block of {format_size(block_size)}",
         )
     return range(low // block_size, high // block_size)
+
+
+def _refuse_twice(kernel: Kernel, blocks: range) -> None:
+    """Refuse blocks that are boot memory or standby memory already, be it configured or not.
+
+    Models: drivers/s390/char/sclp_mem.c:sclp_create_mem() (v6.19, v7.2): each block has a directory of its name, and
+    kobject_add() makes none twice. Simplified: the kernel keeps those that it made before it came to that block.
+
+    Raises:
+        MemoryHotplugError: EEXIST.
+    """
+    pages, known = kernel.geometry.pages_per_block, kernel.state.blocks
+    boot = known.id[known.device < 0]
+    taken = pages_in(kernel, "attached")
+    taken.add_many(boot * pages, (boot + 1) * pages)
+    twice = taken.within(blocks.start * pages, blocks.stop * pages)
+    if twice.total:
+        first = int(twice.starts[0]) // pages
+        raise MemoryHotplugError(errno.EEXIST, f"there is a /sys/firmware/memory/memory{first} already")
 
 
 @models("drivers/s390/char/sclp_mem.c:sclp_config_mem_store() (v6.19)")

@@ -124,6 +124,18 @@ def test_a_second_piece_of_standby_memory_lies_above_the_first(machine: Machine)
     assert machine.memory("more").blocks == (20,)
 
 
+@pytest.mark.parametrize(("first", "block"), [(16, 16), (14, 14), (19, 19)])
+def test_standby_memory_is_there_once(machine: Machine, refused: Refused, first: int, block: int) -> None:
+    """Another piece overlaps standby memory that nobody has configured, or boot memory: a block has one directory."""
+    problem = refused(machine.add_memory, driver="sclp", name="more", size="512M", address=first << 27)
+
+    assert str(problem) == f"EEXIST: there is a /sys/firmware/memory/memory{block} already"
+    machine.write(f"{_FIRMWARE}/memory19/config", "1")
+    assert machine.memory("standby").blocks == (19,)
+    assert [device.name for device in machine.kernel.state.devices] == ["standby"]
+    assert machine.violations() == []
+
+
 def storage_log(
     machine: Machine, events: Callable[[Machine, str], list[dict[str, object]]]
 ) -> list[tuple[object, float, float]]:
