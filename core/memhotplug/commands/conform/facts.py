@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+import operator
+from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
 
 from memhotplug.commands.conform.flags import Flags
@@ -60,6 +62,12 @@ def _block_files(files: Mapping[str, str]) -> Mapping[int, Mapping[str, str]] | 
         if name in ATTRIBUTES:
             shown[name] = text.strip()
     return {block: found[block] for block in sorted(found)} or None
+
+
+def _other_texts(old: Mapping[str, str], new: Mapping[str, str]) -> Iterable[str]:
+    """Return the paths of files whose text is not what it was; both have the same files."""
+    texts = old.values() if list(old) == list(new) else map(old.__getitem__, new)
+    return itertools.compress(new, map(operator.ne, texts, new.values()))
 
 
 class StepFacts:
@@ -146,13 +154,11 @@ class StepFacts:
         known = before.__dict__.get("blocks") if before is not None else None
         if before is None or known is None or before.files.keys() != self.files.keys():
             return _block_files(self.files)
-        old, blocks = before.files, dict(known)
-        for path, text in self.files.items():
-            if old[path] == text:
-                continue
+        blocks = dict(known)
+        for path in _other_texts(before.files, self.files):
             block, name = _block_file(path)
             if name in ATTRIBUTES:
-                blocks[block] = {**blocks[block], name: text.strip()}
+                blocks[block] = {**blocks[block], name: self.files[path].strip()}
         return blocks
 
     @cached_property

@@ -349,9 +349,10 @@ class Guest:
         online = self._online_blocks(machine)
         fresh = [block for block in (*facts.op.blocks, *online) if block in online and block not in self._online]
         one_by_one = facts.op.kind == "add" and driver_traits(usual_driver(machine.kernel.arch)).onlines
-        for block in machine.kernel.state.blocks.id.tolist():
-            self._made.setdefault(block, (facts.index, block if one_by_one else -1))
-        self._made = {block: self._made[block] for block in machine.kernel.state.blocks.id.tolist()}
+        there = machine.kernel.state.blocks.id.tolist()
+        if there != list(self._made):
+            made = {block: (facts.index, block if one_by_one else -1) for block in there}
+            self._made = {block: self._made.get(block, now) for block, now in made.items()}
         self._came.update({block: (facts.index, block) for block in fresh})
         self._online = online
         self._unseen = {block for block in (*self._unseen, *fresh) if block in online}
@@ -368,7 +369,7 @@ class Guest:
 
     def _in_order(self) -> dict[int, ZoneKey]:
         """Return the blocks that came online, in that order, with their zones."""
-        ordered = sorted((block for block in self._online if block in self._came), key=lambda b: self._came[b])
+        ordered = sorted(filter(self._came.__contains__, self._online), key=self._came.__getitem__)
         return {block: self._online[block] for block in ordered}
 
 

@@ -5,23 +5,20 @@ Models: drivers/base/memory.c:valid_zones_show() (v5.2 to v6.12).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.profile import KernelProfile
 from memhotplug.lazy import np
 from memhotplug.manager import shown
-from memhotplug.model.blocks import BlockState, OnlineType
+from memhotplug.model.blocks import NO_ZONE, BlockState, OnlineType
 from memhotplug.model.extents import Array
 from memhotplug.model.zones import ZoneKind
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    _Column: TypeAlias = npt.NDArray[np.signedinteger[Any]]
-
 __all__ = ["valid_zones", "valid_zones_by_row"]
+
+_OWN: Final[Mapping[int, list[str]]] = {NO_ZONE: [], **{int(kind): [kind.label] for kind in ZoneKind}}
 
 
 def valid_zones(kernel: Kernel, row: int) -> list[str]:
@@ -43,26 +40,29 @@ def valid_zones(kernel: Kernel, row: int) -> list[str]:
 
 
 def valid_zones_by_row(kernel: Kernel) -> list[list[str]]:
-    """Return the same for every block; of blocks that are alike, one is asked.
+    """Return the same for every block: of an online one its zone, and of offline ones that are alike, one is asked.
 
-    What makes blocks alike is their state, zone, node and group, where they lie between the borders of the zones'
-    spans, and what the profile says in ``zone_keys()``.
+    What makes them alike is their node and group, where they lie between the borders of the zones' spans, and what the
+    profile says in ``zone_keys()``.
     """
     state, blocks = kernel.state, kernel.state.blocks
+    keys = _zone_keys(kernel)  # a wrong answer is told whatever is offline
+    found = [_OWN[kind] for kind in blocks.zone.tolist()]
+    offline = np.flatnonzero(blocks.state == BlockState.OFFLINE)
+    if not len(offline):
+        return found
     edges = np.array(
         sorted({edge for zone in state.zones() if zone.spanned for edge in (zone.start_pfn, zone.end_pfn)})
     )
     starts, ends = state.block_bounds(slice(None))
-    low, high = edges.searchsorted(starts, side="right"), edges.searchsorted(ends)
-    columns: list[_Column] = [low, high, blocks.nid, blocks.state, blocks.zone, blocks.group, *_zone_keys(kernel)]
-    cuts = _cuts(columns)
-    firsts = zip(*(column[cuts[:-1]].tolist() for column in columns), strict=True)
+    low, high = edges.searchsorted(starts[offline], side="right"), edges.searchsorted(ends[offline])
+    alike = [low.tolist(), high.tolist(), blocks.nid[offline].tolist(), blocks.group[offline].tolist()]
+    alike += [key[offline].tolist() for key in keys]
     answers: dict[tuple[int, ...], list[str]] = {}
-    found: list[list[str]] = []
-    for key, first, end in zip(firsts, cuts, cuts[1:], strict=False):
+    for row, key in zip(offline.tolist(), zip(*alike, strict=True), strict=True):
         if key not in answers:
-            answers[key] = valid_zones(kernel, first)
-        found += [answers[key]] * (end - first)
+            answers[key] = valid_zones(kernel, row)
+        found[row] = answers[key]
     return found
 
 
@@ -83,11 +83,3 @@ def _zone_keys(kernel: Kernel) -> Sequence[Array]:
         problem = f"its profile's step 'zone_keys' answered {shown(keys)}, which is no columns of {shape[0]} blocks"
         raise kernel.plugins.blame(kernel.plugins.profile, problem)
     return keys
-
-
-def _cuts(columns: Sequence[_Column]) -> list[int]:
-    """Return 0, each row in which some column is another than in the row before it, and the number of rows."""
-    changes = np.zeros(max(len(columns[0]) - 1, 0), dtype=np.bool_)
-    for column in columns:
-        changes |= column[1:] != column[:-1]
-    return [0, *(np.flatnonzero(changes) + 1).tolist(), len(columns[0])]
