@@ -29,6 +29,7 @@ from memhotplug.units import format_size, parse_size
 
 if TYPE_CHECKING:
     from memhotplug.formats.snapshot import RecordedMachine
+    from memhotplug.formats.snapshot.source import Note
 
 __all__ = [
     "from_boot",
@@ -205,7 +206,8 @@ def from_recorded(
             *_recorded_assumptions(machine, found, None if arch or machine.arch else which),
             *_default_parameters(machine, chosen, line),
         ),
-        source=source, possible_nodes=machine.possible_nodes, self_hosts=not older,
+        source=f"{source} ({PARTIAL})" if _partial_notes(machine) else source,
+        possible_nodes=machine.possible_nodes, self_hosts=not older,
         boot_bytes=machine.boot_memory or 0,
     )  # fmt: skip
 
@@ -230,10 +232,14 @@ def _added_line(machine: RecordedMachine, cmdline: str | None, *, older: bool) -
     return " ".join([*words, *([_NOT_SELF_HOSTED] if older else [])])
 
 
+def _partial_notes(machine: RecordedMachine) -> list[Note]:
+    return [note for note in machine.notes if note.text.startswith(PARTIAL)]
+
+
 def _recorded_assumptions(
     machine: RecordedMachine, kernel: Recognised | None, guessed_arch: str | None
 ) -> Iterator[str]:
-    partial = [note for note in machine.notes if note.text.startswith(PARTIAL)]
+    partial = _partial_notes(machine)
     for note in partial:
         yield note.text  # everything else hangs on it
     yield _QUIET

@@ -236,6 +236,11 @@ def test_a_log_of_one_node_of_two_says_so_first(tmp_path: Path, plan: Plan) -> N
         "only a part of the machine: the report shows node 0, with 524190 of 1048478 pages RAM, mems_allowed=0-1; "
         "nothing is known of the rest"
     )
+    log = document["machine"]["source"].removesuffix(" (only a part of the machine)")
+    assert Path(log).is_file()
+    assert plan("--oom-log", log, "--add", "1G", "--brief")[1].startswith(
+        f"1G by acpi on {document['machine']['source']},"
+    )
 
 
 def test_free_pages_of_the_heading_tell_as_well() -> None:
