@@ -60,7 +60,7 @@ _EXPECTED: Final = "a range such as 0x100200000+1G"
     "firmware",
     metavar="RANGE",
     multiple=True,
-    help="A range that firmware tells the kernel, as it does of CXL windows.",
+    help="A range that firmware tells the kernel, as it does of CXL windows; answered unless a --range lies in it.",
 )
 @click.option("--iomem", metavar="FILE", help="Take CXL windows, persistent memory and dax devices from an iomem, "
               "or from what cxl list -DR and daxctl list -M print.")  # fmt: skip
@@ -104,7 +104,8 @@ def command(
     taker = window_driver(arch)
     found, advising = _from_iomem(iomem, taker) if iomem is not None else ([], [])
     own = [_window(text, "--window") for text in firmware]
-    windows = [*(_window(text, "--range") for text in ranges), *own, *found]
+    asked = list(dict.fromkeys(_window(text, "--range") for text in ranges))
+    windows = [*asked, *(one for one in dict.fromkeys(own) if not any(map(one.overlaps, asked))), *found]
     if not windows:
         raise click.UsageError("give a range with --range, or a file with --iomem")
     choice = MachineChoice(

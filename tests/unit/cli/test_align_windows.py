@@ -125,3 +125,20 @@ def test_a_device_without_a_target_node_becomes_no_memory(tmp_path: Path, mhp: M
         2, f"mhp: {path}: got dax0.0 without one, expected addresses, as daxctl list -M, cxl list -R and /proc/iomem "
            "have them\n",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "starts"),
+    [
+        (("--range", "0x1050000000+1G", "--range", "0x1050000000-0x108fffffff"), [0x1050000000]),
+        (("--window", "0x1050000000+1G", "--range", "0x1050000000+1G"), [0x1050000000]),
+        (("--window", "0x1050000000+4G", "--range", "0x1060000000+1G"), [0x1060000000]),
+        (("--window", "0x1050000000+1G", "--window", "0x1050000000+1G"), [0x1050000000]),
+        (("--window", "0x1050000000+1G", "--range", "0x2000000000+1G"), [0x2000000000, 0x1050000000]),
+    ],
+)
+def test_a_byte_counts_once(given: tuple[str, ...], starts: list[int], mhp: Mhp) -> None:
+    """A range that is given twice is one, and of a window only what is asked for."""
+    document = json.loads(mhp("align", *given, "--memory", "64G", "--kernel", "6.15", "--json").out)
+    assert [one["start"] for one in document["ranges"]] == starts
+    assert document["usable_bytes"] + document["stranded_bytes"] == len(starts) << 30

@@ -24,6 +24,10 @@ class Window:
     name: str | None = None
     node: int | None = None
 
+    def overlaps(self, other: Window) -> bool:
+        """Return whether there is a byte that both have."""
+        return self.start < other.start + other.size and other.start < self.start + self.size
+
 
 def advised_block_size(windows: Iterable[tuple[int, int]]) -> int | None:
     """Return the memory block size that firmware's tables advise for windows (start and size), None if they do not.
