@@ -34,7 +34,7 @@ def first_zones(kernel: Kernel) -> set[ZoneKey]:
 
 def attracts_slab(kernel: Kernel, zone: Zone) -> bool:
     """Return whether requests for kernel memory begin in a zone, from some CPU."""
-    return zone.key in first_zones(kernel)
+    return zone.kind <= ZoneKind.NORMAL and zone.key in first_zones(kernel)
 
 
 def take_first_slab(kernel: Kernel, zone: Zone) -> None:

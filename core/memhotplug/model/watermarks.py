@@ -41,9 +41,12 @@ def settle_watermarks(state: MachineState, zone: Zone, rows: slice, pages: Exten
         zone: where they came to or went from.
         pages: what the page allocator got of the blocks, or gave.
     """
+    earlier = min(rows.stop - rows.start - 1, _REMEMBERED)
+    if not earlier:
+        setup_watermarks(state)
+        return
     zones, managed = list(state.zones()), zone.managed
     block, (_, end_pfn) = state.geometry.pages_per_block, state.span_of(rows)
-    earlier = min(rows.stop - rows.start - 1, _REMEMBERED)
     if zone.kind is _MOVABLE and not state.movable_shares_marks:
         # What comes to this zone changes no other zone's marks, so that they only have to settle.
         kernel_zones = [other for other in zones if other.kind < _MOVABLE and other.managed]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -182,6 +182,7 @@ def _exists(kernel: Kernel, node: Node) -> bool:
     return any(_exists(kernel, child) for child in below)
 
 
+@lru_cache(maxsize=1 << 12)
 def _numbers_in(part: str, texts: tuple[str, ...]) -> tuple[int, ...] | None:
     """Return the numbers that a name has between texts, None if it is not made so; no leading zeros."""
     first, *rest = texts
