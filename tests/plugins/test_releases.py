@@ -58,8 +58,8 @@ def test_sections_of_s390_have_128_mib_since_6_14(boot: Boot, kernel: str) -> No
     [
         ("5.14.0", "linux-5.13"), ("5.15.0-91-generic", "linux-5.15"), ("6.1.0-53-amd64", "linux-6.1"),
         ("6.7", "linux-6.6"), ("6.8.12", "linux-6.8"), ("6.13.1", "linux-6.12"), ("6.14.9", "linux-6.14"),
-        ("6.18.2", "linux-6.15"),
-        ("6.19.0", "linux-6.19"), ("7.10", MAINLINE[-1]), ("v2-2019", None), ("5.12.3", None), (None, None),
+        ("6.18.2", "linux-6.15"), ("6.19.0", "linux-6.19"), ("5.100.1", "linux-5.19"), ("99.1", MAINLINE[-1]),
+        ("v2-2019", None), ("5.12.3", None), (None, None),
     ],
 )  # fmt: skip
 def test_a_release_goes_by_the_newest_profile_that_is_not_newer(release: str | None, profile: str | None) -> None:
