@@ -71,7 +71,7 @@ def parse_size(text: str, *, bare: bool = True) -> int:
     if not hexadecimal and len(number) > 1 and number[0] == "0":
         raise ValueError(f"{_EXPECTED}; a leading zero would be octal in the kernel, write {number.lstrip('0') or '0'}")
     value = int(number, 16 if hexadecimal else 10) << _SUFFIXES[suffix.upper()]
-    if not suffix and not bare and value < _SURELY_BYTES:
+    if not suffix and not bare and 0 < value < _SURELY_BYTES:
         raise ValueError(f"a size with a unit; did you mean {number}M or {number}G?")
     if value >= 1 << 64:
         raise ValueError(f"{_EXPECTED}, less than 16E")

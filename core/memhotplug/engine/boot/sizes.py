@@ -137,10 +137,13 @@ def _boot_ranges(kernel: Kernel, config: BootConfig) -> list[BootRange]:
             base = stop
     total = sum(found.end - found.start for found in ranges)
     if total < _SMALLEST:
-        raise InputError(f"at least {format_size(_SMALLEST)} of boot memory", got=format_size(total))
+        where = "machine.memory" if sum(size for _, size in config.memory) < _SMALLEST else "machine.cmdline"
+        raise InputError(f"at least {format_size(_SMALLEST)} of boot memory", got=format_size(total), path=where)
     if ranges[-1].end > 1 << kernel.geometry.physical_address_bits:
         raise InputError(
-            f"boot memory within {kernel.geometry.physical_address_bits} physical address bits", got=format_size(total)
+            f"boot memory within {kernel.geometry.physical_address_bits} physical address bits",
+            got=format_size(total),
+            path="machine.memory",
         )
     return ranges
 
@@ -238,7 +241,9 @@ def _set_up_memmap(kernel: Kernel, ranges: Sequence[BootRange], reserve: Reserve
         kept = kernel.geometry.pfn(_IMAGE_OFFSET + reserve.image) if boot_range is ranges[0] else 0
         if base < start_pfn + kept:
             raise InputError(
-                "boot memory that holds the kernel and its memmap", got=format_size(boot_range.end - boot_range.start)
+                "boot memory that holds the kernel, what it reserves and the memmap",
+                got=format_size(boot_range.end - boot_range.start),
+                path="machine.memory",
             )
         _populate_boot(kernel, low, high, boot_range.nid, Altmap(base, end_pfn - base))
 

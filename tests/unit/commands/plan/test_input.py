@@ -51,7 +51,22 @@ ADD = "see 'mhp plan --help'"
             "--boot 1G --add 1G --kernel 4.18.0",
             f"--kernel: got 4.18.0, expected a kernel release that a profile covers ({MAINLINE_LIST})",
         ),
-        ("--boot 64M --add 1G", "got 64M, expected at least 128M of boot memory"),
+        ("--boot 64M --add 1G", "--boot: got 64M, expected at least 128M of boot memory"),
+        ("--boot 5P --add 1G", "--boot: got 5P, expected boot memory within 52 physical address bits"),
+        ("--boot 4G --cmdline mem=64M --add 1G", "--cmdline: got 64M, expected at least 128M of boot memory"),
+        (
+            "--boot 4G --cmdline crashkernel=8G --add 1G",
+            "--boot: got 4G, expected boot memory that holds the kernel, what it reserves and the memmap",
+        ),
+        (
+            "--boot 4G --memory-block-size 3M --add 1G",
+            "--memory-block-size: got 3M, expected a power of two from 128M to 64G",
+        ),
+        ("--boot 4G --page-size 64K --add 1G", "--page-size: got 64K, expected 4K, the only page size of x86_64"),
+        (
+            "--boot 4G --add 0",
+            "invalid value for '--add': got '0', expected a size greater than 0; see 'mhp plan --help'",
+        ),
         (
             "--from /nowhere --add 1G",
             "/nowhere: got no such file, expected a snapshot directory, a tar archive or a recording",

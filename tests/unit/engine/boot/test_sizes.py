@@ -78,10 +78,10 @@ def test_mem_limits_boot_memory(boot: Boot) -> None:
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
-        ({"memory": "64M"}, "got 64M, expected at least 128M of boot memory"),
+        ({"memory": "64M"}, "machine.memory: got 64M, expected at least 128M of boot memory"),
         ({"memory": "4G", "cmdline": "mem=1Q"},
          "machine.cmdline: got mem=1Q, expected a size such as 128M, 1GiB or 0x8000000"),
-        ({"memory": "8P"}, "got 8P, expected boot memory within 52 physical address bits"),
+        ({"memory": "8P"}, "machine.memory: got 8P, expected boot memory within 52 physical address bits"),
         ({"memory": "1000001"}, "machine.memory: got 976.6K, expected a multiple of 4K (page)"),
         ({"memory": [{"node": 0, "size": "1000M"}, {"node": 1, "size": "1G"}]},
          "machine.memory[0].size: got 1000M, expected a multiple of 128M (memory block)"),
