@@ -8,12 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from memhotplug.commands.conform.observation import Observation, Observations, Reason, Seen
 from memhotplug.commands.conform.observe import Compared, compare
 from memhotplug.commands.conform.predict import predict_step
 from memhotplug.commands.conform.replay import Replay
 from memhotplug.formats.snapshot import RecordedOp, Recording, read_recording
-from memhotplug.model.blocks import BlockState
+from memhotplug.model.blocks import BlockState, OnlineType
 
 if TYPE_CHECKING:
     from memhotplug.documents.conform import PredictionDocument
@@ -180,7 +182,8 @@ class Worlds:
         Raises:
             InputError: as :func:`replay_file`.
         """
-        waiting = [_World(replay=Replay(self._recording, predict=self._predict))]
+        replay = Replay(self._recording, predict=self._predict)
+        waiting = [_World(replay=replay), *(_World(replay=other) for other in self._remembering(replay))]
         while waiting:
             world = waiting.pop(0)
             room = _MOST_WORLDS - len(waiting) - len(self._worlds)
@@ -193,6 +196,24 @@ class Worlds:
         first = next(world for world in self._worlds if world.last is None)
         self.predicted, self.told = first.predicted, first.told
         return first.replay
+
+    def _remembering(self, replay: Replay) -> Iterator[Replay]:
+        """Yield replays in which blocks come back as another type where a removal fails that has taken them offline.
+
+        What was asked of a block in vain counts then, and of blocks that were online before the recording began nobody
+        knows it.
+
+        Models: drivers/base/memory.c:state_store(), memory_subsys_online() (v5.8 to v7.2).
+        """
+        blocks = replay.machine.kernel.state.blocks
+        leaving = {block for step in self._recording.steps for block in step.op.blocks if step.op.kind == "remove"}
+        asked = (blocks.state == BlockState.ONLINE) & (blocks.device >= 0)
+        rows = [row for row in np.flatnonzero(asked).tolist() if int(blocks.id[row]) in leaving]
+        for online_type in (OnlineType.ONLINE_MOVABLE, OnlineType.ONLINE_KERNEL) if rows else ():
+            other = replay.fork()
+            for row in rows:
+                other.machine.kernel.state.blocks.set(slice(row, row + 1), online_type=online_type)
+            yield other
 
     def _split(self, world: _World, blocks: tuple[int, ...], room: int) -> list[_World]:
         """Return a world for each end of a step; without room, one that goes on as it did before."""
