@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ContextDecorator
-from pathlib import Path
 
 from memhotplug import manager, naming, plugin_file
 from memhotplug.errors import InputError, MemoryHotplugError, PluginError
@@ -76,6 +75,8 @@ def whose_code(module: str, file: str) -> tuple[str, str] | None:
         file: where the code was read from.
     """
     if plugin_file.is_from_file(module):  # whether it still counts as installed or no longer
+        from pathlib import Path
+
         return f"{Path(file).stem} ({file})", module
     for candidate in manager.candidates():
         if manager.is_below(module, candidate.home):

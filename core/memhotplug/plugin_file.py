@@ -13,7 +13,6 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
@@ -57,6 +56,8 @@ def _shown(path: str) -> str:
 
 def _name_of(path: str) -> str:
     """Return what a file is called: its stem; the ``__init__.py`` of a package is called as its folder."""
+    from pathlib import Path  # which takes longer to load than commands without a plugin file need for plugins
+
     stem = Path(path).stem
     return stem if stem != "__init__" else Path(os.path.abspath(path)).parent.name
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -48,11 +47,11 @@ _COLUMNS: Final = ("KIND", "NAME", "DISTRIBUTION", "VERSION", "STATE")
 @click.option(
     "--new",
     nargs=2,
-    type=(str, Target(path_type=Path)),
+    type=(str, Target()),
     metavar="KIND DIR",
     help="Write a package with a plugin to start from: arch, driver, policy or profile.",
 )
-def command(name: str | None, as_json: bool, no_load: bool, new: tuple[str, Path] | None) -> int:
+def command(name: str | None, as_json: bool, no_load: bool, new: tuple[str, str] | None) -> int:
     """List the plugins, tell about one, or begin a new one, and return the exit status."""
     if new is not None:
         return _begin(*new, as_json=as_json)
@@ -97,13 +96,16 @@ def _show_one(name: str, *, as_json: bool) -> int:
     return ExitCode.OK
 
 
-def _begin(kind: str, folder: Path, *, as_json: bool) -> int:
+def _begin(kind: str, place: str, *, as_json: bool) -> int:
     """Write a package to start from, and say what to do with it."""
+    from pathlib import Path
+
     from memhotplug.errors import InputError, nearest
     from memhotplug.templates import KINDS, write_package
 
     if kind not in KINDS:
         raise InputError(f"one of {', '.join(KINDS)}", got=kind, path="--new", nearest=nearest(kind, KINDS))
+    folder = Path(place)
     written = write_package(kind, folder)
     if as_json:
         from memhotplug.output.jsontext import render

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias
 
@@ -116,6 +115,8 @@ def _prose_beside(
 
 
 def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    import textwrap  # what fits into its columns is not wrapped
+
     room = max(width, len(indent) + _NARROWEST)
     return textwrap.wrap(text, room, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
 

@@ -147,7 +147,7 @@ def test_python_m_is_the_same_command(process: Mhp) -> None:
         ),
         (["examples"], ["numpy", "yaml"]),
         (["plugins", "--no-load"], ["memhotplug.machine", "importlib.metadata"]),
-        (["plugins"], ["numpy", "yaml", "pydantic", "memhotplug.machine", "importlib.metadata"]),
+        (["plugins"], ["numpy", "yaml", "pydantic", "memhotplug.machine", "importlib.metadata", "pathlib", "textwrap"]),
     ],
 )
 def test_what_a_command_does_not_need_is_not_imported(args: list[str], unneeded: list[str]) -> None:
