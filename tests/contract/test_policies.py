@@ -17,8 +17,11 @@ HEAD = (
     "@hookimpl\ndef policy_mhp_flags(kernel, request, phys_range, driver_flags):\n"
 )
 MAINLINE = {
-    "arch": "x86_64", "kernel": "linux-6.12", "memory": "4G", "cmdline": "memory_hotplug.memmap_on_memory=1",
-}  # fmt: skip
+    "arch": "x86_64",
+    "kernel": "linux-6.12",
+    "memory": "4G",
+    "cmdline": "memory_hotplug.memmap_on_memory=1",
+}
 SERIES = {"arch": "x86_64", "kernel": "v2-2019", "memory": "4G"}
 DRIVERS: dict[str, dict[str, Any]] = {
     "acpi": {"resources": ["256M", "128M"]},
@@ -162,11 +165,15 @@ def test_a_profile_that_raises_while_a_driver_adds_is_to_blame_itself(driver: st
 @pytest.mark.parametrize(
     "change",
     [
-        "kernel.state.devices.clear()", "kernel.state.allocations.clear()", "kernel.journal.warnings.append('mine')",
-        "kernel.state.driver_state['acpi'] = {'seen': True}", "kernel.step.vetoes.clear()",
-        "kernel.policies['acpi'] = 'policies:other'", "kernel.flag_override['acpi'] = 0",
+        "kernel.state.devices.clear()",
+        "kernel.state.allocations.clear()",
+        "kernel.journal.warnings.append('mine')",
+        "kernel.state.driver_state['acpi'] = {'seen': True}",
+        "kernel.step.vetoes.clear()",
+        "kernel.policies['acpi'] = 'policies:other'",
+        "kernel.flag_override['acpi'] = 0",
     ],
-)  # fmt: skip
+)
 def test_a_policy_decides_and_changes_nothing(change: str, tmp_path: Path) -> None:
     """It has a copy of the machine: what comes of the add is what comes of it without the change."""
     machines = []

@@ -50,9 +50,11 @@ def test_the_measured_limits_are_those_that_the_tool_prints() -> None:
     """Row by row."""
     found = [
         [
-            typed_size(row.boot), "-".join(map(str, sorted({row.measured[0], row.measured[-1]}))), str(row.predicted),
+            typed_size(row.boot),
+            "-".join(map(str, sorted({row.measured[0], row.measured[-1]}))),
+            str(row.predicted),
             "" if row.next_gib is None else f"{row.next_gib} {row.ends}",
         ]
         for row in capacity.rows()
-    ]  # fmt: skip
+    ]
     assert rows("Measured") == found

@@ -237,9 +237,10 @@ def test_without_numa_the_proximity_domain_counts_for_nothing(boot: Boot, word: 
 def two_nodes(boot: Boot) -> Machine:
     """Two nodes of 128 MiB, too small for 24 GiB of memmap, on a recorded machine's terms: failed devices stay."""
     machine = boot(
-        kernel="linux-6.12", memory=[{"node": 0, "size": "128M"}, {"node": 1, "size": "128M"}],
+        kernel="linux-6.12",
+        memory=[{"node": 0, "size": "128M"}, {"node": 1, "size": "128M"}],
         cmdline="memhp_default_state=offline",
-    )  # fmt: skip
+    )
     machine.kernel.state.failed_devices_stay = True
     return machine
 
@@ -262,8 +263,9 @@ def test_a_device_that_is_tried_again_comes_to_its_own_node(two_nodes: Machine, 
     two_nodes.add_memory(driver="acpi", name="next", size="128M", address="32G", node=0)
     blocks: Any = two_nodes.to_dict()["blocks"]
     assert [(block["id"], block["node"], block["device"]) for block in blocks if block["device"]] == [
-        (256, 0, "next"), (512, 1, "late"),
-    ]  # fmt: skip
+        (256, 0, "next"),
+        (512, 1, "late"),
+    ]
     assert [device.waiting for device in two_nodes.kernel.state.devices if device.name == "late"] == [()]
     assert all(device.closed for device in two_nodes.kernel.state.devices)
 

@@ -177,11 +177,14 @@ def test_a_new_device_of_an_unbound_ones_name_is_bound(machine: Machine, refused
 @pytest.mark.parametrize(
     ("kernel", "keys", "hosting"),
     [
-        ("linux-6.12", {"region": "cxl"}, 512), ("linux-6.12", {"region": "cxl", "memmap_on_memory": False}, 0),
-        ("linux-6.12", {"region": "hmem"}, 0), ("linux-6.12", {"region": "pmem", "memmap_on_memory": True}, 512),
-        ("linux-6.12", {}, 0), ("linux-6.6", {"region": "cxl"}, 0),
+        ("linux-6.12", {"region": "cxl"}, 512),
+        ("linux-6.12", {"region": "cxl", "memmap_on_memory": False}, 0),
+        ("linux-6.12", {"region": "hmem"}, 0),
+        ("linux-6.12", {"region": "pmem", "memmap_on_memory": True}, 512),
+        ("linux-6.12", {}, 0),
+        ("linux-6.6", {"region": "cxl"}, 0),
     ],
-)  # fmt: skip
+)
 def test_a_cxl_region_hosts_its_memmap_unless_told_otherwise(
     boot: Boot, kernel: str, keys: dict[str, object], hosting: int
 ) -> None:

@@ -120,11 +120,14 @@ def test_kmem_leaves_what_is_online_until_reboot(devdax: Machine, refused: Refus
         ("/sys/devices/platform/hmem.0/dax_region/create", "1", "ENOSPC: region 0 has room for dax0.0 only"),
         ("/sys/devices/platform/hmem.0/dax_region/create", "2", "EINVAL: create takes 1, not '2'"),
         ("/sys/devices/platform/hmem.0/dax_region/delete", "dax0.1", "ENXIO: region 0 has no device 'dax0.1'"),
-        ("/sys/devices/platform/hmem.0/dax_region/delete", "dax0.0",
-         "EBUSY: dax0.0 is what region 0 is for, and stays"),
+        (
+            "/sys/devices/platform/hmem.0/dax_region/delete",
+            "dax0.0",
+            "EBUSY: dax0.0 is what region 0 is for, and stays",
+        ),
         ("/sys/module/kmem/initstate", "x", "EACCES: /sys/module/kmem/initstate is read-only"),
     ],
-)  # fmt: skip
+)
 def test_writes_are_refused_as_in_the_kernel(
     devdax: Machine, refused: Refused, state_of: View, path: str, value: str, message: str
 ) -> None:
@@ -150,10 +153,13 @@ def test_an_instance_is_resized_within_its_region_while_nobody_has_it(devdax: Ma
 @pytest.mark.parametrize(
     ("kernel", "region", "driver"),
     [
-        ("linux-6.12", "cxl", "kmem"), ("linux-6.12", "hmem", "kmem"), ("linux-6.12", "pmem", "device_dax"),
-        ("linux-6.2", "cxl", "device_dax"), ("linux-6.12", "dynamic", "device_dax"),
+        ("linux-6.12", "cxl", "kmem"),
+        ("linux-6.12", "hmem", "kmem"),
+        ("linux-6.12", "pmem", "device_dax"),
+        ("linux-6.2", "cxl", "device_dax"),
+        ("linux-6.12", "dynamic", "device_dax"),
     ],
-)  # fmt: skip
+)
 def test_which_driver_takes_a_device_by_itself(
     boot: Boot, refused: Refused, kernel: str, region: str, driver: str
 ) -> None:

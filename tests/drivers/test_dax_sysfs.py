@@ -50,8 +50,11 @@ def three(boot: Boot) -> Machine:
 
 def test_the_bus_lists_devices_and_each_driver_those_that_it_has(three: Machine) -> None:
     """A device that nobody has is on the bus only."""
-    files = {f"drivers/{driver}/{name}*": None for driver in ("device_dax", "kmem")
-             for name in ("bind", "unbind", "new_id", "remove_id")}  # fmt: skip
+    files = {
+        f"drivers/{driver}/{name}*": None
+        for driver in ("device_dax", "kmem")
+        for name in ("bind", "unbind", "new_id", "remove_id")
+    }
     assert shown(three, "sys/bus/dax") == files | {
         "devices/dax0.0": "-> ../../../devices/platform/hmem.0/dax0.0",
         "devices/dax2.0": "-> ../../../devices/platform/hmem.2/dax2.0",
@@ -157,8 +160,10 @@ def test_a_device_is_aligned_to_a_page_or_to_what_all_its_ranges_are(boot: Boot,
     assert machine.read(path) == "4096\n"
     machine.write(f"{_DEVICE}/size", str((257 << 20) - 4096))
     assert shown(machine, f"{_DEVICE[1:]}/mapping1") == {
-        "start": "0x108000000\n", "end": "0x1100fefff\n", "page_offset": "0x8000\n",
-    }  # fmt: skip
+        "start": "0x108000000\n",
+        "end": "0x1100fefff\n",
+        "page_offset": "0x8000\n",
+    }
 
 
 @pytest.mark.parametrize(("size", "mappings"), [(128, 1), (130, 2), (256, 2), (258, 3), (384, 3)])

@@ -238,9 +238,11 @@ def test_there_is_no_eject(machine: Machine, refused: Refused) -> None:
 
 
 @given(
-    size=st.integers(1, 1 << 17), backed=st.integers(0, 1 << 17), online=st.booleans(),
+    size=st.integers(1, 1 << 17),
+    backed=st.integers(0, 1 << 17),
+    online=st.booleans(),
     flag=st.sampled_from(["none", "device", "memblock"]),
-)  # fmt: skip
+)
 def test_usable_and_memmap_and_withheld_pages_make_up_the_chunks(
     boot: Boot, zone_of: Zone, size: int, backed: int, online: bool, flag: str
 ) -> None:

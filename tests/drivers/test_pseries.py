@@ -266,9 +266,11 @@ def test_lmbs_beyond_the_address_bits_are_e2big() -> None:
 def test_without_numa_associativity_counts_for_nothing(word: str, node: int) -> None:
     """of_drconf_to_nid_single() does not look, and the first online node has the LMB."""
     machine = Machine.boot(
-        arch="powerpc", kernel="linux-6.12", cmdline=word,
+        arch="powerpc",
+        kernel="linux-6.12",
+        cmdline=word,
         memory=[{"node": 0, "size": "1G"}, {"node": 1, "size": "1G"}],
-    )  # fmt: skip
+    )
     machine.add_memory(driver="pseries", name="lmb", size="256M", node=1)
     blocks: Any = machine.to_dict()["blocks"]
     assert {block["node"] for block in blocks if block["device"]} == {node}
@@ -363,5 +365,6 @@ def test_the_node_of_an_lmb_that_comes_back_is_the_devices(boot: Boot, refused: 
     assert lpar.kernel.state.blocks.nid[-3:].tolist() == [1, 1, 1]
     device = lpar.kernel.state.devices[lpar.kernel.state.device_index("lmbs") or 0]
     assert (device.closed, device.ranges) == (
-        True, tuple(((4 << 30) + (number << 28), 1 << 28) for number in range(3)),
-    )  # fmt: skip
+        True,
+        tuple(((4 << 30) + (number << 28), 1 << 28) for number in range(3)),
+    )

@@ -68,11 +68,14 @@ def test_a_resize_that_stops_half_way_keeps_what_came() -> None:
     ("step", "errno", "message"),
     [
         ("resize: {range: vm0, size: 5G}", "EINVAL", "requested size 0x140000000 exceeds the device size 0x100000000"),
-        ("resize: {range: vm0, size: 1M}", "EINVAL",
-         "requested size 0x100000 is not a multiple of the device block size 0x200000"),
+        (
+            "resize: {range: vm0, size: 1M}",
+            "EINVAL",
+            "requested size 0x100000 is not a multiple of the device block size 0x200000",
+        ),
         ("resize: {range: block 32, size: 1G}", "ENODEV", "resize takes a device's name, not block 32"),
     ],
-)  # fmt: skip
+)
 def test_what_the_hypervisor_refuses(step: str, errno: str, message: str) -> None:
     """Nothing has changed then."""
     record = run(step).steps[-1]
@@ -104,5 +107,8 @@ def test_mhp_check_tries_it() -> None:
     machine = run().machine
     moves = Moves(machine.kernel, ExploreSpec(operations=("resize",), blocks=6), ("virtio_mem",), Installed())
     assert [move.text for move in moves.all(machine.kernel)] == [
-        "resize vm0 size 0", "resize vm0 size 64M", "resize vm0 size 128M", "resize vm0 size 256M",
-    ]  # fmt: skip
+        "resize vm0 size 0",
+        "resize vm0 size 64M",
+        "resize vm0 size 128M",
+        "resize vm0 size 256M",
+    ]

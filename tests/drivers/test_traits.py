@@ -143,8 +143,12 @@ def test_how_drivers_go_about_several_ranges(
     """Plans and sweeps ask: who waits, who onlines, who undoes, whose memory is one group, who has his own unit."""
     traits = driver_traits(driver)
     assert (traits.waits, traits.onlines, traits.rolls_back, traits.static_group, traits.own_unit) == (
-        waits, onlines, rolls_back, static_group, own_unit,
-    )  # fmt: skip
+        waits,
+        onlines,
+        rolls_back,
+        static_group,
+        own_unit,
+    )
     assert traits.block_by_block is (waits or onlines)
 
 
@@ -152,7 +156,10 @@ def test_a_plain_driver_has_nothing_special() -> None:
     """The defaults: it is everywhere, adds all at once, and nothing of a machine is recognised as its own."""
     plain = DriverTraits()
     assert (plain.arches, plain.absence, plain.absence_errno, plain.block_by_block) == (
-        None, "no kernel has it there", 19, False,
-    )  # fmt: skip
+        None,
+        "no kernel has it there",
+        19,
+        False,
+    )
     assert (plain.aliases, plain.windows, plain.devices, plain.regions, plain.opt_in, plain.boot_words) == ((),) * 6
     assert (plain.room_key, plain.managed_name, plain.attribute, dict(plain.qemu_devices)) == (None, None, None, {})

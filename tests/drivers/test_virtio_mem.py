@@ -92,8 +92,12 @@ def test_unplugged_subblocks_of_an_online_block_are_present_and_not_managed(gues
 
     zone = zone_of(guest, "Movable")
     assert [zone[key] for key in ("start_pfn", "spanned", "present", "managed", "free")] == [
-        _FIRST, _BLOCK, _BLOCK, 22 * _SUB, 22 * _SUB,
-    ]  # fmt: skip
+        _FIRST,
+        _BLOCK,
+        _BLOCK,
+        22 * _SUB,
+        22 * _SUB,
+    ]
     assert list(guest.kernel.state.withheld) == [(_FIRST + 22 * _SUB, _FIRST + _BLOCK)]
     assert guest.page(_FIRST + 22 * _SUB).flags & PageFlag.OFFLINE
     assert not guest.page(_FIRST + 22 * _SUB - 1).flags & PageFlag.OFFLINE

@@ -48,10 +48,13 @@ def test_next_target_uses_the_balloon_first(machine: Machine, brief: View) -> No
     [
         ("56M", (), "56M come from what the balloon had already"),
         (57344 * 1024 - 4096, (), "56M come from what the balloon had already"),
-        (57344 * 1024 + 1, (34,), "56M come from what the balloon had already; "
-         "128M stay in the balloon, which adds whole sections"),
+        (
+            57344 * 1024 + 1,
+            (34,),
+            "56M come from what the balloon had already; 128M stay in the balloon, which adds whole sections",
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_credit_is_exact(machine: Machine, size: str | int, blocks: tuple[int, ...], result: str) -> None:
     """The balloon has 56 MiB: what asks for no more adds nothing, one byte more is a page, and that a section."""
     machine.add_memory(driver="xen", name="first", size="200M")

@@ -61,8 +61,9 @@ def test_the_qemu_guest_agent_lists_and_sets_memory_blocks(run: Callable[..., Do
     info, blocks, answers = json.loads(done.stdout)
     assert info == {"size": 128 << 20}
     assert {block["phys-index"]: block["online"] for block in blocks} == {
-        **dict.fromkeys(range(8), True), **dict.fromkeys(range(32, 36), False),
-    }  # fmt: skip
+        **dict.fromkeys(range(8), True),
+        **dict.fromkeys(range(32, 36), False),
+    }
     assert answers == [
         {"phys-index": 32, "response": "success"},
         {"phys-index": 33, "response": "operation-failed", "error-code": 12},

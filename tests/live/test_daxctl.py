@@ -42,9 +42,13 @@ def test_list_shows_region_device_and_mapping(dax: Dax) -> None:
     done = dax().run("daxctl", "list", "--regions", "--devices", "--mappings")
     assert (done.returncode, done.stderr) == (0, "")
     device = {
-        "chardev": "dax0.0", "size": 512 << 20, "target_node": 0, "align": 2 << 20, "mode": "devdax",
+        "chardev": "dax0.0",
+        "size": 512 << 20,
+        "target_node": 0,
+        "align": 2 << 20,
+        "mode": "devdax",
         "mappings": [{"page_offset": 0, "start": 4 << 30, "end": (4 << 30) + (512 << 20) - 1, "size": 512 << 20}],
-    }  # fmt: skip
+    }
     (region,) = json.loads(done.stdout)
     assert {key: region[key] for key in ("id", "size", "align")} == {"id": 0, "size": 512 << 20, "align": 2 << 20}
     assert region["devices"] == [device]
@@ -63,12 +67,16 @@ def test_a_device_is_reconfigured_taken_offline_and_back(dax: Dax) -> None:
     done = dax().run("bash", "-c", script)
     shown = [line.split() for line in done.stdout.splitlines() if line[:1] not in "[{ ]}"]
     assert shown == [
-        *(["online", f"{block}"] for block in (32, 33, 34, 35)), *([["offline"]] * 4), ["Movable"], ["refused", "240"],
-    ]  # fmt: skip
+        *(["online", f"{block}"] for block in (32, 33, 34, 35)),
+        *([["offline"]] * 4),
+        ["Movable"],
+        ["refused", "240"],
+    ]
     assert "ls: cannot access" in done.stderr
     assert [json.loads(text)["mode"] for text in done.stdout.split("[")[1:] for text in [text.split("]")[0]]] == [
-        "system-ram", "devdax",
-    ]  # fmt: skip
+        "system-ram",
+        "devdax",
+    ]
     again = run_scenario(load_scenario(str(done.steps), Installed()))
     assert again.failure is None
     assert again.to_dict()["iomem"] == done.result["iomem"]

@@ -57,9 +57,13 @@ def test_lsmem_shows_every_column(machine: Make) -> None:
     rows = json.loads(done.stdout)["memory"]
     assert len(rows) == 16
     offline = {
-        "range": "0x0000000100000000-0x0000000107ffffff", "size": "128M", "state": "offline",
-        "block": "32", "node": 0, "zones": "Normal/Movable",
-    }  # fmt: skip
+        "range": "0x0000000100000000-0x0000000107ffffff",
+        "size": "128M",
+        "state": "offline",
+        "block": "32",
+        "node": 0,
+        "zones": "Normal/Movable",
+    }
     assert {key: rows[8][key] for key in offline} == offline
 
 
@@ -163,10 +167,12 @@ def test_memory_that_comes_meanwhile_appears(machine: Make) -> None:
     with tempfile.TemporaryDirectory() as folder:
         done = machine().run("bash", "-c", f"cd {folder}; {script}", sys.executable)
     assert done.stdout.splitlines() == [
-        "offline", "offline", "KERNEL add      /devices/system/memory/memory40 (memory)",
+        "offline",
+        "offline",
+        "KERNEL add      /devices/system/memory/memory40 (memory)",
         "KERNEL add      /devices/system/memory/memory41 (memory)",
         "KERNEL online   /devices/system/memory/memory40 (memory)",
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize(

@@ -147,9 +147,13 @@ def test_an_extension_needs_no_more_files(tree: Path, edits: Edits, limit: int) 
     own = [name for name in edits if name.startswith("tests/")]
     words = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *own]
     done = subprocess.run(
-        [*words, *(f"tests/{name}" for name in LISTS)], cwd=tree, env=variables, capture_output=True, text=True,
+        [*words, *(f"tests/{name}" for name in LISTS)],
+        cwd=tree,
+        env=variables,
+        capture_output=True,
+        text=True,
         timeout=900,
-    )  # fmt: skip
+    )
 
     assert done.returncode == 0, done.stdout[-3000:]
     assert len({*edits, *written}) <= limit

@@ -81,6 +81,8 @@ def test_what_is_written_is_tidy(begun: Path, kind: str, tmp_path: Path) -> None
 
     done = subprocess.run(
         [sys.executable, "-m", "ruff", "check", "--no-cache", "--line-length=120", begun / f"my-{kind}"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -255,10 +255,12 @@ def test_lines_of_a_log_that_only_one_architecture_prints(line: str, arch: str |
 @pytest.mark.parametrize(
     ("arch", "drivers", "resident"),
     [
-        ("arm64", ("acpi",), ()), ("powerpc", ("pseries",), ()), ("s390", ("sclp",), ("sclp",)),
+        ("arm64", ("acpi",), ()),
+        ("powerpc", ("pseries",), ()),
+        ("s390", ("sclp",), ("sclp",)),
         ("x86_64", ("acpi",), ()),
     ],
-)  # fmt: skip
+)
 def test_the_platforms_own_driver_adds_memory_first(
     arch: str, drivers: tuple[str, ...], resident: tuple[str, ...]
 ) -> None:
@@ -283,8 +285,10 @@ def test_holes_at_boot_are_those_of_a_pc() -> None:
     """Video memory and ROMs are memory nowhere, page 0 and the EBDA are firmware's; devices have room up to 4 GiB."""
     traits = arch_traits("x86_64")
     assert (traits.boot_holes, traits.firmware_holes, traits.hole_end) == (
-        ((640 * _KIB, _MIB),), ((0, 4 * _KIB), (636 * _KIB, _MIB)), 4 * _GIB,
-    )  # fmt: skip
+        ((640 * _KIB, _MIB),),
+        ((0, 4 * _KIB), (636 * _KIB, _MIB)),
+        4 * _GIB,
+    )
     for arch in ("arm64", "powerpc", "s390"):
         assert (arch_traits(arch).boot_holes, arch_traits(arch).firmware_holes, arch_traits(arch).hole_end) == (
             (),

@@ -67,9 +67,13 @@ def test_add_in_a_mapped_window_takes_nothing(hashed: Machine) -> None:
 def test_4k_hash_page_describes_1_gib() -> None:
     """At 4K pages a 16 MiB page is order 12 and 4 GiB take four of them."""
     machine = Machine.boot(
-        arch="powerpc", kernel="v2-2019", memory="4G", page_size="4K", memory_block_size="256M",
+        arch="powerpc",
+        kernel="v2-2019",
+        memory="4G",
+        page_size="4K",
+        memory_block_size="256M",
         cmdline="disable_radix",
-    )  # fmt: skip
+    )
     machine.add_memory(driver="dax", size="512M", mhp_flags="none")
     assert memmap_pages(machine) == (0, 4096)
     machine.add_memory(driver="dax", size="512M", mhp_flags="none")

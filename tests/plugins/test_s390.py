@@ -93,10 +93,14 @@ def add_with_altmap(machine: Machine) -> Altmap:
     kernel = machine.kernel
     altmap = Altmap(1 << 20, 1024)
     kernel.plugins.call(
-        kernel.plugins.arch, "arch_add_memory",
-        kernel=kernel, start_pfn=1 << 20, nr_pages=kernel.geometry.pages_per_block, nid=0,
+        kernel.plugins.arch,
+        "arch_add_memory",
+        kernel=kernel,
+        start_pfn=1 << 20,
+        nr_pages=kernel.geometry.pages_per_block,
+        nid=0,
         restrictions=Restrictions(altmap=altmap),
-    )  # fmt: skip
+    )
     return altmap
 
 

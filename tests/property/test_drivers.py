@@ -79,10 +79,13 @@ def platforms() -> list[Platform]:
     found += [
         _platform("s390", kernel, ("sclp", "virtio_mem", "dax"), memory="2G", rzm=rzm)
         for kernel, rzm in (
-            ("v2-2019", "256M"), ("linux-6.2", "512M"), ("linux-6.12", "256M"), ("linux-6.14", "1G"),
+            ("v2-2019", "256M"),
+            ("linux-6.2", "512M"),
+            ("linux-6.12", "256M"),
+            ("linux-6.14", "1G"),
             ("linux-7.2", "64M"),
         )
-    ]  # fmt: skip
+    ]
     return found
 
 
@@ -96,10 +99,14 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "dax": [{}, {"memmap_on_memory": True}, {"ranges": ["700M", "1G", "100M"]}],
     "hv_balloon": [{}, {"backed": "96M"}, {"backed": "0"}],
     "virtio_mem": [
-        {}, {"device_size": "4G"}, {"device_size": "8G", "unplug_online": False}, {"force_bbm": True},
-        {"device_size": "4G", "force_bbm": True, "bbm_block_size": "512M"}, {"device_size": "4G", "block_size": "4M"},
+        {},
+        {"device_size": "4G"},
+        {"device_size": "8G", "unplug_online": False},
+        {"force_bbm": True},
+        {"device_size": "4G", "force_bbm": True, "bbm_block_size": "512M"},
+        {"device_size": "4G", "block_size": "4M"},
     ],
-}  # fmt: skip
+}
 
 ARM64_FLAWS = ("memmap on unbacked memory", "deferred free", "head pfn")
 """arm64 kept the memmap of removed memory then, so that what is added there next finds another's."""
@@ -185,9 +192,13 @@ class Life(RuleBasedStateMachine):
             self._try("add_memory", keywords, budget, None)
 
     @rule(
-        name=st.sampled_from(["online", "offline"]), first=st.integers(0, 20), count=st.integers(1, 6),
-        zone=st.sampled_from(["auto", "kernel", "movable"]), veto=VETOES, budget=BUDGETS,
-    )  # fmt: skip
+        name=st.sampled_from(["online", "offline"]),
+        first=st.integers(0, 20),
+        count=st.integers(1, 6),
+        zone=st.sampled_from(["auto", "kernel", "movable"]),
+        veto=VETOES,
+        budget=BUDGETS,
+    )
     def change(
         self, name: str, first: int, count: int, zone: str, veto: tuple[str, str] | None, budget: int | None
     ) -> None:
@@ -232,9 +243,13 @@ class Life(RuleBasedStateMachine):
             self._try("remove", {"range": f"block {first}-{first + count - 1}"}, None, None)
 
     @rule(
-        megabytes=st.integers(1, 400), zone=st.sampled_from(["movable", "kernel"]), order=st.sampled_from([0, 0, 3]),
-        pinned=st.booleans(), scatter=st.booleans(), budget=BUDGETS,
-    )  # fmt: skip
+        megabytes=st.integers(1, 400),
+        zone=st.sampled_from(["movable", "kernel"]),
+        order=st.sampled_from([0, 0, 3]),
+        pinned=st.booleans(),
+        scatter=st.booleans(),
+        budget=BUDGETS,
+    )
     def allocate(self, megabytes: int, zone: str, order: int, pinned: bool, scatter: bool, budget: int | None) -> None:
         """A workload takes pages."""
         self.names += 1
@@ -257,15 +272,19 @@ class Life(RuleBasedStateMachine):
     @rule(
         write=st.sampled_from(
             [
-                ("memory/auto_online_blocks", "online"), ("memory/auto_online_blocks", "offline"),
-                ("memory/auto_online_blocks", "online_movable"), ("memory/probe", "0x200000000"),
-                ("memory/vmemmap_hotplug", "disable"), ("memory/soft_offline_page", "0x108000000"),
-                ("memory/hard_offline_page", "0x100200000"), ("memory/hard_offline_page", "0x80000000"),
+                ("memory/auto_online_blocks", "online"),
+                ("memory/auto_online_blocks", "offline"),
+                ("memory/auto_online_blocks", "online_movable"),
+                ("memory/probe", "0x200000000"),
+                ("memory/vmemmap_hotplug", "disable"),
+                ("memory/soft_offline_page", "0x108000000"),
+                ("memory/hard_offline_page", "0x100200000"),
+                ("memory/hard_offline_page", "0x80000000"),
                 ("/sys/module/memory_hotplug/parameters/online_policy", "auto-movable"),
                 ("/sys/module/memory_hotplug/parameters/auto_movable_ratio", "40"),
             ]
         ),
-    )  # fmt: skip
+    )
     def write(self, write: tuple[str, str]) -> None:
         """The user writes a file."""
         self._try("write", {"path": write[0], "value": write[1]}, None, None)

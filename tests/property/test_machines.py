@@ -201,8 +201,12 @@ class Life(RuleBasedStateMachine):
         assert books(after)[:3] == books(before)[:3]
         if problem.name != "ENOMEM" and not problem.leaks:
             assert {**after, "warnings": None, "memmap": None, "zones": None, "blocks": None} == {
-                **before, "warnings": None, "memmap": None, "zones": None, "blocks": None,
-            }  # fmt: skip
+                **before,
+                "warnings": None,
+                "memmap": None,
+                "zones": None,
+                "blocks": None,
+            }
         if not problem.leaks:
             assert after["vmemmap"] == before["vmemmap"]
             assert free - self._free() <= 8  # page tables, which stay

@@ -17,9 +17,13 @@ from memhotplug.manager import names
 from memhotplug.naming import kernels
 
 _WORDS = (
-    "memory_hotplug.memmap_on_memory=1", "memhp_default_state=online_kernel", "memhp_default_state=online_movable",
-    "memhp_default_state=online", "movable_node", "cma=64M",
-)  # fmt: skip
+    "memory_hotplug.memmap_on_memory=1",
+    "memhp_default_state=online_kernel",
+    "memhp_default_state=online_movable",
+    "memhp_default_state=online",
+    "movable_node",
+    "cma=64M",
+)
 
 
 def _main(arguments: list[str]) -> tuple[int, str]:

@@ -72,9 +72,12 @@ SIGNS = {
 }
 """Of kernel logs: the zone, kB of a page, how many sizes of chunks, and a line that tells the architecture."""
 CONDITIONS = (
-    "True", "phys_range.size > 1 << 30", "phys_range.start >> 30 & 1", "phys_range.start > 20 << 30",
+    "True",
+    "phys_range.size > 1 << 30",
+    "phys_range.start >> 30 & 1",
+    "phys_range.start > 20 << 30",
     "sum(zone.free.total for zone in kernel.state.zones()) < 100000",
-)  # fmt: skip
+)
 FLAGS = ("none", "device", "memblock", "on_memory")
 
 

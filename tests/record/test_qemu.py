@@ -179,8 +179,12 @@ def test_virtio_mem_devices_are_there_at_boot() -> None:
     )
     command = command_line(scenario, binary="q", kernel="k", initrd="i")
     assert command[command.index("-object") :] == [
-        "-object", "memory-backend-ram,id=vmem0,size=4G,reserve=off",
-        "-device", "virtio-mem-pci,id=vm0,memdev=vmem0,requested-size=0,block-size=2M",
-        "-object", "memory-backend-ram,id=vmem1,size=8G,reserve=off",
-        "-device", "virtio-mem-pci,id=v1,memdev=vmem1,requested-size=0,block-size=2M,node=1",
-    ]  # fmt: skip
+        "-object",
+        "memory-backend-ram,id=vmem0,size=4G,reserve=off",
+        "-device",
+        "virtio-mem-pci,id=vm0,memdev=vmem0,requested-size=0,block-size=2M",
+        "-object",
+        "memory-backend-ram,id=vmem1,size=8G,reserve=off",
+        "-device",
+        "virtio-mem-pci,id=v1,memdev=vmem1,requested-size=0,block-size=2M,node=1",
+    ]

@@ -269,8 +269,12 @@ def test_a_dimm_that_is_gone_cannot_go_again(host: Host) -> None:
     document = _record(host, {"add": {"dimm": "d0", "size": "128M"}}, {"remove": "d0"}, {"online": {"blocks": "d0"}},
                        {"remove": "d0"}, {"write": {"path": "/proc/iomem", "value": "x"}})  # fmt: skip
     assert [(step["op"]["kind"], step["result"][:6]) for step in document["steps"]] == [
-        ("boot", "ok"), ("add", "ok"), ("remove", "ok"), ("online", "EINVAL"), ("write", "EACCES"),
-    ]  # fmt: skip
+        ("boot", "ok"),
+        ("add", "ok"),
+        ("remove", "ok"),
+        ("online", "EINVAL"),
+        ("write", "EACCES"),
+    ]
     assert [(one["after_step"], one["why"]) for one in document["refused"]] == [
         (3, "QEMU refuses device_del: Device 'd0' not found")
     ]
@@ -279,9 +283,12 @@ def test_a_dimm_that_is_gone_cannot_go_again(host: Host) -> None:
 def test_what_a_guest_did_before_it_died_is_recorded(host: Host, tmp_path: Path) -> None:
     """The steps until then, and the end of its console."""
     document = _record(
-        host, {"online": {"blocks": ["boot[1]"]}}, {"offline": {"blocks": ["boot[-1]"]}},
-        {"online": {"blocks": ["boot[2]"]}}, cmdline="fake=dies",
-    )  # fmt: skip
+        host,
+        {"online": {"blocks": ["boot[1]"]}},
+        {"offline": {"blocks": ["boot[-1]"]}},
+        {"online": {"blocks": ["boot[2]"]}},
+        cmdline="fake=dies",
+    )
     assert [step["op"]["kind"] for step in document["steps"]] == ["boot", "online"]
     assert document["ended"]["op"].startswith("Change(type='offline'")
     assert "it stopped during 'try 30000 /sys/devices/system/memory/memory7/state offline'" in document["ended"]["why"]

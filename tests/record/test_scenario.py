@@ -173,9 +173,11 @@ def test_virtio_mem_devices_and_hogs_are_understood() -> None:
     keys = {"name": "v", "what": "virtio-mem", "arch": "x86_64", "memory": "1G"}
     scenario = parse(
         keys
-        | {"virtio_mem": [{"device": "vm0", "size": "4G", "node": 1}],
-           "steps": [{"resize": {"device": "vm0", "size": "512M"}}, {"hog": "100M"}]}
-    )  # fmt: skip
+        | {
+            "virtio_mem": [{"device": "vm0", "size": "4G", "node": 1}],
+            "steps": [{"resize": {"device": "vm0", "size": "512M"}}, {"hog": "100M"}],
+        }
+    )
     assert scenario.virtio_mem == (VirtioMem(device="vm0", size=4 << 30, node=1),)
     assert scenario.steps == (Resize(device="vm0", size=512 << 20), Hog(size=100 << 20))
     assert scenario.watch_boot_blocks == 0

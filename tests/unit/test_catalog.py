@@ -195,11 +195,12 @@ def test_a_step_that_raises_in_a_question_is_the_profiles_fault(tmp_path: Path, 
         ("offline", lambda machine: machine.offline("block 20")),
         ("remove", lambda machine: machine.remove("old")),
         ("remove_pages", lambda machine: machine.eject("old")),
-
-        ("write_module_parameter", lambda machine: machine.write(
-            "/sys/module/memory_hotplug/parameters/auto_movable_ratio", "100")),
+        (
+            "write_module_parameter",
+            lambda machine: machine.write("/sys/module/memory_hotplug/parameters/auto_movable_ratio", "100"),
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_step_that_raises_in_an_operation_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, operation: Any
 ) -> None:

@@ -109,10 +109,12 @@ def test_nothing_is_lost_without_docstrings(words: list[str]) -> None:
     """PYTHONOPTIMIZE=2 drops them, and not one byte of the answer changes."""
     plain, optimized = (
         subprocess.run(
-            [sys.executable, *words], env={**os.environ, "PYTHONOPTIMIZE": level},
-            capture_output=True, check=True,
+            [sys.executable, *words],
+            env={**os.environ, "PYTHONOPTIMIZE": level},
+            capture_output=True,
+            check=True,
         ).stdout
         for level in ("0", "2")
-    )  # fmt: skip
+    )
     assert plain == optimized
     assert len(plain) > 1000

@@ -126,8 +126,9 @@ def test_other_finders_are_asked_by_the_standard_library(monkeypatch: pytest.Mon
 
     class Finder(DistributionFinder):
         def find_distributions(
-            self, context: DistributionFinder.Context = DistributionFinder.Context()  # noqa: B008
-        ) -> Sequence[Distribution]:  # fmt: skip
+            self,
+            context: DistributionFinder.Context = DistributionFinder.Context(),  # noqa: B008
+        ) -> Sequence[Distribution]:
             return [Frozen()]
 
     monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder()])

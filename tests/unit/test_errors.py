@@ -103,8 +103,11 @@ def test_a_complaint_about_another_place_is_the_same_complaint() -> None:
 
     assert str(moved) == "RANGE: got ad, expected a step; did you mean 'add'?"
     assert moved.to_dict() == dict.fromkeys(problem.to_dict()) | {
-        "path": "RANGE", "got": "ad", "expected": "a step", "nearest": "add",
-    }  # fmt: skip
+        "path": "RANGE",
+        "got": "ad",
+        "expected": "a step",
+        "nearest": "add",
+    }
     assert str(problem).startswith("a.yaml:3:5: steps[0]: ")
     assert str(problem.at(file="b.yaml", line=1, column=2)).startswith("b.yaml:1:2: got ad")
 

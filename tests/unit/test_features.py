@@ -24,9 +24,12 @@ BY_VERSION = re.compile(r"\bversion\s*[<>]=?|[<>]=?\s*(?:\w+\.)?version\b|kernel
 def _gates() -> set[tuple[int, int]]:
     """Return every release with which a feature comes or goes, or a driver comes to an architecture."""
     found = {
-        version for name, one in features.FEATURES.items() if name not in PRINTED
-        for version in (one.since, one.until) if version
-    }  # fmt: skip
+        version
+        for name, one in features.FEATURES.items()
+        if name not in PRINTED
+        for version in (one.since, one.until)
+        if version
+    }
     for name in manager.names("drivers"):
         found |= set((manager.driver_traits(name).arches or {}).values())
     return found

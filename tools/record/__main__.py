@@ -49,9 +49,13 @@ def _parser() -> argparse.ArgumentParser:
         "--cc", metavar="PROGRAM", help="the compiler for the guest's init; <arch>-linux-gnu-gcc by default"
     )
     parser.add_argument(
-        "--module", type=Path, action="append", default=[], metavar="FILE",
+        "--module",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
         help="a kernel module that the guest loads first (.ko, .ko.xz); repeatable, in this order",
-    )  # fmt: skip
+    )
     parser.add_argument("--init", type=Path, metavar="FILE", help="a guest init that is already linked")
     return parser
 

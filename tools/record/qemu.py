@@ -36,8 +36,12 @@ __all__ = [
 
 #: The events that a recording keeps.
 EVENTS = (
-    "ACPI_DEVICE_OST", "DEVICE_DELETED", "DEVICE_UNPLUG_GUEST_ERROR", "MEMORY_DEVICE_SIZE_CHANGE", "MEM_UNPLUG_ERROR",
-)  # fmt: skip
+    "ACPI_DEVICE_OST",
+    "DEVICE_DELETED",
+    "DEVICE_UNPLUG_GUEST_ERROR",
+    "MEMORY_DEVICE_SIZE_CHANGE",
+    "MEM_UNPLUG_ERROR",
+)
 _SLOTS = 16
 _STOP_SECONDS = 5.0
 _MIB, _GIB = 1 << 20, 1 << 30

@@ -62,10 +62,18 @@ _EXPECTED: Final = "a range such as 0x100200000+1G"
     multiple=True,
     help="A range that firmware tells the kernel, as it does of CXL windows; answered unless a --range lies in it.",
 )
-@click.option("--iomem", metavar="FILE", help="Take CXL windows, persistent memory and dax devices from an iomem, "
-              "or from what cxl list -DR and daxctl list -M print.")  # fmt: skip
-@click.option("--driver", metavar="DRIVER", help="Who adds the ranges, such as acpi or dax; default the architecture's "
-              "usual driver, with --iomem the one that takes such ranges.")  # fmt: skip
+@click.option(
+    "--iomem",
+    metavar="FILE",
+    help="Take CXL windows, persistent memory and dax devices from an iomem, "
+    "or from what cxl list -DR and daxctl list -M print.",
+)
+@click.option(
+    "--driver",
+    metavar="DRIVER",
+    help="Who adds the ranges, such as acpi or dax; default the architecture's "
+    "usual driver, with --iomem the one that takes such ranges.",
+)
 @click.option("--block-size", "sizes", metavar="SIZE", multiple=True, help="A memory block size; may be given several "
               "times; default: the architecture's own, compared with 128M to 2G.")  # fmt: skip
 @click.option("--arch", metavar="ARCH", help="The architecture; default x86_64.")

@@ -55,8 +55,12 @@ Exit status:
               help="Longest sequence of operations.")  # fmt: skip
 @click.option("--operations", type=click.IntRange(min=1), default=20_000, show_default=True, metavar="N",
               help="How many operations to try in all.")  # fmt: skip
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), metavar="S",
-              help="Stop after so long; what was found then depends on the machine.")  # fmt: skip
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="S",
+    help="Stop after so long; what was found then depends on the machine.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the random lives.")
 @click.option("--faults", is_flag=True, help="Also fail each allocation and veto each notifier in turn.")
 @click.option("--against", metavar="KERNEL|POLICY", help="Find where another kernel or policy first differs.")
@@ -88,9 +92,7 @@ def command(
     folder = make_folder(output) if output is not None else None
     catalog = WatchedCatalog()
     loaded = read_scenario(scenario, catalog)
-    question = Question(
-        depth=depth, operations=operations, seconds=seconds, seed=seed, faults=faults, jobs=jobs
-    )  # fmt: skip
+    question = Question(depth=depth, operations=operations, seconds=seconds, seed=seed, faults=faults, jobs=jobs)
     with _Meter() as meter:
         answer = check(
             loaded,

@@ -58,9 +58,12 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str | 
 @click.command(cls=Once, help=_HELP, short_help="Say whether a hot-add fits and what it costs.")
 @click.option("--boot", type=Size(), help="A fresh guest with that much boot memory.")
 @click.option(
-    "--boot-profile", metavar="NAME|FILE", default="lean", show_default=True,
+    "--boot-profile",
+    metavar="NAME|FILE",
+    default="lean",
+    show_default=True,
     help="What its kernel takes at boot: lean, a microVM's; distro, a distribution's; or a YAML file's numbers.",
-)  # fmt: skip
+)
 @click.option("--from", "source", metavar="PATH", help="A snapshot, sos report, or recording (directory or archive).")
 @click.option("--step", type=click.IntRange(min=0), help="Which step of a recording.")
 @click.option("--live", is_flag=True, help="This machine, as /proc and /sys show it.")
@@ -75,18 +78,22 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str | 
 @click.option("--address", callback=_address, help="Where it is added.")
 @click.option("--slots", type=click.IntRange(min=1), help="How many devices there is room for.")
 @click.option(
-    "--online", type=click.Choice(["movable", "kernel", "auto", "none"]), default="auto", show_default=True,
+    "--online",
+    type=click.Choice(["movable", "kernel", "auto", "none"]),
+    default="auto",
+    show_default=True,
     help="What becomes of the blocks: auto is a plain online.",
-)  # fmt: skip
+)
 @click.option("--arch", help="The architecture; default x86_64, or as recorded.")
 @click.option("--kernel", help="Its release (6.12.3) or a profile, see mhp plugins; default as recorded, else 6.12.")
 @click.option("--cmdline", multiple=True, help="Its command line, joined if repeated; default as recorded.")
 @click.option("--memory-block-size", type=Size(), help="With --boot: the memory block size.")
 @click.option("--page-size", type=Size(), help="With --boot: the page size.")
 @click.option(
-    "--hole", type=Size(),
+    "--hole",
+    type=Size(),
     help="With --boot: so much below 4G is no memory; 1G on QEMU's pc from 3.5G on, 2G on its q35 from 2.75G on.",
-)  # fmt: skip
+)
 @plugin_options
 @click.option(
     "--scenario", type=Target(), metavar="FILE", help="Write the question as a scenario, which mhp run plays."

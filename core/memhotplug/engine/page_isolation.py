@@ -102,9 +102,13 @@ def _migrate_one(kernel: Kernel, zone: Zone, pages: ExtentSet, held: Allocation)
     others = any(node.nid != zone.nid and node.present for node in kernel.state.nodes.values())
     count = div_round_up(inside.total, 1 << held.order)
     fresh = alloc_pages(
-        kernel.state, held.order, count, nid=zone.nid, movable=zone.kind is ZoneKind.MOVABLE,
+        kernel.state,
+        held.order,
+        count,
+        nid=zone.nid,
+        movable=zone.kind is ZoneKind.MOVABLE,
         avoid=zone.nid if others else None,
-    )  # fmt: skip
+    )
     left = inside.last(inside.total - fresh.total)
     kept = held.pages.copy()
     kept.difference_update(inside)

@@ -12,8 +12,12 @@ from memhotplug.memory_map.runs import map_runs
 __all__ = ["map_html"]
 
 _COLOURS: Final = {
-    "kernel": "#3d7cc4", "movable": "#3a9a63", "offline": "#9aa3ad", "several": "#c98f18", "unlike": "#9364c2",
-}  # fmt: skip
+    "kernel": "#3d7cc4",
+    "movable": "#3a9a63",
+    "offline": "#9aa3ad",
+    "several": "#c98f18",
+    "unlike": "#9364c2",
+}
 """Legible on white and on black."""
 _MEMMAP: Final = "#d8503a"
 _WORDS: Final = {"kernel": "kernel zone", "movable": "Movable", "offline": "offline", "several": "several zones",

@@ -273,8 +273,10 @@ class BlockTable:
             value = np.arange(first, first + count) if name == "id" else new[name]
             longer[name] = np.empty(len(column) + count, dtype=column.dtype)
             longer[name][:at], longer[name][at : at + count], longer[name][at + count :] = (
-                column[:at], value, column[at:],
-            )  # fmt: skip
+                column[:at],
+                value,
+                column[at:],
+            )
         self._take(longer)
 
     def delete(self, rows: slice) -> None:

@@ -117,10 +117,14 @@ class ResourceTable:
         kept, end = self._entries[first], self._entries[last].end
         self._entries[first : last + 1] = [
             Resource(
-                start=kept.start, end=end, name=kept.name, hotplugged=kept.hotplugged,
-                mergeable=True, children=kept.children,
+                start=kept.start,
+                end=end,
+                name=kept.name,
+                hotplugged=kept.hotplugged,
+                mergeable=True,
+                children=kept.children,
             )
-        ]  # fmt: skip
+        ]
         self._starts[first : last + 1] = [kept.start]
 
     @staticmethod

@@ -72,10 +72,14 @@ class PolicyContract(Lives):
         passed = (0, *kernel.profile.flags.values())
         for nid, size, flags, _ in product((None, *kernel.state.nodes), sizes, passed, range(times)):
             answer = kernel.plugins.ask(
-                key, "policy_mhp_flags", int,
-                kernel=kernel, request=AddRequest(driver=driver, name="contract", size=size, nid=nid),
-                phys_range=PhysRange(start=start, size=size, nid=nid), driver_flags=flags,
-            )  # fmt: skip
+                key,
+                "policy_mhp_flags",
+                int,
+                kernel=kernel,
+                request=AddRequest(driver=driver, name="contract", size=size, nid=nid),
+                phys_range=PhysRange(start=start, size=size, nid=nid),
+                driver_flags=flags,
+            )
             found.append(answer)
         return found
 

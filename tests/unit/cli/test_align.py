@@ -91,8 +91,12 @@ def test_json_has_the_verdict_and_every_block_size(mhp: Mhp) -> None:
     ]  # fmt: skip
     assert [entry["block_size"] // MIB for entry in document["block_sizes"]] == [128, 256, 512, 1024, 2048]
     assert document["block_sizes"][0]["memmap_on_memory"] == {
-        "block_pages": 32768, "needed_pages": 512, "reserved_pages": 512, "wasted_pages": 0, "refusal": None,
-    }  # fmt: skip
+        "block_pages": 32768,
+        "needed_pages": 512,
+        "reserved_pages": 512,
+        "wasted_pages": 0,
+        "refusal": None,
+    }
 
 
 def test_wasted_memmap_is_told_where_there_is_some(mhp: Mhp) -> None:
@@ -185,10 +189,12 @@ def test_iomem_without_addresses_is_refused(mhp: Mhp, tmp_path: Path) -> None:
             ["--range", "0x100000000+1G", "--arch", "x86-65"],
             f"--arch: got x86-65, expected one of {', '.join(names('arch'))}; did you mean 'x86_64'?",
         ),
-        (["--range", "0x100000000+1G", "--page-size", "16K"], "--page-size: got 16K, expected 4K, the only page size "
-         "of x86_64"),
+        (
+            ["--range", "0x100000000+1G", "--page-size", "16K"],
+            "--page-size: got 16K, expected 4K, the only page size of x86_64",
+        ),
     ],
-)  # fmt: skip
+)
 def test_wrong_usage_names_the_option(mhp: Mhp, args: list[str], error: str | None) -> None:
     """One line, status 2."""
     done = mhp("align", *args)

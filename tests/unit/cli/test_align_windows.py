@@ -113,8 +113,12 @@ def test_what_cxl_list_prints_is_an_iomem_too(tmp_path: Path, mhp: Mhp) -> None:
 def test_a_device_without_a_target_node_becomes_no_memory(tmp_path: Path, mhp: Mhp) -> None:
     """The kernel refuses it; and a list without addresses says which list has them."""
     path = tmp_path / "dax.json"
-    device = {"chardev": "dax0.0", "size": 1 << 30, "target_node": -1,
-              "mappings": [{"page_offset": 0, "start": 4 << 30, "end": (5 << 30) - 1, "size": 1 << 30}]}  # fmt: skip
+    device = {
+        "chardev": "dax0.0",
+        "size": 1 << 30,
+        "target_node": -1,
+        "mappings": [{"page_offset": 0, "start": 4 << 30, "end": (5 << 30) - 1, "size": 1 << 30}],
+    }
     path.write_text(json.dumps([device]), encoding="utf-8")
     done = mhp("align", "--iomem", str(path), "--json")
     fit = json.loads(done.out)["ranges"][0]
@@ -122,9 +126,10 @@ def test_a_device_without_a_target_node_becomes_no_memory(tmp_path: Path, mhp: M
     path.write_text('[{"chardev":"dax0.0","size":1073741824}]', encoding="utf-8")
     done = mhp("align", "--iomem", str(path))
     assert (done.status, done.err) == (
-        2, f"mhp: {path}: got dax0.0 without one, expected addresses, as daxctl list -M, cxl list -R and /proc/iomem "
-           "have them\n",
-    )  # fmt: skip
+        2,
+        f"mhp: {path}: got dax0.0 without one, expected addresses, as daxctl list -M, cxl list -R and /proc/iomem "
+        "have them\n",
+    )
 
 
 @pytest.mark.parametrize(

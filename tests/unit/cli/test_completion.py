@@ -27,9 +27,7 @@ def offered(process: Mhp, tmp_path: Path) -> Offered:
     (tmp_path / "s.yaml").write_text(SCENARIO, encoding="utf-8")
 
     def call(*words: str) -> list[str]:
-        done = process(
-            _MHP_COMPLETE="bash_complete", COMP_WORDS=" ".join(["mhp", *words]), COMP_CWORD=str(len(words))
-        )  # fmt: skip
+        done = process(_MHP_COMPLETE="bash_complete", COMP_WORDS=" ".join(["mhp", *words]), COMP_CWORD=str(len(words)))
         assert done.err == ""
         return [line.partition(",")[2] if line.startswith("plain") else line for line in done.out.splitlines()]
 
@@ -45,12 +43,14 @@ def test_commands(offered: Offered) -> None:
     ("words", "expected"),
     [
         (("explain", "--driver", "a"), ["acpi"]),
-        (("explain", "--kernel", "linux-6.1"), ["linux-6.1", "linux-6.10", "linux-6.11", "linux-6.12", "linux-6.14",
-                                                "linux-6.15", "linux-6.19"]),
+        (
+            ("explain", "--kernel", "linux-6.1"),
+            ["linux-6.1", "linux-6.10", "linux-6.11", "linux-6.12", "linux-6.14", "linux-6.15", "linux-6.19"],
+        ),
         (("explain", "--arch", "p"), ["powerpc"]),
         (("plan", "--arch", "s"), ["s390"]),
     ],
-)  # fmt: skip
+)
 def test_names_of_plugins(offered: Offered, words: tuple[str, ...], expected: list[str]) -> None:
     """Those that are installed."""
     assert sorted(offered(*words)) == expected
@@ -65,11 +65,14 @@ def test_files(offered: Offered, words: tuple[str, ...]) -> None:
 def test_keys_of_the_scenario(offered: Offered) -> None:
     """For --vary of the file on the line."""
     assert offered("compare", "s.yaml", "--vary", "steps.0") == [
-        "steps.0.add.driver=", "steps.0.add.name=", "steps.0.add.size=",
-    ]  # fmt: skip
+        "steps.0.add.driver=",
+        "steps.0.add.name=",
+        "steps.0.add.size=",
+    ]
     assert offered("compare", "s.yaml", "--vary", "machine.m") == [
-        "machine.memory=", "machine.memory_block_size=",
-    ]  # fmt: skip
+        "machine.memory=",
+        "machine.memory_block_size=",
+    ]
 
 
 def test_keys_without_a_file_are_the_usual_ones(offered: Offered) -> None:

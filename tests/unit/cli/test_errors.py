@@ -25,8 +25,12 @@ ADD = "add: {driver: acpi, name: dimm0, size: 1G}"
 def test_exit_statuses_are_those_of_the_contract() -> None:
     """Other programs rely on the numbers."""
     assert [(code.name, int(code)) for code in ExitCode] == [
-        ("OK", 0), ("FAILURE", 1), ("USAGE", 2), ("RISKY", 3), ("DOES_NOT_FIT", 4),
-    ]  # fmt: skip
+        ("OK", 0),
+        ("FAILURE", 1),
+        ("USAGE", 2),
+        ("RISKY", 3),
+        ("DOES_NOT_FIT", 4),
+    ]
 
 
 # ---- usage ----
@@ -191,20 +195,23 @@ def raising(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
         (KeyboardInterrupt(), 130, "interrupted"),
         (click.Abort(), 130, "interrupted"),
         (
-            MemoryError(), 1,
+            MemoryError(),
+            1,
             "out of memory: the machine of this scenario is too large to be modelled here",
         ),
         (OSError(28, "No space left on device"), 1, "cannot write the output: No space left on device"),
         (
-            ZeroDivisionError("by\nzero"), 1,
+            ZeroDivisionError("by\nzero"),
+            1,
             "this is a bug in mhp, please report it ('mhp --debug …' shows where): ZeroDivisionError: by zero",
         ),
         (
-            SystemExit(3), 1,
+            SystemExit(3),
+            1,
             "this is a bug in mhp, please report it ('mhp --debug …' shows where): SystemExit: 3",
         ),
     ],
-)  # fmt: skip
+)
 def test_every_exception_has_a_status_and_one_line(
     mhp: Mhp, raising: Callable[..., None], problem: BaseException, status: int, line: str
 ) -> None:
@@ -257,8 +264,11 @@ def test_a_reader_that_goes_away_is_no_bug(scenario: Write) -> None:
     try:
         done = subprocess.run(
             [sys.executable, "-m", "memhotplug", "run", "s.yaml"],
-            stdout=write, stderr=subprocess.PIPE, check=False, timeout=60,
-        )  # fmt: skip
+            stdout=write,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=60,
+        )
     finally:
         os.close(write)
 
@@ -274,8 +284,11 @@ def test_a_full_disk_is_said(scenario: Write) -> None:
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
             [sys.executable, "-m", "memhotplug", "run", "s.yaml"],
-            stdout=full, stderr=subprocess.PIPE, check=False, timeout=60,
-        )  # fmt: skip
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=60,
+        )
 
     assert (done.returncode, done.stderr) == (1, b"mhp: cannot write the output: No space left on device\n")
 

@@ -19,8 +19,10 @@ def test_the_list_has_each_with_its_question(mhp: Mhp) -> None:
     assert (done.status, done.err) == (0, "")
     assert [line[0] for line in lines] == NAMES
     assert all(len(line) == 2 for line in lines)
-    assert ["cover-letter-device", "where does the memmap of a hot-added GiB go when the driver passes "
-            "MHP_MEMMAP_DEVICE?"] in lines  # fmt: skip
+    assert [
+        "cover-letter-device",
+        "where does the memmap of a hot-added GiB go when the driver passes MHP_MEMMAP_DEVICE?",
+    ] in lines
 
 
 @pytest.mark.parametrize("name", ["cover-letter-device", "cover-letter-device.yaml"])

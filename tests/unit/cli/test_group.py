@@ -77,8 +77,10 @@ def test_the_help_of_a_full_disk_and_of_poor_encodings() -> None:
 def test_a_command_imports_only_what_it_needs() -> None:
     """Nothing is logged and nothing is coloured, so neither structlog nor rich is needed."""
     assert _imported("plugins", "--no-load") & {"numpy", "pydantic", "yaml", "rich", "structlog"} <= {
-        "numpy", "pydantic", "yaml",
-    }  # fmt: skip
+        "numpy",
+        "pydantic",
+        "yaml",
+    }
 
 
 def test_the_help_lists_every_command_with_its_summary(mhp: Mhp) -> None:

@@ -40,8 +40,10 @@ def test_logs_can_be_json(mhp: Mhp, scenario: Write) -> None:
 
     lines = [json.loads(line) for line in done.err.splitlines()]
     assert [(line["level"], line["event"], line["step"]) for line in lines] == [
-        ("warning", "warning", None), ("info", "added", 0), ("info", "step", 0),
-    ]  # fmt: skip
+        ("warning", "warning", None),
+        ("info", "added", 0),
+        ("info", "step", 0),
+    ]
 
 
 def test_structlog_is_not_imported_for_nothing(process: Mhp, tmp_path: Path) -> None:

@@ -22,9 +22,9 @@ PFN       PAGES FLAGS            REFS PRIVATE  HEAD     ZONE    NODE BACKING
 
 
 @pytest.mark.parametrize(
-    "pages", ["dimm0", "block 32-39", "0x100000000+1G", "0x100000000-0x13fffffff",
-              "0x0000000100000000-0x000000013FFFFFFF"],
-)  # fmt: skip
+    "pages",
+    ["dimm0", "block 32-39", "0x100000000+1G", "0x100000000-0x13fffffff", "0x0000000100000000-0x000000013FFFFFFF"],
+)
 def test_every_way_to_say_which_pages(mhp: Mhp, scenario: Write, pages: str) -> None:
     """A gibibyte is three lines."""
     done = mhp("page", scenario(*STEPS), pages, "--step", 1)
@@ -48,12 +48,15 @@ def test_without_a_step_it_is_the_end(mhp: Mhp, scenario: Write) -> None:
 def test_diff_shows_before_and_after(mhp: Mhp, scenario: Write) -> None:
     """Pages that the step left alone are counted."""
     done = mhp("page", scenario(*STEPS[:1], "online: {range: block 33, zone: movable}"), "block 32-34", "--diff")
-    assert (done.status, done.out) == (0, """\
+    assert (done.status, done.out) == (
+        0,
+        """\
   PFN      PAGES FLAGS  REFS PRIVATE  HEAD ZONE    NODE BACKING
 - 0x108000 32768 NOPAGE    0 -        -    -          - 0x100200-0x1003ff
 + 0x108000 32768 BUDDY     0 order 10 -    Movable    0 0x100200-0x1003ff
 65536 pages unchanged
-""")  # fmt: skip
+""",
+    )
 
 
 def test_diff_finds_the_memory_that_the_step_took_away(mhp: Mhp, scenario: Write) -> None:
@@ -61,9 +64,7 @@ def test_diff_finds_the_memory_that_the_step_took_away(mhp: Mhp, scenario: Write
     done = mhp("page", scenario(*STEPS), "dimm0", "--step", 3, "--diff")
     assert done.status == 0
     assert len([line for line in done.out.splitlines() if line.startswith("+")]) == 3
-    assert mhp("page", scenario(*STEPS), "dimm0", "--step", 3).err == (
-        "mhp: ENODEV: there is no memory of 'dimm0'\n"
-    )  # fmt: skip
+    assert mhp("page", scenario(*STEPS), "dimm0", "--step", 3).err == ("mhp: ENODEV: there is no memory of 'dimm0'\n")
 
 
 def test_json_has_the_runs(mhp: Mhp, scenario: Write) -> None:

@@ -125,8 +125,12 @@ def test_a_reason_is_one_line_of_the_table(process: Mhp) -> None:
 
     (line,) = [line for line in done.out.splitlines() if " broken " in line]
     assert unplaced(line).split(maxsplit=4) == [
-        "drivers", "broken", "acme", "1.0", "failed: cannot be loaded: ImportError: no such\\nlibrary",
-    ]  # fmt: skip
+        "drivers",
+        "broken",
+        "acme",
+        "1.0",
+        "failed: cannot be loaded: ImportError: no such\\nlibrary",
+    ]
 
 
 def test_two_plugins_of_one_name_are_both_failed(process: Mhp) -> None:
@@ -222,5 +226,6 @@ def test_a_name_that_nobody_has_is_refused(process: Mhp) -> None:
     """With the nearest."""
     done = process("plugins", "acpj")
     assert (done.status, done.err) == (
-        2, "mhp: got acpj, expected the name of an installed plugin; did you mean 'acpi'?\n",
-    )  # fmt: skip
+        2,
+        "mhp: got acpj, expected the name of an installed plugin; did you mean 'acpi'?\n",
+    )

@@ -77,10 +77,14 @@ def test_json_is_one_object_with_the_keys_of_the_contract(mhp: Mhp, scenario: Wr
     }  # fmt: skip
     assert document["vmemmap"] == [
         {
-            "start_pfn": 1048576, "nr_pages": 4096, "refcount": 8, "private": 4096,
-            "serves": [1048576, 1310720], "device": "dimm0",
+            "start_pfn": 1048576,
+            "nr_pages": 4096,
+            "refcount": 8,
+            "private": 4096,
+            "serves": [1048576, 1310720],
+            "device": "dimm0",
         }
-    ]  # fmt: skip
+    ]
     assert document["violations"] == []
 
 
@@ -155,8 +159,11 @@ def test_a_folder_gets_result_and_events(mhp: Mhp, scenario: Write) -> None:
     assert Path("out/result.json").read_text() == done.out
     events = [json.loads(line) for line in Path("out/events.jsonl").read_text().splitlines()]
     assert [(event["step"], event["event"]) for event in events] == [
-        (0, "added"), (0, "step"), (1, "onlined"), (1, "step"),
-    ]  # fmt: skip
+        (0, "added"),
+        (0, "step"),
+        (1, "onlined"),
+        (1, "step"),
+    ]
 
 
 def test_a_failed_run_leaves_its_files_too(mhp: Mhp, scenario: Write) -> None:

@@ -81,8 +81,9 @@ def test_blocks_that_were_not_recorded_are_inferred_at_the_size_of_the_architect
 
     assert result["violations"] == []
     assert [(block["id"], block["state"], block["zone"]) for block in result["blocks"]] == [
-        (0, "online", None), *((block, "online", "DMA32") for block in range(1, 8)),
-    ]  # fmt: skip
+        (0, "online", None),
+        *((block, "online", "DMA32") for block in range(1, 8)),
+    ]
     assert "inferred: memory blocks online wherever zones have pages: none recorded" in result["warnings"]
 
 

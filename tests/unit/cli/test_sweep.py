@@ -62,15 +62,21 @@ def test_rows_of_steps_have_the_values_of_their_case(place: Path) -> None:
     header, *lines = Path("s.csv").read_text(encoding="utf-8").splitlines()
     assert header.startswith("case,steps.0.add.size,drivers.acpi.mhp_flags,step,op,name,ok,errno,node,zone,")
     assert list(dict.fromkeys(",".join(line.split(",")[:3]) for line in lines)) == [
-        "0,1G,none", "1,1G,device", "2,80G,none", "3,80G,device",
-    ]  # fmt: skip
+        "0,1G,none",
+        "1,1G,device",
+        "2,80G,none",
+        "3,80G,device",
+    ]
     assert parquet.read_table("s.parquet").num_rows == len(lines)
     assert main(["sweep", "grow.yaml", "--vary", "steps.0.add.size=1G,2G", "-o", "ok.sqlite", "--jobs", "1"]) == 0
     assert main(["sweep", "--export", "ok.parquet", "ok.sqlite"]) == 0
     schema = parquet.read_schema("ok.parquet")
     assert [str(schema.field(name).type) for name in ("failed_step", "errno", "message", "memmap_bytes")] == [
-        "int64", "string", "string", "int64",
-    ]  # fmt: skip
+        "int64",
+        "string",
+        "string",
+        "int64",
+    ]
 
 
 def test_more_rows_than_are_written_at_once(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

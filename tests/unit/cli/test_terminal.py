@@ -138,6 +138,8 @@ def test_a_real_terminal(folder: Path) -> None:
     assert process.wait() == 0
     text = written.decode()
     assert "\x1b[32mok\x1b[0m" in text
-    lines = [line.replace("\x1b[32m", "").replace("\x1b[33m", "").replace("\x1b[1m", "").replace("\x1b[0m", "")
-             for line in text.splitlines()]  # fmt: skip
+    lines = [
+        line.replace("\x1b[32m", "").replace("\x1b[33m", "").replace("\x1b[1m", "").replace("\x1b[0m", "")
+        for line in text.splitlines()
+    ]
     assert max(map(len, lines)) <= 60

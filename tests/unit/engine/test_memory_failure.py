@@ -132,8 +132,9 @@ def test_it_is_logged_once_with_the_file_that_was_written(boot: Boot) -> None:
     machine.write(SOFT, hex((FIRST + 1) * 4096))
     found = [event for event in machine.kernel.journal.events if event["event"] == "page_given_up"]
     assert [(event["pfn"], event["file"]) for event in found] == [
-        (FIRST, "hard_offline_page"), (FIRST + 1, "soft_offline_page"),
-    ]  # fmt: skip
+        (FIRST, "hard_offline_page"),
+        (FIRST + 1, "soft_offline_page"),
+    ]
 
 
 def test_a_pinned_page_does_not_move_but_can_be_lost(boot: Boot, refused: Refused) -> None:

@@ -86,8 +86,10 @@ def test_pages_are_laid_behind_what_they_describe_in_order(wanted: list[int], pa
             runs = pair_runs(
                 Runs.join([Runs.of_few([low], [high]) for low, high in described]),
                 Runs.join([Runs.of_few([low], [high]) for low, high in backing]),
-                per_page, 1, Source.ALLOCATOR,
-            )  # fmt: skip
+                per_page,
+                1,
+                Source.ALLOCATOR,
+            )
             answers.append(
                 {pfn: page + (pfn - low) // per_page for low, high, page, _, _ in runs for pfn in range(low, high)}
             )

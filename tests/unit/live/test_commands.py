@@ -78,8 +78,10 @@ def test_a_dimm_takes_its_backend_and_the_first_free_slot(monitor: Monitor) -> N
         dimm(monitor, f"d{number}", f"m{number}")
     do(monitor, "device_del", id="d1")
     dimm(monitor, "d3", "m3")
-    shown = [(device["data"]["id"], device["data"]["slot"], device["data"]["addr"])
-             for device in do(monitor, "query-memory-devices")]  # fmt: skip
+    shown = [
+        (device["data"]["id"], device["data"]["slot"], device["data"]["addr"])
+        for device in do(monitor, "query-memory-devices")
+    ]
     assert shown == [("d0", 0, 4 * _GIB), ("d2", 2, 6 * _GIB), ("d3", 1, 7 * _GIB)]
 
 
@@ -253,8 +255,9 @@ def test_steps_of_a_scenario_can_be_done(monitor: Monitor) -> None:
     """The platform's driver adds unless another is named; the answer is what came."""
     assert do(monitor, "x-mhp", op="add", args={"size": "256M", "name": "a"}) == {"name": "a", "blocks": [32, 33]}
     assert do(monitor, "x-mhp", op="add", args={"size": "128M", "name": "b", "driver": "dax"}) == {
-        "name": "b", "blocks": [34],
-    }  # fmt: skip
+        "name": "b",
+        "blocks": [34],
+    }
     assert do(monitor, "x-mhp", op="online", args={"range": "a", "zone": "movable"}) == {}
     assert do(monitor, "x-mhp", op="offline", args={"range": "block 33"}) == {}
     shown = do(monitor, "x-mhp-blocks")[31:]
@@ -326,5 +329,7 @@ def test_base_memory_is_what_was_there_at_boot_without_holes(monitor: Monitor) -
 def test_an_error_of_the_monitor_is_its_text() -> None:
     """With the class of QMP's protocol."""
     assert (str(QmpError("no")), QmpError("no").kind, QmpError("no", "DeviceNotFound").kind) == (
-        "no", "GenericError", "DeviceNotFound",
-    )  # fmt: skip
+        "no",
+        "GenericError",
+        "DeviceNotFound",
+    )

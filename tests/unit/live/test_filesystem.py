@@ -136,8 +136,12 @@ def test_a_directory_lists_names_and_types(files: FileSystem) -> None:
     found = {name: stat.S_IFMT(mode) for name, mode, _ in files.readdir(f"{_MEMORY}/memory32", 0)}
     assert list(found)[:2] == [".", ".."]
     assert (found["."], found[".."], found["state"], found["node0"], found["subsystem"]) == (
-        stat.S_IFDIR, stat.S_IFDIR, stat.S_IFREG, stat.S_IFLNK, stat.S_IFLNK,
-    )  # fmt: skip
+        stat.S_IFDIR,
+        stat.S_IFDIR,
+        stat.S_IFREG,
+        stat.S_IFLNK,
+        stat.S_IFLNK,
+    )
     assert {place for _, _, place in files.readdir(_MEMORY, 0)} == {0}
     assert number(lambda: list(files.readdir(_STATE, 0))) == "ENOTDIR"
     assert number(lambda: list(files.readdir("/nowhere", 0))) == "ENOENT"
@@ -260,13 +264,18 @@ def test_a_device_node_has_its_numbers(mount: Callable[..., FileSystem]) -> None
     for number in (0, 1):
         told = files.getattr(f"/dev/dax{number}.0")
         assert (stat.filemode(told["st_mode"]), os.major(told["st_rdev"]), os.minor(told["st_rdev"])) == (
-            "crw-------", 510, number,
-        )  # fmt: skip
+            "crw-------",
+            510,
+            number,
+        )
         assert "st_size" not in told
         assert files.readlink(f"/sys/dev/char/510:{number}") == (f"../../devices/platform/hmem.{number}/dax{number}.0")
     assert {name: stat.S_IFMT(mode) for name, mode, _ in files.readdir("/dev", 0)} == {
-        ".": stat.S_IFDIR, "..": stat.S_IFDIR, "dax0.0": stat.S_IFCHR, "dax1.0": stat.S_IFCHR,
-    }  # fmt: skip
+        ".": stat.S_IFDIR,
+        "..": stat.S_IFDIR,
+        "dax0.0": stat.S_IFCHR,
+        "dax1.0": stat.S_IFCHR,
+    }
     assert number_of_read(files, "/dev/dax0.0") == "ENXIO"
 
 

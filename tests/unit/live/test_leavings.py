@@ -93,5 +93,7 @@ def test_a_fresh_guest_is_a_scenario_of_its_own() -> None:
     """With what was asked for and nothing else."""
     source = from_boot(1 << 30, arch="s390", kernel="6.12", cmdline="", block_size=None, page_size=None)
     assert source.document == {
-        "schema": 1, "machine": {"arch": "s390", "kernel": "6.12", "memory": 1 << 30}, "steps": [],
-    }  # fmt: skip
+        "schema": 1,
+        "machine": {"arch": "s390", "kernel": "6.12", "memory": 1 << 30},
+        "steps": [],
+    }

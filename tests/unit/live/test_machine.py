@@ -133,8 +133,11 @@ def test_listeners_are_told_the_uevents(alive: Alive) -> None:
     live.perform("eject", {"range": "dimm1"})
 
     assert [(change.op, change.device, change.errno) for change in told] == [
-        ("write", None, None), ("add", "dimm1", None), ("write", None, "EINVAL"), ("eject", "dimm0", None),
-    ]  # fmt: skip
+        ("write", None, None),
+        ("add", "dimm1", None),
+        ("write", None, "EINVAL"),
+        ("eject", "dimm0", None),
+    ]
     assert told[0].uevents == (("online", 32),)
     assert told[1].uevents == (("add", 40), ("add", 41))
     assert told[2].uevents == ()

@@ -37,16 +37,24 @@ def test_the_highest_paths_that_are_not_shared_are_covered() -> None:
     machine = Machine.boot(arch="x86_64", kernel="linux-6.12", memory="1G")
     before = covered(machine)
     assert before == [
-        ("sys/devices/system/memory", True), ("sys/devices/system/node", True), ("sys/module/memory_hotplug", True),
+        ("sys/devices/system/memory", True),
+        ("sys/devices/system/node", True),
+        ("sys/module/memory_hotplug", True),
         ("sys/kernel/debug/notifier-error-inject", True),
-        *((f"proc/{name}", False) for name in ("zoneinfo", "buddyinfo", "pagetypeinfo", "meminfo", "iomem", "vmstat",
-                                               "cmdline")),
-    ]  # fmt: skip
+        *(
+            (f"proc/{name}", False)
+            for name in ("zoneinfo", "buddyinfo", "pagetypeinfo", "meminfo", "iomem", "vmstat", "cmdline")
+        ),
+    ]
     machine.add_memory(driver="dax", name="dax0.0", size="128M")
     assert set(covered(machine)) - set(before) == {
-        ("sys/bus/dax", True), ("sys/module/device_dax", True), ("sys/module/kmem", True),
-        ("sys/devices/platform/hmem.0", True), ("sys/dev/char/510:0", False), ("dev/dax0.0", False),
-    }  # fmt: skip
+        ("sys/bus/dax", True),
+        ("sys/module/device_dax", True),
+        ("sys/module/kmem", True),
+        ("sys/devices/platform/hmem.0", True),
+        ("sys/dev/char/510:0", False),
+        ("dev/dax0.0", False),
+    }
 
 
 @pytest.mark.parametrize(

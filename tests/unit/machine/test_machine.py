@@ -30,9 +30,7 @@ def machine(boot: Boot) -> Machine:
 def test_a_machine_says_what_it_is(machine: Machine) -> None:
     """And what was added to it, in one line."""
     machine.online("block 33", zone="movable")
-    assert repr(machine) == (
-        "<Machine v2-2019 on x86_64: 5G in 40 blocks of 128M, 33 online, with dimm0>"
-    )  # fmt: skip
+    assert repr(machine) == ("<Machine v2-2019 on x86_64: 5G in 40 blocks of 128M, 33 online, with dimm0>")
     machine.offline("block 33")
     machine.remove("dimm0")
     assert repr(machine) == "<Machine v2-2019 on x86_64: 4G in 32 blocks of 128M, 32 online>"
@@ -40,9 +38,7 @@ def test_a_machine_says_what_it_is(machine: Machine) -> None:
 
 def test_memory_says_where_it_is(machine: Machine) -> None:
     """As lsmem prints ranges."""
-    assert repr(machine.memory("dimm0")) == (
-        "<Memory dimm0: 0x0000000100000000-0x000000013fffffff, 1G, blocks 32-39>"
-    )  # fmt: skip
+    assert repr(machine.memory("dimm0")) == ("<Memory dimm0: 0x0000000100000000-0x000000013fffffff, 1G, blocks 32-39>")
     assert repr(Memory("m", 0, 0, ())) == "<Memory m: no blocks>"
 
 
@@ -208,9 +204,13 @@ def test_a_refusal_after_the_fact_is_not_heard(machine: Machine, monkeypatch: py
     machine.offline("block 32")
 
     assert heard == [
-        MemoryEvent.MEM_GOING_ONLINE, MemoryEvent.MEM_GOING_ONLINE, MemoryEvent.MEM_ONLINE,
-        MemoryEvent.MEM_GOING_OFFLINE, MemoryEvent.MEM_GOING_OFFLINE, MemoryEvent.MEM_OFFLINE,
-    ]  # fmt: skip
+        MemoryEvent.MEM_GOING_ONLINE,
+        MemoryEvent.MEM_GOING_ONLINE,
+        MemoryEvent.MEM_ONLINE,
+        MemoryEvent.MEM_GOING_OFFLINE,
+        MemoryEvent.MEM_GOING_OFFLINE,
+        MemoryEvent.MEM_OFFLINE,
+    ]
 
 
 def test_listeners_hear_a_cancel_after_a_veto(

@@ -139,8 +139,9 @@ def test_what_a_block_reserves_and_what_of_it_its_memmap_takes(
     after = totals(machine)
 
     assert [now - then for now, then in zip(after, before, strict=True)] == [
-        geometry.pages_per_block, geometry.pages_per_block - pages,
-    ]  # fmt: skip
+        geometry.pages_per_block,
+        geometry.pages_per_block - pages,
+    ]
     assert memmap["self_hosted_pages"] == self_hosted
     assert (memmap["allocated_pages"] == 0) == (pages > 0)
     assert machine.violations() == []
@@ -181,10 +182,14 @@ def test_a_failed_add_leaves_alone_what_an_earlier_one_leaked(boot: Boot, refuse
 @pytest.mark.parametrize(
     ("arch", "cmdline", "keys", "size", "tables"),
     [
-        ("x86_64", "", {}, "3G", 0), ("x86_64", ON, {}, "3G", 3), ("x86_64", ON, {"memory_block_size": "1G"}, "3G", 0),
-        ("arm64", "", {}, "2G", 0), ("arm64", ON, {}, "2G", 2), ("s390", ON, {}, "4G", 2),
+        ("x86_64", "", {}, "3G", 0),
+        ("x86_64", ON, {}, "3G", 3),
+        ("x86_64", ON, {"memory_block_size": "1G"}, "3G", 0),
+        ("arm64", "", {}, "2G", 0),
+        ("arm64", ON, {}, "2G", 2),
+        ("s390", ON, {}, "4G", 2),
     ],
-)  # fmt: skip
+)
 def test_what_is_added_block_by_block_is_mapped_block_by_block(
     boot: Boot, arch: str, cmdline: str, keys: dict[str, str], size: str, tables: int
 ) -> None:

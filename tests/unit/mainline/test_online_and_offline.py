@@ -188,8 +188,11 @@ def test_auto_onlining_stops_at_the_first_that_fails(boot: Boot) -> None:
 
     blocks: list[dict[str, Any]] = machine.to_dict()["blocks"]  # type: ignore[assignment]  # plain JSON
     assert [(block["state"], block["zone"]) for block in blocks if block["device"]] == [
-        ("online", "Movable"), ("online", "Movable"), ("offline", None), ("offline", None),
-    ]  # fmt: skip
+        ("online", "Movable"),
+        ("online", "Movable"),
+        ("offline", None),
+        ("offline", None),
+    ]
 
 
 def test_a_node_is_there_from_the_add_to_the_removal(boot: Boot) -> None:

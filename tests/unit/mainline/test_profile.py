@@ -66,8 +66,10 @@ def test_groups_are_numbered_in_order_and_counted_apart(boot: Boot) -> None:
     state.adjust_group(-1, kernel=99, movable=99)
     assert numbers == [0, 1, 2]
     assert [(group.nid, group.max_pages, group.present_kernel, group.present_movable) for group in state.groups] == [
-        (0, 10, 0, 5), (1, 20, 8, 3), (2, 30, 2, 5),
-    ]  # fmt: skip
+        (0, 10, 0, 5),
+        (1, 20, 8, 3),
+        (2, 30, 2, 5),
+    ]
     assert [(group.present_kernel, group.present_movable) for group in twin.groups] == [(0, 5), (1, 5), (2, 5)]
     assert state.deciding([2, 1]) == (Mode.OFF, Policy.CONTIG, 301, True, (state.groups[2], state.groups[1]))
 
@@ -79,8 +81,12 @@ def test_a_copy_of_the_state_has_all_of_it() -> None:
     state.groups = (Group(nid=3),)
     twin = state.copy()
     assert {name: getattr(twin, name) for name in MainlineState.__slots__} == {
-        "mode": Mode.FORCE, "policy": Policy.AUTO, "ratio": 7, "numa_aware": False, "groups": (Group(nid=3),),
-    }  # fmt: skip
+        "mode": Mode.FORCE,
+        "policy": Policy.AUTO,
+        "ratio": 7,
+        "numa_aware": False,
+        "groups": (Group(nid=3),),
+    }
 
 
 @pytest.mark.parametrize(
@@ -164,10 +170,11 @@ def test_where_it_is_not_built_in_the_file_is_missing(boot: Boot) -> None:
 @pytest.mark.parametrize(
     ("kernel", "policy", "words"),
     [
-        ("linux-5.13", "contig-zones", None), ("linux-6.12", "contig-zones", ("auto-movable",)),
+        ("linux-5.13", "contig-zones", None),
+        ("linux-6.12", "contig-zones", ("auto-movable",)),
         ("linux-6.12", "auto-movable", ("contig-zones",)),
     ],
-)  # fmt: skip
+)
 def test_the_policy_can_be_switched_to_the_other_one(
     boot: Boot, kernel: str, policy: str, words: tuple[str, ...] | None
 ) -> None:
@@ -192,11 +199,15 @@ def test_each_block_that_hosts_has_a_head(hosting: Machine) -> None:
     found = list(hosting.kernel.profile.heads(hosting.kernel))
     assert found == [
         {
-            "start_pfn": _FIRST + row * _BLOCK, "nr_pages": 512, "refcount": None, "private": None,
-            "serves": [_FIRST + row * _BLOCK, _FIRST + (row + 1) * _BLOCK], "device": "d",
+            "start_pfn": _FIRST + row * _BLOCK,
+            "nr_pages": 512,
+            "refcount": None,
+            "private": None,
+            "serves": [_FIRST + row * _BLOCK, _FIRST + (row + 1) * _BLOCK],
+            "device": "d",
         }
         for row in range(3)
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize(

@@ -75,9 +75,7 @@ def test_every_bar_says_what_it_is() -> None:
 
 def test_a_label_is_a_sentence() -> None:
     """Addresses, size, state, blocks, origin, memmap."""
-    assert label(DIMM) == (
-        "0x100000000-0x13fffffff, 1G, Movable, blocks 32-39, dimm0, memmap 16M in it"
-    )  # fmt: skip
+    assert label(DIMM) == ("0x100000000-0x13fffffff, 1G, Movable, blocks 32-39, dimm0, memmap 16M in it")
     assert label(FAR).endswith("offline, blocks 512-519, dimm1")
 
 

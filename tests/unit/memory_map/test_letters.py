@@ -50,8 +50,9 @@ def test_nodes_have_their_own_heading() -> None:
     """Each with its size."""
     machine = Machine.boot(**{**HOSTING, "memory": [{"node": 0, "size": "1G"}, {"node": 1, "size": "512M"}]})
     assert [line for line in drawn(machine) if line.startswith("node")] == [
-        "node 0: 1G, a letter is 128M", "node 1: 512M, a letter is 128M",
-    ]  # fmt: skip
+        "node 0: 1G, a letter is 128M",
+        "node 1: 512M, a letter is 128M",
+    ]
 
 
 @pytest.mark.parametrize("width", [20, 40, 48, 80, 200])

@@ -97,9 +97,12 @@ _VALUES = st.fixed_dictionaries(
     },
 )
 _STEPS = st.tuples(
-    st.integers(0, 3), st.sampled_from(("copy", "copy", "append", "insert", "delete", "set", "set", "look")),
-    st.integers(0, 12), st.integers(1, 4), _VALUES,
-)  # fmt: skip
+    st.integers(0, 3),
+    st.sampled_from(("copy", "copy", "append", "insert", "delete", "set", "set", "look")),
+    st.integers(0, 12),
+    st.integers(1, 4),
+    _VALUES,
+)
 
 
 @given(st.lists(_STEPS, min_size=3, max_size=25))

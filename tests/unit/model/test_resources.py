@@ -182,9 +182,11 @@ def test_a_neighbour_must_be_mergeable_alike_and_without_children(neighbour: Res
     table = ResourceTable([neighbour, mergeable(10, 20)])
     table.merge(10)
     assert ranges(table) == [(0, 10), (10, 20)]
-    behind = neighbour._replace(start=20, end=29, children=tuple(
-        child._replace(start=child.start + 20, end=child.end + 20) for child in neighbour.children
-    ))  # fmt: skip
+    behind = neighbour._replace(
+        start=20,
+        end=29,
+        children=tuple(child._replace(start=child.start + 20, end=child.end + 20) for child in neighbour.children),
+    )
     table = ResourceTable([mergeable(10, 20), behind])
     table.merge(10)
     assert ranges(table) == [(10, 20), (20, 30)]
@@ -232,8 +234,11 @@ def test_ram_is_counted_where_it_lies() -> None:
         Resource(start=500, end=599, name="dax0.0", hotplugged=True), Resource(start=700, end=799, name="PCI"),
     ])  # fmt: skip
     assert [table.ram_bytes(0, 1000), table.ram_bytes(50, 200), table.ram_bytes(99, 1), table.ram_bytes(100, 100)] == [
-        200, 50 + 50, 1, 0,
-    ]  # fmt: skip
+        200,
+        50 + 50,
+        1,
+        0,
+    ]
     assert table.end() == 600
     assert ResourceTable([Resource(start=700, end=799, name="PCI")]).end() == 0
     assert ResourceTable().end() == 0

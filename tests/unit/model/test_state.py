@@ -182,8 +182,11 @@ def test_bounds_and_spans_of_blocks(make_state: Make) -> None:
     starts, ends = state.block_bounds(slice(1, 3))
     assert (starts.tolist(), ends.tolist()) == ([3 * BLOCK, 4 * BLOCK], [4 * BLOCK, 5 * BLOCK])
     assert [state.span_of(slice(low, high)) for low, high in ((0, 1), (0, 4), (2, 4), (3, 4))] == [
-        (2 * BLOCK, 3 * BLOCK), (2 * BLOCK, 6 * BLOCK), (4 * BLOCK, 6 * BLOCK), (5 * BLOCK, 6 * BLOCK),
-    ]  # fmt: skip
+        (2 * BLOCK, 3 * BLOCK),
+        (2 * BLOCK, 6 * BLOCK),
+        (4 * BLOCK, 6 * BLOCK),
+        (5 * BLOCK, 6 * BLOCK),
+    ]
     assert list(state.pages_of()) == [(2 * BLOCK, 6 * BLOCK)]
     assert list(state.pages_of(np.array([True, False, True, True]))) == [(2 * BLOCK, 3 * BLOCK), (4 * BLOCK, 6 * BLOCK)]
 
@@ -244,12 +247,17 @@ def test_the_kernel_is_an_owner_of_its_own(make_state: Make) -> None:
     held = [Allocation(owner=owner, pages=ExtentSet.of((0, 1))) for owner in owners]
     assert [one.kernel for one in held] == [False, True, True]
     assert [[one.is_for(use) for use in (Use.SLAB, Use.PAGE_TABLES)] for one in held] == [
-        [False, False], [True, False], [False, True],
-    ]  # fmt: skip
+        [False, False],
+        [True, False],
+        [False, True],
+    ]
     assert [one.name for one in held] == ["slab", "slab", "page tables pmd"]
     assert (state.boot_pages, state.fail_allocation, state.failed_devices_stay, state.block_objects) == (
-        0, None, False, 0,
-    )  # fmt: skip
+        0,
+        None,
+        False,
+        0,
+    )
 
 
 def claim(start: int, end: int) -> Resource:

@@ -119,8 +119,10 @@ def test_movable_zones_had_their_share_once(make_state: Make) -> None:
     setup_watermarks(state)
 
     assert [state.zone((0, kind)).wmark for kind in (DMA, DMA32, MOVABLE)] == [
-        (165, 206, 247), (9690, 12112, 14534), (1408, 1760, 2112),
-    ]  # fmt: skip
+        (165, 206, 247),
+        (9690, 12112, 14534),
+        (1408, 1760, 2112),
+    ]
 
 
 def test_without_huge_pages_the_square_root_holds(make_state: Make) -> None:

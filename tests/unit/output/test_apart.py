@@ -33,9 +33,13 @@ SCENARIO = (
 
 def _mhp(*words: str, cwd: Path, **keywords: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "memhotplug", *words], cwd=cwd, text=True, check=False, timeout=120,
+        [sys.executable, "-m", "memhotplug", *words],
+        cwd=cwd,
+        text=True,
+        check=False,
+        timeout=120,
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **keywords},
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture

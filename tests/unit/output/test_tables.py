@@ -81,8 +81,10 @@ def test_names_are_broken_inside_only_if_nothing_else_helps() -> None:
         "nid_is_mgid",
     ]
     assert table(("FLAGS", "SIZE"), rows, ("FLAGS",), width=16)[1:] == [
-        "memmap_on_  1.8G", "memory,nid_", "is_mgid",
-    ]  # fmt: skip
+        "memmap_on_  1.8G",
+        "memory,nid_",
+        "is_mgid",
+    ]
 
 
 def test_a_terminal_of_20_columns_gets_lists() -> None:
@@ -139,5 +141,7 @@ def test_a_line_that_fits_stays(width: int | None) -> None:
 def test_a_word_that_is_too_long_stays_whole() -> None:
     """Whoever copies it gets all of it."""
     assert folded("a 0x0000000138000000-0x000000013fffffff b", 10) == [
-        "a", "    0x0000000138000000-0x000000013fffffff", "    b",
-    ]  # fmt: skip
+        "a",
+        "    0x0000000138000000-0x000000013fffffff",
+        "    b",
+    ]

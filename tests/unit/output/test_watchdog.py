@@ -276,8 +276,10 @@ def test_what_swallows_every_exception_is_ended_too(tmp_path: Path) -> None:
     """The alarm is no Exception."""
     path = _slow(tmp_path, "new_state")
     text = path.read_text(encoding="utf-8")
-    text = text.replace("            signal.pause()", "            try:\n                signal.pause()\n"
-                        "            except Exception:\n                pass")  # fmt: skip
+    text = text.replace(
+        "            signal.pause()",
+        "            try:\n                signal.pause()\n            except Exception:\n                pass",
+    )
     path.write_text(text, encoding="utf-8")
     with pytest.raises(PluginError) as caught, limited(0.2):
         Machine.boot(arch="x86_64", kernel="mine", memory="4G", plugins=path)

@@ -341,8 +341,12 @@ def test_leaks_of_every_resource_are_listed(boot: Boot, refused: Refused) -> Non
 
     problem = refused(
         machine.add_memory,
-        driver="acpi", name="dimm0", address="4G", resources=["256M", "1G"], mhp_flags="none",
-    )  # fmt: skip
+        driver="acpi",
+        name="dimm0",
+        address="4G",
+        resources=["256M", "1G"],
+        mhp_flags="none",
+    )
 
     assert problem.name == "EEXIST"
     assert problem.leaks == ("2 sections from pfn 0x110000 on with 4M of memmap",)

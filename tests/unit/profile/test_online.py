@@ -37,14 +37,21 @@ def test_online_and_offline_of_the_first_block_balance(
     machine.online("block 32", zone="movable")
     zone = zone_of(machine, "Movable")
     assert (zone["spanned"], zone["present"], zone["managed"], zone["free"]) == (
-        BLOCK, BLOCK, BLOCK - held, BLOCK - held,
-    )  # fmt: skip
+        BLOCK,
+        BLOCK,
+        BLOCK - held,
+        BLOCK - held,
+    )
     machine.offline("block 32")
 
     zone = zone_of(machine, "Movable")
     assert (zone["start_pfn"], zone["spanned"], zone["present"], zone["managed"], zone["free"]) == (
-        BASE, BLOCK, 0, 0, 0,
-    )  # fmt: skip
+        BASE,
+        BLOCK,
+        0,
+        0,
+        0,
+    )
     assert machine.violations() == []
 
 
@@ -145,8 +152,12 @@ def test_a_vetoed_online_grows_the_span_and_nothing_else(
     assert problem.blocks_done == ()
     zone = zone_of(machine, "Movable")
     assert (zone["start_pfn"], zone["spanned"], zone["present"], zone["managed"], zone["free"]) == (
-        BASE, BLOCK, 0, 0, 0,
-    )  # fmt: skip
+        BASE,
+        BLOCK,
+        0,
+        0,
+        0,
+    )
     after = machine.to_dict()
     assert {**after, "zones": None, "blocks": None} == {**before, "zones": None, "blocks": None}
     assert machine.kernel.step.vetoes == {}

@@ -136,8 +136,12 @@ def test_the_span_shrinks_from_the_edges_on_removal(with_dimm: WithDimm, zone_of
         spans.append(zone_of(machine, "Movable"))
 
     assert [((zone["start_pfn"] - BASE) // BLOCK, zone["spanned"] // BLOCK) for zone in spans] == [
-        (0, 8), (0, 8), (2, 6), (2, 6), (2, 5),
-    ]  # fmt: skip
+        (0, 8),
+        (0, 8),
+        (2, 6),
+        (2, 6),
+        (2, 5),
+    ]
     machine.remove("block 34-38")
     assert zone_of(machine, "Movable")["spanned"] == 0
 

@@ -62,9 +62,9 @@ class _Held:
 
     def expectation(self, pages: int) -> dict[str, object]:
         """Return the keys of an ``expect`` step that asks for a number of pages."""
-        return {self.counter: pages} if self.zone is None else {
-            "zone": self.zone, "node": self.nid, self.counter: pages
-        }  # fmt: skip
+        return (
+            {self.counter: pages} if self.zone is None else {"zone": self.zone, "node": self.nid, self.counter: pages}
+        )
 
 
 _Holdings: TypeAlias = dict[_Held, int]

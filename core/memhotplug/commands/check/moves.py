@@ -77,8 +77,10 @@ class Move:
     @cached_property
     def text(self) -> str:
         """The operation as one line."""
-        words = [str(value) if key in ("driver", "range", "name", "path") else f"{key} {_word(value)}"
-                 for key, value in self.keys]  # fmt: skip
+        words = [
+            str(value) if key in ("driver", "range", "name", "path") else f"{key} {_word(value)}"
+            for key, value in self.keys
+        ]
         return " ".join([self.op, *words])
 
 

@@ -78,8 +78,12 @@ def explain(question: Question) -> ExplainDocument:
         for platform in machines:
             found += left_out.attempt(partial(_driver, question, driver, platform)) or []
     return {
-        "schema": 1, "kernels": chosen, "platforms": rows, "drivers": found, "left_out": left_out.texts,
-    }  # fmt: skip
+        "schema": 1,
+        "kernels": chosen,
+        "platforms": rows,
+        "drivers": found,
+        "left_out": left_out.texts,
+    }
 
 
 def _load(driver: str) -> object:

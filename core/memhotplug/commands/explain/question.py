@@ -140,9 +140,13 @@ def _of_page_size(
         usual = _boot(arch, kernel, page_size, None, mmu).geometry.memory_block_size
         for block_size in _block_sizes(question, usual, defaults_only=defaults_only):
             platform = Platform(
-                arch=arch, kernel=kernel, page_size=page_size, block_size=block_size, mmu=mmu,
+                arch=arch,
+                kernel=kernel,
+                page_size=page_size,
+                block_size=block_size,
+                mmu=mmu,
                 is_default=block_size == usual,
-            )  # fmt: skip
+            )
             if question.block_size is not None or _can(platform):
                 platform.boot()
                 yield platform
@@ -183,7 +187,11 @@ def _boot(arch: str, kernel: str, page_size: int | None, block_size: int | None,
     memory = max(_BOOT_MEMORY, 2 * (block_size or 0))
     return boot_kernel(
         BootConfig(
-            arch=arch, profile=kernel, memory=((0, memory),), page_size=page_size, memory_block_size=block_size,
+            arch=arch,
+            profile=kernel,
+            memory=((0, memory),),
+            page_size=page_size,
+            memory_block_size=block_size,
             cmdline=arch_traits(arch).mmus[mmu] if mmu else "",
         )
-    )  # fmt: skip
+    )

@@ -236,9 +236,13 @@ def _map_window(kernel: Kernel, run: PhysRange, chunk: int, window: int) -> None
     for start in range(max(low, run.start), high, max(min(chunk, leaf), _GIB)):
         pages = kernel.geometry.pfn(min(chunk, _GIB, high - start))
         kernel.plugins.call(
-            kernel.plugins.arch, "create_mapping",
-            kernel=kernel, start_pfn=kernel.geometry.pfn(start), nr_pages=pages, nid=_nid(kernel, run),
-        )  # fmt: skip
+            kernel.plugins.arch,
+            "create_mapping",
+            kernel=kernel,
+            start_pfn=kernel.geometry.pfn(start),
+            nr_pages=pages,
+            nid=_nid(kernel, run),
+        )
 
 
 def _nid(kernel: Kernel, run: PhysRange) -> int:

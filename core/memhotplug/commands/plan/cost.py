@@ -181,6 +181,9 @@ def uevents(trial: Trial) -> UeventsDocument:
     nodes = len(set(state.nodes) - set(trial.before.kernel.state.nodes))
     size = trial.before.kernel.geometry.memory_block_size
     return {
-        "add": add, "online": on, "node": nodes, "total": add + on + nodes,
+        "add": add,
+        "online": on,
+        "node": nodes,
+        "total": add + on + nodes,
         "kept_online_bytes": min(add, _LISTENER) * size,
-    }  # fmt: skip
+    }

@@ -143,9 +143,12 @@ def _failed(found: Answer) -> FailedRequestDocument | None:
         return None
     before, after = (zone_that_gives(machine, failed) for machine in (found.trial.before, found.trial.machine))
     return {
-        "order": failed.order, "movable": failed.movable, "text": failed.text,
-        "zone_before": before, "zone_after": after,
-    }  # fmt: skip
+        "order": failed.order,
+        "movable": failed.movable,
+        "text": failed.text,
+        "zone_before": before,
+        "zone_after": after,
+    }
 
 
 def _min_free(machine: Machine) -> int:

@@ -227,9 +227,12 @@ def _short_of_memory(question: Question, trial: Trial) -> Reason:
         f"blocks appear ({problem}{leaks})"
     )
     return Reason(
-        rule="memmap", node=zone[0] if zone else None, zone=zone[1] if zone else None, short_bytes=short or None,
+        rule="memmap",
+        node=zone[0] if zone else None,
+        zone=zone[1] if zone else None,
+        short_bytes=short or None,
         text=text,
-    )  # fmt: skip
+    )
 
 
 def _roomiest(machine: Machine) -> tuple[int, str] | None:

@@ -79,9 +79,11 @@ def _split(machine: Machine, question: Question, steps: Sequence[int]) -> Iterat
     sizes = " then ".join(map(typed_size, steps))
     verdict = verdict_of(machine, replace(question, sizes=tuple(steps)))
     yield Remedy(
-        kind="split", value=" ".join(map(typed_size, steps)), verdict=verdict,
+        kind="split",
+        value=" ".join(map(typed_size, steps)),
+        verdict=verdict,
         text=f"in {len(steps)} steps, each online before the next: {sizes}",
-    )  # fmt: skip
+    )
 
 
 def _drivers(subject: Subject, machine: Machine, question: Question) -> Iterator[Remedy]:

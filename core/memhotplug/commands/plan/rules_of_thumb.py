@@ -46,8 +46,10 @@ def rules_of_thumb(boot: int, present: int, free: int, described: int) -> list[R
             name="3 to 4x if all movable", source="virtio-mem user guide", kind="zone balance", allows_bytes=4 * boot
         ),
         RuleOfThumb(
-            name="auto_movable_ratio 301", source="Linux, mm/memory_hotplug.c (v5.15)",
-            kind="zone balance, then kernel zones", allows_bytes=present * 301 // 100,
+            name="auto_movable_ratio 301",
+            source="Linux, mm/memory_hotplug.c (v5.15)",
+            kind="zone balance, then kernel zones",
+            allows_bytes=present * 301 // 100,
         ),
         RuleOfThumb(name="total <= 10x", source="Qubes OS", kind="metadata made at boot", allows_bytes=9 * boot),
         RuleOfThumb(
@@ -57,8 +59,10 @@ def rules_of_thumb(boot: int, present: int, free: int, described: int) -> list[R
             name="48x boot", source="Kata Containers", kind="memmap at 75 % of boot memory", allows_bytes=48 * boot
         ),
         RuleOfThumb(
-            name=f"{described}x free", source="arithmetic", kind="memmap only, no watermark",
+            name=f"{described}x free",
+            source="arithmetic",
+            kind="memmap only, no watermark",
             allows_bytes=described * free,
         ),
-    ]  # fmt: skip
+    ]
     return sorted(rules, key=lambda rule: (rule.allows_bytes, rule.name))

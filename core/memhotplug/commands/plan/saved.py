@@ -76,9 +76,12 @@ def _steps(answer: Answer) -> Iterator[dict[str, dict[str, object]]]:
         yield {"write": {"path": _AUTO_ONLINE, "value": along.label}}
     for number, played in enumerate(trial.played):
         add = {
-            "driver": question.driver, "name": played.name, "size": _size(played.size),
-            "address": question.address if number == 0 else None, "node": question.node,
-        }  # fmt: skip
+            "driver": question.driver,
+            "name": played.name,
+            "size": _size(played.size),
+            "address": question.address if number == 0 else None,
+            "node": question.node,
+        }
         yield {"add": {key: value for key, value in add.items() if value is not None}}
         if not played.refused:
             yield from _onlines(trial, played, question.online)
@@ -117,9 +120,10 @@ def _expectations(answer: Answer) -> Iterator[dict[str, dict[str, object]]]:
     if not len(wrong):
         return
     wanted: Mapping[str, Mapping[str, object]] = {
-        "none": {"state": "offline"}, "movable": {"state": "online", "zone": "Movable"},
+        "none": {"state": "offline"},
+        "movable": {"state": "online", "zone": "Movable"},
         "kernel": {"state": "online", "zone": "Normal"},
-    }  # fmt: skip
+    }
     for low, high in _runs(wrong):
         yield {"expect": {"range": f"block {low}-{high}", **wanted[answer.question.online]}}
 

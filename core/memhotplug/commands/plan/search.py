@@ -84,10 +84,13 @@ def largest_add(
     appeared = [count * unit for count, trial in trials.items() if trial.present]
     refused = [count * unit for count, trial in trials.items() if not trial.present]
     return Largest(
-        size=low * unit, capped=high > most, blocked=trials.get(high),
+        size=low * unit,
+        capped=high > most,
+        blocked=trials.get(high),
         idle=all(map(_is_idle, (*trials.values(), *((known,) if known else ())))),
-        appeared=max(appeared, default=0), refused=min(refused, default=0),
-    )  # fmt: skip
+        appeared=max(appeared, default=0),
+        refused=min(refused, default=0),
+    )
 
 
 def _is_idle(trial: Trial) -> bool:

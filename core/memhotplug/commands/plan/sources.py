@@ -42,9 +42,12 @@ __all__ = [
 _QUIET: Final = "nothing else allocates or frees memory meanwhile, and nothing is reclaimed or compacted"
 PARTIAL: Final = "only a part of the machine"
 _OPTIONS: Final = {
-    "machine.cmdline": "--cmdline", "machine.memory": "--boot", "machine.hole": "--hole",
-    "machine.memory_block_size": "--memory-block-size", "machine.page_size": "--page-size",
-}  # fmt: skip
+    "machine.cmdline": "--cmdline",
+    "machine.memory": "--boot",
+    "machine.hole": "--hole",
+    "machine.memory_block_size": "--memory-block-size",
+    "machine.page_size": "--page-size",
+}
 _NOT_SELF_HOSTED: Final = "memory_hotplug.memmap_on_memory=N"
 
 
@@ -201,15 +204,18 @@ def from_recorded(
             raise _impossible(machine, problem) from None
 
     return Subject(
-        boot=boot, arch=which, kernel=chosen,
+        boot=boot,
+        arch=which,
+        kernel=chosen,
         assumptions=(
             *_recorded_assumptions(machine, found, None if arch or machine.arch else which),
             *_default_parameters(machine, chosen, line),
         ),
         source=f"{source} ({PARTIAL})" if _partial_notes(machine) else source,
-        possible_nodes=machine.possible_nodes, self_hosts=not older,
+        possible_nodes=machine.possible_nodes,
+        self_hosts=not older,
         boot_bytes=machine.boot_memory or 0,
-    )  # fmt: skip
+    )
 
 
 def _impossible(machine: RecordedMachine, problem: InputError) -> InputError:

@@ -20,9 +20,13 @@ __all__ = ["page"]
 
 _KINDS: Final = ("kernel", "movable", "offline", "several", "unlike")
 _WORDS: Final = {
-    "kernel": "kernel zone", "movable": "Movable", "offline": "offline", "several": "several zones",
-    "unlike": "unlike blocks", "memmap": "below: share that holds memmap",
-}  # fmt: skip
+    "kernel": "kernel zone",
+    "movable": "Movable",
+    "offline": "offline",
+    "several": "several zones",
+    "unlike": "unlike blocks",
+    "memmap": "below: share that holds memmap",
+}
 
 
 def page(title: str, film: Film | None, grids: Sequence[Grid] = (), maps: Sequence[VariantMap] = ()) -> str:

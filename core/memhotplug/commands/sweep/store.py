@@ -99,9 +99,7 @@ class Store:
         Raises:
             StoreFullError: the disk is full, or the file cannot be written any more.
         """
-        steps = [
-            (played.number, place, row) for played in batch for place, row in enumerate(played.steps)
-        ]  # fmt: skip
+        steps = [(played.number, place, row) for played in batch for place, row in enumerate(played.steps)]
         try:
             with self._connection:
                 self._connection.executemany(

@@ -136,10 +136,14 @@ def summary_lines(document: SummaryDocument, paint: Paint = plain, *, width: int
     for title in ("best", "worst"):
         yield paint(f"{title} by {measure}", HEAD)
         rows = [
-            [str(entry["case"]), *(entry["values"][key] or "-" for key in keys), entry["outcome"],
-             _shown(measure, entry["value"])]
+            [
+                str(entry["case"]),
+                *(entry["values"][key] or "-" for key in keys),
+                entry["outcome"],
+                _shown(measure, entry["value"]),
+            ]
             for entry in document[title]
-        ]  # fmt: skip
+        ]
         yield from table(["CASE", *keys, "OUTCOME", measure], rows, [*keys, "OUTCOME"], paint, width=width)
         yield ""
     yield from _group_lines(document, paint, width)
@@ -163,13 +167,14 @@ def _group_lines(document: SummaryDocument, paint: Paint, width: int | None) -> 
     keys, measure = document["group_by"], document["measure"]
     rows = [
         [
-            *(group["values"][key] or "-" for key in keys), str(group["cases"]),
+            *(group["values"][key] or "-" for key in keys),
+            str(group["cases"]),
             f"{100 * group['ok'] // max(group['cases'], 1)}%",
             *(_shown(measure, group[word]) for word in ("least", "median", "most")),
             ", ".join(f"{name} {count}" for name, count in _failures(group)) or "-",
         ]
         for group in document["groups"]
-    ]  # fmt: skip
+    ]
     header = [*keys, "CASES", "OK", "LEAST", "MEDIAN", "MOST", "FAILED"]
     yield from table(header, rows, [*keys, "FAILED"], paint, width=width)
 

@@ -255,9 +255,13 @@ def _populate_boot(kernel: Kernel, start_pfn: int, end_pfn: int, nid: int, altma
     kernel.tables.ensure_section_roots(start_pfn, end_pfn - start_pfn, nid)
     if kernel.plugins.has(kernel.plugins.arch, "create_mapping"):
         kernel.plugins.call(
-            kernel.plugins.arch, "create_mapping",
-            kernel=kernel, start_pfn=start_pfn, nr_pages=end_pfn - start_pfn, nid=nid,
-        )  # fmt: skip
+            kernel.plugins.arch,
+            "create_mapping",
+            kernel=kernel,
+            start_pfn=start_pfn,
+            nr_pages=end_pfn - start_pfn,
+            nid=nid,
+        )
     kernel.tables.boot_altmap = None
     return altmap.total_alloc + int(altmap.align.sum())
 

@@ -57,8 +57,12 @@ def online(kernel: Kernel, rows: slice, zone: Zone) -> None:
     kernel.notify(MemoryEvent.MEM_ONLINE, start_pfn, end_pfn - start_pfn)
     kernel.log(
         "onlined",
-        start_pfn=start_pfn, nr_pages=end_pfn - start_pfn, node=zone.nid, zone=zone.kind.label, managed_pages=managed,
-    )  # fmt: skip
+        start_pfn=start_pfn,
+        nr_pages=end_pfn - start_pfn,
+        node=zone.nid,
+        zone=zone.kind.label,
+        managed_pages=managed,
+    )
 
 
 def offline(kernel: Kernel, rows: slice) -> None:

@@ -39,8 +39,10 @@ def test_what_the_other_does_ends_each_counterexample(tmp_path: Path) -> None:
     answer = check(given, Question(depth=2), catalog=Installed(), against="linux-5.13")
     paths = write_counterexamples(given, answer.findings, tmp_path)
     assert {finding.broken.invariant for finding in answer.findings} == {
-        "differs in outcome", "differs in zones", "differs in memmap",
-    }  # fmt: skip
+        "differs in outcome",
+        "differs in zones",
+        "differs in memmap",
+    }
     for path in paths:
         text = path.read_text(encoding="utf-8")
         here, there = (
@@ -82,8 +84,9 @@ def test_a_policy_is_held_against_the_drivers_own(tmp_path: Path) -> None:
     rest = f"plugins: {tmp_path}/large.py\n"
     first = against(MAINLINE, "large", NARROW, rest).findings[0]
     assert (first.broken.invariant, [step.move.text for step in first.steps]) == (
-        "differs in memmap", ["add acpi m0 size 128M"],
-    )  # fmt: skip
+        "differs in memmap",
+        ["add acpi m0 size 128M"],
+    )
     rest += "drivers: {acpi: {policy: large}}\n"
     again = against(MAINLINE, "default", NARROW, rest).findings[0]
     assert [step.move.text for step in again.steps] == ["add acpi m0 size 128M"]

@@ -52,17 +52,23 @@ def test_a_block_is_online_or_elsewhere(machine: Machine) -> None:
     kernel.online("a", zone="kernel")
     movable.online("a", zone="movable")
     assert block_apart(machine.kernel, movable.kernel) == Apart(
-        "memory block 32", "offline", "online in node 0 zone Movable",
+        "memory block 32",
+        "offline",
+        "online in node 0 zone Movable",
         {"block": 32, "state": "online", "zone": "Movable"},
-    )  # fmt: skip
+    )
     assert block_apart(kernel.kernel, movable.kernel) == Apart(
-        "memory block 32", "online in node 0 zone Normal", "online in node 0 zone Movable",
+        "memory block 32",
+        "online in node 0 zone Normal",
+        "online in node 0 zone Movable",
         {"block": 32, "zone": "Movable"},
-    )  # fmt: skip
+    )
     assert zone_apart(kernel.kernel, movable.kernel, COUNTERS) == Apart(
-        "node 0 zone Normal", "32768 pages spanned, 32768 pages managed", "0 pages spanned, 0 pages managed",
+        "node 0 zone Normal",
+        "32768 pages spanned, 32768 pages managed",
+        "0 pages spanned, 0 pages managed",
         {"zone": "Normal", "node": 0, "spanned": 0, "managed": 0},
-    )  # fmt: skip
+    )
 
 
 def test_what_is_expected_holds_in_the_other_machine_alone(machine: Machine) -> None:

@@ -81,8 +81,9 @@ def test_plugin_files_that_were_given_beside_it_are_named(tmp_path: Path) -> Non
         path, *_ = write_counterexamples(given, [finding], tmp_path / "made")
     again = load_scenario(path, Installed())
     assert [os.path.normpath(tmp_path / "made" / name) for name in again.plugins] == [
-        f"{tmp_path}/inside.py", f"{tmp_path}/beside.py",
-    ]  # fmt: skip
+        f"{tmp_path}/inside.py",
+        f"{tmp_path}/beside.py",
+    ]
 
 
 def test_an_order_that_matters_is_repeated(tmp_path: Path) -> None:

@@ -99,8 +99,9 @@ def test_a_fault_that_it_takes_stays() -> None:
     steps = tuple(Step(Move(op, tuple(keys.items())), None) for op, keys in words)
     short = shortened(walker, walker.start(machine), Finding(Broken("I17", "I17: …"), steps))
     assert [step.move.text for step in short.steps] == [
-        "add acpi m0 size 128M", "online block 32 zone kernel veto MEM_GOING_ONLINE ENOMEM",
-    ]  # fmt: skip
+        "add acpi m0 size 128M",
+        "online block 32 zone kernel veto MEM_GOING_ONLINE ENOMEM",
+    ]
 
 
 def test_sizes_are_as_small_as_will_do() -> None:

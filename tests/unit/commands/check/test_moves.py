@@ -95,8 +95,10 @@ def test_nodes_are_tried_where_there_are_several() -> None:
     """The driver's own choice, and each node."""
     two = Machine.boot(**{**HOSTING, "memory": [{"node": 0, "size": "1G"}, {"node": 1, "size": "1G"}]})
     assert texts(two, operations=("add",), sizes=(128 << 20,)) == [
-        "add acpi m0 size 128M", "add acpi m0 size 128M node 0", "add acpi m0 size 128M node 1",
-    ]  # fmt: skip
+        "add acpi m0 size 128M",
+        "add acpi m0 size 128M node 0",
+        "add acpi m0 size 128M node 1",
+    ]
 
 
 def test_what_can_be_switched_is_what_the_profile_says() -> None:
@@ -117,9 +119,10 @@ def test_what_can_be_switched_is_what_the_profile_says() -> None:
 def test_one_workload_at_a_time(machine: Machine) -> None:
     """Kernel pages, pages that migrate, and pinned ones; then it can only go."""
     assert texts(machine, operations=("allocate", "release")) == [
-        "allocate w0 size 64M zone kernel", "allocate w0 size 64M zone movable",
+        "allocate w0 size 64M zone kernel",
+        "allocate w0 size 64M zone movable",
         "allocate w0 size 64M zone movable pinned True",
-    ]  # fmt: skip
+    ]
     machine.allocate("app", "1M")
     assert texts(machine, operations=("allocate", "release")) == ["release app"]
 

@@ -29,9 +29,12 @@ SERIES = {"arch": "x86_64", "kernel": "v2-2019", "memory": "1G"}
 PLAIN = {"arch": "x86_64", "kernel": "linux-6.12", "memory": "1G"}
 HOSTING = {**PLAIN, "cmdline": "memory_hotplug.memmap_on_memory=1"}
 PAGES_64K = {
-    "arch": "powerpc", "kernel": "linux-6.12", "memory": "2G", "page_size": "64K",
+    "arch": "powerpc",
+    "kernel": "linux-6.12",
+    "memory": "2G",
+    "page_size": "64K",
     "cmdline": "memory_hotplug.memmap_on_memory=force",
-}  # fmt: skip
+}
 
 
 def booted(keywords: dict[str, str]) -> Machine:
@@ -381,6 +384,9 @@ def test_what_people_see_goes_by_the_names_of_zones(plugged_in: Machine) -> None
     blocks = plugged_in.kernel.state.blocks
     assert blocks.id.tolist() == [*range(8), 32, 33]
     assert shown["the blocks"] == [
-        blocks.id.tolist(), blocks.state.tolist(), [0] * 10, blocks.zone.tolist(),
-    ]  # fmt: skip
+        blocks.id.tolist(),
+        blocks.state.tolist(),
+        [0] * 10,
+        blocks.zone.tolist(),
+    ]
     assert (len(normal_form(plugged_in.kernel)), len(visible_form(plugged_in.kernel))) == (16, 8)

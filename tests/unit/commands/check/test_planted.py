@@ -340,7 +340,7 @@ def test_what_a_driver_cannot_be_asked_is_told() -> None:
         answer = explored(given, depth=2)
     assert [(finding.broken.invariant, finding.broken.text) for finding in answer.findings] == [
         ("input", "input: add.slot: expected a slot"),
-    ]  # fmt: skip
+    ]
     assert (answer.progress.states, answer.progress.closed) == (1, True)
 
 

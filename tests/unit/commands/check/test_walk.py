@@ -110,8 +110,10 @@ def test_an_operation_that_tells_notifiers_is_vetoed_at_each_event() -> None:
     tried = [one.move for one in walker.around(walker.start(machine)) if one.move.text.startswith("online")]
 
     assert [move.text.partition(" zone movable")[2] for move in tried if "movable" in move.text] == [
-        "", " veto MEM_PREPARE_ONLINE ENOMEM", " veto MEM_GOING_ONLINE ENOMEM",
-    ]  # fmt: skip
+        "",
+        " veto MEM_PREPARE_ONLINE ENOMEM",
+        " veto MEM_GOING_ONLINE ENOMEM",
+    ]
 
 
 def test_what_an_add_says_that_it_leaks_is_not_missed_later() -> None:

@@ -77,15 +77,21 @@ def test_json_has_every_key_for_every_variation(compared: Compare) -> None:
         "memory_block_size", "memmap", "zones", "largest_free_run_bytes", "huge_pages_1g", "removable",
     ]  # fmt: skip
     assert good["memmap"] == {
-        "self_hosted_pages": 8192, "allocated_pages": 0, "page_table_pages": 0, "by_node": {"0": 8192},
+        "self_hosted_pages": 8192,
+        "allocated_pages": 0,
+        "page_table_pages": 0,
+        "by_node": {"0": 8192},
         "bytes": 32 << 20,
-    }  # fmt: skip
+    }
     assert good["removable"] == [
         {
-            "device": "dimm0", "unit": "device", "bytes": 2 << 30, "sampled": False,
+            "device": "dimm0",
+            "unit": "device",
+            "bytes": 2 << 30,
+            "sampled": False,
             "problem": "I11: the memmap of blocks 33-47 lies in removed memory (8192 pages)",
         }
-    ]  # fmt: skip
+    ]
     assert (refused["memmap"], refused["zones"], refused["removable"]) == (None, [], [])
 
 

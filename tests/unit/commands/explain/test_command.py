@@ -53,8 +53,12 @@ def test_json_keys(capsys: pytest.CaptureFixture[str]) -> None:
         "driver", "policy", "arch", "kernel", "page_size", "mmu", "memory_block_size", "options", "flags", "settings",
     ]  # fmt: skip
     assert list(document["drivers"][0]["settings"][0]) == [
-        "setting", "one_block", "several_blocks", "rule", "source",
-    ]  # fmt: skip
+        "setting",
+        "one_block",
+        "several_blocks",
+        "rule",
+        "source",
+    ]
 
 
 def test_the_same_question_has_the_same_answer(capsys: pytest.CaptureFixture[str]) -> None:

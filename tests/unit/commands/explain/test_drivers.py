@@ -72,8 +72,12 @@ def test_pseries_with_64k_pages_needs_force() -> None:
     assert answers(row) == {"N": (False, False), "Y": (False, False), "force": (True, True)}
     assert row["settings"][1]["rule"] == "16 pages of memmap are not a multiple of a pageblock of 32 pages"
     assert row["settings"][2] == {
-        "setting": "force", "one_block": True, "several_blocks": True, "rule": None, "source": None,
-    }  # fmt: skip
+        "setting": "force",
+        "one_block": True,
+        "several_blocks": True,
+        "rule": None,
+        "source": None,
+    }
 
 
 def test_dax_asks_the_device_since_6_8() -> None:

@@ -80,19 +80,23 @@ def test_what_a_policy_decides_by_is_said(condition: str, expected: str | None, 
     [
         ("", "", "request.size > 1 << 30", "the driver passes the flag, but not for less than 1152M"),
         (
-            "'far': KeySpec(kind='bool', help='.')", "", "request.options.get('far')",
+            "'far': KeySpec(kind='bool', help='.')",
+            "",
+            "request.options.get('far')",
             "the driver passes the flag, but only with far=true",
         ),
         (
-            "'how': KeySpec(kind='word', help='.', choices=('a', 'b', 'c'))", "",
-            "request.options.get('how') not in ('a', 'c')", "the driver passes the flag, but not with how=a/c",
+            "'how': KeySpec(kind='word', help='.', choices=('a', 'b', 'c'))",
+            "",
+            "request.options.get('how') not in ('a', 'c')",
+            "the driver passes the flag, but not with how=a/c",
         ),
         ("", "if request.nid: raise MemoryHotplugError(22, 'no')", "True", None),
         ("", "if request.size > 1 << 30: raise MemoryHotplugError(28, 'no')", "True", None),
         ("", "if request.nid: raise MemoryHotplugError(22, 'no')", "False", "the driver does not pass the flag"),
     ],
     ids=["size", "switch", "words", "no other node", "no large ones", "never"],
-)  # fmt: skip
+)
 def test_so_is_what_a_driver_decides_by(
     keys: str, refuse: str, when: str, expected: str | None, tmp_path: Path
 ) -> None:
@@ -139,9 +143,12 @@ def test_a_policy_that_there_is_not(files: list[str], word: str, error: str) -> 
 
 @pytest.mark.parametrize(
     ("answer", "problem"),
-    [("'device'", "answered 'device', which is no int"), ("1 // 0", "raised ZeroDivisionError: "),
-     ("1 << 30", "answered 0x40000000, which is not of linux-6.12")],
-)  # fmt: skip
+    [
+        ("'device'", "answered 'device', which is no int"),
+        ("1 // 0", "raised ZeroDivisionError: "),
+        ("1 << 30", "answered 0x40000000, which is not of linux-6.12"),
+    ],
+)
 def test_a_policy_that_lies_ends_it(
     answer: str, problem: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

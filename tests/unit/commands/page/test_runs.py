@@ -79,8 +79,9 @@ def test_a_change_is_told_from_what_stays(machine: Machine) -> None:
     machine.offline("block 39")
     found = list(changes(before, machine, [(START + 6 * 32768, START + 8 * 32768)]))
     assert [(change.is_one, change.after.pfn, change.after.pages) for change in found] == [
-        (False, START + 6 * 32768, 32768), (True, START + 7 * 32768, 32768),
-    ]  # fmt: skip
+        (False, START + 6 * 32768, 32768),
+        (True, START + 7 * 32768, 32768),
+    ]
     assert found[1].before.flags == ("BUDDY",)
     assert found[1].after.refcount == found[1].before.refcount
 

@@ -89,17 +89,23 @@ def test_15_gib_fail_with_nothing_in_sysfs_and_the_memmap_left_behind(ask: Ask) 
     document = ask(256 * MIB, 15 * GIB)
 
     assert document["reason"] == {
-        "rule": "memmap", "node": 0, "zone": "DMA32", "short_bytes": 240 * MIB - 50814 * 4096,
+        "rule": "memmap",
+        "node": 0,
+        "zone": "DMA32",
+        "short_bytes": 240 * MIB - 50814 * 4096,
         "text": (
             "the memmap of 15G takes 240M, kernel zones can give 198.5M above their min watermarks; 0 of 120 blocks "
             "appear (ENOMEM: vmemmap alloc failure: order:0, for pfn 0x419f40; left behind: 99 sections from pfn "
             "0x100000 on with 198M of memmap)"
         ),
-    }  # fmt: skip
+    }
     assert document["uevents"]["total"] == 0
     assert document["sizes"] == {
-        "requested_bytes": 15 * GIB, "added_bytes": 0, "online_bytes": 0, "usable_bytes": 0,
-    }  # fmt: skip
+        "requested_bytes": 15 * GIB,
+        "added_bytes": 0,
+        "online_bytes": 0,
+        "usable_bytes": 0,
+    }
 
 
 def test_onlining_movable_makes_a_second_step_useless(ask: Ask) -> None:
@@ -115,8 +121,10 @@ def test_self_hosting_lifts_the_limit_and_costs_16_mib_a_gib(ask: Ask) -> None:
     modes = {one["name"]: one for one in ask(256 * MIB, 15 * GIB)["policies"] if one["kind"] == "memmap"}
 
     assert {name: one["verdict"] for name, one in modes.items()} == {
-        "memmap_on_memory=N": "does-not-fit", "memmap_on_memory=Y": "fits", "memmap_on_memory=force": "fits",
-    }  # fmt: skip
+        "memmap_on_memory=N": "does-not-fit",
+        "memmap_on_memory=Y": "fits",
+        "memmap_on_memory=force": "fits",
+    }
     assert modes["memmap_on_memory=Y"]["usable_bytes"] == 15 * GIB - 240 * MIB
     assert modes["memmap_on_memory=N"]["current"] is True
 
@@ -130,8 +138,10 @@ def test_memmap_on_memory_does_nothing_for_drivers_that_never_ask_for_it(driver:
     assert {one["memmap"]["self_hosted_pages"] for one in document["policies"]} == {0}
 
 
-def test_a_pci_hole_above_memory_is_what_limits_a_large_machine(plan: Plan, tmp_path_factory: pytest.TempPathFactory,
-) -> None:  # fmt: skip
+def test_a_pci_hole_above_memory_is_what_limits_a_large_machine(
+    plan: Plan,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     """The largest add ends where something else lies in the address space, and says what."""
     import json
 

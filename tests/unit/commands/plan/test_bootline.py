@@ -51,8 +51,10 @@ def test_a_crash_kernel_of_no_size_is_refused(plan: Plan) -> None:
     expected = "crashkernel=SIZE[@OFFSET] or crashkernel=START-END:SIZE,… (a size such as 128M, 1GiB or 0x8000000)"
 
     assert plan("--boot", "1G", "--add", "1G", "--cmdline", "crashkernel=lots") == (
-        2, "", f"mhp: --cmdline: got crashkernel=lots, expected {expected}\n"
-    )  # fmt: skip
+        2,
+        "",
+        f"mhp: --cmdline: got crashkernel=lots, expected {expected}\n",
+    )
 
 
 def test_a_negative_address_is_no_address(plan: Plan) -> None:

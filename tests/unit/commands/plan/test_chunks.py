@@ -32,10 +32,12 @@ def state(machine: Machine) -> dict[str, Any]:
 
 
 CASES = [
-    ("x86_64", "hv_balloon", OnlineType.OFFLINE), ("x86_64", "hv_balloon", OnlineType.ONLINE_MOVABLE),
-    ("x86_64", "virtio_mem", OnlineType.ONLINE_MOVABLE), ("powerpc", "pseries", OnlineType.OFFLINE),
+    ("x86_64", "hv_balloon", OnlineType.OFFLINE),
+    ("x86_64", "hv_balloon", OnlineType.ONLINE_MOVABLE),
+    ("x86_64", "virtio_mem", OnlineType.ONLINE_MOVABLE),
+    ("powerpc", "pseries", OnlineType.OFFLINE),
     ("s390", "sclp", OnlineType.OFFLINE),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("arch", "driver", "online"), CASES)
@@ -105,14 +107,22 @@ def test_a_run_takes_the_page_tables_of_its_chunks(
     start, end = 5 * GIB, 63 * GIB
     for low in range(start, end, size):
         single.plugins.call(
-            single.plugins.arch, "create_mapping",
-            kernel=single, start_pfn=geometry.pfn(low), nr_pages=geometry.pages_per_block, nid=0,
-        )  # fmt: skip
+            single.plugins.arch,
+            "create_mapping",
+            kernel=single,
+            start_pfn=geometry.pfn(low),
+            nr_pages=geometry.pages_per_block,
+            nid=0,
+        )
     chunks._map_in_pieces(runs, PhysRange(start=start, size=end - start, nid=0), size)
     runs.plugins.call(
-        runs.plugins.arch, "create_mapping",
-        kernel=runs, start_pfn=geometry.pfn(start), nr_pages=geometry.pfn(end - start), nid=0,
-    )  # fmt: skip
+        runs.plugins.arch,
+        "create_mapping",
+        kernel=runs,
+        start_pfn=geometry.pfn(start),
+        nr_pages=geometry.pfn(end - start),
+        nid=0,
+    )
 
     assert runs.state.page_tables == single.state.page_tables
 

@@ -113,8 +113,12 @@ def test_policies_of_each_kernel(ask: Ask) -> None:
     assert names["v2-2019"] == ["mhp_flags=none", "mhp_flags=device", "mhp_flags=memblock", *ways]
     assert names["linux-6.1"] == ["memmap_on_memory=N", "memmap_on_memory=Y", *ways, "auto-movable"]
     assert names["linux-6.12"] == [
-        "memmap_on_memory=N", "memmap_on_memory=Y", "memmap_on_memory=force", *ways, "auto-movable"
-    ]  # fmt: skip
+        "memmap_on_memory=N",
+        "memmap_on_memory=Y",
+        "memmap_on_memory=force",
+        *ways,
+        "auto-movable",
+    ]
     assert names["linux-5.13"][-4:] == ways
 
 

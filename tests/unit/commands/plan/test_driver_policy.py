@@ -74,9 +74,13 @@ def test_a_driver_of_many_chunks_is_asked_for_chunks(
     found = plan(capsys, "--add", "12G", *asked)
 
     machine = Machine.boot(
-        arch="x86_64", kernel="linux-6.12", memory="8G", cmdline=ON, plugins=[str(path)],
+        arch="x86_64",
+        kernel="linux-6.12",
+        memory="8G",
+        cmdline=ON,
+        plugins=[str(path)],
         drivers={"hv_balloon": {"policy": "chunked"}},
-    )  # fmt: skip
+    )
     machine.write("memory/auto_online_blocks", "online")
     machine.add_memory(driver="hv_balloon", size="12G")
     totals: dict[str, int] = machine.to_dict()["memmap"]  # type: ignore[assignment]  # plain JSON

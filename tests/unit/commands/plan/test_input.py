@@ -148,7 +148,9 @@ def test_small_contradictions_are_an_assumption(tmp_path: Path, plan: Plan) -> N
     ("name", "old", "new", "wrong"),
     [
         (
-            "buddyinfo", "24 \n", "240 \n",
+            "buddyinfo",
+            "24 \n",
+            "240 \n",
             "zoneinfo shows 29456 free pages, buddyinfo 250640 (difference -221184); node 0 zone DMA32: 250949 free "
             "pages (per-cpu lists included) are more than the 33981 managed",
         ),
@@ -157,7 +159,7 @@ def test_small_contradictions_are_an_assumption(tmp_path: Path, plan: Plan) -> N
         ("zoneinfo", "spanned  61408", "spanned  50000", "61408 present pages are more than the 50000 spanned"),
     ],
     ids=["more chunks than pages", "other chunks", "managed", "present"],
-)  # fmt: skip
+)
 def test_contradictions_that_no_machine_can_have_are_refused(
     name: str, old: str, new: str, wrong: str, tmp_path: Path, plan: Plan
 ) -> None:
@@ -226,8 +228,10 @@ def test_a_node_that_the_machine_cannot_have(tmp_path: Path, plan: Plan) -> None
     root = write_snapshot(tmp_path / "guest", capacity_table()[0])
 
     assert plan("--from", root, "--add", "1G", "--node", "7") == (
-        2, "", "mhp: --node: got 7, expected a node that this machine can have (0)\n",
-    )  # fmt: skip
+        2,
+        "",
+        "mhp: --node: got 7, expected a node that this machine can have (0)\n",
+    )
 
 
 def test_this_machine_can_be_asked(plan: Plan) -> None:
@@ -242,10 +246,12 @@ def test_this_machine_can_be_asked(plan: Plan) -> None:
 @pytest.mark.parametrize(
     ("arguments", "rule"),
     [
-        ("--add 8P", "address-space"), ("--add 1G --address 0x0", "occupied"),
-        ("--add 1G --add 1G --slots 1", "slots"), ("--add 1G --driver sclp", "driver"),
+        ("--add 8P", "address-space"),
+        ("--add 1G --address 0x0", "occupied"),
+        ("--add 1G --add 1G --slots 1", "slots"),
+        ("--add 1G --driver sclp", "driver"),
     ],
-)  # fmt: skip
+)
 def test_what_the_kernel_would_refuse_is_an_answer_not_an_error(arguments: str, rule: str, plan: Plan) -> None:
     """Exit status 4 and the rule that binds."""
     status, out, _ = plan("--boot", "1G", *arguments.split(), "--json")

@@ -40,8 +40,10 @@ def test_memory_that_was_hot_added_before_costs_the_question_nothing(plan: Plan,
     costs = {one["name"]: one["memmap"] for one in document["policies"] if one["kind"] == "memmap"}
     assert document["memmap"]["by_node"] == {"0": 8192}
     assert {name: cost["allocated_pages"] for name, cost in costs.items()} == {
-        "memmap_on_memory=N": 8192, "memmap_on_memory=Y": 0, "memmap_on_memory=force": 0,
-    }  # fmt: skip
+        "memmap_on_memory=N": 8192,
+        "memmap_on_memory=Y": 0,
+        "memmap_on_memory=force": 0,
+    }
     assert costs["memmap_on_memory=Y"]["self_hosted_pages"] == 8192
     assert all(cost["by_node"] == {"0": 8192} for cost in costs.values())
 

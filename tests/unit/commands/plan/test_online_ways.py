@@ -23,7 +23,7 @@ HOSTED = (
         ("virtio_mem", f"memhp_default_state=online {RATIO}"),
         ("hv_balloon", "memhp_default_state=online_kernel"),
     ],
-)  # fmt: skip
+)
 def test_each_way_is_what_it_would_be_alone(driver: str, cmdline: str, ask: Ask) -> None:
     """Where the kernel is quicker than every way all of them are one, and nothing is searched twice."""
     alone = {way: ask(1 << 30, 2 << 30, driver=driver, cmdline=cmdline, online=way) for way in WAYS}
@@ -32,8 +32,9 @@ def test_each_way_is_what_it_would_be_alone(driver: str, cmdline: str, ask: Ask)
         for way in WAYS:
             row, own = rows[way], alone[way]
             assert (row["largest_clean_bytes"], row["verdict"]) == (
-                own["largest_single_add"]["clean_bytes"], own["verdict"],
-            )  # fmt: skip
+                own["largest_single_add"]["clean_bytes"],
+                own["verdict"],
+            )
 
 
 def test_blocks_that_the_kernel_could_not_online_depend_on_the_way(tmp_path: Path, plan: Plan) -> None:

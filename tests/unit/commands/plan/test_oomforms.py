@@ -135,9 +135,10 @@ def test_the_release_is_the_last_word_before_the_build(line: str, release: str, 
 def test_free_cma_is_no_room_for_the_kernel(tmp_path: Path, plan: Plan) -> None:
     """All large chunks belong to CMA: 16M of memmap find no place, though 244M are free."""
     cma = {10: "C", 9: "C"}
-    text = pc(more="free_pcp:0kB", types=cma).replace("free_cma:0kB\nlowmem_reserve[]: 0 0 0 0\nNode 0 DMA:",
-                                                     f"free_cma:{60 * 4096 + 2048}kB\nlowmem_reserve[]: 0 0 0 0\n"
-                                                     "Node 0 DMA:")  # fmt: skip
+    text = pc(more="free_pcp:0kB", types=cma).replace(
+        "free_cma:0kB\nlowmem_reserve[]: 0 0 0 0\nNode 0 DMA:",
+        f"free_cma:{60 * 4096 + 2048}kB\nlowmem_reserve[]: 0 0 0 0\nNode 0 DMA:",
+    )
 
     assert spare(text) == total(*LIST) // 4 - 60 * 1024 - 512
     assert spare(text, movable=True) == total(*LIST) // 4
@@ -147,8 +148,10 @@ def test_free_cma_is_no_room_for_the_kernel(tmp_path: Path, plan: Plan) -> None:
 
 def test_shared_lists_hide_cma_in_their_largest_chunks() -> None:
     """Of sixty chunks (UMC) the log tells no numbers, but how much is free in CMA."""
-    text = pc(types={10: "UMC"}).replace("free_cma:0kB\nlowmem_reserve[]: 0 0 0 0\nNode 0 DMA:",
-                                         f"free_cma:{50 * 4096}kB\nlowmem_reserve[]: 0 0 0 0\nNode 0 DMA:")  # fmt: skip
+    text = pc(types={10: "UMC"}).replace(
+        "free_cma:0kB\nlowmem_reserve[]: 0 0 0 0\nNode 0 DMA:",
+        f"free_cma:{50 * 4096}kB\nlowmem_reserve[]: 0 0 0 0\nNode 0 DMA:",
+    )
     kept = parsed(text).machine.zones[1].kept
 
     assert kept.cma == (0,) * 10 + (50,)
@@ -158,11 +161,14 @@ def test_shared_lists_hide_cma_in_their_largest_chunks() -> None:
 @pytest.mark.parametrize(
     ("count", "left", "note"),
     [
-        (40 * 1024, total(*LIST) // 4 - 40 * 1024, "40960 pages are free in CMA, its lists show 0 of them; the others "
-         "are taken for the largest free chunks"),
+        (
+            40 * 1024,
+            total(*LIST) // 4 - 40 * 1024,
+            "40960 pages are free in CMA, its lists show 0 of them; the others are taken for the largest free chunks",
+        ),
         (1 << 20, 0, "1048576 free pages of CMA are more than the 62968 free"),
     ],
-)  # fmt: skip
+)
 def test_free_cma_counts_where_no_letter_shows_it(count: int, left: int, note: str) -> None:
     """The kernel's watermark check takes off the count, whatever its lists look like."""
     before, found, after = pc().rpartition("free_cma:0kB")
@@ -223,9 +229,11 @@ def test_pages_on_per_cpu_lists_merge_with_nothing(tmp_path: Path, plan: Plan) -
 
 # ---- a part of the machine ----
 
-BOUND = pc().replace("nodemask=(null)", "nodemask=0,cpuset=db,mems_allowed=0-1").replace(
-    "524190 pages RAM", "1048478 pages RAM"
-)  # fmt: skip
+BOUND = (
+    pc()
+    .replace("nodemask=(null)", "nodemask=0,cpuset=db,mems_allowed=0-1")
+    .replace("524190 pages RAM", "1048478 pages RAM")
+)
 
 
 def test_a_log_of_one_node_of_two_says_so_first(tmp_path: Path, plan: Plan) -> None:

@@ -37,19 +37,24 @@ def policy(folder: Path, condition: str) -> str:
 @pytest.mark.parametrize(
     ("arch", "driver", "kernel"),
     [
-        ("x86_64", "hv_balloon", "linux-6.12"), ("x86_64", "virtio_mem", "linux-6.12"),
-        ("x86_64", "hv_balloon", "linux-6.1"), ("x86_64", "virtio_mem", "linux-6.1"),
+        ("x86_64", "hv_balloon", "linux-6.12"),
+        ("x86_64", "virtio_mem", "linux-6.12"),
+        ("x86_64", "hv_balloon", "linux-6.1"),
+        ("x86_64", "virtio_mem", "linux-6.1"),
         ("powerpc", "pseries", "linux-6.12"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize(
     "condition",
     [
-        "True", "phys_range.size > 1 << 30", "phys_range.start >> 30 & 1", "phys_range.start > 20 << 30",
+        "True",
+        "phys_range.size > 1 << 30",
+        "phys_range.start >> 30 & 1",
+        "phys_range.start > 20 << 30",
         "sum(zone.free.total for zone in kernel.state.zones()) < 1000000",
     ],
     ids=["all", "large ones", "every other GiB", "behind an address", "short of memory"],
-)  # fmt: skip
+)
 def test_runs_of_chunks_end_where_single_chunks_end(
     arch: str, driver: str, kernel: str, condition: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,13 +47,18 @@ def test_each_says_whose_it_is_and_what_it_limits() -> None:
     """As the document has it, key by key."""
     by_name = {rule.name: rule.to_dict() for rule in rules_of_thumb(_GIB, _GIB, _GIB, 64)}
     assert by_name["32x free"] == {
-        "name": "32x free", "source": "openEuler KVM guide", "kind": "memmap with a margin of two",
+        "name": "32x free",
+        "source": "openEuler KVM guide",
+        "kind": "memmap with a margin of two",
         "allows_bytes": 32 * _GIB,
-    }  # fmt: skip
+    }
     assert {entry["source"] for entry in by_name.values()} == {
         "oVirt", "virtio-mem user guide", "Linux, mm/memory_hotplug.c (v5.15)", "Qubes OS", "openEuler KVM guide",
         "Kata Containers", "arithmetic",
     }  # fmt: skip
     assert [by_name[name]["kind"] for name in ("maxMemory = 4x", "total <= 10x", "48x boot", "64x free")] == [
-        "configuration default", "metadata made at boot", "memmap at 75 % of boot memory", "memmap only, no watermark",
-    ]  # fmt: skip
+        "configuration default",
+        "metadata made at boot",
+        "memmap at 75 % of boot memory",
+        "memmap only, no watermark",
+    ]

@@ -153,11 +153,13 @@ def test_a_boot_profile_of_ones_own(plan: Plan, tmp_path: Path, capsys: pytest.C
     ("text", "error"),
     [
         ("image: 60M\n", "own.yaml:1:1: early_share: expected one part in so many, at least 1; the key is missing"),
-        ("image: 60M\nearly_share: 9\nimg: 1\n",
-         "own.yaml:3:1: img: got img, expected one of the keys: name, image, early, early_share; "
-         "did you mean 'image'?"),
+        (
+            "image: 60M\nearly_share: 9\nimg: 1\n",
+            "own.yaml:3:1: img: got img, expected one of the keys: name, image, early, early_share; "
+            "did you mean 'image'?",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_boot_profile_that_is_none(text: str, error: str, plan: Plan, tmp_path: Path) -> None:
     """One line with the place, or the names that there are."""
     file = tmp_path / "own.yaml"
@@ -165,9 +167,11 @@ def test_a_boot_profile_that_is_none(text: str, error: str, plan: Plan, tmp_path
 
     assert plan("--boot", "1G", "--boot-profile", file) == (2, "", f"mhp: {tmp_path}/{error}\n")
     assert plan("--boot", "1G", "--boot-profile", "lea") == (
-        2, "", "mhp: --boot-profile: got lea, expected lean, distro, or a file with what a kernel keeps at boot; "
-        "did you mean 'lean'?\n"
-    )  # fmt: skip
+        2,
+        "",
+        "mhp: --boot-profile: got lea, expected lean, distro, or a file with what a kernel keeps at boot; "
+        "did you mean 'lean'?\n",
+    )
 
 
 def test_a_policy_from_a_file_is_named_with_its_file(plan: Plan, tmp_path: Path, capsys: Capture) -> None:

@@ -16,7 +16,7 @@ VOID = {"meta", "input", "br", "link"}
 LARGE = (
     "schema: 1\nmachine: {arch: x86_64, kernel: linux-6.12, memory: 4G, memory_block_size: 2G, "
     "cmdline: memory_hotplug.memmap_on_memory=1}\nsteps:\n"
-)  # fmt: skip
+)
 ADD = "add: {driver: acpi, name: d, size: 1G, mhp_flags: device}"
 GRID = Grid(
     title="memmap_bytes", corner="a \\ b", rows=("<1>", "2"), columns=("x",),

@@ -35,8 +35,11 @@ def test_a_record_is_one_line() -> None:
 def test_values_that_plugins_put_into_events_become_plain() -> None:
     """NumPy's numbers as numbers, anything else as text; an array is no number."""
     assert json.loads(render_line({"n": np.int64(7), "b": np.bool_(True), "p": Path("x"), "a": np.array([1, 2])})) == {
-        "n": 7, "b": True, "p": "x", "a": "[1 2]",
-    }  # fmt: skip
+        "n": 7,
+        "b": True,
+        "p": "x",
+        "a": "[1 2]",
+    }
 
 
 def test_both_files_are_written(run: Run, tmp_path: Path) -> None:

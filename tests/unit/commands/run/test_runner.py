@@ -223,8 +223,11 @@ def test_events_carry_the_index_of_their_step(run: Run) -> None:
     events = run(ADD, ONLINE).events
 
     assert [(event["step"], event["event"]) for event in events] == [
-        (0, "added"), (0, "step"), (1, "onlined"), (1, "step"),
-    ]  # fmt: skip
+        (0, "added"),
+        (0, "step"),
+        (1, "onlined"),
+        (1, "step"),
+    ]
     assert events[1] == {
         "step": 0, "event": "step", "op": "add", "name": "dimm0", "ok": True, "errno": None, "message": None,
     }  # fmt: skip

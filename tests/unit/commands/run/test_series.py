@@ -51,7 +51,9 @@ def test_the_map_is_drawn_at_boot_and_after_each_step(tmp_path: Path, capsys: py
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("K kernel zone  M Movable")
     assert [line for line in lines if line.startswith("0x0000000100000000 ")][:3] == [
-        "0x0000000100000000 --------", "0x0000000100000000 MMMMMMMM", "0x0000000100000000 MMMMMMMM",
-    ]  # fmt: skip
+        "0x0000000100000000 --------",
+        "0x0000000100000000 MMMMMMMM",
+        "0x0000000100000000 MMMMMMMM",
+    ]
     assert main(["run", str(path), "--map", "--json"]) == 0
     assert capsys.readouterr().out.startswith('{\n"schema": 1,')

@@ -69,8 +69,12 @@ def test_a_step_is_about_its_range(
     """By name, by block, by address; what does not exist yet has no blocks."""
     found = record(machine, op, **keys)
     assert (found["op"], found["name"], found["start"], found["size"], found["blocks"]) == (
-        op, name, start, size, blocks,
-    )  # fmt: skip
+        op,
+        name,
+        start,
+        size,
+        blocks,
+    )
 
 
 @pytest.mark.parametrize(

@@ -59,8 +59,10 @@ def test_the_last_axis_changes_fastest() -> None:
     question = asked()
     assert question.product == 6
     assert [question.texts(number) for number in question.numbers][:3] == [
-        ["1G", "none"], ["1G", "device"], ["2G", "none"],
-    ]  # fmt: skip
+        ["1G", "none"],
+        ["1G", "device"],
+        ["2G", "none"],
+    ]
 
 
 @given(sample=st.integers(1, 6), seed=st.integers(0, 1000))

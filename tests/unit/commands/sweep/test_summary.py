@@ -26,9 +26,13 @@ def case(number: int, size: str, driver: str, value: object, errno: str | None =
 
 
 _ROWS = [
-    case(0, "1G", "acpi", 16 * _MIB), case(1, "1G", "dax", 8 * _MIB), case(2, "2G", "acpi", 32 * _MIB),
-    case(3, "2G", "dax", None, "ENOMEM"), case(4, "4G", "acpi", None, "ENOMEM"), case(5, "4G", "dax", None, "EINVAL"),
-]  # fmt: skip
+    case(0, "1G", "acpi", 16 * _MIB),
+    case(1, "1G", "dax", 8 * _MIB),
+    case(2, "2G", "acpi", 32 * _MIB),
+    case(3, "2G", "dax", None, "ENOMEM"),
+    case(4, "4G", "acpi", None, "ENOMEM"),
+    case(5, "4G", "dax", None, "EINVAL"),
+]
 
 _VARY = ("size = 1G,2G", "driver=acpi,dax")
 
@@ -60,12 +64,17 @@ def test_the_best_and_the_worst_are_by_the_measure(results: Results) -> None:
     with results() as store:
         found = summary(store)
     assert [(entry["case"], entry["value"]) for entry in found["best"]] == [
-        (1, 8 * _MIB), (0, 16 * _MIB), (2, 32 * _MIB),
-    ]  # fmt: skip
+        (1, 8 * _MIB),
+        (0, 16 * _MIB),
+        (2, 32 * _MIB),
+    ]
     assert [entry["case"] for entry in found["worst"]] == [2, 0, 1]
     assert found["best"][0] == {
-        "case": 1, "values": {"size": "1G", "driver": "dax"}, "outcome": "ok", "value": 8 * _MIB,
-    }  # fmt: skip
+        "case": 1,
+        "values": {"size": "1G", "driver": "dax"},
+        "outcome": "ok",
+        "value": 8 * _MIB,
+    }
     assert (found["schema"], found["measure"], found["keys"]) == (1, "memmap_bytes", ["size", "driver"])
 
 
@@ -83,8 +92,10 @@ def test_outcomes_and_errnos_are_counted_by_name(results: Results) -> None:
     with results() as store:
         found = summary(store)
     assert (found["cases"], found["outcomes"], found["errnos"]) == (
-        6, {"failed": 3, "ok": 3}, {"EINVAL": 1, "ENOMEM": 2},
-    )  # fmt: skip
+        6,
+        {"failed": 3, "ok": 3},
+        {"EINVAL": 1, "ENOMEM": 2},
+    )
     assert list(found["errnos"]) == ["EINVAL", "ENOMEM"]
 
 
@@ -103,8 +114,9 @@ def test_groups_are_by_the_first_key_unless_said(results: Results) -> None:
          "least": None, "median": None, "most": None},
     ]  # fmt: skip
     assert [(group["values"], group["least"], group["most"]) for group in by_driver["groups"]] == [
-        ({"driver": "acpi"}, 16 * _MIB, 32 * _MIB), ({"driver": "dax"}, 8 * _MIB, 8 * _MIB),
-    ]  # fmt: skip
+        ({"driver": "acpi"}, 16 * _MIB, 32 * _MIB),
+        ({"driver": "dax"}, 8 * _MIB, 8 * _MIB),
+    ]
     assert len(both["groups"]) == 6
     assert both["groups"][0]["values"] == {"driver": "acpi", "size": "1G"}
 
@@ -202,7 +214,7 @@ def test_cases_that_could_not_be_stand_behind_what_failed(results: Results) -> N
     assert (found["groups"][0]["refused"], found["groups"][0]["ok"]) == (1, 1)
     assert [line.split(maxsplit=6) for line in summary_lines(found) if line.startswith("1G")] == [
         ["1G", "3", "33%", "1B", "1B", "1B", "EBUSY 1, refused 1"],
-    ]  # fmt: skip
+    ]
 
 
 def test_of_many_flips_twelve_are_listed(results: Results) -> None:
@@ -263,10 +275,11 @@ def test_what_is_kept_of_the_question_reads_back(results: Results) -> None:
         (lambda path: path.write_bytes(b"x" * 4096), "file is not a database", "the results of a sweep"),
         (
             lambda path: sqlite3.connect(path).execute("CREATE TABLE x (y)").connection.close(),
-            "a database of another program", "the results of a sweep",
+            "a database of another program",
+            "the results of a sweep",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_file_of_something_else_is_refused(
     tmp_path: Path, make: Callable[[Path], object], got: str, expected: str
 ) -> None:

@@ -41,12 +41,17 @@ def test_a_case_is_a_row_with_its_values_and_measures(results: Path) -> None:
     }  # fmt: skip
     assert (first["allocated_bytes"], first["expect_2"]) == (16 << 20, False)
     assert (last["self_hosted_bytes"], last["outcome"], last["node0_Movable_usable_bytes"]) == (
-        80 << 24, "ok", (80 << 30) - (80 << 24),
-    )  # fmt: skip
+        80 << 24,
+        "ok",
+        (80 << 30) - (80 << 24),
+    )
     refused = rows(results)[4]
     assert (refused["outcome"], refused["errno"], refused["failed_op"], refused["failed_steps"]) == (
-        "failed", "ENOMEM", "add", 2,
-    )  # fmt: skip
+        "failed",
+        "ENOMEM",
+        "add",
+        2,
+    )
 
 
 def test_a_case_that_cannot_be_is_an_outcome(tmp_path: Path) -> None:

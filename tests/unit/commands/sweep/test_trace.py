@@ -91,9 +91,10 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     raw.write_bytes(b"time,size\n\xff\xfe\n")
     for path, got in (
-        (tmp_path / "none", "No such file or directory"), (tmp_path, "Is a directory"),
+        (tmp_path / "none", "No such file or directory"),
+        (tmp_path, "Is a directory"),
         (raw, "bytes that are no UTF-8"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(InputError) as caught:
             read_trace(str(path))
         assert str(caught.value) == f"{path}: got {got}, expected a trace that can be read, a CSV file"

@@ -15,9 +15,7 @@ MIB = 1 << 20
 
 def booted(cmdline: str, memory: int = 512 * MIB) -> Machine:
     """Return a fresh x86_64 guest."""
-    config = BootConfig(
-        arch="x86_64", profile="linux-6.12", memory=((0, memory),), cmdline=cmdline, reserve=DISTRO
-    )  # fmt: skip
+    config = BootConfig(arch="x86_64", profile="linux-6.12", memory=((0, memory),), cmdline=cmdline, reserve=DISTRO)
     return Machine(boot_guest(config))
 
 

@@ -196,8 +196,11 @@ def test_without_a_flag_the_page_allocator_pays(boot: Boot, zone_of: Callable[..
     state = machine.to_dict()
     assert state["vmemmap"] == []
     assert state["memmap"] == {
-        "self_hosted_pages": 0, "allocated_pages": 4096, "page_table_pages": 0, "by_node": {"0": 4096},
-    }  # fmt: skip
+        "self_hosted_pages": 0,
+        "allocated_pages": 4096,
+        "page_table_pages": 0,
+        "by_node": {"0": 4096},
+    }
     machine.online("dimm0", zone="movable")
     assert zone_of(machine, "Movable")["managed"] == 262144
     page = machine.page(BASE)
@@ -229,8 +232,11 @@ def test_without_order_9_the_memmap_falls_back_to_base_pages(boot: Boot) -> None
     assert {zone.key: zone.nr_free for zone in machine.kernel.state.zones()} == free
     assert machine.violations() == []
     assert machine.to_dict()["memmap"] == {
-        "self_hosted_pages": 0, "allocated_pages": 0, "page_table_pages": 0, "by_node": {},
-    }  # fmt: skip
+        "self_hosted_pages": 0,
+        "allocated_pages": 0,
+        "page_table_pages": 0,
+        "by_node": {},
+    }
 
 
 def test_a_flagged_add_needs_no_free_memory(boot: Boot) -> None:

@@ -100,9 +100,13 @@ def test_flags_tell_which_pages_of_online_blocks_are_kept(kept: int) -> None:
     assert machine.arch is not None
     offline = ExtentSet.of((low, low + 512), (low + 512 + kept, high))
     known = KnownPages(
-        covered=ExtentSet.of((low, high)), free=ExtentSet(), waiting=ExtentSet(), reserved=ExtentSet(),
-        movable=ExtentSet(), offline=offline,
-    )  # fmt: skip
+        covered=ExtentSet.of((low, high)),
+        free=ExtentSet(),
+        waiting=ExtentSet(),
+        reserved=ExtentSet(),
+        movable=ExtentSet(),
+        offline=offline,
+    )
     profile = choose_profile(machine.kernel_release)
     kernel = kernel_from_machine(machine, machine.arch, profile, machine.cmdline or "", known)
 

@@ -85,10 +85,12 @@ def test_a_scenario_takes_both_from_its_snapshot() -> None:
         ({"memory": "1G", "arch": "x86_64"}, "boot.kernel: expected a name; the key is missing"),
         ({"snapshot": str(X86), "rzm": "1G"}, "boot.rzm: got rzm, expected one of the keys: arch, "),
         ({"snapshot": str(X86), "hole": "1G"}, "boot.hole: got hole, expected no hole beside a snapshot, which has "),
-        ({"snapshot": str(X86), "advised_block_size": "1G"},
-         "boot.advised_block_size: got advised_block_size, expected no advised block size beside a snapshot"),
+        (
+            {"snapshot": str(X86), "advised_block_size": "1G"},
+            "boot.advised_block_size: got advised_block_size, expected no advised block size beside a snapshot",
+        ),
     ],
-)  # fmt: skip
+)
 def test_only_a_snapshot_stands_in_for_them(keywords: dict[str, str], message: str) -> None:
     """Boot memory tells nothing; and what is fixed at boot is fixed in a snapshot."""
     with pytest.raises(InputError) as caught:

@@ -35,8 +35,9 @@ def test_the_younger_of_two_is_closed(machine: Machine) -> None:
     """Each device is closed by its own add; the older one is as it was."""
     machine.add_memory(driver="acpi", name="second", size="128M", address=NEW)
     assert devices(machine) == [
-        ("first", True, ((4 << 30, 256 << 20),)), ("second", True, ((8 << 30, 128 << 20),)),
-    ]  # fmt: skip
+        ("first", True, ((4 << 30, 256 << 20),)),
+        ("second", True, ((8 << 30, 128 << 20),)),
+    ]
 
 
 def test_a_name_that_came_back_is_the_younger_device(machine: Machine) -> None:

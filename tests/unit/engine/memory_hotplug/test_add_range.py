@@ -46,8 +46,12 @@ def test_a_refusal_is_noted_and_leaves_nothing(kernel: Kernel, start: int, size:
     assert str(caught.value).startswith(text)
     assert kernel.step.add_errors == [caught.value]
     assert kernel.journal.events[-1] == {
-        "event": "add_failed", "device": "d", "start": start, "size": size, "errno": caught.value.name,
-    }  # fmt: skip
+        "event": "add_failed",
+        "device": "d",
+        "start": start,
+        "size": size,
+        "errno": caught.value.name,
+    }
     assert list(kernel.state.resources) == resources
     assert (kernel.state.withheld.total, kernel.state.unbacked.total) == (0, 0)
     assert kernel.state.devices[0].ranges == ()

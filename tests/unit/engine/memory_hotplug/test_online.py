@@ -92,8 +92,10 @@ def test_offline_asks_for_what_is_online(ids: list[int], done: tuple[int, ...], 
     problem = refused(offline_blocks, machine.kernel, ids)
 
     assert (problem.name, problem.reason, problem.blocks_done) == (
-        "EINVAL", "memory block 33 is offline already", done,
-    )  # fmt: skip
+        "EINVAL",
+        "memory block 33 is offline already",
+        done,
+    )
 
 
 def test_a_run_that_fails_as_one_is_tried_block_by_block(machine: Machine, refused: Refused) -> None:

@@ -107,14 +107,17 @@ def recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
     [
         ("200000000-3ffffffff : Reserved", 16 * GIB),
         ("200000000-5ffffffff : CXL Window 0\n  200000000-3ffffffff : region0", 24 * GIB),
-        ("200000000-2ffffffff : Soft Reserved\n300000000-3ffffffff : Persistent Memory\n"
-         "  300000000-3ffffffff : namespace0.0", 16 * GIB),
+        (
+            "200000000-2ffffffff : Soft Reserved\n300000000-3ffffffff : Persistent Memory\n"
+            "  300000000-3ffffffff : namespace0.0",
+            16 * GIB,
+        ),
         ("200000000-3ffffffff : dax0.0", 16 * GIB),
         ("200000000-3ffffffff : virtio3", 16 * GIB),
         ("400000000-4ffffffff : Reserved", 8 * GIB),
         ("220000000-227ffffff : Reserved", 0x228000000),
     ],
-)  # fmt: skip
+)
 def test_what_a_recorded_machine_has_reserved_is_passed_over(recorded: Any, more: str, start: int) -> None:
     """By a DIMM for which no address is given."""
     assert recorded(more, "--add", "1G")["start"] == start

@@ -46,8 +46,11 @@ def test_a_block_in_one_span_stays_with_that_zone(boot: Boot) -> None:
     machine.online("block 38", zone="movable")
 
     assert [zones(machine, block) for block in (33, 35, 37, 39)] == [
-        "Normal Movable", "Normal Movable", "Movable Normal", "Normal Movable",
-    ]  # fmt: skip
+        "Normal Movable",
+        "Normal Movable",
+        "Movable Normal",
+        "Normal Movable",
+    ]
 
 
 @pytest.mark.parametrize(("cmdline", "default"), [("", "Normal Movable"), ("movable_node", "Movable Normal")])

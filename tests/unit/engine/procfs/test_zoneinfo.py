@@ -75,8 +75,11 @@ def test_what_is_printed_can_be_read_back(machine: Machine) -> None:
     for zone in machine.kernel.state.zones():
         read = parsed[zone.nid, zone.kind.label]
         assert (read.spanned, read.present, read.managed, read.free) == (
-            zone.spanned, zone.present, zone.managed, zone.free.total,
-        )  # fmt: skip
+            zone.spanned,
+            zone.present,
+            zone.managed,
+            zone.free.total,
+        )
         assert (read.min, read.low, read.high) == zone.wmark
 
 

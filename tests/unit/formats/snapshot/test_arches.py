@@ -8,13 +8,17 @@ from memhotplug.formats.snapshot.arches import ArchFacts, Architectures
 
 _GIB = 1 << 30
 VAX = ArchFacts(
-    name="vax", aliases=("vax780", "dec"), page_sizes=(512,),
+    name="vax",
+    aliases=("vax780", "dec"),
+    page_sizes=(512,),
     zones=(("DMA", 0, 16 << 20), ("DMA32", 16 << 20, 4 * _GIB), ("Normal", 4 * _GIB, 1 << 64)),
-)  # fmt: skip
+)
 ALPHA = ArchFacts(name="alpha", page_sizes=(8192, 65536), zones=(("DMA", 0, 2 * _GIB), ("Normal", 2 * _GIB, 1 << 64)))
 ITANIUM = ArchFacts(
-    name="ia64", aliases=("itanium",), zones=(("DMA32", 0, 4 * _GIB), ("Normal", 4 * _GIB, 1 << 64)),
-)  # fmt: skip
+    name="ia64",
+    aliases=("itanium",),
+    zones=(("DMA32", 0, 4 * _GIB), ("Normal", 4 * _GIB, 1 << 64)),
+)
 PLAIN = ArchFacts(name="plain", aliases=("simple",))
 
 

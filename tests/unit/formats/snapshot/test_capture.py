@@ -45,8 +45,11 @@ def test_a_recorded_machine_reads_like_the_original(root: Path, tmp_path: Path) 
     assert copy.zones == original.zones
     assert copy.notes == original.notes
     assert (copy.kernel_release, copy.cmdline, copy.block_size, copy.parameters) == (
-        original.kernel_release, original.cmdline, original.block_size, original.parameters,
-    )  # fmt: skip
+        original.kernel_release,
+        original.cmdline,
+        original.block_size,
+        original.parameters,
+    )
 
 
 def test_links_become_files_with_the_nodes_number(root: Path) -> None:

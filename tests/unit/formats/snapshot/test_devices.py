@@ -84,15 +84,18 @@ def test_what_is_no_such_list_is_refused(text: str, message: str) -> None:
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(1 << 70), 1 << 70) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(
-            ["chardev", "decoder", "region", "size", "resource", "mappings", "start", "end", "target_node"]
-        ),
-        inner, max_size=5,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["chardev", "decoder", "region", "size", "resource", "mappings", "start", "end", "target_node"]
+            ),
+            inner,
+            max_size=5,
+        )
     ),
     max_leaves=12,
-)  # fmt: skip
+)
 
 
 @given(_JSON)

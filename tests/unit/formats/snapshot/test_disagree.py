@@ -153,8 +153,9 @@ def test_nodes_have_what_their_zones_have() -> None:
     """Memory, and as much of it as their own meminfo says."""
     node = machine().nodes[0]
     assert notes(machine(nodes=(replace(node, online=False),))) == [
-        "node 0 has a zone with memory, but is not online", "node 0 has memory blocks, but is not online",
-    ]  # fmt: skip
+        "node 0 has a zone with memory, but is not online",
+        "node 0 has memory blocks, but is not online",
+    ]
     assert notes(machine(nodes=(replace(node, has_memory=False),))) == [
         "node 0 is not in has_memory, but its zones hold 65536 pages"
     ]
@@ -176,12 +177,16 @@ def test_a_zone_without_memory_needs_no_node() -> None:
 def test_notes_come_in_a_fixed_order() -> None:
     """Free pages, sizes, present pages, the total, blocks, nodes; zones as the file has them."""
     zones = (
-        zone(free_by_order=(16385,), extents=((0, 1),)), zone("Movable", start=65536, managed=65537, extents=((0, 1),)),
-    )  # fmt: skip
+        zone(free_by_order=(16385,), extents=((0, 1),)),
+        zone("Movable", start=65536, managed=65537, extents=((0, 1),)),
+    )
     recorded = machine(zones, mem_total=0, blocks=(block(9),), nodes=())
     kinds = [text.split(": ")[-1].split(" ", 1)[-1][:20] for text in notes(recorded)]
     assert len(kinds) == 9
     assert [text.partition(":")[0] for text in notes(recorded)][:4] == [
-        "node 0 zone Normal", "node 0 zone Movable", "node 0 zone Normal", "node 0 zone Movable",
-    ]  # fmt: skip
+        "node 0 zone Normal",
+        "node 0 zone Movable",
+        "node 0 zone Normal",
+        "node 0 zone Movable",
+    ]
     assert notes(recorded)[4].startswith("meminfo shows MemTotal 0 kB")

@@ -41,17 +41,27 @@ def test_a_table_becomes_the_files_of_its_blocks() -> None:
     files = read(TABLE)
     assert files[f"{M}/block_size_bytes"] == "8000000\n"
     assert sorted({int(name.split("/memory")[2].split("/")[0]) for name in files if "/memory/memory" in name}) == [
-        *range(24), *range(32, 48),
-    ]  # fmt: skip
+        *range(24),
+        *range(32, 48),
+    ]
     assert [files.get(f"{M}/memory0/{name}") for name in ("state", "valid_zones", "removable", "node")] == [
-        "online\n", "none\n", "1\n", "0\n",
-    ]  # fmt: skip
+        "online\n",
+        "none\n",
+        "1\n",
+        "0\n",
+    ]
     assert [files.get(f"{M}/memory39/{name}") for name in ("state", "valid_zones", "removable", "phys_index")] == [
-        "online\n", "Normal\n", "0\n", "00000027\n",
-    ]  # fmt: skip
+        "online\n",
+        "Normal\n",
+        "0\n",
+        "00000027\n",
+    ]
     assert [files.get(f"{M}/memory47/{name}") for name in ("state", "valid_zones", "removable", "node")] == [
-        "offline\n", "Normal Movable\n", None, "1\n",
-    ]  # fmt: skip
+        "offline\n",
+        "Normal Movable\n",
+        None,
+        "1\n",
+    ]
 
 
 def test_without_headings_the_columns_are_those_of_lsmem_itself() -> None:
@@ -193,9 +203,11 @@ def test_a_report_with_lsmem_and_without_sysfs_has_its_blocks(tmp_path: Path) ->
 def test_files_of_sysfs_count_more(tmp_path: Path) -> None:
     """lsmem read them: where they were kept, it is not needed."""
     for name, text in {
-        "proc/buddyinfo": BUDDY, f"{M}/block_size_bytes": "8000000\n", f"{M}/memory32/state": "online\n",
+        "proc/buddyinfo": BUDDY,
+        f"{M}/block_size_bytes": "8000000\n",
+        f"{M}/memory32/state": "online\n",
         "sos_commands/memory/lsmem": TABLE,
-    }.items():  # fmt: skip
+    }.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
@@ -209,8 +221,10 @@ def test_lsmem_alone_is_a_machine_whose_free_memory_nobody_knows(tmp_path: Path)
     machine = read_machine(open_snapshot(path), "x86_64")
     assert machine.free_is_guessed
     assert [(zone.node, zone.name, zone.present) for zone in machine.zones] == [
-        (0, "DMA", 4096), (0, "DMA32", 24 * 32768 - 4096), (0, "Normal", 8 * 32768),
-    ]  # fmt: skip
+        (0, "DMA", 4096),
+        (0, "DMA32", 24 * 32768 - 4096),
+        (0, "Normal", 8 * 32768),
+    ]
     assert all(zone.free < zone.managed <= zone.present - zone.present // 64 for zone in machine.zones[1:2])
 
 

@@ -257,8 +257,12 @@ def _nodes(zones: Sequence[RecordedZone]) -> list[RecordedNode]:
         names = {zone.name for zone in zones if zone.node == node and zone.present}
         nodes.append(
             RecordedNode(
-                id=node, online=True, has_memory=bool(names), has_normal_memory=bool(names - {"Movable"}),
-                mem_total=None, mem_free=None,
+                id=node,
+                online=True,
+                has_memory=bool(names),
+                has_normal_memory=bool(names - {"Movable"}),
+                mem_total=None,
+                mem_free=None,
             )
-        )  # fmt: skip
+        )
     return nodes

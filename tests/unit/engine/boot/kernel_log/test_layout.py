@@ -40,12 +40,17 @@ def test_a_guest_of_one_node_has_its_zones_one_above_the_other() -> None:
     """DMA goes around the hole below 1 MiB, DMA32 begins at 16 MiB, Normal at 4 GiB."""
     layout = placed(zone(0, "DMA", 3998), zone(0, "DMA32", 1000), zone(0, "Normal", 500), zone(0, "Movable", 0))
     assert extents(layout) == {
-        (0, "DMA"): [(1, 159), (256, 4096)], (0, "DMA32"): [(4096, 5096)], (0, "Normal"): [(_GIB * 4, _GIB * 4 + 500)],
+        (0, "DMA"): [(1, 159), (256, 4096)],
+        (0, "DMA32"): [(4096, 5096)],
+        (0, "Normal"): [(_GIB * 4, _GIB * 4 + 500)],
         (0, "Movable"): [],
-    }  # fmt: skip
+    }
     assert [(found.start_pfn, found.spanned) for found in layout.zones] == [
-        (1, 4095), (4096, 1000), (_GIB * 4, 500), (None, 0),
-    ]  # fmt: skip
+        (1, 4095),
+        (4096, 1000),
+        (_GIB * 4, 500),
+        (None, 0),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -90,15 +95,20 @@ def test_what_cannot_be_there_is_refused_at_its_line(zones: list[LoggedZone], me
 def test_another_node_begins_with_a_memory_block() -> None:
     """Zones of one kind follow by node, and Movable memory begins with a block anyway."""
     layout = placed(
-        zone(1, "Normal", 1000), zone(0, "Normal", 500), zone(0, "Movable", 700), zone(1, "Movable", 800),
+        zone(1, "Normal", 1000),
+        zone(0, "Normal", 500),
+        zone(0, "Movable", 700),
+        zone(1, "Movable", 800),
         zone(0, "DMA32", 100),
-    )  # fmt: skip
+    )
     base = 4 * _GIB
     assert extents(layout) == {
-        (0, "DMA32"): [(4096, 4196)], (0, "Normal"): [(base, base + 500)],
+        (0, "DMA32"): [(4096, 4196)],
+        (0, "Normal"): [(base, base + 500)],
         (1, "Normal"): [(base + 32768, base + 33768)],
-        (0, "Movable"): [(base + 65536, base + 65536 + 700)], (1, "Movable"): [(base + 98304, base + 98304 + 800)],
-    }  # fmt: skip
+        (0, "Movable"): [(base + 65536, base + 65536 + 700)],
+        (1, "Movable"): [(base + 98304, base + 98304 + 800)],
+    }
 
 
 def test_blocks_are_online_wherever_there_is_memory() -> None:
@@ -106,9 +116,12 @@ def test_blocks_are_online_wherever_there_is_memory() -> None:
     layout = placed(zone(0, "DMA", 3998), zone(0, "DMA32", 65536), zone(1, "Normal", 32769))
     shown = [(block.id, block.state, block.zone, block.valid_zones, block.node) for block in layout.blocks]
     assert shown == [
-        (0, "online", None, (), 0), (1, "online", "DMA32", ("DMA32",), 0), (2, "online", "DMA32", ("DMA32",), 0),
-        (32, "online", "Normal", ("Normal",), 1), (33, "online", "Normal", ("Normal",), 1),
-    ]  # fmt: skip
+        (0, "online", None, (), 0),
+        (1, "online", "DMA32", ("DMA32",), 0),
+        (2, "online", "DMA32", ("DMA32",), 0),
+        (32, "online", "Normal", ("Normal",), 1),
+        (33, "online", "Normal", ("Normal",), 1),
+    ]
     assert layout.block_size == 128 << 20
 
 
@@ -116,8 +129,10 @@ def test_nodes_have_the_memory_of_their_zones() -> None:
     """Movable memory is none that is normal, and a zone without pages is no memory."""
     layout = placed(zone(0, "Normal", 10), zone(1, "Movable", 10), zone(2, "Normal", 0))
     assert [(node.id, node.online, node.has_memory, node.has_normal_memory) for node in layout.nodes] == [
-        (0, True, True, True), (1, True, True, False), (2, True, False, False),
-    ]  # fmt: skip
+        (0, True, True, True),
+        (1, True, True, False),
+        (2, True, False, False),
+    ]
 
 
 def test_counts_of_a_zone_are_those_of_the_log() -> None:
@@ -131,8 +146,9 @@ def test_counts_of_a_zone_are_those_of_the_log() -> None:
     assert (first.present, first.managed, first.protection) == (1000, 1000, (0, 0, 0, 0))
     assert (first.free_by_order, second.free_by_order) == ((5, 6, 0), (1, 2, 3))
     assert (first.kept, second.kept) == (
-        KeptChunks(cma=(1, 0, 0), barred=(0, 1, 0), highatomic=9), KeptChunks(cma=(0, 0, 0), barred=(0, 0, 0)),
-    )  # fmt: skip
+        KeptChunks(cma=(1, 0, 0), barred=(0, 1, 0), highatomic=9),
+        KeptChunks(cma=(0, 0, 0), barred=(0, 0, 0)),
+    )
     assert [(pageset.cpu, pageset.count) for pageset in first.pagesets] == [(0, 6)]
     assert (second.pagesets, second.protection, first.pcp_pages) == ((), (), 6)
 
