@@ -43,6 +43,7 @@ Exit status:
 
 _OPTIONS: Final = {
     "arch": "--arch",
+    "driver": "--driver",
     "kernel": "--kernel",
     "memory": "--memory",
     "hole": "--hole",

@@ -15,6 +15,7 @@ from memhotplug.commands.explain.trial import add_with_flags
 from memhotplug.contracts import AddRequest, PhysRange
 from memhotplug.engine.boot.parameters import MEMMAP_ON_MEMORY
 from memhotplug.engine.kernel import Kernel
+from memhotplug.engine.memory_hotplug.presence import absence, drivers_of
 from memhotplug.engine.memory_hotplug.sections import check_hotplug_memory_range
 from memhotplug.errors import InputError, MemoryHotplugError
 from memhotplug.machine import Machine
@@ -158,9 +159,14 @@ def survey(
             those of 128M to 2G that it can have.
 
     Raises:
-        InputError: a block size that was asked for and that the architecture does not have.
+        InputError: a block size that was asked for and that the architecture does not have, or a driver.
     """
     plain = choice.boot()
+    absent = absence(plain.kernel, driver)
+    if absent is not None:
+        there = [name for name in drivers_of(choice.arch) if absence(plain.kernel, name) is None]
+        expected = f"a driver of this machine ({', '.join(there)}); {absent.reason}"
+        raise InputError(expected, got=driver, path="driver")
     chosen = list(sizes or [])
     if not chosen:
         own = plain.kernel.geometry.memory_block_size

@@ -131,7 +131,7 @@ def test_no_block_size_is_best_if_none_takes_anything() -> None:
 def test_powerpc_with_64k_pages_wastes_memmap_in_small_blocks() -> None:
     """256 MiB of 64 KiB pages: 4 pages of memmap, 32 reserved, since a pageblock has 32."""
     choice = MachineChoice(arch="powerpc", page_size=64 << 10)
-    memmap = survey(choice, [Window(start=8 * GIB, size=GIB)], "acpi", [256 * MIB])[0].memmap
+    memmap = survey(choice, [Window(start=8 * GIB, size=GIB)], "pseries", [256 * MIB])[0].memmap
 
     assert memmap is not None
     assert (memmap.block_pages, memmap.needed, memmap.reserved) == (4096, 4, 32)
@@ -186,3 +186,24 @@ def test_nothing_is_lost_between_usable_and_stranded(start: int, size: int, powe
     assert 0 <= found.gap < block
     assert found.next_start % block == 0
     assert found.errno is not None or (found.head < block and found.tail < block)
+
+
+@pytest.mark.parametrize(
+    ("arch", "kernel", "driver", "message"),
+    [
+        ("s390", "linux-6.12", "acpi", "driver: got acpi, expected a driver of this machine (sclp, dax); there is no "
+         "acpi on s390: its firmware does not describe memory by ACPI"),
+        ("s390", "linux-6.14", "pseries", "driver: got pseries, expected a driver of this machine (sclp, dax, "
+         "virtio_mem); there is no pseries on s390: it is a platform of powerpc"),
+        ("s390", "linux-6.12", "virtio_mem", "driver: got virtio_mem, expected a driver of this machine (sclp, dax); "
+         "there is no virtio_mem on s390: it came with Linux 6.14, this kernel is 6.12"),
+    ],
+)  # fmt: skip
+def test_a_driver_that_the_machine_does_not_have_aligns_nothing(
+    arch: str, kernel: str, driver: str, message: str
+) -> None:
+    """What never adds memory there is refused, with those that do, instead of answered for."""
+    with pytest.raises(InputError) as caught:
+        survey(MachineChoice(arch=arch, kernel=kernel), [Window(start=4 * GIB, size=GIB)], driver)
+
+    assert str(caught.value) == message

@@ -132,13 +132,3 @@ def test_watermarks_that_do_not_ascend_are_a_contradiction(tmp_path: Path, plan:
     wrong = "node 0 zone DMA: watermarks of 282, 235 and 282 pages do not ascend"
     message = f"mhp: {path}: got a contradiction, expected zones whose numbers agree ({wrong})\n"
     assert (status, out, err) == (2, "", message)
-
-
-def test_a_boot_size_option_that_cannot_be_is_named(plan: Plan) -> None:
-    """As it was typed, not as a scenario calls it."""
-    assert plan("--boot", "4G", "--memory-block-size", "3M", "--add", "1G")[2] == (
-        "mhp: --memory-block-size: got 3M, expected a power of two from 128M to 64G\n"
-    )
-    assert plan("--boot", "4G", "--page-size", "16K", "--add", "1G")[2] == (
-        "mhp: --page-size: got 16K, expected 4K, the only page size of x86_64\n"
-    )
