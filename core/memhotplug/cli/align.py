@@ -13,6 +13,8 @@ from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.terminal import paint_for, show, width_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from memhotplug.commands.align.answer import BySize
     from memhotplug.commands.align.windows import Window
     from memhotplug.errors import InputError
@@ -132,7 +134,8 @@ def command(
         entries = survey(choice, windows, chosen, wanted)
         assumed = [] if wanted else assumptions(choice, windows, chosen)
     except InputError as problem:
-        raise _by_option(problem) from None
+        typed = {str(size): text for size, text in zip(wanted, sizes, strict=True)}
+        raise _by_option(problem, typed) from None
     if as_json:
         from memhotplug.commands.align.text import to_document
         from memhotplug.output.jsontext import render
@@ -151,8 +154,12 @@ def _status(verdict: BySize) -> ExitCode:
     return ExitCode.RISKY if verdict.stranded_bytes else ExitCode.OK
 
 
-def _by_option(problem: InputError) -> InputError:
-    """Return an error about the machine that names the option it came from."""
+def _by_option(problem: InputError, typed: Mapping[str, str]) -> InputError:
+    """Return an error about the machine that names the option it came from.
+
+    Args:
+        typed: block sizes as they were typed, by their bytes.
+    """
     from memhotplug.errors import PluginError
 
     if isinstance(problem, PluginError):
@@ -161,6 +168,7 @@ def _by_option(problem: InputError) -> InputError:
     option = _OPTIONS.get(key)
     if option is None:
         return problem
+    problem.got = typed.get(str(problem.got), problem.got)
     return problem.at(path=option)
 
 

@@ -184,6 +184,10 @@ def test_iomem_without_addresses_is_refused(mhp: Mhp, tmp_path: Path) -> None:
             ["--range", "0x100000000+1G", "--block-size", "64M"],
             "--block-size: got 64M, expected a power of two from 128M to 64G",
         ),
+        (
+            ["--range", "0x100000000+1G", "--block-size", "3M"],
+            "--block-size: got 3M, expected a size such as 128M, 1GiB or 0x8000000, a power of two",
+        ),
         (["--range", "0x100000000+1G", "--memory", "0M"], "--memory: got 0M, expected a size greater than 0"),
         (
             ["--range", "0x100000000+1G", "--arch", "x86-65"],

@@ -244,8 +244,8 @@ def _details(done: Sequence[Compared]) -> Iterator[str]:
         lines += [f"  {number}: {cut(text, _LONGEST)}" for text in entry.violations]
         for found in entry.removable:
             if found.problem is not None:
-                unit = "not at all" if found.unit is None else f"only as a whole {found.unit}"
-                lines.append(f"  {number}: {found.device} can be removed {unit}: {cut(found.problem, _LONGEST)}")
+                how = "cannot be removed" if found.unit is None else f"can be removed only as a whole {found.unit}"
+                lines.append(f"  {number}: {found.device} {how}: {cut(found.problem, _LONGEST)}")
             if found.sampled:
                 lines.append(f"  {number}: {found.device} has many blocks; not every one was tried")
     if lines:

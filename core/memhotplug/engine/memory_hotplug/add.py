@@ -228,7 +228,8 @@ def eject_blocks(kernel: Kernel, blocks: Sequence[int]) -> str | None:
     rows = [table.row(block) for block in blocks]
     owners = {-1 if row is None else table.value("device", row) for row in rows}
     if len(owners) != 1 or -1 in owners:
-        raise MemoryHotplugError(errno.ENODEV, f"blocks {format_blocks(blocks)} are not blocks of one device")
+        whose = "no one device has blocks" if len(blocks) > 1 else "no device has block"
+        raise MemoryHotplugError(errno.ENODEV, f"{whose} {format_blocks(blocks)}")
     device = kernel.state.devices[owners.pop()]
     key = kernel.plugins.driver(device.driver)
     if not kernel.plugins.has(key, "driver_eject_blocks"):

@@ -7,6 +7,8 @@ import io
 import json
 from collections.abc import Callable
 
+from tests.unit.commands.compare.conftest import STEPS
+
 from memhotplug.commands.compare.answer import Compared
 from memhotplug.commands.compare.text import compare_lines, to_csv, to_document
 
@@ -54,6 +56,14 @@ def test_refusals_and_failures_stand_below_the_table(compared: Compare) -> None:
         line.startswith("  2: steps[0].add: EINVAL: Block size [0x8000000] unaligned hotplug range:") for line in lines
     )
     assert any(line.startswith("  3: refused: drivers.acpi.mhp_flags: got device, expected an MHP") for line in lines)
+
+
+def test_a_device_that_stays_says_why(compared: Compare) -> None:
+    """In a sentence below the table."""
+    pinned = ("allocate: {name: app, size: 5000M, zone: movable, pinned: true}",)
+    lines = list(compare_lines(compared("drivers.acpi.mhp_flags=none", steps=(*STEPS, *pinned))))
+    assert next(line for line in lines if line.startswith("dimm0 removable by")).split()[-1] == "nothing"
+    assert any(line.startswith("  1: dimm0 cannot be removed: EINTR: ") for line in lines)
 
 
 def test_a_comparison_of_one_has_nothing_to_vary(compared: Compare) -> None:
