@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,23 +47,6 @@ class Variant:
         return ", ".join(text or "(none)" for text in self.values.values())
 
 
-def parse_axis(text: str) -> Axis:
-    """Return what ``KEY=VALUE,VALUE`` varies; values are YAML, so commas in lists and quotes do not part them.
-
-    Raises:
-        InputError: it is none, or a value is no YAML.
-    """
-    key, equals, rest = text.partition("=")
-    if not equals:
-        raise InputError(_EXPECTED, got=cut(text) or "nothing", path="--vary")
-    try:
-        where = parse_where(key.strip())
-        values = tuple(parse_override(where, value) for value in split_values(rest))
-    except InputError as problem:
-        raise problem.at(file="--vary", path=problem.path) from None
-    return Axis(key=key.strip(), values=values)
-
-
 def split_values(text: str) -> list[str]:
     """Return the values between commas, those inside of quotes and brackets apart.
 
@@ -84,6 +67,29 @@ def split_values(text: str) -> list[str]:
             continue
         values[-1] += letter
     return [value.strip() for value in values]
+
+
+def parse_axis(
+    text: str, *, expected: str = _EXPECTED, values_in: Callable[[str], Iterable[str]] = split_values
+) -> Axis:
+    """Return what ``KEY=VALUE,VALUE`` varies; values are YAML, so commas in lists and quotes do not part them.
+
+    Args:
+        expected: what a text that is none should have been.
+        values_in: parts what stands behind the sign into values.
+
+    Raises:
+        InputError: it is none, or a value is no YAML.
+    """
+    key, equals, rest = text.partition("=")
+    if not equals:
+        raise InputError(expected, got=cut(text) or "nothing", path="--vary")
+    try:
+        where = parse_where(key.strip())
+        values = tuple(parse_override(where, value) for value in values_in(rest))
+    except InputError as problem:
+        raise problem.at(file="--vary", path=problem.path) from None
+    return Axis(key=key.strip(), values=values)
 
 
 def variants(tree: MappingNode, axes: Sequence[Axis], *, catalog: Catalog, file: str | None) -> list[Variant]:

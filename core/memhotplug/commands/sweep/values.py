@@ -6,10 +6,9 @@ import re
 from collections import Counter
 from typing import Final
 
-from memhotplug.commands.compare.question import Axis, split_values
+from memhotplug.commands.compare import question
+from memhotplug.commands.compare.question import Axis
 from memhotplug.errors import InputError
-from memhotplug.formats.scenario.override import parse_override, parse_where
-from memhotplug.formats.scenario.refusal import cut
 from memhotplug.units import parse_size
 
 __all__ = ["MAX_VALUES", "parse_axis"]
@@ -26,22 +25,19 @@ def parse_axis(text: str) -> Axis:
     Raises:
         InputError: it is none, or a value is no YAML.
     """
-    key, equals, rest = text.partition("=")
-    if not equals:
-        raise InputError(_EXPECTED, got=cut(text) or "nothing", path="--vary")
-    try:
-        where = parse_where(key.strip())
-        texts = [value for part in split_values(rest) for value in _expanded(part)]
-        if len(texts) > MAX_VALUES:
-            raise InputError(f"at most {MAX_VALUES} values", got=len(texts))
-        values = tuple(parse_override(where, value) for value in texts)
-    except InputError as problem:
-        raise problem.at(file="--vary", path=problem.path) from None
-    times = Counter(texts)
-    if len(times) < len(texts):
+    axis = question.parse_axis(text, expected=_EXPECTED, values_in=_values_in)
+    times = Counter(value.text for value in axis.values)
+    if len(times) < len(axis.values):
         twice = next(value for value, count in times.items() if count > 1)
-        raise InputError("each value once", got=twice, path=f"--vary {key.strip()}")
-    return Axis(key=key.strip(), values=values)
+        raise InputError("each value once", got=twice, path=f"--vary {axis.key}")
+    return axis
+
+
+def _values_in(text: str) -> list[str]:
+    values = [value for part in question.split_values(text) for value in _expanded(part)]
+    if len(values) > MAX_VALUES:
+        raise InputError(f"at most {MAX_VALUES} values", got=len(values))
+    return values
 
 
 def _expanded(text: str) -> list[str]:
