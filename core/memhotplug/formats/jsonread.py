@@ -17,6 +17,7 @@ MAX_DEPTH: Final = 64
 
 _BRACKETS: Final = b'[]{}"'
 _OTHERS: Final = bytes(byte for byte in range(256) if byte not in _BRACKETS)
+_BESIDE_ESCAPES: Final = bytes(byte for byte in _OTHERS if byte not in b"\\/bfnrtu")
 _ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
 
 
@@ -45,16 +46,20 @@ def parse_json(text: str | bytes, *, constant: Callable[[str], object] | None = 
     return cast(object, json.loads(decoded, parse_constant=constant))
 
 
-def _without_escaped_quotes(data: bytes) -> bytes:
-    """Return a document in which each quote begins or ends a string: one behind an even number of backslashes."""
-    first, *others = data.split(rb"\"")
+def _marks(data: bytes) -> bytes:
+    """Return the brackets of a document, and the quotes that begin or end a string.
+
+    Those stand behind an even number of backslashes. All that may follow one is looked at; what
+    else does ends the parsing.
+    """
+    first, *others = data.translate(None, _BESIDE_ESCAPES).split(rb"\"")
     parts, last = [first], first
     for part in others:
         if (len(last) - len(last.rstrip(b"\\"))) % 2:
             parts.append(b'"')
         parts.append(part)
         last = part
-    return b"".join(parts) if others else data
+    return b"".join(parts).translate(_ONE_KIND, _OTHERS)
 
 
 def _is_too_deep(data: bytes) -> bool:
@@ -62,7 +67,7 @@ def _is_too_deep(data: bytes) -> bool:
 
     In a damaged document, those that never end count, up to the first bracket that does not fit.
     """
-    marks = _without_escaped_quotes(data).translate(_ONE_KIND, _OTHERS).replace(b'""', b"")
+    marks = _marks(data).replace(b'""', b"")
     nest = b"".join(marks.split(b'"')[::2])
     for _ in range(MAX_DEPTH):
         inner = nest.replace(b"[]", b"")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from memhotplug.formats.snapshot.source import Source
 
@@ -58,10 +59,9 @@ def parse_buddyinfo(text: str, source: Source) -> tuple[FreeCounts, ...]:
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
-        match = _BUDDY.fullmatch(line.strip())
-        if match is None:
+        zone = _counts(line.strip())
+        if zone is None:
             raise source.error("'Node N, zone NAME' and free chunks by order", got=repr(line[:80]), line=number)
-        zone = FreeCounts(node=int(match[1]), zone=match[2], by_order=tuple(map(int, match[3].split())))
         columns = len(zones[0].by_order) if zones else min(len(zone.by_order), _MAX_COLUMNS)
         if len(zone.by_order) != columns:
             raise source.error(f"{columns} orders", got=len(zone.by_order), line=number)
@@ -71,6 +71,15 @@ def parse_buddyinfo(text: str, source: Source) -> tuple[FreeCounts, ...]:
     if not zones:
         raise source.error("free chunks by order, one line a zone", got="none")
     return tuple(zones)
+
+
+@lru_cache(maxsize=256)
+def _counts(line: str) -> FreeCounts | None:
+    """Return what a line of buddyinfo says, None of any other; from step to step of a recording most are the same."""
+    match = _BUDDY.fullmatch(line)
+    if match is None:
+        return None
+    return FreeCounts(node=int(match[1]), zone=match[2], by_order=tuple(map(int, match[3].split())))
 
 
 def parse_pagetypeinfo(text: str, source: Source) -> PageTypes:
