@@ -28,7 +28,7 @@ from memhotplug.reserves import RESERVES, Reserve
 from memhotplug.units import format_size, parse_size
 
 if TYPE_CHECKING:
-    from memhotplug.formats.snapshot import RecordedMachine
+    from memhotplug.formats.snapshot import RecordedMachine, SnapshotFiles
     from memhotplug.formats.snapshot.source import Note
 
 __all__ = [
@@ -154,9 +154,17 @@ def from_snapshot(
     line = _added_line(machine, cmdline, older=kernel is None and recognise_kernel(machine).older)
     ref: dict[str, object] = {"path": str(path)} | ({} if step is None else {"step": step})
     own = opened.kind != "lsmem"  # which knows of no command line, so that there is nothing to leave out
-    copied = opened.files if own and (cmdline is not None or source != str(path)) else None
+    copied = _copy(opened) if own and (cmdline is not None or source != str(path)) else None
     keys = {"arch": subject.arch, "kernel": subject.kernel}
     return replace(subject, machine_keys=partial(recorded_keys, keys, ref, line, copied))
+
+
+def _copy(opened: SnapshotFiles) -> dict[str, str]:
+    """Return the files of a machine, with what its recording alone knows of the memory that was there at boot."""
+    from memhotplug.formats.snapshot.bootlog import BOOT_LOG, early_log
+
+    known = {BOOT_LOG: early_log(opened.meta.early)} if opened.meta.early else {}
+    return known | dict(opened.files)
 
 
 def _is_log(path: str) -> bool:

@@ -7,7 +7,10 @@ from collections.abc import Iterable
 
 from memhotplug.formats.snapshot.extents import Extents
 
-__all__ = ["early_ranges"]
+__all__ = ["BOOT_LOG", "early_log", "early_ranges"]
+
+BOOT_LOG = "sos_commands/kernel/dmesg"
+"""The file of a snapshot that has it, as sos reports do."""
 
 _HEADER = "Early memory node ranges"
 _RANGE = re.compile(r"\bnode +\d+: \[mem 0x([0-9a-f]{1,16})-0x([0-9a-f]{1,16})\]\s*$")
@@ -34,3 +37,13 @@ def early_ranges(lines: Iterable[str]) -> Extents:
         if start <= last:
             found.append((start, last + 1))
     return tuple(sorted(found))
+
+
+def early_log(ranges: Extents) -> str:
+    """Return the lines that :func:`early_ranges` reads, for memory of which no other log was kept.
+
+    Args:
+        ranges: in bytes, half-open.
+    """
+    lines = [f"  node   0: [mem 0x{start:016x}-0x{end - 1:016x}]" for start, end in ranges]
+    return "\n".join([_HEADER, *lines, ""])

@@ -17,7 +17,7 @@ from memhotplug.formats.snapshot.attributes import (
     parse_ids,
     parse_meminfo,
 )
-from memhotplug.formats.snapshot.bootlog import early_ranges
+from memhotplug.formats.snapshot.bootlog import BOOT_LOG, early_ranges
 from memhotplug.formats.snapshot.buddyinfo import FreeCounts, PageTypes, parse_buddyinfo, parse_pagetypeinfo
 from memhotplug.formats.snapshot.disagree import disagreements
 from memhotplug.formats.snapshot.extents import Extents, merge
@@ -198,7 +198,7 @@ class _Reader:
         return self.files.meta.auto_online_blocks if text is None else text.strip()
 
     def _early(self) -> Extents:
-        text = self.files.get("sos_commands/kernel/dmesg")
+        text = self.files.get(BOOT_LOG)
         return self.files.meta.early if text is None else early_ranges(text.splitlines())
 
     def _attributes(self) -> frozenset[str]:

@@ -206,6 +206,21 @@ def test_slots_that_are_left_are_left_beside_those_that_are_taken(plan: Plan, tm
     assert main(["run", str(file)]) == 0
 
 
+def test_a_copy_of_a_recording_keeps_what_its_boot_log_tells(plan: Plan, tmp_path: Path) -> None:
+    """DIMMs that stand side by side take two slots of four in the copy as well: a third device finds none."""
+    recording = Path(__file__).parents[3] / "data" / "recordings" / "x86_64-6.1-numa-auto.json.xz"
+    file, adds = tmp_path / "q.yaml", ("--add", "1G", "--add", "1G", "--add", "1G", "--driver", "virtio_mem")
+    line = "memory_hotplug.auto_movable_numa_aware=0"
+
+    status, _, _ = plan(
+        "--from", recording, "--step", 2, *adds, "--slots", 2, "--cmdline", line, "--scenario", file, "--brief"
+    )
+
+    assert status == 4
+    assert "slots: 4" in file.read_text(encoding="utf-8")
+    assert main(["run", str(file)]) == 1
+
+
 def test_another_command_line_stands_for_the_parameters_too(plan: Plan, tmp_path: Path, capsys: Capture) -> None:
     """What was written to the module's files is gone with the boot that the question is about; run goes by the same."""
     line = "memory_hotplug.online_policy=auto-movable memory_hotplug.memmap_on_memory=1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from memhotplug.formats.snapshot import open_snapshot, read_recording
-from memhotplug.formats.snapshot.bootlog import early_ranges
+from memhotplug.formats.snapshot.bootlog import early_log, early_ranges
 from memhotplug.naming import read_machine
 
 RECORDINGS = Path(__file__).parents[3] / "data" / "recordings"
@@ -26,6 +26,11 @@ RANGES = ((0x1000, 0x9F000), (0x100000, GIB), (GIB, 0x7FFE0000))
 def test_the_log_lists_the_memory_of_each_node() -> None:
     """Nodes stay apart, and the list ends with its lines."""
     assert early_ranges(LOG) == RANGES
+
+
+def test_what_is_known_of_boot_memory_can_be_kept_as_a_log() -> None:
+    """It reads back as it was."""
+    assert early_ranges(early_log(RANGES).splitlines()) == RANGES
 
 
 def test_times_and_ends_of_lines_do_not_matter() -> None:
