@@ -52,6 +52,14 @@ def test_a_report_that_is_cut_off_is_refused_with_its_line() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "error"),
     [
+        (
+            "5*1024kB (ME)",
+            "-5*1024kB (ME)",
+            "dmesg:20: got a line that is cut off or damaged, expected free chunks by order up to their sum, such as "
+            "'1*4kB 0*8kB … = 4kB'",
+        ),
+        ("min:1356kB", "min:-4kB", "dmesg:17: got min:-4kB, expected sizes that are never negative"),
+        ("free:10564kB", "free:-4kB", "dmesg:17: got free:-4kB, expected sizes that are never negative"),
         ("= 10564kB", "= 10568kB", "dmesg:20: got 10564 kB, expected chunks that add up to 10568 kB"),
         (
             "managed:15360kB",

@@ -42,10 +42,10 @@ _CMDLINE: Final = re.compile(r"(?:Kernel command line|Command line): (.*)")
 _ZONE: Final = re.compile(rf"(?:\bNode (\d+) )?\b({_ZONES}) free:(.*)")
 _RESERVE: Final = re.compile(r"\blowmem_reserve\[\]:((?: -?\d+)*)")
 _CHUNKS: Final = re.compile(rf"(?:\bNode (\d+) )?\b({_ZONES}): (\d+\*\d+kB.*)")
-_CHUNK: Final = re.compile(r"(\d{1,12})\*(\d{1,12})kB(?: \(([A-Z]+)\))?")
+_CHUNK: Final = re.compile(r"(-?\d{1,12})\*(\d{1,12})kB(?: \(([A-Z]+)\))?")
 _TOTAL: Final = re.compile(r"= (\d{1,15})kB\b")
 _PAGES: Final = re.compile(r"(?<!\d)(\d{1,15}) pages (RAM|reserved)\s*$")
-_COUNT: Final = re.compile(r"(\w+):(\d{1,15})[kK]B")
+_COUNT: Final = re.compile(r"(\w+):(-?\d{1,15})[kK]B")
 _HEADER: Final = re.compile(r"(?:\A|\\x0a)\s*free:(\d{1,15}) free_pcp:")
 _ALLOWED: Final = re.compile(r"\bmems_allowed=(\d+(?:-\d+)?(?:,\d+(?:-\d+)?){0,60})")
 _CONSTRAINT: Final = re.compile(r"\bCONSTRAINT_(CPUSET|MEMORY_POLICY)\b")
@@ -218,6 +218,9 @@ class _Reader:
                 raise refused(self.source, "each zone once", got=f"node {key[0]} zone {key[1]} again", line=number)
             block = self._open(number)
         counts = {name: int(value) for name, value in _COUNT.findall(f"free:{match[3]}")}
+        below = next((name for name, size in counts.items() if size < 0), None)
+        if below is not None:
+            raise refused(self.source, "sizes that are never negative", got=f"{below}:{counts[below]}kB", line=number)
         lacking = [name for name in ("free", *_NEEDED) if name not in counts]
         if lacking:
             wanted = f"'{lacking[0]}:' with kB in the line of node {key[0]} zone {key[1]}"
@@ -238,7 +241,7 @@ class _Reader:
         total = _TOTAL.search(match[3])
         found = _CHUNK.findall(match[3])
         pairs = [(int(count), int(size)) for count, size, _ in found]
-        doubling = all(size == pairs[0][1] << order for order, (_, size) in enumerate(pairs))
+        doubling = all(count >= 0 and size == pairs[0][1] << order for order, (count, size) in enumerate(pairs))
         if total is None or not doubling or len(pairs) > _MAX_ORDERS:
             wanted = "free chunks by order up to their sum, such as '1*4kB 0*8kB … = 4kB'"
             raise refused(self.source, wanted, got="a line that is cut off or damaged", line=number)
