@@ -227,6 +227,22 @@ def test_pages_on_per_cpu_lists_merge_with_nothing(tmp_path: Path, plan: Plan) -
     assert document["memmap"]["by_order"] == [{"order": 0, "chunks": 4096, "pages": 4096}]
 
 
+def test_pages_on_per_cpu_lists_make_no_room_until_compaction_drains_them(tmp_path: Path, plan: Plan) -> None:
+    """3000 pages are free, and 4096 wanted. Of 4000 that wait none counts; the memmap's leaves have compaction tried.
+
+    A guest of 256 MiB took 8 GiB in this way, with base pages for what was left.
+    """
+    head, zone_line, tail = pc(3000, *(0,) * 10).partition("Node 0 DMA32 free")
+    for waiting, verdict in ((0, (4, "memmap")), (16000, (3, "fallback"))):
+        text = head + zone_line + tail.replace("free_pcp:0kB", f"free_pcp:{waiting}kB", 1)
+        low = booted(text).kernel.state.nodes[0].zones[ZoneKind.DMA32]
+
+        assert low.pcp.total == waiting // 4
+        assert allocatable_chunks(low, 0, ZoneKind.NORMAL, 0) == 3000
+        status, document = ask(plan, tmp_path, text, "--add", "1G")
+        assert (status, document["reason"]["rule"]) == verdict
+
+
 # ---- a part of the machine ----
 
 BOUND = (
