@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.core import ParameterSource
 
 from memhotplug.cli.exits import ExitCode
 from memhotplug.cli.options import Once, Size, Target
@@ -154,8 +155,10 @@ def _subject(options: dict[str, Any]) -> Subject:
 
 def _check_company(options: dict[str, Any]) -> None:
     """Refuse options that the chosen machine would ignore."""
-    for name, owner in (("step", "source"), ("memory_block_size", "boot"), ("page_size", "boot"), ("hole", "boot")):
-        if options[name] is not None and not options[owner]:
+    given = click.get_current_context().get_parameter_source
+    of_boot = ((name, "boot") for name in ("boot_profile", "memory_block_size", "page_size", "hole"))
+    for name, owner in (("step", "source"), *of_boot):
+        if given(name) is ParameterSource.COMMANDLINE and not options[owner]:
             flags = {"source": "--from", "boot": "--boot"}
             raise click.UsageError(f"--{name.replace('_', '-')} belongs to {flags[owner]}")
 

@@ -27,6 +27,7 @@ ADD = "see 'mhp plan --help'"
         ("--add 1G", f"give one of --boot, --from, --live and --oom-log; {ADD}"),
         ("--boot 1G --live --add 1G", f"give one of --boot, --from, --live and --oom-log; {ADD}"),
         ("--boot 1G --add 1G --step 3", f"--step belongs to --from; {ADD}"),
+        ("--live --add 1G --boot-profile distro", f"--boot-profile belongs to --boot; {ADD}"),
         ("--live --add 1G --page-size 4K", f"--page-size belongs to --boot; {ADD}"),
         (
             "--boot 1G --add 1G --address zz",
