@@ -52,6 +52,7 @@ _OPTIONS: Final = {
     "page_size": "--page-size",
     "memory_block_size": "--block-size",
 }
+_MIB: Final = 1 << 20
 _EXPECTED: Final = "a range such as 0x100200000+1G"
 
 
@@ -113,7 +114,7 @@ def command(
     arch = resolve("arch", arch) if arch else assumed_arch()
     kernel = resolve("profiles", kernel) if kernel else assumed_kernel()
     taker = window_driver(arch)
-    found, advising = _from_iomem(iomem, taker) if iomem is not None else ([], [])
+    found, advising, ram_end = _from_iomem(iomem, taker) if iomem is not None else ([], [], None)
     own = [_window(text, "--window") for text in firmware]
     asked = list(dict.fromkeys(_window(text, "--range") for text in ranges))
     windows = [*asked, *(one for one in dict.fromkeys(own) if not any(map(one.overlaps, asked))), *found]
@@ -125,6 +126,7 @@ def command(
         memory=str(_size(memory, "--memory")),
         page_size=None if page_size is None else _size(page_size, "--page-size"),
         hole=None if hole is None else _size(hole, "--hole"),
+        ram_end=ram_end,
         advised=advised_block_size([*((one.start, one.size) for one in own), *advising]),
     )
     named = iomem is not None or bool(firmware)
@@ -206,8 +208,8 @@ def _window(text: str, option: str) -> Window:
     return Window(start=spec.start, size=spec.size)
 
 
-def _from_iomem(path: str, driver: str) -> tuple[list[Window], list[tuple[int, int]]]:
-    """Return the ranges in a file that could become memory, and those whose alignment firmware advises."""
+def _from_iomem(path: str, driver: str) -> tuple[list[Window], list[tuple[int, int]], int | None]:
+    """Return the ranges in a file that could become memory, those that firmware advises for, and the end of RAM."""
     from memhotplug.commands.align.windows import advising_windows, windows_of
     from memhotplug.formats.snapshot.devices import is_device_list
     from memhotplug.formats.snapshot.iomem import is_hidden, parse_iomem
@@ -217,12 +219,13 @@ def _from_iomem(path: str, driver: str) -> tuple[list[Window], list[tuple[int, i
     source = Source(file=path)
     text = read_text(source)
     if is_device_list(text):
-        return _from_list(text, source)
+        return *_from_list(text, source), None
     entries = parse_iomem(text, source)
     if is_hidden(entries):
         raise source.error("addresses, as root sees them", got="only zeros")
     windows = windows_of(entries, driver, lambda expected, got: source.error(expected, got=got))
-    return windows, advising_windows(entries, driver)
+    ram_end = max((entry.end for entry in entries if entry.name == "System RAM"), default=-1) + 1
+    return windows, advising_windows(entries, driver), -(-ram_end // _MIB) * _MIB or None
 
 
 def _from_list(text: str, source: Source) -> tuple[list[Window], list[tuple[int, int]]]:

@@ -125,7 +125,8 @@ class BySize:
 class MachineChoice:
     """The machine whose rules count; its boot memory decides the default memory block size.
 
-    ``hole`` and ``advised`` are the ``hole`` and ``advised_block_size`` of a scenario's machine.
+    ``hole`` and ``advised`` are the ``hole`` and ``advised_block_size`` of a scenario's machine; ``ram_end`` is where
+    System RAM ends that was recorded of it, in bytes.
     """
 
     arch: str = field(default_factory=assumed_arch)
@@ -135,6 +136,7 @@ class MachineChoice:
     cmdline: str = ""
     hole: int | None = None
     advised: int | None = None
+    ram_end: int | None = None
 
     def boot(self, block_size: int | None = None, extra: str = "") -> Machine:
         """Boot it.
@@ -289,7 +291,7 @@ def assumptions(choice: MachineChoice, windows: Sequence[Window], driver: str) -
     """Return what is taken for granted about the machine, where its own memory block size hangs on it."""
     kernel = choice.boot().kernel
     own = kernel.geometry.memory_block_size
-    found = _about_the_hole(choice, own)
+    found = [*_about_the_hole(choice, own), *_about_the_memory(choice, own)]
     if choice.advised is not None:
         heeds = kernel.has("advised_blocks")
         does = "takes it where boot memory is large" if heeds else "takes no advice, as Linux does since 6.15"
@@ -323,6 +325,25 @@ def _about_the_hole(choice: MachineChoice, own: int) -> list[str]:
         f"boot memory of {typed_size(size)} has {has} below {typed_size(end)} and ends at {last}; memory blocks "
         f"would be {' and '.join(others)} (--hole)"
     ]
+
+
+def _about_the_memory(choice: MachineChoice, own: int) -> list[str]:
+    """Return that the recorded machine is larger than boot memory is taken to be, where other blocks come of that."""
+    end = choice.ram_end
+    if not end:
+        return []
+    try:
+        size = _own_size(replace(choice, memory=str(end), hole=None))
+    except InputError:  # no boot memory can end there
+        return []
+    return (
+        []
+        if size == own
+        else [
+            f"boot memory of {typed_size(parse_size(choice.memory))} (--memory); the iomem's System RAM ends at "
+            f"{typed_size(end)}, and if all of it is boot memory, memory blocks are {typed_size(size)}"
+        ]
+    )
 
 
 def _own_size(choice: MachineChoice) -> int:

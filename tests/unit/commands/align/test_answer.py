@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memhotplug.commands.align.answer import BLOCK_SIZES, Fit, MachineChoice, best, fit, survey
+from memhotplug.commands.align.answer import BLOCK_SIZES, Fit, MachineChoice, assumptions, best, fit, survey
 from memhotplug.commands.align.windows import Window
 from memhotplug.errors import InputError, MemoryHotplugError
 from memhotplug.machine import Machine
@@ -207,3 +207,20 @@ def test_a_driver_that_the_machine_does_not_have_aligns_nothing(
         survey(MachineChoice(arch=arch, kernel=kernel), [Window(start=4 * GIB, size=GIB)], driver)
 
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("end", "text"),
+    [
+        (65 * GIB, "boot memory of 4G (--memory); the iomem's System RAM ends at 65G, and if all of it is boot memory, "
+         "memory blocks are 1G"),
+        (5 * GIB, None),
+        (1 << 63, None),
+        (None, None),
+    ],
+)  # fmt: skip
+def test_recorded_ram_beyond_the_boot_memory_that_is_assumed_is_told(end: int | None, text: str | None) -> None:
+    """Where it makes other memory blocks: an iomem shows the machine's end, and the default is 4 GiB."""
+    found = assumptions(MachineChoice(ram_end=end, memory=str(4 * GIB)), [Window(start=66 * GIB, size=GIB)], "dax")
+
+    assert [one for one in found if "System RAM" in one] == ([] if text is None else [text])
