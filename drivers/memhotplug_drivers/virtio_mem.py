@@ -158,7 +158,7 @@ def driver_recognise(kernel: Kernel, device: RecordedDevice) -> str | None:
     put_region(kernel, region)
     if kernel.flag("MHP_MERGE_RESOURCE"):
         for start, _ in kernel.state.devices[device.index].ranges:
-            kernel.state.resources.merge(start)
+            kernel.state.merge_system_ram(start)
     guessed = note_unplugged(kernel, region, device) if sizes.in_sbm else None
     requested = device.log.get("requested size", 0)
     if not requested or abs(requested - plugged_size(kernel, region)) >= sizes.unit:

@@ -164,3 +164,19 @@ def test_pageblocks_as_large_as_memory_blocks_mean_big_blocks(boot: Boot) -> Non
     machine.online("vm0", zone="movable")
     assert machine.eject("vm0") == "requested 0B, plugged 0B"
     assert machine.violations() == []
+
+
+def test_memory_of_two_devices_stays_apart(guest: Machine) -> None:
+    """It merges within a device's region, which it lies in; another's region begins where this one ends."""
+    for name in ("one", "two"):
+        guest.add_memory(driver="virtio_mem", name=name, size="512M")
+    shown = [line.partition(" : ") for line in guest.read("/proc/iomem").splitlines()[-4:]]
+    assert [name for _, _, name in shown] == [
+        "virtio1",
+        "System RAM (virtio_mem)",
+        "virtio2",
+        "System RAM (virtio_mem)",
+    ]
+    first, second = shown[0][0], shown[2][0]
+    assert int(first.partition("-")[2], 16) + 1 == int(second.partition("-")[0], 16)
+    assert [where for where, _, _ in shown] == [first, f"  {first}", second, f"  {second}"]

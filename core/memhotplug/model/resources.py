@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from memhotplug.errors import MemoryHotplugError
@@ -105,15 +105,20 @@ class ResourceTable:
             self._entries[at : at + 1] = kept
             self._starts[at : at + 1] = [part.start for part in kept]
 
-    def merge(self, start: int) -> None:
+    def merge(self, start: int, borders: Collection[int] = ()) -> None:
         """Let the entry that begins at ``start`` merge with its neighbours, where both may.
 
-        Models: kernel/resource.c:merge_system_ram_resource() (v5.10).
+        Models: kernel/resource.c:merge_system_ram_resource() (v5.10), which looks at siblings only.
+
+        Args:
+            borders: addresses at which the region of a device begins, or the first behind one: entries that meet there
+                are not in the same.
         """
         at = bisect_left(self._starts, start)
         entry = self._entries[at]
-        first = at - (at > 0 and self._may_merge(entry, self._entries[at - 1]))
-        last = at + (at + 1 < len(self._entries) and self._may_merge(entry, self._entries[at + 1]))
+        low, high = entry.start not in borders, entry.end + 1 not in borders
+        first = at - (low and at > 0 and self._may_merge(entry, self._entries[at - 1]))
+        last = at + (high and at + 1 < len(self._entries) and self._may_merge(entry, self._entries[at + 1]))
         kept, end = self._entries[first], self._entries[last].end
         self._entries[first : last + 1] = [
             Resource(

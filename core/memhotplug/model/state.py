@@ -358,6 +358,14 @@ class MachineState:
         """Return the id of the block that holds a pfn, whether it exists or not."""
         return pfn // self.geometry.pages_per_block
 
+    def merge_system_ram(self, start: int) -> None:
+        """Let the System RAM that begins at ``start`` (bytes) merge with its neighbours within a device's region.
+
+        Models: kernel/resource.c:merge_system_ram_resource() (v5.10).
+        """
+        named = [claim for claims in self.claims.values() for claim in claims if claim.name]
+        self.resources.merge(start, {edge for claim in named for edge in (claim.start, claim.end + 1)})
+
     def first_free_address(self, size: int = 1, *, align: int = 1, besides: tuple[str, str] | None = None) -> int:
         """Return the first block-aligned byte above all memory from which ``size`` bytes are nobody's.
 

@@ -192,6 +192,23 @@ def test_a_neighbour_must_be_mergeable_alike_and_without_children(neighbour: Res
     assert ranges(table) == [(10, 20), (20, 30)]
 
 
+@pytest.mark.parametrize(
+    ("borders", "merged"),
+    [
+        ((), [(0, 30)]),
+        ((10,), [(0, 10), (10, 30)]),
+        ((20,), [(0, 20), (20, 30)]),
+        ((10, 20), [(0, 10), (10, 20), (20, 30)]),
+        ((0, 5, 15, 30), [(0, 30)]),
+    ],
+)
+def test_entries_that_meet_at_a_border_stay_apart(borders: tuple[int, ...], merged: list[tuple[int, int]]) -> None:
+    """They have other parents."""
+    table = ResourceTable([mergeable(0, 10), mergeable(10, 20), mergeable(20, 30)])
+    table.merge(10, borders)
+    assert ranges(table) == merged
+
+
 def test_an_entry_with_children_stays_alone() -> None:
     """Its neighbours may be as they like."""
     child = Resource(start=12, end=13, name="Kernel code")

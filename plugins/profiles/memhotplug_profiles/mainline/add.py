@@ -55,7 +55,7 @@ def add_memory_resource(kernel: Kernel, device: int, start: int, size: int, nid:
             del kernel.state.nodes[nid]
         raise
     if flags & MERGE_RESOURCE:
-        kernel.state.resources.merge(start)
+        kernel.state.merge_system_ram(start)
     kernel.log("added", start=start, size=size, node=nid, flags=kernel.profile.describe_flags(flags))
     auto_online(kernel, first, count)
 
