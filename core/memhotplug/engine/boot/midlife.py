@@ -10,7 +10,7 @@ contradicts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +26,7 @@ from memhotplug.model.extents import Array, ExtentSet
 from memhotplug.model.resources import SYSTEM_RAM, Resource
 from memhotplug.model.vmemmap import MapRuns, Source
 from memhotplug.model.zones import ZoneKind
-from memhotplug.units import format_blocks, round_up
+from memhotplug.units import div_round_up, format_blocks, round_up
 
 __all__ = ["adopt", "recognise"]
 
@@ -177,7 +177,8 @@ def _is_boot_of_node(kernel: Kernel, machine: RecordedMachine, rows: Array) -> b
         online = _online_in(kernel, zone)
         lacks = zone.present - zone.managed
         if len(np.intersect1d(online, rows)) and lacks:
-            return not hosts or lacks % unit != 0 or lacks > len(online) * unit
+            odd = lacks % unit != 0 or lacks > len(online) * unit
+            return not hosts or odd or not _have_room(kernel, zone.free_by_order, len(online), lacks // unit)
     return False
 
 
@@ -193,7 +194,8 @@ def _lacking(kernel: Kernel, machine: RecordedMachine) -> Array:
     """Return the rows of blocks whose zone lacks just as many managed pages as if each hosted its own memmap.
 
     Models: mm/memory_hotplug.c:mhp_init_memmap_on_memory() (v5.13 to v6.12): present counts the memmap of a block,
-    managed does not. Zones with boot memory are never whole blocks that lack just this.
+    managed does not. Boot memory that lacks just this, of a node without reserved pages, has its memmap in one place,
+    and free chunks where blocks with their own would have none.
     """
     geometry = kernel.geometry
     own = _NO_ROWS
@@ -202,9 +204,23 @@ def _lacking(kernel: Kernel, machine: RecordedMachine) -> Array:
     for zone in machine.zones:
         rows = _online_in(kernel, zone)
         whole = len(rows) and zone.present == len(rows) * geometry.pages_per_block
-        if whole and zone.present - zone.managed == len(rows) * _hosted_pages(kernel):
+        lacks = zone.present - zone.managed
+        if not whole or lacks != len(rows) * _hosted_pages(kernel):
+            continue
+        if _have_room(kernel, zone.free_by_order, len(rows), len(rows)):
             own = np.union1d(own, rows)
     return own
+
+
+def _have_room(kernel: Kernel, free_by_order: Sequence[int], count: int, hosting: int) -> bool:
+    """Return whether ``count`` blocks have room for a zone's free chunks if some begin with their own memmap."""
+    larger, hosted = 0, _hosted_pages(kernel)
+    for order in range(len(free_by_order) - 1, -1, -1):
+        larger = larger * 2 + free_by_order[order]  # as chunks of this order
+        room = count * (kernel.geometry.pages_per_block >> order) - hosting * div_round_up(hosted, 1 << order)
+        if larger > room and kernel.geometry.pages_per_block >> order:
+            return False
+    return True
 
 
 def _hosting(kernel: Kernel, machine: RecordedMachine, found: list[_Range], evident: Array) -> Array:
@@ -235,7 +251,11 @@ def _may_host(kernel: Kernel, machine: RecordedMachine, rows: Array, own: Array)
         online = _online_in(kernel, zone)
         here = len(np.intersect1d(online, rows))
         before = len(np.setdiff1d(np.intersect1d(online, own), rows))
-        if here and zone.present - zone.managed < (here + before) * _hosted_pages(kernel):
+        if not here:
+            continue
+        if zone.present - zone.managed < (here + before) * _hosted_pages(kernel):
+            return False
+        if not _have_room(kernel, zone.free_by_order, len(online), here + before):
             return False
     return True
 

@@ -12,6 +12,7 @@ from memhotplug import Machine, MemoryHotplugError
 from memhotplug.engine.boot.midlife import adopt
 from memhotplug.engine.boot.recorded import kernel_from_machine
 from memhotplug.formats.snapshot import SnapshotFiles, read_recording
+from memhotplug.live.export import export
 from memhotplug.model.zones import ZoneKind
 from memhotplug.naming import choose_profile, read_machine
 
@@ -156,3 +157,35 @@ def test_a_hash_guest_without_huge_pages_has_small_ones_in_its_vmemmap() -> None
     machine = booted(snapshot("ppc64el-6.12-64k-hash", 0))
 
     assert set(machine.kernel.state.vmemmap.runs.leaf.tolist()) == {1}
+
+
+@pytest.mark.parametrize("arch", ["x86_64", "arm64"])
+@pytest.mark.parametrize("flag", ["1", "force"])
+def test_boot_memory_that_lacks_just_its_memmap_does_not_host_it(arch: str, flag: str, tmp_path: Path) -> None:
+    """A node on which nothing else is reserved has its memmap in one place: its free chunks are larger than blocks
+    with memmap of their own would leave."""
+    nodes = [{"node": 0, "size": "3G"}, {"node": 1, "size": "2G"}]
+    machine = Machine.boot(
+        arch=arch, kernel="linux-6.12", memory=nodes, cmdline=f"memory_hotplug.memmap_on_memory={flag}"
+    )
+    export(machine.kernel, str(tmp_path / "machine"))
+    again = Machine.boot(snapshot=str(tmp_path / "machine"), arch=arch, kernel="linux-6.12")
+    assert again.to_dict()["memmap"]["self_hosted_pages"] == 0
+    assert [warning for warning in again.to_dict()["warnings"] if "host" in warning] == []
+    assert [(zone["node"], zone["zone"], zone["free_by_order"]) for zone in again.to_dict()["zones"]] == [
+        (zone["node"], zone["zone"], zone["free_by_order"]) for zone in machine.to_dict()["zones"]
+    ]
+
+
+def test_self_hosting_that_leaves_room_is_still_recognised(tmp_path: Path) -> None:
+    """The memory that was added to such a machine, and none of that it booted with."""
+    nodes = [{"node": 0, "size": "3G"}, {"node": 1, "size": "2G"}]
+    machine = Machine.boot(
+        arch="x86_64", kernel="linux-6.12", memory=nodes, cmdline="memory_hotplug.memmap_on_memory=1"
+    )
+    dimm = machine.add_memory(driver="acpi", name="dimm0", size="1G", node=1)
+    machine.online(dimm, zone="movable")
+    export(machine.kernel, str(tmp_path / "machine"))
+    again = Machine.boot(snapshot=str(tmp_path / "machine"), arch="x86_64", kernel="linux-6.12")
+    hosts = [block["id"] for block in again.to_dict()["blocks"] if block["vmemmap_pages"] == 512]
+    assert hosts == list(dimm.blocks)
