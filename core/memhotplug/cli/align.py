@@ -215,6 +215,7 @@ def _from_iomem(path: str, driver: str) -> tuple[list[Window], list[tuple[int, i
     from memhotplug.formats.snapshot.iomem import is_hidden, parse_iomem
     from memhotplug.formats.snapshot.source import Source
     from memhotplug.formats.textfile import read_text
+    from memhotplug.units import round_up
 
     source = Source(file=path)
     text = read_text(source)
@@ -225,7 +226,7 @@ def _from_iomem(path: str, driver: str) -> tuple[list[Window], list[tuple[int, i
         raise source.error("addresses, as root sees them", got="only zeros")
     windows = windows_of(entries, driver, lambda expected, got: source.error(expected, got=got))
     ram_end = max((entry.end for entry in entries if entry.name == "System RAM"), default=-1) + 1
-    return windows, advising_windows(entries, driver), -(-ram_end // _MIB) * _MIB or None
+    return windows, advising_windows(entries, driver), round_up(ram_end, _MIB) or None
 
 
 def _from_list(text: str, source: Source) -> tuple[list[Window], list[tuple[int, int]]]:
