@@ -54,6 +54,17 @@ def _is_pair(value: object, first: Callable[[Any], bool], second: Callable[[Any]
     return isinstance(value, tuple) and len(value) == 2 and first(value[0]) and second(value[1])
 
 
+def _is_zone_with_count(value: object) -> bool:
+    """Asked for each run of blocks that goes online, so that it asks little."""
+    return (
+        type(value) is tuple
+        and len(value) == 2
+        and isinstance(value[0], Zone)
+        and _is_number(value[1])
+        and value[1] > 0
+    )
+
+
 def _is_iterable(value: object) -> bool:
     return isinstance(value, Iterable) and not isinstance(value, (str, Mapping))
 
@@ -85,7 +96,7 @@ _ANSWERS: Final[Mapping[str, _Rule]] = {
     "register_group": _Rule("number of a group, nor -1", lambda value: value == -1 or _is_number(value)),
     "zone_for_rows": _Rule(
         "zone with a count of blocks",
-        lambda value: _is_pair(value, lambda zone: isinstance(zone, Zone), lambda count: _is_number(count) and count),
+        _is_zone_with_count,
     ),
     "removable": _Rule(
         "array of bool", lambda value: isinstance(value, np.ndarray) and value.dtype == np.bool_ and value.ndim == 1
