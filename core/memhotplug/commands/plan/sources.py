@@ -103,7 +103,7 @@ def _read_reserve(path: str) -> Reserve:
     if not Path(path).is_file():
         expected = f"{', '.join(RESERVES)}, or a file with what a kernel keeps at boot"
         raise InputError(expected, got=path, path="--boot-profile", nearest=nearest(path, list(RESERVES)))
-    tree, problems = read_tree(path), list[Problem]()
+    tree, problems = read_tree(path, wanted="the keys of a scenario's boot_profile"), list[Problem]()
     own = check_record(BootProfile, tree, problems)
     first_error(tree, problems, file=path)
     assert own is not None

@@ -88,8 +88,11 @@ class MappingNode(dict[str, "Node"]):
 Node: TypeAlias = ScalarNode | SequenceNode | MappingNode
 
 
-def read_tree(path: str | Path) -> MappingNode:
+def read_tree(path: str | Path, *, wanted: str = _WANTED) -> MappingNode:
     """Return the tree of the YAML file at ``path``.
+
+    Args:
+        wanted: what the file should be, said where no mapping is on top.
 
     Raises:
         InputError: the file cannot be read, is too big, is not UTF-8, or not a scenario's YAML.
@@ -105,10 +108,10 @@ def read_tree(path: str | Path) -> MappingNode:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         _refuse_at("UTF-8 text", f"byte 0x{data[error.start]:02x}", file, data[: error.start].decode("utf-8"))
-    return parse_tree(text, file)
+    return parse_tree(text, file, wanted=wanted)
 
 
-def parse_tree(text: str, file: str | None = None) -> MappingNode:
+def parse_tree(text: str, file: str | None = None, *, wanted: str = _WANTED) -> MappingNode:
     """Return the tree of YAML text; ``file`` is only named in errors.
 
     Raises:
@@ -119,7 +122,7 @@ def parse_tree(text: str, file: str | None = None) -> MappingNode:
     bad = _FORBIDDEN.search(text)
     if bad is not None:
         _refuse_at("text without control characters", f"U+{ord(bad[0]):04X}", file, text[: bad.start()])
-    builder = _Builder(file)
+    builder = _Builder(file, wanted)
     try:
         for event in yaml.parse(text, _LOADER):
             builder.feed(event)
@@ -162,8 +165,9 @@ def _mark(event: yaml.Event) -> tuple[int, int]:
 class _Builder:
     """Puts the parser's events together; the first thing that a scenario may not contain ends it."""
 
-    def __init__(self, file: str | None) -> None:
+    def __init__(self, file: str | None, wanted: str) -> None:
         self._file = file
+        self._wanted = wanted
         self._root: Node | None = None
         self._stack: list[SequenceNode | MappingNode] = []
         self._keys: list[tuple[str, int, int] | None] = []
@@ -191,7 +195,7 @@ class _Builder:
     def finish(self) -> MappingNode:
         if isinstance(self._root, MappingNode):
             return self._root
-        raise InputError(_WANTED, got="nothing", file=self._file, line=1, column=1)
+        raise InputError(self._wanted, got="nothing", file=self._file, line=1, column=1)
 
     def _refuse(self, expected: str, got: str, where: yaml.Event | Node) -> NoReturn:
         line, column = _mark(where) if isinstance(where, yaml.Event) else (where.line, where.column)
@@ -255,8 +259,8 @@ class _Builder:
             self._root = node
             return
         if isinstance(node, SequenceNode):
-            self._refuse(_WANTED, "a list", node)
-        self._refuse(_WANTED, "nothing" if node.is_null else node.text, node)
+            self._refuse(self._wanted, "a list", node)
+        self._refuse(self._wanted, "nothing" if node.is_null else node.text, node)
 
     def _key(self, parent: MappingNode, node: Node) -> tuple[str, int, int]:
         if not isinstance(node, ScalarNode):

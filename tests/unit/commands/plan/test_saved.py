@@ -152,6 +152,8 @@ def test_a_boot_profile_of_ones_own(plan: Plan, tmp_path: Path, capsys: pytest.C
 @pytest.mark.parametrize(
     ("text", "error"),
     [
+        ("", "own.yaml:1:1: got nothing, expected the keys of a scenario's boot_profile"),
+        ("- image\n", "own.yaml:1:1: got a list, expected the keys of a scenario's boot_profile"),
         ("image: 60M\n", "own.yaml:1:1: early_share: expected one part in so many, at least 1; the key is missing"),
         (
             "image: 60M\nearly_share: 9\nimg: 1\n",
