@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -59,9 +60,21 @@ def describe_state(kernel: Kernel) -> StateDocument:
 
 
 def _iomem(kernel: Kernel) -> list[IomemDocument]:
-    """Return who has which range, and the platform's windows before what lies in them; not the regions of devices."""
-    entries = [*kernel.state.claims.get(PLATFORM, ()), *kernel.state.resources]
+    """Return who has which range, and the platform's windows before what lies in them; not the regions of devices.
+
+    Of a recorded machine these are there as they were recorded, and System RAM inside of them behind each.
+    """
+    recorded = [inner for entry in kernel.state.resources for inner in (entry, *_ram_inside(entry))]
+    entries = [*kernel.state.claims.get(PLATFORM, ()), *recorded]
     return [_resource(entry) for entry in sorted(entries, key=lambda entry: (entry.start, -entry.end))]
+
+
+def _ram_inside(entry: Resource) -> Iterator[Resource]:
+    """Yield the System RAM that lies in a resource that is none itself."""
+    for child in () if entry.is_ram else entry.children:
+        if child.is_ram:
+            yield child
+        yield from _ram_inside(child)
 
 
 def _blocks(kernel: Kernel) -> list[BlockDocument]:

@@ -189,3 +189,14 @@ def test_self_hosting_that_leaves_room_is_still_recognised(tmp_path: Path) -> No
     again = Machine.boot(snapshot=str(tmp_path / "machine"), arch="x86_64", kernel="linux-6.12")
     hosts = [block["id"] for block in again.to_dict()["blocks"] if block["vmemmap_pages"] == 512]
     assert hosts == list(dimm.blocks)
+
+
+def test_memory_inside_of_a_recorded_region_is_told(tmp_path: Path) -> None:
+    """What /proc/iomem shows below a device's region is System RAM as any other."""
+    machine = Machine.boot(arch="x86_64", kernel="linux-6.12", memory="2G")
+    machine.add_memory(driver="dax", name="dax0", size="1G")
+    export(machine.kernel, str(tmp_path / "machine"))
+    again = Machine.boot(snapshot=str(tmp_path / "machine"), arch="x86_64", kernel="linux-6.12")
+    assert again.read("/proc/iomem") == machine.read("/proc/iomem")
+    shown = [(entry["start"], entry["name"]) for entry in again.to_dict()["iomem"]]
+    assert shown == [(0, "System RAM"), (4 << 30, "dax0.0"), (4 << 30, "System RAM (kmem)")]
