@@ -131,6 +131,13 @@ def made(tree: Path, edits: Edits) -> None:
         path.write_text(old.replace(behind, behind + text, 1) if behind else text, encoding="utf-8")
 
 
+def pages(tree: Path) -> dict[str, bytes]:
+    """Write the reference pages of a tree and return them."""
+    words = [sys.executable, "-m", "tools.reference"]
+    subprocess.run(words, cwd=tree, env=environment(tree), check=True, timeout=300)
+    return {path.name: path.read_bytes() for path in (tree / "docs" / "reference").iterdir()}
+
+
 @pytest.mark.parametrize(
     ("edits", "limit"),
     [(RELEASE, 5), (DRIVER, 4), (ATTRIBUTE, 4)],
@@ -138,12 +145,11 @@ def made(tree: Path, edits: Edits) -> None:
 )
 def test_an_extension_needs_no_more_files(tree: Path, edits: Edits, limit: int) -> None:
     """Whatever lists plugins, releases and files, in code, tests and pages, finds the new one by itself."""
+    before = pages(tree)  # of this click: versions of it lay help out differently
     made(tree, edits)
     variables = environment(tree)
-    page = tree / "docs" / "reference"
-    before = {path.name: path.read_bytes() for path in page.iterdir()}
-    subprocess.run([sys.executable, "-m", "tools.reference"], cwd=tree, env=variables, check=True, timeout=300)
-    written = {f"docs/reference/{path.name}" for path in page.iterdir() if path.read_bytes() != before[path.name]}
+    after = pages(tree)
+    written = {f"docs/reference/{name}" for name, text in after.items() if text != before[name]}
     own = [name for name in edits if name.startswith("tests/")]
     words = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *own]
     done = subprocess.run(
