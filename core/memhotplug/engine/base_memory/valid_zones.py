@@ -5,20 +5,17 @@ Models: drivers/base/memory.c:valid_zones_show() (v5.2 to v6.12).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Sequence
 
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.profile import KernelProfile
 from memhotplug.lazy import np
 from memhotplug.manager import shown
-from memhotplug.model.blocks import NO_ZONE, BlockState, OnlineType
+from memhotplug.model.blocks import BlockState, OnlineType
 from memhotplug.model.extents import Array
 from memhotplug.model.zones import ZoneKind
 
 __all__ = ["valid_zones", "valid_zones_by_row"]
-
-_OWN: Final[Mapping[int, list[str]]] = {NO_ZONE: [], **{int(kind): [kind.label] for kind in ZoneKind}}
 
 
 def valid_zones(kernel: Kernel, row: int) -> list[str]:
@@ -28,8 +25,7 @@ def valid_zones(kernel: Kernel, row: int) -> list[str]:
     """
     blocks = kernel.state.blocks
     if blocks.value("state", row) != BlockState.OFFLINE:
-        kind = blocks.value("zone", row)
-        return [ZoneKind(kind).label] if kind >= 0 else []
+        return _zones_of(blocks.value("zone", row))
     rows = slice(row, row + 1)
     found: list[str] = []
     for online_type in (OnlineType.ONLINE, OnlineType.ONLINE_KERNEL, OnlineType.ONLINE_MOVABLE):
@@ -37,6 +33,11 @@ def valid_zones(kernel: Kernel, row: int) -> list[str]:
         if zone.kind.label not in found:
             found.append(zone.kind.label)
     return found
+
+
+def _zones_of(kind: int) -> list[str]:
+    """Return the zone of an online block, none if it is in several."""
+    return [ZoneKind(kind).label] if kind >= 0 else []
 
 
 def valid_zones_by_row(kernel: Kernel) -> list[list[str]]:
@@ -47,7 +48,9 @@ def valid_zones_by_row(kernel: Kernel) -> list[list[str]]:
     """
     state, blocks = kernel.state, kernel.state.blocks
     keys = _zone_keys(kernel)  # a wrong answer is told whatever is offline
-    found = [_OWN[kind] for kind in blocks.zone.tolist()]
+    kinds = blocks.zone.tolist()
+    own = {kind: _zones_of(kind) for kind in set(kinds)}  # anew each time: whoever gets the lists may change them
+    found = [own[kind] for kind in kinds]
     offline = np.flatnonzero(blocks.state == BlockState.OFFLINE)
     if not len(offline):
         return found

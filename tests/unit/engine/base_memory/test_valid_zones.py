@@ -84,6 +84,15 @@ def test_an_answer_that_is_no_column_of_blocks_is_the_profiles_fault(tmp_path: P
         machine.to_dict()
 
 
+def test_what_somebody_does_to_a_description_is_in_no_other() -> None:
+    """The lists of zones are made for each."""
+    machine = Machine.boot(arch="x86_64", kernel="linux-6.12", memory="1G")
+    before = shown(machine)
+    for block in machine.to_dict()["blocks"]:
+        block["valid_zones"].append("mine")
+    assert shown(machine) == before
+
+
 @given(
     st.sampled_from(["", AUTO, f"{AUTO} movable_node", "movable_node"]),
     st.sampled_from(["128M", "256M", "512M"]),
