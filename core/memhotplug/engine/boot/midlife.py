@@ -10,7 +10,7 @@ contradicts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -178,7 +178,7 @@ def _is_boot_of_node(kernel: Kernel, machine: RecordedMachine, rows: Array) -> b
         lacks = zone.present - zone.managed
         if len(np.intersect1d(online, rows)) and lacks:
             odd = lacks % unit != 0 or lacks > len(online) * unit
-            return not hosts or odd or not _have_room(kernel, zone.free_by_order, len(online), lacks // unit)
+            return not hosts or odd or not _has_room(kernel, zone, len(online), lacks // unit)
     return False
 
 
@@ -204,21 +204,19 @@ def _lacking(kernel: Kernel, machine: RecordedMachine) -> Array:
     for zone in machine.zones:
         rows = _online_in(kernel, zone)
         whole = len(rows) and zone.present == len(rows) * geometry.pages_per_block
-        lacks = zone.present - zone.managed
-        if not whole or lacks != len(rows) * _hosted_pages(kernel):
-            continue
-        if _have_room(kernel, zone.free_by_order, len(rows), len(rows)):
+        exactly = zone.present - zone.managed == len(rows) * _hosted_pages(kernel)
+        if whole and exactly and _has_room(kernel, zone, len(rows), len(rows)):
             own = np.union1d(own, rows)
     return own
 
 
-def _have_room(kernel: Kernel, free_by_order: Sequence[int], count: int, hosting: int) -> bool:
-    """Return whether ``count`` blocks have room for a zone's free chunks if some begin with their own memmap."""
+def _has_room(kernel: Kernel, zone: RecordedZone, count: int, hosting: int) -> bool:
+    """Return whether a zone of so many blocks has room for its free chunks if some begin with their own memmap."""
     larger, hosted = 0, _hosted_pages(kernel)
-    for order in range(len(free_by_order) - 1, -1, -1):
-        larger = larger * 2 + free_by_order[order]  # as chunks of this order
-        room = count * (kernel.geometry.pages_per_block >> order) - hosting * div_round_up(hosted, 1 << order)
-        if larger > room and kernel.geometry.pages_per_block >> order:
+    for order in reversed(range(len(zone.free_by_order))):
+        larger = larger * 2 + zone.free_by_order[order]  # as chunks of this order
+        per_block = kernel.geometry.pages_per_block >> order
+        if per_block and larger > count * per_block - hosting * div_round_up(hosted, 1 << order):
             return False
     return True
 
@@ -251,11 +249,8 @@ def _may_host(kernel: Kernel, machine: RecordedMachine, rows: Array, own: Array)
         online = _online_in(kernel, zone)
         here = len(np.intersect1d(online, rows))
         before = len(np.setdiff1d(np.intersect1d(online, own), rows))
-        if not here:
-            continue
-        if zone.present - zone.managed < (here + before) * _hosted_pages(kernel):
-            return False
-        if not _have_room(kernel, zone.free_by_order, len(online), here + before):
+        lacks = zone.present - zone.managed >= (here + before) * _hosted_pages(kernel)
+        if here and not (lacks and _has_room(kernel, zone, len(online), here + before)):
             return False
     return True
 
