@@ -50,8 +50,8 @@ def _are_words(value: object) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str) and all(map(_is_text, value))
 
 
-def _is_pair(value: object, first: Callable[[Any], bool], second: Callable[[Any], bool]) -> bool:
-    return isinstance(value, tuple) and len(value) == 2 and first(value[0]) and second(value[1])
+def _is_version(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and all(map(_is_number, value))
 
 
 def _is_zone_with_count(value: object) -> bool:
@@ -74,7 +74,7 @@ _NAMES: Final = _Rule("mapping from names to names", lambda value: _is_mapping(v
 _TEXTS: Final = _Rule("mapping from names to text", lambda value: _is_mapping(value, _is_text))
 _FLAG: Final = _Rule("bool", lambda value: isinstance(value, bool))
 
-_VERSION: Final = _Rule("pair of numbers such as (6, 12)", lambda value: _is_pair(value, _is_number, _is_number))
+_VERSION: Final = _Rule("pair of numbers such as (6, 12)", _is_version)
 _ATTRIBUTES: Final[Mapping[str, _Rule]] = {
     "flags": _BITS,
     "short_flags": _NAMES,

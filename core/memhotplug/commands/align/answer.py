@@ -336,14 +336,12 @@ def _about_the_memory(choice: MachineChoice, own: int) -> list[str]:
         size = _own_size(replace(choice, memory=str(end), hole=None))
     except InputError:  # no boot memory can end there
         return []
-    return (
-        []
-        if size == own
-        else [
-            f"boot memory of {typed_size(parse_size(choice.memory))} (--memory); the iomem's System RAM ends at "
-            f"{typed_size(end)}, and if all of it is boot memory, memory blocks are {typed_size(size)}"
-        ]
-    )
+    if size == own:
+        return []
+    return [
+        f"boot memory of {typed_size(parse_size(choice.memory))} (--memory); the iomem's System RAM ends at "
+        f"{typed_size(end)}, and if all of it is boot memory, memory blocks are {typed_size(size)}"
+    ]
 
 
 def _own_size(choice: MachineChoice) -> int:

@@ -269,8 +269,8 @@ class Guest:
             else:
                 give_up_slab(machine.kernel, zone, *bounds)
                 vacate(machine.kernel, zone, *bounds, leaving)
-                for other in machine.kernel.state.zonelist(zone.nid, ZoneKind.MOVABLE):
-                    if zone.kind is ZoneKind.MOVABLE:
+                if zone.kind is ZoneKind.MOVABLE:
+                    for other in machine.kernel.state.zonelist(zone.nid, ZoneKind.MOVABLE):
                         drain_per_cpu_lists(other)  # what waits makes the room that its pages need
 
     def _bounds(self, block: int) -> tuple[int, int]:

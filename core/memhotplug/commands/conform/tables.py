@@ -12,9 +12,9 @@ from memhotplug.commands.conform.observation import Agreed, Observation, Reason,
 from memhotplug.engine.base_memory import valid_zones_by_row
 from memhotplug.formats.snapshot.zoneinfo import ZoneInfo
 from memhotplug.machine import Machine
-from memhotplug.model.blocks import NO_ZONE, BlockState
+from memhotplug.model.blocks import BlockState
 from memhotplug.model.resources import Resource
-from memhotplug.model.zones import Zone, ZoneKind
+from memhotplug.model.zones import Zone
 
 __all__ = [
     "COUNTERS",
@@ -31,8 +31,6 @@ __all__ = [
 COUNTERS = ("start_pfn", "spanned", "present", "managed")
 """What is compared of a zone."""
 
-_ZONES = {**{int(kind): kind.label for kind in ZoneKind}, NO_ZONE: "none"}
-_OFFLINE = int(BlockState.OFFLINE)
 _STATES = {int(state): state.label for state in BlockState}
 _Counters = tuple[int, ...]
 _Row = tuple[ZoneName, _Counters, _Counters]

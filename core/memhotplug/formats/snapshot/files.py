@@ -75,7 +75,8 @@ def _printed_by_lsmem(source: Source, limits: Limits) -> str | None:
     """Return the text of a file that lsmem printed, None if it is something else."""
     with open_stream(source, limits.file_bytes) as stream:
         head = stream.read(1 << 14)
-        if "\0" in decoded(head) or not is_lsmem(decoded(head)):
+        text = decoded(head)
+        if "\0" in text or not is_lsmem(text):
             return None
         return decoded(head + stream.read())
 
