@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 import pytest
+from tests.few import few_is
 
 from memhotplug.model.extents import ExtentSet
 from memhotplug.model.geometry import Geometry
@@ -60,3 +61,10 @@ def make_state() -> MakeState:
         return state
 
     return make
+
+
+@pytest.fixture(scope="module", params=(0, 2, 32), ids=("arrays", "both", "integers"))
+def few(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Have every law held for arrays, for plain integers, and for sets that go from one to the other."""
+    with few_is(request.param):
+        yield

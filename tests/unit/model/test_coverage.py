@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.few import few_is
-from tests.unit.model.test_extents import as_set, disjoint
+from tests.unit.model.sets import Runs, as_set, disjoint, pfns, runs
 
 from memhotplug.model.extents import ExtentSet
 
-TOP = 40
-Runs = list[tuple[int, int]]
-pfns = st.integers(0, TOP)
-runs = st.lists(st.tuples(pfns, pfns).map(lambda pair: (min(pair), max(pair))), max_size=8)
-
-
-@pytest.fixture(scope="module", autouse=True, params=(0, 2, 32), ids=("arrays", "both", "integers"))
-def _few(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Every law holds for arrays, for plain integers, and for sets that go from one to the other."""
-    with few_is(request.param):
-        yield
+pytestmark = pytest.mark.usefixtures("few")
 
 
 @given(runs, st.lists(pfns, max_size=6))

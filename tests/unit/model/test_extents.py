@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.few import few_is
+from tests.unit.model.sets import TOP, Runs, as_set, disjoint, pfns, runs
 
 from memhotplug.model.extents import Array, ExtentSet, empty, intersect, merge
 
-TOP = 40
-Runs = list[tuple[int, int]]
-pfns = st.integers(0, TOP)
-runs = st.lists(st.tuples(pfns, pfns).map(lambda pair: (min(pair), max(pair))), max_size=8)
-
-
-@pytest.fixture(scope="module", autouse=True, params=(0, 2, 32), ids=("arrays", "both", "integers"))
-def _few(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Every law holds for arrays, for plain integers, and for sets that go from one to the other."""
-    with few_is(request.param):
-        yield
+pytestmark = pytest.mark.usefixtures("few")
 
 
 def arrays(pairs: Runs) -> tuple[Array, Array]:
     """Return runs as two int64 arrays."""
     table = np.array(pairs, dtype=np.int64).reshape(-1, 2)
     return table[:, 0], table[:, 1]
-
-
-def as_set(pairs: Runs) -> set[int]:
-    """Return the pfns of half-open runs."""
-    return {pfn for low, high in pairs for pfn in range(low, high)}
 
 
 def members(found: ExtentSet) -> set[int]:
@@ -46,11 +30,6 @@ def members(found: ExtentSet) -> set[int]:
     assert found.starts.dtype == np.int64
     assert found.ends.dtype == np.int64
     return as_set(pairs)
-
-
-def disjoint(pairs: Runs) -> Runs:
-    """Return the same pfns as ascending runs that do not touch."""
-    return list(ExtentSet.of(*pairs))
 
 
 @given(runs)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.few import few_is
 
 from memhotplug.model.extents import ExtentSet
 from memhotplug.model.runs import Runs, few_merged, few_minus, few_overlaps, intersect, merge
@@ -20,11 +17,7 @@ pairs = st.lists(
 )
 
 
-@pytest.fixture(scope="module", autouse=True, params=(0, 2, 32), ids=("arrays", "both", "integers"))
-def _few(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Which of the two it is shows nowhere."""
-    with few_is(request.param):
-        yield
+pytestmark = pytest.mark.usefixtures("few")
 
 
 def one_by_one(found: Pairs) -> Runs:
