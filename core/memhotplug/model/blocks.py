@@ -6,7 +6,7 @@ Models: drivers/base/memory.c:struct memory_block (include/linux/memory.h).
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
 from functools import cache
 from itertools import pairwise
@@ -149,6 +149,16 @@ class BlockTable:
     def _values(name: str, rows: list[_Row]) -> list[int]:
         place = _PLACES[name]
         return [row[place] for row in rows]
+
+    def records(self, *names: str) -> Sequence[tuple[int, ...]]:
+        """Return what each row has in some columns, two or more, as plain integers; kept until a row changes."""
+        known: tuple[list[_Row], list[_Row], list[_Row]] | None = self._known.get(("records", names))
+        if known is None or known[0] is not self._late:
+            columns = [self._columns[name].tolist() for name in names] if known is None else []
+            settled = list(zip(*columns, strict=True)) if known is None else known[1]
+            chosen = itemgetter(*(_PLACES[name] for name in names))
+            known = self._known["records", names] = self._late, settled, [*settled, *map(chosen, self._late)]
+        return known[2]
 
     def value(self, name: str, row: int) -> int:
         """Return what one row has in a column."""

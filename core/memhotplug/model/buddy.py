@@ -132,10 +132,14 @@ def _halves(free: ExtentSet) -> list[tuple[int, int, int]]:
 
 def _few_by_order(free: ExtentSet, max_order: int) -> list[int]:
     found = [0] * (max_order + 1)
-    for _, left, right in _halves(free):
-        for order in range(max_order):
-            found[order] += (left >> order & 1) + (right >> order & 1)
-        found[max_order] += (left >> max_order) + (right >> max_order)
+    for _, *parts in _halves(free):
+        for pages in parts:
+            found[max_order] += pages >> max_order
+            rest = pages & ((1 << max_order) - 1)
+            while rest:  # a chunk for each 1
+                order = rest.bit_length() - 1
+                found[order] += 1
+                rest ^= 1 << order
     return found
 
 

@@ -11,14 +11,13 @@ from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
 from memhotplug.commands.conform.baseline import Baseline
-from memhotplug.commands.conform.facts import StepFacts, ZoneName
+from memhotplug.commands.conform.facts import NOTHING_SHOWN, StepFacts
 from memhotplug.commands.conform.flags import Flags, Shown
 from memhotplug.contracts import PageFlag
 from memhotplug.machine import Machine
 from memhotplug.model.blocks import BlockState
 from memhotplug.model.extents import ExtentSet
 from memhotplug.model.zones import ZoneKind
-from memhotplug.units import div_round_up
 
 __all__ = [
     "BUDDY",
@@ -43,6 +42,7 @@ Runs: TypeAlias = list[tuple[int, int, str]]
 """(start_pfn, end_pfn, class), ascending, half-open."""
 
 _SELF, _BUDDY = int(PageFlag.OWNER_PRIVATE), int(PageFlag.BUDDY)
+_MOVABLE = int(ZoneKind.MOVABLE)
 
 _Classes: TypeAlias = tuple[str, ...]
 """The class of a page by what its flags show (:class:`Shown`)."""
@@ -67,8 +67,7 @@ def recorded_classes(baseline: Baseline, facts: StepFacts, covered: ExtentSet, s
         return []
     runs: Runs = []
     for low, high, classes in _alike(baseline, facts, flags, covered, split):
-        shown = flags.kinds(low, high, buddy=classes[Shown.OTHER] == NOT_BUDDY, nothing=not baseline.has_nopage)
-        runs += [(first, end, classes[kind]) for first, end, kind in shown]
+        runs += flags.named(low, high, classes)
     if flags.past_end.total:
         runs = sorted([*runs, *_named(flags.past_end.intersection(covered), OFFLINE)])
     return _joined(runs)
@@ -86,7 +85,7 @@ def _alike(
     for block, low, high in _pieces(covered, baseline.pages_per_block):
         classes = _WAITING if block in waiting else _SPLIT if block in split else _WHOLE
         # Without NOPAGE (v7.2) a page that shows no flag may be offline or in use; the block's state tells.
-        if not baseline.has_nopage and blocks.get(block, {}).get("state", OFFLINE) == BlockState.OFFLINE.label:
+        if not baseline.has_nopage and blocks.get(block, NOTHING_SHOWN).state in (None, OFFLINE):
             classes = _BARE_IS_OFFLINE[classes]
         if low != behind or classes is not last:
             if first < behind:
@@ -104,15 +103,14 @@ def _waiting_blocks(
 
     Such pages have no flag, and a zone has no more of them than those lists have pages.
     """
-    found: dict[ZoneName, list[int]] = {}
+    found: dict[tuple[str, str], list[int]] = {}
+    recorded = facts.blocks or {}
     for block in split:
-        attributes = (facts.blocks or {}).get(block, {})
-        node = attributes.get("node", "")
-        if node.isdecimal():
-            found.setdefault((int(node), attributes.get("valid_zones", "")), []).append(block)
+        shown = recorded.get(block, NOTHING_SHOWN)
+        found.setdefault((shown.node or "", shown.valid_zones or ""), []).append(block)
     chosen: list[int] = []
-    for (node_id, zone), blocks in found.items():
-        most = facts.waiting(node_id, zone)
+    for (node, zone), blocks in found.items():
+        most = facts.waiting(int(node), zone) if node.isdecimal() else 0
         if not most:
             continue  # then nothing is in use that could wait
         used = covered.intersection(baseline.pages_of(blocks))
@@ -128,37 +126,43 @@ def split_blocks(machine: Machine, baseline: Baseline, facts: StepFacts | None =
     Where recording and model disagree on a block's zone, which is an observation of its own, it
     is not among them.
     """
-    blocks = machine.kernel.state.blocks
+    blocks = machine.kernel.state.blocks.records("id", "state", "nid", "zone", "altmap_pages")
+    rows = [(block, node) for block, _, node, kind, _ in blocks if kind == _MOVABLE]
+    mine = {node for _, node in rows} - _shared_nodes(baseline) if rows else ()
+    if not mine:
+        return frozenset()
     recorded = (facts.blocks if facts is not None else None) or {}
-    movable = ZoneKind.MOVABLE
+    label = ZoneKind.MOVABLE.label
     return frozenset(
-        block
-        for block, node, kind in zip(blocks.id.tolist(), blocks.nid.tolist(), blocks.zone.tolist(), strict=True)
-        if kind == movable
-        and (node, movable) not in baseline.populated
-        and (node, movable) not in baseline.own
-        and recorded.get(block, {}).get("valid_zones", movable.label) == movable.label
+        [
+            block
+            for block, node in rows
+            if node in mine and recorded.get(block, NOTHING_SHOWN).valid_zones in (None, label)
+        ]
     )
+
+
+def _shared_nodes(baseline: Baseline) -> set[int]:
+    """Return the nodes in whose Movable zone is more than hotplug and the model's own rules."""
+    return {node for node, kind in (*baseline.populated, *baseline.own) if kind is ZoneKind.MOVABLE}
 
 
 def model_classes(machine: Machine, baseline: Baseline, covered: ExtentSet, split: frozenset[int]) -> Runs:
     """Return the classes of some pfns in the model; ``split`` as in :func:`recorded_classes`."""
-    blocks = machine.kernel.state.blocks
+    state = machine.kernel.state
     rows = {
         block: (node, kind, altmap)
-        for block, state, node, kind, altmap in zip(
-            blocks.id.tolist(), blocks.state.tolist(), blocks.nid.tolist(), blocks.zone.tolist(),
-            blocks.altmap_pages.tolist(), strict=True,
-        )
-        if state == BlockState.ONLINE
-    }  # fmt: skip
-    per_block = baseline.pages_per_block
-    runs: Runs = []
+        for block, word, node, kind, altmap in state.blocks.records("id", "state", "nid", "zone", "altmap_pages")
+        if word == BlockState.ONLINE
+    }
+    per_block, runs = baseline.pages_per_block, []
+    free: dict[tuple[int, int], ExtentSet] = {}
     for block, low, high in _pieces(covered, per_block):
-        if block not in rows:
+        row = rows.get(block)
+        if row is None:
             runs.append((low, high, OFFLINE))
             continue
-        node, kind, altmap = rows[block]
+        node, kind, altmap = row
         hosted = low
         if altmap:
             hosted = min(max(block * per_block + altmap, low), high)
@@ -166,13 +170,18 @@ def model_classes(machine: Machine, baseline: Baseline, covered: ExtentSet, spli
         if block not in split:
             runs.append((hosted, high, ONLINE))
             continue
-        free = machine.kernel.state.zone((node, ZoneKind(kind))).free
-        if free.contains(hosted, high):
-            runs.append((hosted, high, BUDDY))
-        else:
-            parts = _named(free.within(hosted, high), BUDDY) + _named(free.gaps(hosted, high), NOT_BUDDY)
-            runs += sorted(parts)
+        key = node, kind
+        if key not in free:
+            free[key] = state.zone((node, ZoneKind(kind))).free
+        runs += _buddy_runs(free[key], hosted, high)
     return _joined(runs)
+
+
+def _buddy_runs(free: ExtentSet, low: int, high: int) -> Runs:
+    """Return the runs of [low, high) that are free, and those that are not."""
+    if free.contains(low, high):
+        return [(low, high, BUDDY)]
+    return sorted(_named(free.within(low, high), BUDDY) + _named(free.gaps(low, high), NOT_BUDDY))
 
 
 def _named(pages: ExtentSet, kind: str) -> Runs:
@@ -182,8 +191,9 @@ def _named(pages: ExtentSet, kind: str) -> Runs:
 def _pieces(covered: ExtentSet, per_block: int) -> Iterator[tuple[int, int, int]]:
     """Yield the parts of some pfns in each block: block id, start_pfn, end_pfn."""
     for low, high in covered:
-        for block in range(low // per_block, div_round_up(high, per_block)):
-            yield block, max(low, block * per_block), min(high, (block + 1) * per_block)
+        block = low // per_block
+        borders = range((block + 1) * per_block, high, per_block)
+        yield from zip(itertools.count(block), (low, *borders), (*borders, high), strict=False)
 
 
 def _joined(runs: Runs) -> Runs:

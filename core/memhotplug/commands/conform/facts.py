@@ -6,10 +6,11 @@ import itertools
 import operator
 from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 from memhotplug.commands.conform.flags import Flags
 from memhotplug.errors import InputError
-from memhotplug.formats.snapshot import RecordedOp, RecordedStep
+from memhotplug.formats.snapshot import RecordedStep
 from memhotplug.formats.snapshot.attributes import parse_mem_total
 from memhotplug.formats.snapshot.buddyinfo import PageTypes, parse_buddyinfo, parse_pagetypeinfo
 from memhotplug.formats.snapshot.iomem import IomemEntry, is_hidden, parse_iomem
@@ -18,10 +19,22 @@ from memhotplug.formats.snapshot.zoneinfo import ZoneInfo, parse_zoneinfo
 from memhotplug.model.blocks import BlockState
 from memhotplug.model.zones import ZoneKind
 
-__all__ = ["ATTRIBUTES", "KINDS", "IomemLine", "StepFacts", "ZoneName"]
+__all__ = ["ATTRIBUTES", "KINDS", "NOTHING_SHOWN", "BlockShown", "IomemLine", "StepFacts", "ZoneName"]
 
-ATTRIBUTES = ("state", "valid_zones", "removable", "node")
+
+class BlockShown(NamedTuple):
+    """What the files of a memory block that are compared read, stripped; None for one that was not recorded."""
+
+    state: str | None = None
+    valid_zones: str | None = None
+    removable: str | None = None
+    node: str | None = None
+
+
+ATTRIBUTES = BlockShown._fields
 """The files of a memory block that are compared."""
+
+NOTHING_SHOWN = BlockShown()
 
 KINDS: Mapping[str, ZoneKind] = {kind.label: kind for kind in ZoneKind}
 
@@ -52,7 +65,7 @@ def _iomem(text: str) -> tuple[IomemEntry, ...] | None:
         return None
 
 
-def _block_files(files: Mapping[str, str]) -> Mapping[int, Mapping[str, str]] | None:
+def _blocks(files: Mapping[str, str]) -> Mapping[int, BlockShown] | None:
     found: dict[int, dict[str, str]] = {}
     for path, text in files.items():
         block, name = _block_file(path)
@@ -61,13 +74,7 @@ def _block_files(files: Mapping[str, str]) -> Mapping[int, Mapping[str, str]] | 
         shown = found.setdefault(block, {})
         if name in ATTRIBUTES:
             shown[name] = text.strip()
-    return {block: found[block] for block in sorted(found)} or None
-
-
-def _other_texts(old: Mapping[str, str], new: Mapping[str, str]) -> Iterable[str]:
-    """Return the paths of files whose text is not what it was; both have the same files."""
-    texts = old.values() if list(old) == list(new) else map(old.__getitem__, new)
-    return itertools.compress(new, map(operator.ne, texts, new.values()))
+    return {block: BlockShown(**found[block]) for block in sorted(found)} or None
 
 
 class StepFacts:
@@ -81,20 +88,10 @@ class StepFacts:
     """
 
     def __init__(self, step: RecordedStep, file: str, before: StepFacts | None = None) -> None:
-        self.step = step
+        self.step, self.index, self.op = step, step.index, step.op
         self._before = before
         self.files: Mapping[str, str] = step.files or {}
         self._file = file
-
-    @property
-    def index(self) -> int:
-        """Number of the step."""
-        return self.step.index
-
-    @property
-    def op(self) -> RecordedOp:
-        """What was done."""
-        return self.step.op
 
     @property
     def is_bare(self) -> bool:
@@ -103,6 +100,23 @@ class StepFacts:
 
     def _source(self, path: str) -> Source:
         return Source(file=self._file, place=f"steps[{self.index}].files[{path}]")
+
+    @cached_property
+    def _changed(self) -> frozenset[str] | None:
+        """The paths of files whose text is not what it was before; None where other files were there."""
+        old, new = self._before.files if self._before is not None else {}, self.files
+        if list(old) == list(new):
+            texts: Iterable[str] = old.values()
+        elif old.keys() == new.keys():
+            texts = map(old.__getitem__, new)
+        else:
+            return None
+        return frozenset(itertools.compress(new, map(operator.ne, texts, new.values())))
+
+    def _as_before(self, name: str, path: str) -> bool:
+        """Return whether what a property reads off a file was read off the same text already."""
+        changed, before = self._changed, self._before
+        return changed is not None and path not in changed and before is not None and name in before.__dict__
 
     @cached_property
     def zones(self) -> Mapping[ZoneName, ZoneInfo] | None:
@@ -134,6 +148,8 @@ class StepFacts:
         text = self.files.get("proc/iomem")
         if text is None:
             return None
+        if self._before is not None and self._as_before("ram", "proc/iomem"):
+            return self._before.ram
         entries = _iomem(text)
         if entries is None:
             entries = parse_iomem(text, self._source("proc/iomem"))  # says what is wrong, and where
@@ -148,23 +164,22 @@ class StepFacts:
         return None if text is None else parse_mem_total(text, self._source("proc/meminfo"))
 
     @cached_property
-    def blocks(self) -> Mapping[int, Mapping[str, str]] | None:
-        """The files of each memory block that are compared, stripped, by id and name; None if none was recorded."""
-        before = self._before
-        known = before.__dict__.get("blocks") if before is not None else None
-        if before is None or known is None or before.files.keys() != self.files.keys():
-            return _block_files(self.files)
+    def blocks(self) -> Mapping[int, BlockShown] | None:
+        """What each memory block shows, by id; None if no block was recorded."""
+        known = self._before.__dict__.get("blocks") if self._before is not None else None
+        if known is None or self._changed is None:
+            return _blocks(self.files)
         blocks = dict(known)
-        for path in _other_texts(before.files, self.files):
+        for path in self._changed:
             block, name = _block_file(path)
             if name in ATTRIBUTES:
-                blocks[block] = {**blocks[block], name: self.files[path].strip()}
+                blocks[block] = blocks[block]._replace(**{name: self.files[path].strip()})
         return blocks
 
     @cached_property
     def is_under_way(self) -> bool:
         """Whether a block was still going offline."""
-        return BlockState.GOING_OFFLINE.label in {files.get("state") for files in (self.blocks or {}).values()}
+        return BlockState.GOING_OFFLINE.label in {shown.state for shown in (self.blocks or {}).values()}
 
     @cached_property
     def flags(self) -> Flags | None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Sequence
 from enum import IntEnum
-from functools import cached_property
-from typing import NamedTuple
+from functools import cached_property, lru_cache
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from memhotplug.model.runs import FEW
 __all__ = ["Flags", "Shown"]
 
 _NOPAGE, _SELF, _BUDDY = int(PageFlag.NOPAGE), int(PageFlag.OWNER_PRIVATE), int(PageFlag.BUDDY)
+
+_Run: TypeAlias = tuple[int, int, str]
 
 
 class Shown(IntEnum):
@@ -31,7 +33,7 @@ class Shown(IntEnum):
 
 
 class _Kinds(NamedTuple):
-    """Runs that show the same, none of which goes on in the next: starts and ends, and what each shows."""
+    """Runs with what each shows."""
 
     starts: list[int]
     ends: list[int]
@@ -39,7 +41,7 @@ class _Kinds(NamedTuple):
 
 
 class Flags:
-    """Page flags as arrays.
+    """Page flags as arrays; of few runs, most is asked of plain integers.
 
     Attributes:
         starts, ends: int64, shape (n,), ascending, half-open pfn runs.
@@ -53,7 +55,7 @@ class Flags:
         self.covered = ExtentSet.of(*flags.covered)
         self.past_end = ExtentSet.of(*flags.past_end)
         self._having: dict[tuple[int, int], ExtentSet] = {}
-        self._shown: dict[tuple[bool, bool], _Kinds] = {}
+        self._named: dict[tuple[str, ...], _Kinds] = {}
 
     def having(self, mask: int, without: int = 0) -> ExtentSet:
         """Return the pages that have one of the flags of ``mask`` and none of ``without``; read it, it is kept."""
@@ -63,10 +65,19 @@ class Flags:
         return found
 
     def _look(self, mask: int, without: int) -> ExtentSet:
+        if len(self.values) <= FEW:
+            starts, ends, values = self._few
+            rows = [row for row, value in enumerate(values) if value & mask and not value & without]
+            return ExtentSet([starts[row] for row in rows], [ends[row] for row in rows])
         chosen = (self.values & np.uint64(mask)) != 0
         if without:
             chosen &= (self.values & np.uint64(without)) == 0
         return ExtentSet(self.starts[chosen], self.ends[chosen])
+
+    @cached_property
+    def _few(self) -> tuple[list[int], list[int], list[int]]:
+        """The columns as plain integers."""
+        return self.starts.tolist(), self.ends.tolist(), self.values.tolist()
 
     @cached_property
     def bare(self) -> ExtentSet:
@@ -74,55 +85,52 @@ class Flags:
         chosen = self.values == 0
         return ExtentSet(self.starts[chosen], self.ends[chosen])
 
-    def kinds(self, low: int, high: int, *, buddy: bool, nothing: bool) -> Iterator[tuple[int, int, int]]:
-        """Yield the runs inside [low, high) that show the same, cut at its borders, each with a Shown.
+    def named(self, low: int, high: int, names: tuple[str, ...]) -> list[_Run]:
+        """Return the runs inside [low, high), cut at its borders, ascending; two that touch may have the same name.
 
         Args:
-            buddy, nothing: whether pages that show this are told from others.
+            names: what a run is called by what its flags show (:class:`Shown`).
         """
-        runs = self._shown.get((buddy, nothing))
-        if runs is None:
-            runs = self._shown[buddy, nothing] = self._joined(buddy, nothing)
-        starts, ends, kinds = runs
-        for at in range(bisect_right(ends, low), bisect_left(starts, high)):
-            yield max(starts[at], low), min(ends[at], high), kinds[at]
+        starts, ends, kinds = self._kinds if len(self.values) <= FEW else self._joined(names)
+        first, last = bisect_right(ends, low), bisect_left(starts, high)
+        if first >= last:
+            return []
+        lows, highs = starts[first:last], ends[first:last]
+        lows[0], highs[-1] = max(lows[0], low), min(highs[-1], high)
+        return list(zip(lows, highs, map(names.__getitem__, kinds[first:last]), strict=True))
 
-    def _joined(self, buddy: bool, nothing: bool) -> _Kinds:
-        if len(self.values) <= FEW:
-            return self._few_joined(buddy, nothing)
+    @cached_property
+    def _kinds(self) -> _Kinds:
+        starts, ends, values = self._few
+        return _Kinds(starts, ends, list(map(_kind, values)))
+
+    def _joined(self, names: tuple[str, ...]) -> _Kinds:
+        """Return many runs, of which none has the name of the one that it touches."""
+        found = self._named.get(names)
+        if found is None:
+            found = self._named[names] = self._join([names.index(name) for name in names])
+        return found
+
+    def _join(self, alike: Sequence[int]) -> _Kinds:
+        """Join runs whose kinds are alike: have the same number in ``alike``."""
         values = self.values
-        kinds = np.full(len(values), Shown.OTHER, dtype=np.int8)
-        if buddy:
-            kinds[(values & np.uint64(_BUDDY)) != 0] = Shown.BUDDY
-        if nothing:
-            kinds[values == 0] = Shown.NOTHING
-        kinds[(values & np.uint64(_SELF)) != 0] = Shown.SELF_HOSTED
-        kinds[(values & np.uint64(_NOPAGE)) != 0] = Shown.NOPAGE
+        kinds = np.full(len(values), alike[Shown.OTHER], dtype=np.int8)
+        kinds[(values & np.uint64(_BUDDY)) != 0] = alike[Shown.BUDDY]
+        kinds[values == 0] = alike[Shown.NOTHING]
+        kinds[(values & np.uint64(_SELF)) != 0] = alike[Shown.SELF_HOSTED]
+        kinds[(values & np.uint64(_NOPAGE)) != 0] = alike[Shown.NOPAGE]
         edge = np.flatnonzero((kinds[1:] != kinds[:-1]) | (self.starts[1:] != self.ends[:-1]))
         heads, last = np.concatenate(([0], edge + 1)), np.concatenate((edge, [len(kinds) - 1]))
         return _Kinds(self.starts[heads].tolist(), self.ends[last].tolist(), kinds[heads].tolist())
 
-    def _few_joined(self, buddy: bool, nothing: bool) -> _Kinds:
-        starts, ends, kinds = found = _Kinds([], [], [])
-        behind, last = -1, -1
-        runs = zip(self.starts.tolist(), self.ends.tolist(), self.values.tolist(), strict=True)
-        for start, end, value in runs:
-            kind = _kind(value, buddy, nothing)
-            if kind == last and behind == start:
-                ends[-1] = end
-            else:
-                starts.append(start)
-                ends.append(end)
-                kinds.append(kind)
-            behind, last = end, kind
-        return found
 
-
-def _kind(value: int, buddy: bool, nothing: bool) -> Shown:
+@lru_cache(maxsize=1 << 10)
+def _kind(value: int) -> int:
+    """Return the Shown of a page's flags, as a plain number."""
     if value & _NOPAGE:
-        return Shown.NOPAGE
+        return int(Shown.NOPAGE)
     if value & _SELF:
-        return Shown.SELF_HOSTED
-    if not value and nothing:
-        return Shown.NOTHING
-    return Shown.BUDDY if buddy and value & _BUDDY else Shown.OTHER
+        return int(Shown.SELF_HOSTED)
+    if not value:
+        return int(Shown.NOTHING)
+    return int(Shown.BUDDY if value & _BUDDY else Shown.OTHER)

@@ -35,6 +35,7 @@ from memhotplug.model.zones import Zone, ZoneKey, ZoneKind
 __all__ = ["Guest"]
 
 _KINDS = tuple(ZoneKind)
+_ONLINE = int(BlockState.ONLINE)
 _HARD = int(PageFlag.SLAB | PageFlag.RESERVED)
 _NEVER = (-1, -1)
 _SELF_HOSTED = int(PageFlag.OWNER_PRIVATE)
@@ -70,11 +71,8 @@ class Guest:
 
     @staticmethod
     def _online_blocks(machine: Machine) -> dict[int, ZoneKey]:
-        blocks = machine.kernel.state.blocks
-        rows = zip(blocks.id.tolist(), blocks.state.tolist(), blocks.nid.tolist(), blocks.zone.tolist(), strict=True)
-        return {
-            block: (node, _KINDS[kind]) for block, state, node, kind in rows if state == BlockState.ONLINE and kind >= 0
-        }
+        rows = machine.kernel.state.blocks.records("id", "state", "nid", "zone", "altmap_pages")
+        return {block: (node, _KINDS[kind]) for block, state, node, kind, _ in rows if state == _ONLINE and kind >= 0}
 
     def settle(self, machine: Machine, op: RecordedOp) -> bool:
         """Put what the guest holds into the blocks that an operation may take offline.

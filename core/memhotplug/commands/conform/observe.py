@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeGuard
+from functools import partial
+from typing import TypeAlias, TypeGuard
 
 from memhotplug.commands.conform.baseline import Baseline
 from memhotplug.commands.conform.classes import Runs, cut, model_classes, recorded_classes, split_blocks
@@ -24,6 +25,7 @@ from memhotplug.units import div_round_up
 
 __all__ = ["SLACK", "Compared", "compare", "mem_total_change"]
 
+_Marks: TypeAlias = tuple[int, int, int]
 _OWN = int(PageFlag.LRU | PageFlag.ANON | PageFlag.MMAP | PageFlag.THP)
 _ENTRY = 8  # bytes of a page table's entry
 SLACK = 128
@@ -143,7 +145,7 @@ def _before(machine: Machine, baseline: Baseline, facts: StepFacts, outcome: Out
         yield Observation.equal(facts.index, Reason.MEMTOTAL, "MemTotal change in kB", change, got)
 
 
-def _after(machine: Machine, baseline: Baseline, facts: StepFacts) -> Iterator[Observation]:
+def _after(machine: Machine, baseline: Baseline, facts: StepFacts) -> Iterator[Seen]:
     if facts.zones is not None:
         yield from _free_pages(machine, baseline, facts, facts.zones)
         yield from _marks(machine, facts.index, facts.zones)
@@ -206,13 +208,15 @@ def _movable_free(machine: Machine, facts: StepFacts, zone: Zone, what: str, fre
     expected: dict[str, object] = {"free": free}
     got: dict[str, object] = {"free": zone.nr_free}
     chunks = (facts.chunks or {}).get((zone.nid, zone.kind.label), [])
-    listed = sum(count << order for order, count in enumerate(chunks))
+    listed = sum([count << order for order, count in enumerate(chunks)])
     if chunks and listed >= free and not facts.waiting(zone.nid, zone.kind.label):  # else a file is of a moment before
         expected["by_order"] = chunks
         got["by_order"] = free_by_order(zone.free, machine.kernel.geometry.max_order)
     seen = Observation.equal(facts.index, Reason.FREE, what, expected, got)
+    if seen.matches:
+        return seen
     unseen = zone.nr_free - SLACK <= free <= zone.nr_free and not _all_seen(zone, facts)
-    return seen if seen.matches or not (own or unseen) else seen._replace(matches=True, left_out=True)
+    return seen if not (own or unseen) else seen._replace(matches=True, left_out=True)
 
 
 def _all_seen(zone: Zone, facts: StepFacts) -> bool:
@@ -261,17 +265,25 @@ def _kernel_free(machine: Machine, step: int, zone: Zone, what: str, free: int) 
     return Observation(step, Reason.FREE, what, f"free {free}", rule, fits, tolerated=fits and used != known)
 
 
-def _marks(machine: Machine, step: int, zones: Mapping[tuple[int, str], ZoneInfo]) -> Iterator[Observation]:
+def _marks(machine: Machine, step: int, zones: Mapping[tuple[int, str], ZoneInfo]) -> Iterator[Seen]:
     """Compare min, low and high of every zone that has pages on both sides, without the boost that wears off."""
-    for (node, name), recorded in sorted(zones.items()):
-        zone = zone_named(machine, node, name)
+    rows = []
+    for key, recorded in zones.items():
+        zone = zone_named(machine, *key)
         if zone is None or not recorded.present or not zone.present:
             continue
-        shown = (recorded.min, recorded.low, recorded.high)
-        lasting = tuple(mark - recorded.boost for mark in shown)
-        got = list(zone.wmark)
-        expected = list(shown if zone.wmark == shown else lasting)
-        yield Observation.equal(step, Reason.MARKS, f"node {node} zone {name} min, low, high", expected, got)
+        expected = recorded.min, recorded.low, recorded.high
+        if recorded.boost and zone.wmark != expected:
+            expected = expected[0] - recorded.boost, expected[1] - recorded.boost, expected[2] - recorded.boost
+        rows.append((key, expected, zone.wmark))
+    seen = partial(_mark_rows, step, rows)
+    yield from [Agreed(len(rows), seen)] if all(theirs == ours for _, theirs, ours in rows) else seen()
+
+
+def _mark_rows(step: int, rows: Iterable[tuple[tuple[int, str], _Marks, _Marks]]) -> Iterator[Observation]:
+    for (node, name), expected, got in sorted(rows):
+        what = f"node {node} zone {name} min, low, high"
+        yield Observation.equal(step, Reason.MARKS, what, list(expected), list(got))
 
 
 def _memmap_in(machine: Machine, zone: Zone) -> int:

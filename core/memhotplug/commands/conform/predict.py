@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from memhotplug.commands.conform.baseline import Baseline
 from memhotplug.commands.conform.classes import model_classes, split_blocks
-from memhotplug.commands.conform.facts import KINDS
+from memhotplug.commands.conform.facts import KINDS, BlockShown
 from memhotplug.commands.conform.observe import mem_total_change
 from memhotplug.commands.conform.outcome import Outcome
-from memhotplug.commands.conform.tables import block_attributes, ram_lines, show_line
+from memhotplug.commands.conform.tables import blocks_shown, ram_lines, show_line
 from memhotplug.formats.snapshot import RecordedOp
 from memhotplug.machine import Machine
 from memhotplug.model.buddy import free_by_order
@@ -46,7 +45,7 @@ def predict_step(
         },
         "blocks_present": list(outcome.blocks),
         "zones": [_zone(machine, baseline, zone) for zone in machine.kernel.state.zones() if zone.present],
-        "blocks": [_block(block, files) for block, files in block_attributes(machine).items()],
+        "blocks": [_block(block, shown) for block, shown in blocks_shown(machine).items()],
         "iomem": [show_line(line) for line in ram_lines(machine.kernel.state.resources)],
         "memtotal_kb": total,
         "page_classes": [list(run) for run in classes],
@@ -68,11 +67,11 @@ def _zone(machine: Machine, baseline: Baseline, zone: Zone) -> PredictedZoneDocu
     }
 
 
-def _block(block: int, files: Mapping[str, str]) -> PredictedBlockDocument:
+def _block(block: int, shown: BlockShown) -> PredictedBlockDocument:
     return {
         "id": block,
-        "state": files["state"],
-        "valid_zones": files["valid_zones"],
-        "removable": files["removable"],
-        "node": files["node"],
+        "state": shown.state or "",
+        "valid_zones": shown.valid_zones or "",
+        "removable": shown.removable or "",
+        "node": shown.node or "",
     }

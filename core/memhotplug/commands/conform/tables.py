@@ -7,9 +7,9 @@ from functools import partial
 from typing import TypeVar
 
 from memhotplug.commands.conform.classes import Runs
-from memhotplug.commands.conform.facts import ATTRIBUTES, KINDS, IomemLine, ZoneName
+from memhotplug.commands.conform.facts import ATTRIBUTES, KINDS, NOTHING_SHOWN, BlockShown, IomemLine, ZoneName
 from memhotplug.commands.conform.observation import Agreed, Observation, Reason, Seen
-from memhotplug.engine.base_memory import valid_zones_by_row
+from memhotplug.engine.base_memory import zone_words
 from memhotplug.formats.snapshot.zoneinfo import ZoneInfo
 from memhotplug.machine import Machine
 from memhotplug.model.blocks import BlockState
@@ -18,7 +18,7 @@ from memhotplug.model.zones import Zone
 
 __all__ = [
     "COUNTERS",
-    "block_attributes",
+    "blocks_shown",
     "compare_blocks",
     "compare_iomem",
     "compare_runs",
@@ -34,7 +34,8 @@ COUNTERS = ("start_pfn", "spanned", "present", "managed")
 _STATES = {int(state): state.label for state in BlockState}
 _Counters = tuple[int, ...]
 _Row = tuple[ZoneName, _Counters, _Counters]
-_Files = Mapping[int, Mapping[str, str]]
+_Shown = tuple[str | None, str | None, str | None, str | None]  # as BlockShown, which costs more to make
+_Blocks = Mapping[int, _Shown]
 _Run = TypeVar("_Run", tuple[int, int, str], IomemLine)
 
 
@@ -68,45 +69,41 @@ def _zone_rows(step: int, rows: Iterable[_Row]) -> Iterator[Observation]:
             yield Observation.equal(step, Reason.ZONE, f"node {node} zone {name} {counter}", theirs, ours)
 
 
-def block_attributes(machine: Machine) -> dict[int, dict[str, str]]:
-    """Return what the compared files of every block read, stripped, by block id and file."""
+def blocks_shown(machine: Machine) -> dict[int, BlockShown]:
+    """Return what the compared files of every block read, stripped, by block id."""
+    return {block: BlockShown(*shown) for block, shown in _blocks_shown(machine).items()}
+
+
+def _blocks_shown(machine: Machine) -> dict[int, _Shown]:
     kernel = machine.kernel
-    blocks = kernel.state.blocks
-    removable = kernel.profile.removable(kernel, slice(0, len(blocks.id)))
-    columns = (blocks.id, blocks.state, blocks.nid, removable)
-    rows = zip(*(column.tolist() for column in columns), valid_zones_by_row(kernel), strict=True)
+    rows = kernel.state.blocks.records("id", "state", "nid", "zone", "group")
+    removable = kernel.profile.removable(kernel, slice(0, len(rows))).tolist()
     return {
-        block: {
-            "state": _STATES[state],
-            "valid_zones": " ".join(zones) or "none",
-            "removable": "1" if may_go else "0",
-            "node": str(node),
-        }
-        for block, state, node, may_go, zones in rows
+        block: (_STATES[state], zones, "1" if may_go else "0", str(node))
+        for (block, state, node, _, _), may_go, zones in zip(rows, removable, zone_words(kernel), strict=True)
     }
 
 
-def compare_blocks(machine: Machine, step: int, recorded: _Files) -> Iterator[Seen]:
+def compare_blocks(machine: Machine, step: int, recorded: _Blocks) -> Iterator[Seen]:
     """Compare the files of every block that is there on either side."""
-    ours = block_attributes(machine)
+    ours = _blocks_shown(machine)
     same = recorded == ours
     seen = partial(_block_rows, step, recorded, recorded if same else ours)
     yield from [Agreed(len(ATTRIBUTES) * len(ours), seen)] if same else seen()
 
 
-def _block_rows(step: int, recorded: _Files, ours: _Files) -> Iterator[Observation]:
+def _block_rows(step: int, recorded: _Blocks, ours: _Blocks) -> Iterator[Observation]:
     for block in sorted({*recorded, *ours}):
-        expected, got = recorded.get(block), ours.get(block, {})
-        for name in ATTRIBUTES:
-            if expected is not None and name not in expected:
-                continue  # unreadable attributes were left out
-            value = expected[name] if expected is not None else None
-            yield Observation.equal(step, Reason.BLOCK, f"block {block} {name}", value, got.get(name))
+        expected, got = recorded.get(block), ours.get(block, NOTHING_SHOWN)
+        for at, name in enumerate(ATTRIBUTES):
+            value = expected[at] if expected is not None else None
+            if expected is None or value is not None:  # unreadable attributes were left out
+                yield Observation.equal(step, Reason.BLOCK, f"block {block} {name}", value, got[at])
 
 
 def compare_iomem(machine: Machine, step: int, expected: list[IomemLine]) -> Iterator[Seen]:
     """Compare the lines of System RAM."""
-    got = list(ram_lines(machine.kernel.state.resources))
+    got = ram_lines(machine.kernel.state.resources)
     same = expected == got
     seen = partial(_iomem_rows, step, expected, expected if same else got)
     yield from [Agreed(len(set(expected)), seen)] if same else seen()
@@ -138,12 +135,15 @@ def _either(expected: list[_Run], got: list[_Run]) -> Iterator[tuple[_Run, bool,
         yield item, item in theirs, item in ours
 
 
-def ram_lines(resources: Iterable[Resource]) -> Iterator[IomemLine]:
-    """Yield the System RAM lines that /proc/iomem shows of some resources."""
+def ram_lines(resources: Iterable[Resource]) -> list[IomemLine]:
+    """Return the System RAM lines that /proc/iomem shows of some resources."""
+    found: list[IomemLine] = []
     for entry in resources:
         if entry.name.startswith("System RAM"):
-            yield entry.start, entry.end, entry.name
-        yield from ram_lines(entry.children)
+            found.append((entry.start, entry.end, entry.name))
+        if entry.children:
+            found += ram_lines(entry.children)
+    return found
 
 
 def show_line(line: IomemLine) -> str:

@@ -76,10 +76,12 @@ class _Room:
 
 def _move_memmap(room: _Room) -> None:
     vmemmap, low, high = room.kernel.state.vmemmap, room.low, room.high
+    if not any(vmemmap.backing_from(source).intersects(low, high) for source in (Source.ALLOCATOR, Source.BOOT)):
+        return
     described = vmemmap.described_per_page
     runs = vmemmap.runs
     inside = runs[(runs.backing < high) & (runs.backing + (runs.end - runs.start) // described > low)]
-    for source in (Source.ALLOCATOR, Source.BOOT) if len(inside) else ():
+    for source in (Source.ALLOCATOR, Source.BOOT):
         for leaf in sorted({*inside.leaf[inside.source == source].tolist()}):
             chosen = vmemmap.runs[(vmemmap.runs.source == source) & (vmemmap.runs.leaf == leaf)]
             lows, highs, index = _overlaps(chosen, low, high, described)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from memhotplug.commands.conform.facts import NOTHING_SHOWN
 from memhotplug.commands.conform.observation import Observation, Observations, Reason, Seen
 from memhotplug.commands.conform.observe import Compared, compare
 from memhotplug.commands.conform.predict import predict_step
@@ -221,7 +222,7 @@ class Worlds:
         shown = facts.blocks if facts is not None and facts.index < self._predict else None
         if facts is not None and shown is not None:
             offline = BlockState.OFFLINE.label
-            there = frozenset(block for block in blocks if shown.get(block, {}).get("state", offline) != offline)
+            there = frozenset(block for block in blocks if shown.get(block, NOTHING_SHOWN).state not in (None, offline))
             return [world.fork(there), *(world.fork(stay, last=facts.index) for stay in _ends(blocks))]
         if room <= 0:
             return [world.fork(frozenset(blocks) if world.stays else frozenset())]

@@ -13,14 +13,14 @@ from typing import Final
 from memhotplug.contracts import SysfsFile, Write
 from memhotplug.engine.base_memory import memory, node, notifier_error_inject, parameters
 from memhotplug.engine.base_memory.tree import Entry, Folder, Tree
-from memhotplug.engine.base_memory.valid_zones import valid_zones, valid_zones_by_row
+from memhotplug.engine.base_memory.valid_zones import valid_zones, valid_zones_by_row, zone_words
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.presence import resident_drivers
 from memhotplug.engine.procfs import files as proc_files
 from memhotplug.errors import MemoryHotplugError
 
 __all__ = ["Entry", "Folder", "Tree", "full_path", "read_attribute", "show", "store", "tree_of", "valid_zones",
-           "valid_zones_by_row", "write_attribute"]  # fmt: skip
+           "valid_zones_by_row", "write_attribute", "zone_words"]  # fmt: skip
 
 _SYSTEM: Final = "sys/devices/system/"
 _LONGEST: Final = 80

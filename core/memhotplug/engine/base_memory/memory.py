@@ -13,7 +13,7 @@ from typing import Final
 from memhotplug.contracts import AddRequest, Ids, SysfsFile, Write
 from memhotplug.engine import memory_failure
 from memhotplug.engine.base_memory.node import has_nodes, node_link
-from memhotplug.engine.base_memory.valid_zones import valid_zones
+from memhotplug.engine.base_memory.valid_zones import show_zones, valid_zones
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.add import hot_add
 from memhotplug.engine.memory_hotplug.online import device_online, offline_blocks, online_blocks
@@ -167,7 +167,7 @@ def _show_removable(kernel: Kernel, row: int) -> str:
 
 
 def _show_valid_zones(kernel: Kernel, row: int) -> str:
-    return " ".join(valid_zones(kernel, row)) or "none"
+    return show_zones(valid_zones(kernel, row))
 
 
 def _show_node(kernel: Kernel, row: int) -> str:

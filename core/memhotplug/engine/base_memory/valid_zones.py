@@ -5,7 +5,9 @@ Models: drivers/base/memory.c:valid_zones_show() (v5.2 to v6.12).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.profile import KernelProfile
@@ -15,7 +17,11 @@ from memhotplug.model.blocks import BlockState, OnlineType
 from memhotplug.model.extents import Array
 from memhotplug.model.zones import ZoneKind
 
-__all__ = ["valid_zones", "valid_zones_by_row"]
+__all__ = ["show_zones", "valid_zones", "valid_zones_by_row", "zone_words"]
+
+_OFFLINE = int(BlockState.OFFLINE)
+_COLUMNS = ("id", "state", "nid", "zone", "group")
+_FEW = 64  # blocks up to which plain integers are faster than columns
 
 
 def valid_zones(kernel: Kernel, row: int) -> list[str]:
@@ -46,27 +52,59 @@ def valid_zones_by_row(kernel: Kernel) -> list[list[str]]:
     What makes them alike is their node and group, where they lie between the borders of the zones' spans, and what the
     profile says in ``zone_keys()``.
     """
-    state, blocks = kernel.state, kernel.state.blocks
     keys = _zone_keys(kernel)  # a wrong answer is told whatever is offline
-    kinds = blocks.zone.tolist()
+    blocks = kernel.state.blocks
+    few = len(blocks) <= _FEW
+    kinds = [row[3] for row in blocks.records(*_COLUMNS)] if few else blocks.zone.tolist()
     own = {kind: _zones_of(kind) for kind in set(kinds)}  # anew each time: whoever gets the lists may change them
     found = [own[kind] for kind in kinds]
-    offline = np.flatnonzero(blocks.state == BlockState.OFFLINE)
-    if not len(offline):
-        return found
-    edges = np.array(
-        sorted({edge for zone in state.zones() if zone.spanned for edge in (zone.start_pfn, zone.end_pfn)})
-    )
-    starts, ends = state.block_bounds(slice(None))
-    low, high = edges.searchsorted(starts[offline], side="right"), edges.searchsorted(ends[offline])
-    alike = [low.tolist(), high.tolist(), blocks.nid[offline].tolist(), blocks.group[offline].tolist()]
-    alike += [key[offline].tolist() for key in keys]
     answers: dict[tuple[int, ...], list[str]] = {}
-    for row, key in zip(offline.tolist(), zip(*alike, strict=True), strict=True):
+    for row, key in (_few_offline if few else _many_offline)(kernel, keys):
         if key not in answers:
             answers[key] = valid_zones(kernel, row)
         found[row] = answers[key]
     return found
+
+
+def zone_words(kernel: Kernel) -> list[str]:
+    """Return what the file ``valid_zones`` of every block reads, without its newline."""
+    found = valid_zones_by_row(kernel)
+    words = {id(zones): show_zones(zones) for zones in found}  # blocks that are alike have the same list
+    return [words[id(zones)] for zones in found]
+
+
+def show_zones(zones: list[str]) -> str:
+    """Return the zones that a block is in or may go to as the file shows them."""
+    return " ".join(zones) or "none"
+
+
+def _edges(kernel: Kernel) -> list[int]:
+    """Return the pfns at which the span of some zone begins or ends, ascending."""
+    return sorted({edge for zone in kernel.state.zones() if zone.spanned for edge in (zone.start_pfn, zone.end_pfn)})
+
+
+def _few_offline(kernel: Kernel, keys: Sequence[Array]) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Yield the row of each offline block with what it has in common with those that are alike."""
+    edges, pages = _edges(kernel), kernel.geometry.pages_per_block
+    for row, (block, word, nid, _, group) in enumerate(kernel.state.blocks.records(*_COLUMNS)):
+        if word == _OFFLINE:
+            start = block * pages
+            between = bisect_right(edges, start), bisect_left(edges, start + pages)
+            yield row, (*between, nid, group, *(int(key[row]) for key in keys))
+
+
+def _many_offline(kernel: Kernel, keys: Sequence[Array]) -> Iterable[tuple[int, tuple[int, ...]]]:
+    """Return the same, by whole columns."""
+    blocks = kernel.state.blocks
+    offline = np.flatnonzero(blocks.state == _OFFLINE)
+    if not len(offline):
+        return ()
+    edges = np.array(_edges(kernel))
+    starts, ends = kernel.state.block_bounds(slice(None))
+    low, high = edges.searchsorted(starts[offline], side="right"), edges.searchsorted(ends[offline])
+    alike = [low.tolist(), high.tolist(), blocks.nid[offline].tolist(), blocks.group[offline].tolist()]
+    alike += [key[offline].tolist() for key in keys]
+    return zip(offline.tolist(), zip(*alike, strict=True), strict=True)
 
 
 def _zone_keys(kernel: Kernel) -> Sequence[Array]:
@@ -76,9 +114,7 @@ def _zone_keys(kernel: Kernel) -> Sequence[Array]:
         PluginError: the profile's answer is no column of all blocks.
     """
     profile = kernel.profile
-    order = type(profile).__mro__
-    asked, said = (next(kind for kind in order if step in vars(kind)) for step in ("zone_for_rows", "zone_keys"))
-    if order.index(asked) < order.index(said):
+    if _decides_anew(type(profile)):  # type: ignore[arg-type]  # classes can be hashed
         return KernelProfile.zone_keys(profile, kernel)
     keys = profile.zone_keys(kernel)
     shape = kernel.state.blocks.id.shape
@@ -86,3 +122,11 @@ def _zone_keys(kernel: Kernel) -> Sequence[Array]:
         problem = f"its profile's step 'zone_keys' answered {shown(keys)}, which is no columns of {shape[0]} blocks"
         raise kernel.plugins.blame(kernel.plugins.profile, problem)
     return keys
+
+
+@lru_cache(maxsize=64)
+def _decides_anew(kind: type[KernelProfile]) -> bool:
+    """Return whether a class of profiles chooses zones by a rule that came after the keys it has."""
+    order = kind.__mro__
+    asked, said = (next(base for base in order if step in vars(base)) for step in ("zone_for_rows", "zone_keys"))
+    return order.index(asked) < order.index(said)

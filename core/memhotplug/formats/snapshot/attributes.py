@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 _MEMINFO = re.compile(r"(?:Node\s+\d+\s+)?([^:\s][^:]*):\s+(\d{1,20})( kB)?")
-_PLAIN_MEMINFO = re.compile(r"MemTotal: +([0-9]{1,20}) kB\n(?:(?!MemTotal:)[A-Za-z0-9_()]+: +[0-9]{1,20}(?: kB)?\n)*")
+_PLAIN_MEMINFO = re.compile(r"MemTotal: +([0-9]{1,20}) kB\n(?:[A-Za-z0-9_()]++: ++[0-9]{1,20}+(?: kB)?+\n)*+")
 _BLOCK = re.compile(rf"{MEMORY}/memory(\d{{1,9}})/(\w+)")
 _STATES = ("online", "offline", "going-offline")
 _MAX_IDS = 1 << 16
@@ -56,7 +56,8 @@ def parse_mem_total(text: str, source: Source) -> int:
         InputError: as there.
     """
     plain = _PLAIN_MEMINFO.fullmatch(text)
-    return int(plain[1]) * 1024 if plain is not None else parse_meminfo(text, source)["MemTotal"]
+    once = plain is not None and text.find("MemTotal:", 1) < 0
+    return int(plain[1]) * 1024 if plain is not None and once else parse_meminfo(text, source)["MemTotal"]
 
 
 def parse_ids(text: str, source: Source) -> tuple[int, ...]:

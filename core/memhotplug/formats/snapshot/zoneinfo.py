@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,7 +13,7 @@ from memhotplug.formats.snapshot.source import Source
 __all__ = ["Pageset", "ZoneInfo", "parse_zoneinfo"]
 
 _HEADER = re.compile(r"Node\s+([0-9]{1,9}), zone\s+(\S+)")
-_ZONE_HEADER = re.compile(r"^[ \t]*Node\s+[0-9]{1,9}, zone\s+\S+[ \t]*$", re.MULTILINE)
+_NODE = "Node "  # what the line of a zone begins with
 _COUNT = re.compile(r"(?:pages )?(free|boost|min|low|high|promo|spanned|present|managed|cma)\s+(\S+)")
 _PAGESET = re.compile(r"(cpu|count|high|batch):\s*(\S+)")
 _PROTECTION = re.compile(r"protection: \(([^)]*)\)")
@@ -103,39 +101,24 @@ def parse_zoneinfo(text: str, source: Source) -> tuple[ZoneInfo, ...]:
 
 def _known_zones(text: str) -> tuple[ZoneInfo, ...] | None:
     """Return the zones of a good file, most of which the file of the step before had too; None of any other file."""
-    starts = list(_headers(text))
-    found = [_known_zone(text[first:end]) for first, end in itertools.pairwise([*starts, len(text)])]
-    zones = tuple(zone for zone in found if zone is not None)
-    if not zones or len({(zone.node, zone.name) for zone in zones}) < len(found):
+    if not text.startswith(_NODE):
         return None
-    return zones
-
-
-def _headers(text: str) -> Iterator[int]:
-    """Yield where each zone begins."""
-    if text.count("Node") != text.count("\nNode ") + text.startswith("Node "):
-        yield from (match.start() for match in _ZONE_HEADER.finditer(text))  # indented, or not only in headers
-        return
-    at = text.find("Node ")
-    while at >= 0:
-        if _ZONE_HEADER.match(text, at):
-            yield at
-        at = text.find("Node ", at + 1)
+    found = [_known_zone(lines) for lines in text[len(_NODE) :].split(f"\n{_NODE}")]
+    zones = tuple([zone for zone in found if zone is not None])
+    return zones if len({(zone.node, zone.name) for zone in zones}) == len(found) else None
 
 
 @lru_cache(maxsize=256)
-def _known_zone(text: str) -> ZoneInfo | None:
-    """Return the one zone of some lines, None if anything is wrong with them."""
-    reader: _ZoneReader | None = None
+def _known_zone(lines: str) -> ZoneInfo | None:
+    """Return the zone of some lines, the first of which lacks its first word; None if anything is wrong with them."""
+    header = _HEADER.fullmatch(_NODE + lines.partition("\n")[0].rstrip())
+    if header is None or "Node" in lines:
+        return None
+    reader = _ZoneReader((int(header[1]), header[2]), 1, Source(file=""))
     try:
-        for wanted in _WANTED.finditer(text):
-            line = wanted[1].rstrip()
-            header = _HEADER.fullmatch(line) if reader is None else None
-            if header is not None:
-                reader = _ZoneReader((int(header[1]), header[2]), 1, Source(file=""))
-            elif reader is not None:
-                reader.line(line, 1)
-        return reader.zone() if reader is not None else None
+        for wanted in _WANTED.finditer(lines):
+            reader.line(wanted[1].rstrip(), 1)
+        return reader.zone()
     except InputError:
         return None
 

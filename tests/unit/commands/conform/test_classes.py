@@ -175,7 +175,7 @@ def test_blocks_are_read_as_if_there_were_no_step_before(
         for files in (before, after)
     ]  # fmt: skip
     first = StepFacts(steps[0], "made up")
-    kept = {block: dict(files) for block, files in (first.blocks or {}).items()}
+    kept = dict(first.blocks or {})
 
     assert StepFacts(steps[1], "made up", first).blocks == StepFacts(steps[1], "made up").blocks
     assert (first.blocks or {}) == kept

@@ -6,15 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from memhotplug import InputError, Machine
 from memhotplug.commands.conform.classes import BUDDY, OFFLINE, ONLINE, cut
-from memhotplug.commands.conform.facts import StepFacts
+from memhotplug.commands.conform.facts import BlockShown, StepFacts
 from memhotplug.commands.conform.firmware import Firmware, device_log
-from memhotplug.commands.conform.flags import Flags, Shown
+from memhotplug.commands.conform.flags import Flags
 from memhotplug.commands.conform.observation import Observation, Reason
+from memhotplug.contracts import PageFlag
 from memhotplug.formats.snapshot import KPageFlags, RecordedMachine, RecordedOp, RecordedStep
 from memhotplug.formats.snapshot.flagruns import FlagRuns
+from memhotplug.model.runs import FEW
 
 _MEMORY = "sys/devices/system/memory"
 _ZONEINFO = """\
@@ -73,7 +77,8 @@ def test_blocks_have_the_files_of_their_folders() -> None:
         f"{_MEMORY}/memoryx/state": "x",
         f"{_MEMORY}/auto_online_blocks": "online\n", "proc/memory7/state": "x",
     })  # fmt: skip
-    assert step.blocks == {5: {"state": "online"}, 33: {"state": "offline", "valid_zones": "Normal Movable"}}
+    offline = BlockShown(state="offline", valid_zones="Normal Movable")
+    assert step.blocks == {5: BlockShown(state="online"), 33: offline}
     assert list(step.blocks or {}) == [5, 33]
 
 
@@ -138,29 +143,55 @@ def flags() -> Flags:
     return Flags(KPageFlags(ranges=FlagRuns.of(ranges), covered=((0, 20), (30, 60)), past_end=((60, 70),)))
 
 
+NAMES = ("absent", "own", "bare", "buddy", "used")
+
+
 @pytest.mark.parametrize(
     ("low", "high", "runs"),
     [
-        (0, 60, [(0, 10, Shown.OTHER), (10, 20, Shown.NOTHING), (30, 50, Shown.OTHER), (50, 60, Shown.NOTHING)]),
-        (5, 35, [(5, 10, Shown.OTHER), (10, 20, Shown.NOTHING), (30, 35, Shown.OTHER)]),
-        (10, 20, [(10, 20, Shown.NOTHING)]),
-        (10, 11, [(10, 11, Shown.NOTHING)]),
-        (9, 10, [(9, 10, Shown.OTHER)]),
+        (0, 60, [(0, 10, "used"), (10, 20, "bare"), (30, 40, "used"), (40, 50, "used"), (50, 60, "bare")]),
+        (5, 35, [(5, 10, "used"), (10, 20, "bare"), (30, 35, "used")]),
+        (10, 20, [(10, 20, "bare")]),
+        (10, 11, [(10, 11, "bare")]),
+        (9, 10, [(9, 10, "used")]),
+        (11, 19, [(11, 19, "bare")]),
         (20, 30, []),
-        (19, 31, [(19, 20, Shown.NOTHING), (30, 31, Shown.OTHER)]),
+        (19, 31, [(19, 20, "bare"), (30, 31, "used")]),
         (60, 99, []),
     ],
 )
-def test_runs_are_joined_and_cut_at_the_borders_that_are_asked_for(
-    flags: Flags, low: int, high: int, runs: list[tuple[int, int, int]]
+def test_runs_are_cut_at_the_borders_that_are_asked_for(
+    flags: Flags, low: int, high: int, runs: list[tuple[int, int, str]]
 ) -> None:
-    """Half-open; what was not read is in none, and a gap joins nothing."""
-    assert list(flags.kinds(low, high, buddy=True, nothing=True)) == runs
+    """Half-open; what was not read is in none."""
+    assert flags.named(low, high, NAMES) == runs
 
 
-def test_only_what_is_asked_for_is_told_apart(flags: Flags) -> None:
-    """The others go on as one run."""
-    assert list(flags.kinds(0, 60, buddy=True, nothing=False)) == [(0, 20, Shown.OTHER), (30, 60, Shown.OTHER)]
+WORDS = [0, 1, *(int(flag) for flag in (PageFlag.NOPAGE, PageFlag.OWNER_PRIVATE, PageFlag.BUDDY)), 1 << 9 | 1 << 10]
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 3), st.integers(0, 2), st.sampled_from(WORDS)), min_size=1, max_size=40),
+    st.sampled_from([NAMES, ("a", "b", "c", "c", "c"), ("a", "a", "a", "b", "a"), ("x",) * 5]),
+    st.integers(0, 80),
+    st.integers(0, 80),
+)
+def test_few_and_many_runs_are_named_alike(
+    pieces: list[tuple[int, int, int]], names: tuple[str, ...], low: int, high: int
+) -> None:
+    """Many are joined where neighbours have the same name, few are not; page by page it is the same."""
+    runs, behind = [], 0
+    for pages, gap, word in pieces:
+        runs.append((behind + gap, behind + gap + pages, word))
+        behind += gap + pages
+    far = [(1000 + 2 * at, 1001 + 2 * at, 1) for at in range(FEW)]
+    few = [runs[at : at + FEW] for at in range(0, len(runs), FEW)]
+
+    def pages_of(some: list[tuple[int, int, int]]) -> list[tuple[int, str]]:
+        flags = Flags(KPageFlags(ranges=FlagRuns.of(some), covered=((0, 2000),), past_end=()))
+        return [(pfn, name) for first, end, name in flags.named(low, high, names) for pfn in range(first, end)]
+
+    assert pages_of([*runs, *far]) == [page for some in few for page in pages_of(some)]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from memhotplug.commands.conform.observation import Reason
 from memhotplug.commands.conform.outcome import model_class
 from memhotplug.commands.conform.replay import Replay
-from memhotplug.commands.conform.tables import block_attributes
+from memhotplug.commands.conform.tables import blocks_shown
 from memhotplug.commands.conform.worlds import FileResult, replay_file
 from memhotplug.engine.base_memory import read_attribute
 from memhotplug.formats.snapshot import read_recording
@@ -126,8 +126,8 @@ def test_attributes_are_what_sysfs_reads() -> None:
     for facts, _ in replay.run():
         if facts.index != 4:
             continue
-        for block, files in block_attributes(replay.machine).items():
-            for name, value in files.items():
+        for block, shown in blocks_shown(replay.machine).items():
+            for name, value in shown._asdict().items():
                 assert read_attribute(replay.machine.kernel, f"memory/memory{block}/{name}") == value + "\n"
 
 

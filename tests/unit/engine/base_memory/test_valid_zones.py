@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memhotplug import Machine, MemoryHotplugError, PluginError
+from memhotplug.engine.base_memory.valid_zones import _few_offline, _many_offline, zone_words
 
 AUTO = "memory_hotplug.online_policy=auto-movable memory_hotplug.auto_movable_ratio=301"
 PROFILE = """
@@ -107,4 +108,19 @@ def test_all_at_once_say_what_each_says(cmdline: str, unit: str, onlined: list[t
     for block, zone in onlined:
         with suppress(MemoryHotplugError):  # it was online already
             machine.online(f"block {blocks[block - 32]}", zone=zone)
+    assert shown(machine) == read(machine)
+    kernel = machine.kernel
+    keys = kernel.profile.zone_keys(kernel)
+    assert list(_few_offline(kernel, keys)) == list(_many_offline(kernel, keys))
+    assert zone_words(kernel) == [" ".join(words) for words in read(machine).values()]
+
+
+def test_a_machine_of_many_blocks_says_what_each_says() -> None:
+    """Beyond the number up to which they are looked at one by one."""
+    machine = Machine.boot(arch="x86_64", kernel="linux-6.12", memory="8G", cmdline=AUTO)
+    machine.add_memory(driver="virtio_mem", name="vm0", size="1G", device_size="1G", block_size="512M")
+    first, *_, last = machine.memory("vm0").blocks
+    machine.online(f"block {first}", zone="kernel")
+    machine.online(f"block {last}", zone="movable")
+    assert len(machine.kernel.state.blocks) > 64
     assert shown(machine) == read(machine)
