@@ -212,7 +212,7 @@ class ExtentSet(Coverage):
         self._few, self._arrays = (lows, highs), None
         return True
 
-    def remove_many(self, starts: Array, ends: Array) -> None:
+    def remove_many(self, starts: Array | list[int], ends: Array | list[int]) -> None:
         """Take out whatever of the runs, in any order, is in the set."""
         if not self.total:
             return

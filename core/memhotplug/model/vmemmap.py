@@ -20,7 +20,7 @@ from memhotplug.model.runs import FEW, intersect
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["MapRuns", "Source", "VmemmapTable"]
+__all__ = ["MapRuns", "Row", "Source", "VmemmapTable"]
 
 Row: TypeAlias = tuple[int, int, int, int, int]
 """Described start and end, first page that backs them, pages of a leaf, source."""
@@ -131,6 +131,7 @@ class MapRuns:
 
 
 _END: Final = 2**63 - 1
+_ONE_BY_ONE: Final = 4  # runs up to which it is faster to take them out one after the other
 
 
 class VmemmapTable:
@@ -232,13 +233,17 @@ class VmemmapTable:
         shift = (low - found.start) // self.described_per_page
         return MapRuns.of_columns(low, np.minimum(found.end, end), found.backing + shift, found.leaf, found.source)
 
-    def delete(self, starts: Array, ends: Array) -> MapRuns:
+    def delete(self, starts: Array | list[int], ends: Array | list[int]) -> MapRuns:
         """Take out the mappings of some ascending, disjoint pfn runs and return them."""
         if not len(starts):
             return MapRuns([])
         rows = self.runs.rows
-        if rows is not None and len(starts) == 1:
-            gone = self._delete_one(rows, int(starts[0]), int(ends[0]))
+        if rows is not None and len(starts) <= _ONE_BY_ONE:
+            taken: list[Row] = []
+            for start, end in zip(starts, ends, strict=True):
+                some, rows = self._without(rows, int(start), int(end))
+                taken += some
+            self.runs, gone = MapRuns(rows), MapRuns(taken)
         else:
             low, high = int(starts[0]), int(ends[-1])
             gone, kept = self._split(self.clip(low, high), ExtentSet(starts, ends))
@@ -246,7 +251,8 @@ class VmemmapTable:
         self.mapped.remove_many(starts, ends)
         return gone
 
-    def _delete_one(self, rows: list[Row], low: int, high: int) -> MapRuns:
+    def _without(self, rows: list[Row], low: int, high: int) -> tuple[list[Row], list[Row]]:
+        """Return what of some rows describes [low, high), and the rest of them."""
         gone: list[Row] = []
         kept: list[Row] = []
         for row in rows:
@@ -259,8 +265,7 @@ class VmemmapTable:
             gone.append(self._part(row, max(start, low), min(end, high)))
             if high < end:
                 kept.append(self._part(row, high, end))
-        self.runs = MapRuns(kept)
-        return MapRuns(gone)
+        return gone, kept
 
     def _split(self, runs: MapRuns, chosen: ExtentSet) -> tuple[MapRuns, MapRuns]:
         """Return the parts of ``runs`` inside and outside of ``chosen``."""

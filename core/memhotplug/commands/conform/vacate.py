@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from functools import cached_property
 
-import numpy as np
-
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.sparse_vmemmap import pair_runs
 from memhotplug.model.buddy import first_pages
-from memhotplug.model.extents import Array, ExtentSet, intersect
+from memhotplug.model.extents import ExtentSet
 from memhotplug.model.runs import Runs
-from memhotplug.model.vmemmap import MapRuns, Source
+from memhotplug.model.vmemmap import Row, Source, VmemmapTable
 from memhotplug.model.zones import Zone
 from memhotplug.units import div_round_up
 
 __all__ = ["vacate"]
+
+_MOVED = (Source.ALLOCATOR, Source.BOOT)
+"""Where memmap comes from that may as well lie elsewhere, in the order in which it is moved."""
 
 
 def vacate(kernel: Kernel, zone: Zone, low: int, high: int, avoid: ExtentSet | None = None) -> None:
@@ -75,25 +76,39 @@ class _Room:
 
 
 def _move_memmap(room: _Room) -> None:
-    vmemmap, low, high = room.kernel.state.vmemmap, room.low, room.high
-    if not any(vmemmap.backing_from(source).intersects(low, high) for source in (Source.ALLOCATOR, Source.BOOT)):
-        return
+    vmemmap = room.kernel.state.vmemmap
     described = vmemmap.described_per_page
-    runs = vmemmap.runs
-    inside = runs[(runs.backing < high) & (runs.backing + (runs.end - runs.start) // described > low)]
-    for source in (Source.ALLOCATOR, Source.BOOT):
-        for leaf in sorted({*inside.leaf[inside.source == source].tolist()}):
-            chosen = vmemmap.runs[(vmemmap.runs.source == source) & (vmemmap.runs.leaf == leaf)]
-            lows, highs, index = _overlaps(chosen, low, high, described)
-            starts = chosen.start[index] + (lows - chosen.backing[index]) * described
-            ends = starts + (highs - lows) * described
-            order = leaf.bit_length() - 1 if source == Source.ALLOCATOR else 0  # boot's may lie apart
-            moved = room.take(order, int((highs - lows).sum())) if len(lows) else None
-            if moved is None:
-                continue
-            vmemmap.delete(starts, ends)
-            vmemmap.insert(pair_runs(Runs.of_arrays(starts, ends), moved, described, leaf, source))
-            room.zone.free.add_many(lows, highs)
+    inside = _backed_inside(vmemmap, room.low, room.high)
+    for leaf, source in sorted({row[3:] for row in inside if row[4] in _MOVED}, key=_turn):
+        rows = [row for row in inside if row[3:] == (leaf, source)]
+        order = leaf.bit_length() - 1 if source == Source.ALLOCATOR else 0  # boot's may lie apart
+        moved = room.take(order, sum([row[1] - row[0] for row in rows]) // described)
+        if moved is None:
+            continue
+        starts, ends = [row[0] for row in rows], [row[1] for row in rows]
+        vmemmap.delete(starts, ends)
+        vmemmap.insert(pair_runs(Runs.of_few(starts, ends), moved, described, leaf, Source(source)))
+        for start, end, page, _, _ in rows:
+            room.zone.free.add(page, page + (end - start) // described)
+
+
+def _turn(kind: tuple[int, int]) -> tuple[int, int]:
+    """Return when mappings of a leaf size and a source have their turn."""
+    leaf, source = kind
+    return _MOVED.index(Source(source)), leaf
+
+
+def _backed_inside(vmemmap: VmemmapTable, low: int, high: int) -> list[Row]:
+    """Return the mappings that pages of [low, high) back, cut to what these back."""
+    described, runs, found = vmemmap.described_per_page, vmemmap.runs, []
+    if runs.rows is None:
+        runs = runs[(runs.backing < high) & (runs.backing + (runs.end - runs.start) // described > low)]
+    for start, end, page, leaf, source in runs:
+        first, behind = max(page, low), min(page + (end - start) // described, high)
+        if first < behind:
+            start += (first - page) * described
+            found.append((start, start + (behind - first) * described, first, leaf, source))
+    return found
 
 
 def _move_reserved(room: _Room) -> None:
@@ -108,14 +123,3 @@ def _move_reserved(room: _Room) -> None:
     reserved.difference_update(inside)
     reserved.update(moved)
     room.zone.free.update(inside)
-
-
-def _overlaps(runs: MapRuns, low: int, high: int, described: int) -> tuple[Array, Array, Array]:
-    """Return the backing pages inside [low, high) and the index of the run of each, by what they describe."""
-    ends = runs.backing + (runs.end - runs.start) // described
-    order = np.argsort(runs.backing, kind="stable")
-    bounds = np.array([low], dtype=np.int64), np.array([high], dtype=np.int64)
-    lows, highs, in_sorted, _ = intersect(runs.backing[order], ends[order], *bounds)
-    index = order[in_sorted]
-    back = np.argsort(runs.start[index], kind="stable")
-    return lows[back], highs[back], index[back]

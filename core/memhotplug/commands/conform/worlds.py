@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from memhotplug.commands.conform.facts import NOTHING_SHOWN
+from memhotplug.commands.conform.facts import NOTHING_SHOWN, StepFacts
 from memhotplug.commands.conform.observation import Observation, Observations, Reason, Seen
 from memhotplug.commands.conform.observe import Compared, compare
 from memhotplug.commands.conform.predict import predict_step
@@ -118,7 +118,6 @@ class _World:
         replay: the model, in the state after the steps that were played.
         stay: which of the blocks stay online of which nobody can know, in the next step.
         stays: whether any have stayed so far.
-        last: the step that it is played for, None: it goes on to the end.
         seen: what was compared in each step. predicted: what was predicted of those that carried only their operation.
         told: as in :class:`FileResult`.
     """
@@ -126,28 +125,28 @@ class _World:
     replay: Replay
     stay: frozenset[int] | None = None
     stays: bool = False
-    last: int | None = None
     seen: list[Compared] = field(default_factory=list)
     predicted: list[PredictionDocument] = field(default_factory=list)
     told: int = 0
 
-    def fork(self, stay: frozenset[int], *, last: int | None = None) -> _World:
+    def fork(self, stay: frozenset[int]) -> _World:
         """Return this world with one more thing decided; the two go on independently."""
         return replace(
-            self, replay=self.replay.fork(), stay=stay, stays=self.stays or bool(stay), last=last,
-            seen=self.seen.copy(), predicted=self.predicted.copy(),
+            self, replay=self.replay.fork(), stay=stay, stays=self.stays or bool(stay), seen=self.seen.copy(),
+            predicted=self.predicted.copy(),
         )  # fmt: skip
 
     def play(self) -> tuple[int, ...]:
         """Play on to the end, or up to a step that falls apart; return the blocks of which nobody can know there."""
-        while (facts := self.replay.upcoming) is not None and (self.last is None or len(self.seen) <= self.last):
+        while (facts := self.replay.upcoming) is not None:
             undetermined = self.replay.prepare()
             if undetermined and facts.op.kind != "resize" and self.stay is None:
                 return undetermined
-            self._step()
+            self.step()
         return ()
 
-    def _step(self) -> None:
+    def step(self) -> Compared:
+        """Play the next step, and return what was compared."""
         replay = self.replay
         (facts, outcome), self.stay = replay.advance(self.stay), None
         self.told += outcome.told
@@ -156,6 +155,7 @@ class _World:
             self.seen.append(Compared())
         else:
             self.seen.append(compare(replay.machine, replay.baseline, facts, outcome))
+        return self.seen[-1]
 
 
 class Worlds:
@@ -173,6 +173,7 @@ class Worlds:
         self._recording = recording
         self._predict = len(recording.steps) if predict is None else predict
         self._worlds: list[_World] = []
+        self._ended: dict[int, list[Compared]] = {}  # what each end of a step shows that goes on as it was recorded
         self._cut: set[int] = set()  # blocks in which worlds differ
         self.predicted: list[PredictionDocument] = []
         self.told = 0
@@ -194,7 +195,7 @@ class Worlds:
                 waiting = [*self._split(world, blocks, room), *waiting]
             else:
                 self._worlds.append(world)
-        first = next(world for world in self._worlds if world.last is None)
+        first = self._worlds[0]
         self.predicted, self.told = first.predicted, first.told
         return first.replay
 
@@ -219,26 +220,29 @@ class Worlds:
     def _split(self, world: _World, blocks: tuple[int, ...], room: int) -> list[_World]:
         """Return a world for each end of a step; without room, one that goes on as it did before."""
         facts = world.replay.upcoming
-        shown = facts.blocks if facts is not None and facts.index < self._predict else None
-        if facts is not None and shown is not None:
-            offline = BlockState.OFFLINE.label
-            there = frozenset(block for block in blocks if shown.get(block, NOTHING_SHOWN).state not in (None, offline))
-            return [world.fork(there), *(world.fork(stay, last=facts.index) for stay in _ends(blocks))]
+        if facts is not None and facts.index < self._predict and facts.blocks is not None:
+            return [self._as_recorded(world, facts, blocks)]
         if room <= 0:
             return [world.fork(frozenset(blocks) if world.stays else frozenset())]
         return [world.fork(stay) for stay in _ends(blocks)]
+
+    def _as_recorded(self, world: _World, facts: StepFacts, blocks: tuple[int, ...]) -> _World:
+        """Play each end of a step, and return the world that goes on: the one in which it ended as was recorded."""
+        shown, offline = facts.blocks or {}, BlockState.OFFLINE.label
+        there = frozenset(block for block in blocks if shown.get(block, NOTHING_SHOWN).state not in (None, offline))
+        ends = list(_ends(blocks))
+        worlds = {stay: world.fork(stay) for stay in [*ends, there]}
+        found = {stay: other.step() for stay, other in worlds.items()}
+        self._ended.setdefault(facts.index, []).extend(found[stay] for stay in ends)
+        return worlds[there]
 
     def observations(self) -> Iterator[Seen]:
         """Yield what was compared, in order, as all worlds together have it."""
         pages = self._worlds[0].replay.baseline.pages_per_block
         borders = frozenset(edge * pages for block in self._cut for edge in (block, block + 1))
         for index in range(len(self._recording.steps)):
-            sides = [world for world in self._worlds if world.last == index]
-            found = [
-                world.seen[index].observations(borders)
-                for world in sides or self._worlds
-                if sides or world.last is None
-            ]
+            compared = self._ended.get(index) or [world.seen[index] for world in self._worlds]
+            found = [one.observations(borders) for one in compared]
             yield from found[0].seen if len(found) == 1 else together(found)
 
 
