@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 from memhotplug.plugin import (
     AddRequest,
@@ -35,6 +36,7 @@ __all__ = [
     "all_regions",
     "bbm_refusal",
     "block_pages",
+    "blocks_in",
     "choose_sizes",
     "device_index",
     "drop_references",
@@ -44,7 +46,6 @@ __all__ = [
     "plugged_size",
     "put_region",
     "region_of",
-    "sbm_state",
     "take_references",
     "unit_ids",
     "zone_kind",
@@ -57,15 +58,27 @@ _DEFAULT_OFFLINE_THRESHOLD = 1 << 30  # VIRTIO_MEM_DEFAULT_OFFLINE_THRESHOLD
 
 
 class SbmState(IntEnum):
-    """State of a memory block in subblock mode (enum virtio_mem_sbm_mb_state, PLUGGED apart)."""
+    """State of a memory block that is there, in subblock mode (enum virtio_mem_sbm_mb_state, PLUGGED apart)."""
 
-    UNUSED = 0
     OFFLINE = 2
     OFFLINE_PARTIAL = 3
     KERNEL = 4
     KERNEL_PARTIAL = 5
     MOVABLE = 6
     MOVABLE_PARTIAL = 7
+
+
+_KERNEL = (ZoneKind.DMA, ZoneKind.DMA32, ZoneKind.NORMAL)
+_MOVABLE = (ZoneKind.MOVABLE,)
+_IN_STATE: Final[Mapping[SbmState, tuple[tuple[int | None, ...], bool]]] = {
+    SbmState.OFFLINE: ((None,), False),
+    SbmState.OFFLINE_PARTIAL: ((None,), True),
+    SbmState.KERNEL: (_KERNEL, False),
+    SbmState.KERNEL_PARTIAL: (_KERNEL, True),
+    SbmState.MOVABLE: (_MOVABLE, False),
+    SbmState.MOVABLE_PARTIAL: (_MOVABLE, True),
+}
+"""The zones that a block of each state is in, None: it is offline; and whether subblocks of it are withheld."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -195,24 +208,31 @@ def _resource_name(kernel: Kernel, region: Region) -> str:
 
 def drop_references(kernel: Kernel, start_pfn: int, end_pfn: int) -> None:
     """Let go of the PageOffline pages of a range, so that it can go offline with them in it."""
-    _move(kernel.state.withheld, start_pfn, end_pfn, dropped := _dropped(kernel))
+    if not kernel.state.withheld.intersects(start_pfn, end_pfn):
+        return
+    dropped = _dropped(kernel).copy()
+    _move(kernel.state.withheld, start_pfn, end_pfn, dropped)
     kernel.state.driver_state[_DROPPED] = {"pages": dropped}
 
 
 def take_references(kernel: Kernel, start_pfn: int, end_pfn: int) -> None:
     """Withhold again what :func:`drop_references` let go of in a range."""
-    _move(dropped := _dropped(kernel), start_pfn, end_pfn, kernel.state.withheld)
+    if not _dropped(kernel).intersects(start_pfn, end_pfn):
+        return
+    dropped = _dropped(kernel).copy()
+    _move(dropped, start_pfn, end_pfn, kernel.state.withheld)
     kernel.state.driver_state[_DROPPED] = {"pages": dropped}
 
 
 def _move(source: ExtentSet, start_pfn: int, end_pfn: int, target: ExtentSet) -> None:
-    target.add_many(*source.clip(start_pfn, end_pfn))
+    target.update(source.within(start_pfn, end_pfn))
     source.remove(start_pfn, end_pfn)
 
 
 def _dropped(kernel: Kernel) -> ExtentSet:
+    """Return what was let go of; read it, copies of the machine share it."""
     pages = kernel.state.driver_state.get(_DROPPED, {}).get("pages")
-    return pages.copy() if isinstance(pages, ExtentSet) else ExtentSet()
+    return pages if isinstance(pages, ExtentSet) else ExtentSet()
 
 
 def open_device(kernel: Kernel, region: Region) -> tuple[int, AddRequest]:
@@ -293,15 +313,21 @@ def offline_size(kernel: Kernel, region: Region) -> int:
     return offline * kernel.geometry.memory_block_size
 
 
-def sbm_state(kernel: Kernel, block: int) -> SbmState:
-    """Return the state of a memory block of the device in subblock mode."""
-    row = kernel.state.blocks.row(block)
-    if row is None:
-        return SbmState.UNUSED
-    kind = zone_kind(kernel, row)
-    state = {None: SbmState.OFFLINE, ZoneKind.MOVABLE: SbmState.MOVABLE}.get(kind, SbmState.KERNEL)
-    partial = kernel.state.withheld.intersects(*block_pages(kernel, block))
-    return SbmState(state + 1) if partial else state
+def blocks_in(kernel: Kernel, region: Region, state: SbmState) -> list[int]:
+    """Return the ids of the device's memory blocks that are in one state of subblock mode, ascending."""
+    zones, is_partial = _IN_STATE[state]
+    withheld, pages = kernel.state.withheld, kernel.geometry.pages_per_block
+    if is_partial and not withheld.intersects(kernel.geometry.pfn(region.start), kernel.geometry.pfn(region.end)):
+        return []
+    rows, own = _rows_of(kernel, region)
+    columns = [kernel.state.blocks.listed(name, rows) for name in ("id", "device", "state", "zone")]
+    return [
+        block
+        for block, device, online, zone in zip(*columns, strict=True)
+        if device == own
+        and (zone if online == _ONLINE else None) in zones
+        and withheld.intersects(block * pages, (block + 1) * pages) is is_partial
+    ]
 
 
 def zone_kind(kernel: Kernel, row: int) -> ZoneKind | None:

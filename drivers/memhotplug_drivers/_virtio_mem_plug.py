@@ -12,7 +12,6 @@ from itertools import islice
 
 from memhotplug.plugin import (
     AddRequest,
-    ExtentSet,
     Kernel,
     LazyRanges,
     MemoryHotplugError,
@@ -24,11 +23,11 @@ from memhotplug_drivers._virtio_mem_device import (
     Region,
     SbmState,
     block_pages,
+    blocks_in,
     offline_size,
     open_device,
     own_blocks,
     plugged_size,
-    sbm_state,
     unit_ids,
 )
 from memhotplug_drivers.withheld import release
@@ -93,14 +92,11 @@ def _fill_partial_blocks(kernel: Kernel, region: Region) -> None:
     """Plug subblocks of blocks that are there, ascending; those of online blocks go to the page allocator."""
     step = kernel.geometry.pfn(region.sizes.step)
     left = _steps(kernel, region) * step
-    ids = own_blocks(kernel, region).tolist()
     for state in _PARTIAL:
-        for block in ids:
+        for block in blocks_in(kernel, region, state):
             if left <= 0:
                 return
-            if sbm_state(kernel, block) is not state:
-                continue
-            for low, high in ExtentSet(*kernel.state.withheld.clip(*block_pages(kernel, block))):
+            for low, high in kernel.state.withheld.within(*block_pages(kernel, block)):
                 taken = min(high - low, left)
                 if taken <= 0:
                     break

@@ -34,9 +34,9 @@ from memhotplug_drivers._virtio_mem_device import (
     Region,
     SbmState,
     block_pages,
+    blocks_in,
     own_blocks,
     plugged_size,
-    sbm_state,
     zone_kind,
 )
 from memhotplug_drivers._virtio_mem_plug import log_change
@@ -63,12 +63,10 @@ def clean_up(kernel: Kernel, region: Region) -> bool:
     """Try again to remove blocks that are wholly unplugged; return whether one had to stay."""
     if not region.sizes.in_sbm:
         return False
-    ids = own_blocks(kernel, region).tolist()
     stuck = False
     for state in _PENDING:
-        for block in ids:
-            if sbm_state(kernel, block) is state:
-                stuck |= not _remove_if_unplugged(kernel, block)
+        for block in blocks_in(kernel, region, state):
+            stuck |= not _remove_if_unplugged(kernel, block)
     return stuck
 
 
@@ -78,11 +76,11 @@ def clean_up(kernel: Kernel, region: Region) -> bool:
 def _unplug_subblocks(kernel: Kernel, region: Region, left: int) -> int:
     """Unplug up to ``left`` subblocks, block ids and subblocks descending; return how many are left."""
     for state in (*_OFFLINE, *(_ONLINE if region.unplug_online else ())):
-        for block in own_blocks(kernel, region)[::-1].tolist():
+        unplug_from = _unplug_offline if state in _OFFLINE else _unplug_online
+        for block in reversed(blocks_in(kernel, region, state)):
             if left <= 0:
                 return left
-            if sbm_state(kernel, block) is state:
-                left = (_unplug_offline if state in _OFFLINE else _unplug_online)(kernel, region, block, left)
+            left = unplug_from(kernel, region, block, left)
     return left
 
 
@@ -102,13 +100,20 @@ def _unplug_online(kernel: Kernel, region: Region, block: int, left: int) -> int
     step = kernel.geometry.pfn(region.sizes.step)
     low, high = block_pages(kernel, block)
     per_block = (high - low) // step
-    if (
-        left >= per_block
-        and not kernel.state.withheld.intersects(low, high)
-        and _fake_offline(kernel, block, low, high)
-    ):
+    is_whole = left >= per_block and not kernel.state.withheld.intersects(low, high)
+    if is_whole and _fake_offline(kernel, block, low, high):
         _withhold(kernel, region, low, high)
         left -= per_block
+    else:
+        left = _unplug_each(kernel, region, block, left)
+    _remove_if_unplugged(kernel, block)
+    return left
+
+
+def _unplug_each(kernel: Kernel, region: Region, block: int, left: int) -> int:
+    """Unplug subblocks of an online block, each for itself, descending; return how many are left."""
+    step = kernel.geometry.pfn(region.sizes.step)
+    low, high = block_pages(kernel, block)
     for first in range(high - step, low - 1, -step):
         if left <= 0:
             break
@@ -117,7 +122,6 @@ def _unplug_online(kernel: Kernel, region: Region, block: int, left: int) -> int
         if _fake_offline(kernel, block, first, first + step):
             _withhold(kernel, region, first, first + step)
             left -= 1
-    _remove_if_unplugged(kernel, block)
     return left
 
 
@@ -241,9 +245,9 @@ def _offline_and_remove(kernel: Kernel, ids: list[int], undo: Callable[[], None]
 
 def _lend(kernel: Kernel, low: int, high: int) -> None:
     """Let the pages that the driver holds in an online block count as free, which is how they may leave."""
-    unbacked = ExtentSet(*kernel.state.unbacked.clip(low, high))
+    unbacked = kernel.state.unbacked.within(low, high)
     release(kernel, low, high)
-    kernel.state.unbacked.add_many(unbacked.starts, unbacked.ends)
+    kernel.state.unbacked.update(unbacked)
 
 
 def _take_back(kernel: Kernel, low: int, high: int) -> None:

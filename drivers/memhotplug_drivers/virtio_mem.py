@@ -230,7 +230,7 @@ def _check_granularity(kernel: Kernel, region: Region, notify: MemoryNotify) -> 
 def _check_own(kernel: Kernel, region: Region, low: int, high: int) -> None:
     blocks, pages = kernel.state.blocks, kernel.geometry.pages_per_block
     rows = blocks.rows(low // pages, (high - 1) // pages)
-    if (blocks.device[rows] != device_index(kernel, region)).any():
+    if blocks.common("device", rows) != device_index(kernel, region):
         raise MemoryHotplugError(errno.EPERM, f"{region.name}: memory block onlining denied")
 
 

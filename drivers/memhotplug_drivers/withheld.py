@@ -23,7 +23,7 @@ def release(kernel: Kernel, start_pfn: int, end_pfn: int) -> int:
     Those in online blocks go to the page allocator at once, the others when their block goes online.
     """
     state = kernel.state
-    pages = ExtentSet(*state.withheld.clip(start_pfn, end_pfn))
+    pages = state.withheld.within(start_pfn, end_pfn)
     state.withheld.remove(start_pfn, end_pfn)
     state.unbacked.remove(start_pfn, end_pfn)
     for low, high in pages:
@@ -40,4 +40,5 @@ def _free_in_block(kernel: Kernel, low: int, high: int, block: int) -> None:
         return
     per_block = kernel.geometry.pages_per_block
     zone = kernel.state.zone((blocks.value("nid", row), ZoneKind(blocks.value("zone", row))))
-    kernel.free_to_zone(zone, *ExtentSet.of((low, high)).clip(block * per_block, (block + 1) * per_block))
+    inside = max(low, block * per_block), min(high, (block + 1) * per_block)
+    kernel.generic_online_pages(zone, ExtentSet.of(inside))

@@ -229,6 +229,17 @@ def test_pageoffline_pages_do_not_keep_a_block_online(guest: Machine, zone_of: Z
 # ---- the notifier ----
 
 
+def test_a_block_of_which_nothing_is_withheld_leaves_nothing_to_remember(guest: Machine) -> None:
+    """Its going offline lets go of no page, so that the machine is the same as if it had never been online."""
+    _add(guest, "128M")
+    before = {driver: dict(notes) for driver, notes in guest.kernel.state.driver_state.items()}
+
+    guest.online("vm0", zone="movable")
+    guest.offline("vm0")
+
+    assert {driver: dict(notes) for driver, notes in guest.kernel.state.driver_state.items()} == before
+
+
 def test_a_run_of_whole_blocks_counts_as_several(guest: Machine) -> None:
     """Seven blocks onlined and offlined as one range are seven notifications for the driver."""
     _add(guest, "896M")

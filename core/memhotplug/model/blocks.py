@@ -166,6 +166,13 @@ class BlockTable:
             return self._late[row - self._settled][_PLACES[name]]
         return int(self._columns[name][row])
 
+    def listed(self, name: str, rows: slice) -> list[int]:
+        """Return what some rows have in a column, as plain integers."""
+        if rows.start >= self._settled:
+            return self._values(name, self._late_of(rows))
+        found: list[int] = self.column(name)[rows].tolist()
+        return found
+
     def rows(self, first: int, last: int) -> slice:
         """Return the rows of the existing blocks with first <= id <= last."""
         low = self._place(first)
@@ -236,19 +243,16 @@ class BlockTable:
         """Return the value that all of some rows have in a column, None if they differ or there is no row."""
         if rows.stop - rows.start == 1:
             return self.value(name, rows.start)
-        if rows.start >= self._settled:
-            values = self._values(name, self._late_of(rows))
-        else:
+        if rows.start < self._settled and rows.stop - rows.start > _FEW_ROWS:
             part = self.column(name)[rows]
-            if len(part) > _FEW_ROWS:
-                return int(part[0]) if (part == part[0]).all() else None
-            values = part.tolist()
+            return int(part[0]) if (part == part[0]).all() else None
+        values = self.listed(name, rows)
         return values[0] if values and values.count(values[0]) == len(values) else None
 
     def count(self, name: str, rows: slice, value: int) -> int:
         """Return how many of some rows have a value in a column."""
         if rows.start >= self._settled:
-            return self._values(name, self._late_of(rows)).count(value)
+            return self.listed(name, rows).count(value)
         return int(np.count_nonzero(self.column(name)[rows] == value))
 
     def total(self, name: str, rows: slice) -> int:

@@ -153,6 +153,7 @@ def _same_tables(one: BlockTable, other: BlockTable) -> None:
         rows = slice(*bounds)
         for name in ("id", "state", "nid", "early", "altmap_pages"):
             assert one.common(name, rows) == other.common(name, rows)
+            assert one.listed(name, rows) == other.listed(name, rows) == one.column(name)[rows].tolist()
             assert one.total(name, rows) == other.total(name, rows)
             assert one.count(name, rows, 4) == other.count(name, rows, 4)
     assert one.ids_with("device", 1) == other.ids_with("device", 1)
