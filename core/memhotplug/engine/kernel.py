@@ -282,7 +282,7 @@ class Kernel:
         if not plugins.listeners:
             return []
         used = {plugins.arch, plugins.profile, *self.policies.values()}
-        used |= {f"drivers:{device.driver}" for device in self.state.devices}
+        used |= {f"drivers:{name}" for name in {device.driver for device in self.state.devices}}
         return [key for key in plugins.listeners if key in used]
 
     # ---- zones ----

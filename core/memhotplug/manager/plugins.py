@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from operator import itemgetter
@@ -199,13 +199,14 @@ class Plugins:
 def _bound(caller: pluggy.HookCaller) -> Callable[[dict[str, object]], Any]:
     """Return what calls a hook: the function itself, where it is the only one and nothing is wrapped around it.
 
-    It gets the arguments that it names, as pluggy would hand them to it.
+    It gets the arguments that it names, and its answer is told, as pluggy would do both.
     """
     only, *others = caller.get_hookimpls()
-    if others or only.wrapper or only.hookwrapper or caller.spec is None or not caller.spec.opts["firstresult"]:
+    if others or only.wrapper or only.hookwrapper or only.kwargnames or caller.spec is None:
         return lambda arguments: caller(**arguments)
     function, names = only.function, only.argnames
-    if len(names) < 2:
-        return lambda arguments: function(*[arguments[name] for name in names])
-    pick = itemgetter(*names)
-    return lambda arguments: function(*pick(arguments))
+    pick: Callable[[dict[str, object]], Iterable[object]]
+    pick = itemgetter(*names) if len(names) > 1 else lambda arguments: [arguments[name] for name in names]
+    if caller.spec.opts["firstresult"]:
+        return lambda arguments: function(*pick(arguments))
+    return lambda arguments: [answer for answer in (function(*pick(arguments)),) if answer is not None]

@@ -13,6 +13,7 @@ from tests.places import unplaced
 from memhotplug import InputError, MemoryHotplugError, PluginError, manager
 from memhotplug.manager import Plugins
 from memhotplug.manager.discovery import discovered
+from memhotplug.manager.loading import hooks_in
 from memhotplug.units import natural_key
 
 Install: TypeAlias = Callable[..., None]
@@ -190,6 +191,24 @@ def test_a_hook_that_wraps_is_called_as_pluggy_calls_it(install: Install) -> Non
 
     assert plugins.call(plugins.driver("plain"), "mhp_flags", **arguments) == [1, 3]
     assert plugins.call(plugins.driver("wraps"), "mhp_flags", **arguments) == 7
+
+
+def test_a_plugin_that_is_notified_answers_as_pluggy_has_it(install: Install) -> None:
+    """A list of its answer; of none, an empty one. What has a default is handed over as pluggy does it."""
+    answers = {
+        "says": ("notify", "return notify"), "silent": ("notify", "pass"), "spare": ("kernel=7", "return kernel"),
+    }  # fmt: skip
+    for name, (takes, body) in answers.items():
+        install(name, f"{GOOD}\n@hookimpl\ndef memory_notify({takes}):\n    {body}\n")
+    plugins = Plugins("x86_64", "v2-2019")
+    arguments = {"kernel": 1, "notify": 2}
+
+    found = {name: plugins.call(plugins.driver(name), "memory_notify", **arguments) for name in answers}
+
+    alone = {name: manager.choose("drivers", name) for name in answers}
+    hooks = {name: hooks_in(candidate, candidate.load()) for name, candidate in alone.items()}
+    assert (found["says"], found["silent"]) == ([2], [])
+    assert found == {name: hooks[name].memory_notify(**arguments) for name in answers}
 
 
 def test_driver_keys_must_be_a_mapping_of_key_specs(install: Install) -> None:
