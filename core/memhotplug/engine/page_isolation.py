@@ -32,13 +32,9 @@ def unmovable_pages(kernel: Kernel, zone: Zone, pages: ExtentSet) -> int:
         pages = pages.copy()
         pages.difference_update(zone.cma_pages)
         return area + unmovable_pages(kernel, zone, pages)
-    usable = sum(_overlap(pages, part) for part in (zone.free, zone.pcp))
-    movable = sum(_overlap(pages, held.pages) for held in state.allocations.values() if held.movable)
-    return pages.total - usable - movable - _overlap(pages, state.poisoned)
-
-
-def _overlap(pages: ExtentSet, other: ExtentSet) -> int:
-    return pages.covered_by(other)
+    usable = pages.covered_by(zone.free) + pages.covered_by(zone.pcp)
+    movable = sum([pages.covered_by(held.pages) for held in state.allocations.values() if held.movable])
+    return pages.total - usable - movable - pages.covered_by(state.poisoned)
 
 
 def drain_per_cpu_lists(zone: Zone) -> None:
@@ -85,7 +81,7 @@ def migrate(kernel: Kernel, zone: Zone, pages: ExtentSet) -> None:
     vacated: list[ExtentSet] = []
     try:
         for held in list(kernel.state.allocations.values()):
-            if held.movable and _overlap(pages, held.pages):
+            if held.movable and pages.covered_by(held.pages):
                 vacated.append(_migrate_one(kernel, zone, pages, held))
     except MemoryHotplugError:
         # The range stays online, so what others left behind in it is free again.

@@ -79,7 +79,7 @@ class PageTables:
     def drop(self, kind: str, first: int, end: int, *, order: int = 0) -> None:
         """Free the page tables of one kind in windows [first, end)."""
         have = self.state.page_tables.get(kind)
-        if have is None:
+        if have is None or end <= first:
             return
         gone = have.within(first, end)
         if not gone.total:

@@ -199,7 +199,10 @@ class SparseVmemmap:
         Models: arch/x86/mm/init_64.c:free_pagetable() (free_pages(), free_reserved_page() for boot memory).
         """
         for source in (_ALLOCATOR, _ALTMAP, _BOOT):
-            pages = self.state.vmemmap.backing(runs.of(source))
+            own = runs.of(source)
+            if not len(own):
+                continue
+            pages = self.state.vmemmap.backing(own)
             if spare is not None:
                 pages.difference_update(spare)
             if not pages.total:

@@ -105,6 +105,8 @@ def give_back(state: MachineState, pages: ExtentSet) -> int:
         if own.total:
             zone.free.update(own)
             freed += own.total
+        if freed == pages.total:  # no page is in two zones
+            break
     return freed
 
 

@@ -79,6 +79,9 @@ class Coverage(Runs):
         """Return how many pfns of the set are in another one too."""
         if not self.total or not other.total:
             return 0
+        for one, many in ((other, self), (self, other)):
+            if one._few is not None and len(one._few[0]) == 1:
+                return many.covered(one._few[0][0], one._few[1][0])
         if self._few is None or other._few is None:
             return int(self.covered_many(*other.arrays).sum())
         starts, ends = few_overlaps(*self._few, *other._few)

@@ -49,9 +49,12 @@ class ExtentSet(Coverage):
 
     def __init__(self, starts: _Column = (), ends: _Column = ()) -> None:
         self._arrays, self._few, self.total = None, NO_RUNS, 0  # not by super(): sets are made all the time
-        if 0 < len(starts) <= FEW:
+        count = len(starts)
+        if not count:
+            return
+        if count <= FEW:
             self._keep_few(*few_merged(_listed(starts), _listed(ends)))
-        elif len(starts):
+        else:
             starts, ends = merge(np.asarray(starts, dtype=np.int64), np.asarray(ends, dtype=np.int64))
             self._take_arrays(starts.view(), ends.view())  # the caller may go on with his own
 
@@ -65,6 +68,8 @@ class ExtentSet(Coverage):
     @classmethod
     def of(cls, *runs: tuple[int, int]) -> ExtentSet:
         """Return the set of some half-open pfn runs."""
+        if len(runs) == 1 and runs[0][0] < runs[0][1]:
+            return cls.of_few([runs[0][0]], [runs[0][1]])
         return cls([low for low, _ in runs], [high for _, high in runs])
 
     def copy(self) -> ExtentSet:
@@ -245,25 +250,25 @@ class ExtentSet(Coverage):
 
     def intersection(self, other: ExtentSet) -> ExtentSet:
         """Return what is in both sets."""
+        if not self.total or not other.total:
+            return ExtentSet()
+        for one, many in ((other, self), (self, other)):
+            if one._few is not None and len(one._few[0]) == 1:
+                return many.within(one._few[0][0], one._few[1][0])
         if self._few is None or other._few is None:
             return ExtentSet(*self.clip_many(other.starts, other.ends))
-        found = ExtentSet()
-        if self.total and other.total:
-            found._keep_few(*few_overlaps(*self._few, *other._few))
-        return found
+        return ExtentSet.of_few(*few_overlaps(*self._few, *other._few))
 
     def within(self, start: int, end: int) -> ExtentSet:
         """Return the parts of the set inside [start, end) as a set."""
-        found = ExtentSet()
         if self._few is None:
-            found._take_arrays(*self.clip(start, end))
-            return found
+            return ExtentSet.of_arrays(*self.clip(start, end))
         first, last = self._overlapped(start, end)
-        if end > start and first < last:
-            lows, highs = self._few[0][first:last], self._few[1][first:last]
-            lows[0], highs[-1] = max(lows[0], int(start)), min(highs[-1], int(end))
-            found._keep_few(lows, highs)
-        return found
+        if end <= start or first >= last:
+            return ExtentSet()
+        lows, highs = self._few[0][first:last], self._few[1][first:last]
+        lows[0], highs[-1] = max(lows[0], int(start)), min(highs[-1], int(end))
+        return ExtentSet.of_few(lows, highs)
 
     def clip(self, start: int, end: int) -> tuple[Array, Array]:
         """Return the parts of the set inside [start, end) as runs."""

@@ -207,6 +207,8 @@ def intersect(a_starts: Array, a_ends: Array, b_starts: Array, b_ends: Array) ->
 
 def few_merged(starts: list[int], ends: list[int]) -> Few:
     """Return the union of a few runs in any order as sorted, disjoint, non-touching runs; as :func:`merge`."""
+    if len(starts) == 1:
+        return (starts.copy(), ends.copy()) if ends[0] > starts[0] else NO_RUNS
     lows: list[int] = []
     highs: list[int] = []
     for low, high in sorted(zip(starts, ends, strict=True)):

@@ -256,8 +256,7 @@ class MachineState:
 
     def zones(self) -> Iterator[Zone]:
         """Yield every zone, by node and type."""
-        for node in self.nodes.values():
-            yield from node.zones.values()
+        return iter([zone for node in self.nodes.values() for zone in node.zones.values()])
 
     def zone(self, key: ZoneKey) -> Zone:
         """Return a zone of an existing node."""
@@ -348,7 +347,8 @@ class MachineState:
 
     def early_pages(self, start_pfn: int, end_pfn: int) -> int:
         """Return how many pages of a range were there at boot, holes apart."""
-        return self.early.covered(start_pfn, end_pfn) - _common(self.early, self.holes, start_pfn, end_pfn)
+        early = self.early.covered(start_pfn, end_pfn)
+        return early - _common(self.early, self.holes, start_pfn, end_pfn) if early else 0
 
     def total_managed(self) -> int:
         """Return the pages that the page allocator manages (MemTotal in pages)."""

@@ -27,15 +27,15 @@ def check_removable(kernel: Kernel, start: int, size: int) -> None:
         MemoryHotplugError: EINVAL misaligned or nothing there, EBUSY a block is not offline.
     """
     block_size = kernel.geometry.memory_block_size
-    where = format_range(start, max(size, 1))
     if size <= 0 or start % block_size or size % block_size:
+        where = format_range(start, max(size, 1))
         raise MemoryHotplugError(
             errno.EINVAL, f"{where} is not made of whole memory blocks of {block_size:#x} bytes; the kernel would BUG"
         )
     blocks = kernel.state.blocks
     rows = blocks.rows(start // block_size, (start + size) // block_size - 1)
     if rows.start == rows.stop:
-        raise MemoryHotplugError(errno.EINVAL, f"there is no memory block in {where}")
+        raise MemoryHotplugError(errno.EINVAL, f"there is no memory block in {format_range(start, size)}")
     if blocks.common("state", rows) != _OFFLINE:
         busy = blocks.id[rows][blocks.state[rows] != _OFFLINE]
         named = "memory block {} is" if len(busy) == 1 else "memory blocks {} are"

@@ -82,7 +82,7 @@ def _altmap(kernel: Kernel, start: int, size: int, flags: int) -> Altmap | None:
 def _add_sections_of(kernel: Kernel, start: int, size: int, nid: int, altmap: Altmap | None) -> None:
     """Add the sections; with altmaps, a failure removes the whole blocks that were complete already."""
     start_pfn, nr_pages = kernel.geometry.pfn(start), kernel.geometry.pfn(size)
-    had = kernel.state.sections.covered(start_pfn, start_pfn + nr_pages)
+    had = kernel.state.sections.covered(start_pfn, start_pfn + nr_pages) if altmap is not None else 0
     try:
         step = altmap.window_pages if altmap is not None else 0
         arch_add_memory(kernel, start_pfn, nr_pages, nid, Restrictions(altmap=altmap, step=step))

@@ -69,10 +69,9 @@ def online(kernel: Kernel, rows: slice, zone: Zone) -> None:
 
 def count_group(kernel: Kernel, rows: slice, zone: Zone, sign: int = 1) -> None:
     """Count the pages of the blocks, memmap included, for their memory group."""
-    groups = kernel.state.blocks.group
-    only = kernel.state.blocks.common("group", rows)
-    for group in sorted(set(groups[rows].tolist())) if only is None else [only]:
-        count = int((groups[rows] == group).sum()) if only is None else rows.stop - rows.start
+    blocks, only = kernel.state.blocks, kernel.state.blocks.common("group", rows)
+    for group in sorted(set(blocks.listed("group", rows))) if only is None else [only]:
+        count = blocks.count("group", rows, group) if only is None else rows.stop - rows.start
         pages = sign * count * kernel.geometry.pages_per_block
         if zone.kind is ZoneKind.MOVABLE:
             state_of(kernel).adjust_group(group, movable=pages)
