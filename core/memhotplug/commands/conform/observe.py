@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeAlias, TypeGuard
+from typing import NamedTuple, TypeAlias, TypeGuard
 
 from memhotplug.commands.conform.baseline import Baseline
 from memhotplug.commands.conform.classes import Runs, cut, model_classes, recorded_classes, split_blocks
@@ -33,22 +32,21 @@ SLACK = 128
 own): a quarter of an order-9 piece of memmap."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Compared:
+class Compared(NamedTuple):
     """What was compared after one step: observations, and page classes, which are compared when worlds are known.
 
     Attributes:
+        expected, got: page classes as recorded, and as the model has them.
         step: its index.
         before, after: what stands before the page classes, and behind them.
-        expected, got: page classes as recorded, and as the model has them.
         under_way: whether it was recorded while a block was still going offline: that is no state that the kernel ends
             in, and what differs then is left out.
     """
 
+    expected: Runs
+    got: Runs
     step: int = 0
     before: Sequence[Seen] = ()
-    expected: Runs = field(default_factory=list)
-    got: Runs = field(default_factory=list)
     after: Sequence[Seen] = ()
     under_way: bool = False
 

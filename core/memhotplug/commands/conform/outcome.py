@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 
 from memhotplug.formats.snapshot import RecordedStep
 
@@ -13,8 +15,7 @@ NOT_WHOLE_BLOCKS = "failed: not whole memory blocks"
 """How a recording tells that a device was refused for its size or place (EINVAL)."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What the model makes of one operation.
 
     Attributes:
@@ -29,7 +30,7 @@ class Outcome:
 
     result: str
     errno: str | None = None
-    results: dict[int, str] = field(default_factory=dict)
+    results: Mapping[int, str] = MappingProxyType({})
     asked: tuple[int, ...] = ()
     blocks: tuple[int, ...] = ()
     undetermined: tuple[int, ...] = ()

@@ -164,7 +164,7 @@ class Replay:
             raise self._located(problem, facts.index) from problem
         self._guest.dismiss(self.machine)
         self._guest.observe(self.machine, facts, read=facts.index < self._predict and not facts.is_bare)
-        return facts, replace(outcome, told=prepared.told, undetermined=prepared.undetermined)
+        return facts, outcome._replace(told=prepared.told, undetermined=prepared.undetermined)
 
     def _completed(self, op: RecordedOp) -> RecordedOp:
         """Return an operation with the blocks of its device where the recording does not list them."""

@@ -152,7 +152,7 @@ class _World:
         self.told += outcome.told
         if facts.is_bare:
             self.predicted.append(predict_step(replay.machine, replay.baseline, facts.index, facts.op, outcome))
-            self.seen.append(Compared())
+            self.seen.append(Compared([], []))
         else:
             self.seen.append(compare(replay.machine, replay.baseline, facts, outcome))
         return self.seen[-1]
