@@ -7,6 +7,7 @@ a Movable zone that exists only through hotplug, where nothing but the model's o
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
@@ -215,7 +216,11 @@ def cut(runs: Runs, borders: frozenset[int]) -> Runs:
     if not borders:
         return runs
     found: Runs = []
+    edges = sorted(borders)
     for low, high, kind in runs:
-        edges = [low, *sorted(edge for edge in borders if low < edge < high), high]
-        found += [(first, end, kind) for first, end in itertools.pairwise(edges)]
+        inside = edges[bisect_right(edges, low) : bisect_left(edges, high)]
+        if not inside:
+            found.append((low, high, kind))
+            continue
+        found += [(first, end, kind) for first, end in itertools.pairwise([low, *inside, high])]
     return found

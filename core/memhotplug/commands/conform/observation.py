@@ -61,10 +61,12 @@ class Agreed(NamedTuple):
     """Things of one step that were compared all at once, as they are the same on both sides.
 
     Attributes:
+        reason: their class; nothing else of the step is of it.
         things: how many there are.
         one_by_one: returns an observation of each, all of which match, and no more than that.
     """
 
+    reason: Reason
     things: int
     one_by_one: Callable[[], Iterable[Observation]]
 

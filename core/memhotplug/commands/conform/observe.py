@@ -275,7 +275,7 @@ def _marks(machine: Machine, step: int, zones: Mapping[tuple[int, str], ZoneInfo
             expected = expected[0] - recorded.boost, expected[1] - recorded.boost, expected[2] - recorded.boost
         rows.append((key, expected, zone.wmark))
     seen = partial(_mark_rows, step, rows)
-    yield from [Agreed(len(rows), seen)] if all(theirs == ours for _, theirs, ours in rows) else seen()
+    yield from [Agreed(Reason.MARKS, len(rows), seen)] if all(theirs == ours for _, theirs, ours in rows) else seen()
 
 
 def _mark_rows(step: int, rows: Iterable[tuple[tuple[int, str], _Marks, _Marks]]) -> Iterator[Observation]:

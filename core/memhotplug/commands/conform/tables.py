@@ -60,7 +60,7 @@ def compare_zones(machine: Machine, step: int, zones: Mapping[ZoneName, ZoneInfo
     }
     rows = [(key, theirs.get(key, nothing), ours.get(key, nothing)) for key in sorted({*theirs, *ours})]
     seen = partial(_zone_rows, step, rows)
-    yield from [Agreed(len(COUNTERS) * len(rows), seen)] if theirs == ours else seen()
+    yield from [Agreed(Reason.ZONE, len(COUNTERS) * len(rows), seen)] if theirs == ours else seen()
 
 
 def _zone_rows(step: int, rows: Iterable[_Row]) -> Iterator[Observation]:
@@ -89,7 +89,7 @@ def compare_blocks(machine: Machine, step: int, recorded: _Blocks) -> Iterator[S
     ours = _blocks_shown(machine)
     same = recorded == ours
     seen = partial(_block_rows, step, recorded, recorded if same else ours)
-    yield from [Agreed(len(ATTRIBUTES) * len(ours), seen)] if same else seen()
+    yield from [Agreed(Reason.BLOCK, len(ATTRIBUTES) * len(ours), seen)] if same else seen()
 
 
 def _block_rows(step: int, recorded: _Blocks, ours: _Blocks) -> Iterator[Observation]:
@@ -106,7 +106,7 @@ def compare_iomem(machine: Machine, step: int, expected: list[IomemLine]) -> Ite
     got = ram_lines(machine.kernel.state.resources)
     same = expected == got
     seen = partial(_iomem_rows, step, expected, expected if same else got)
-    yield from [Agreed(len(set(expected)), seen)] if same else seen()
+    yield from [Agreed(Reason.IOMEM, len(set(expected)), seen)] if same else seen()
 
 
 def _iomem_rows(step: int, expected: list[IomemLine], got: list[IomemLine]) -> Iterator[Observation]:
@@ -119,7 +119,7 @@ def compare_runs(step: int, expected: Runs, got: Runs) -> Iterator[Seen]:
     """Compare the runs of pages of one class."""
     same = expected == got
     seen = partial(_page_rows, step, expected, expected if same else got)
-    yield from [Agreed(len(expected), seen)] if same else seen()
+    yield from [Agreed(Reason.PAGES, len(expected), seen)] if same else seen()
 
 
 def _page_rows(step: int, expected: Runs, got: Runs) -> Iterator[Observation]:

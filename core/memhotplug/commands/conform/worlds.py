@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from memhotplug.commands.conform.facts import NOTHING_SHOWN, StepFacts
-from memhotplug.commands.conform.observation import Observation, Observations, Reason, Seen
+from memhotplug.commands.conform.observation import Agreed, Observation, Observations, Reason, Seen
 from memhotplug.commands.conform.observe import Compared, compare
 from memhotplug.commands.conform.predict import predict_step
 from memhotplug.commands.conform.replay import Replay
@@ -242,8 +242,7 @@ class Worlds:
         borders = frozenset(edge * pages for block in self._cut for edge in (block, block + 1))
         for index in range(len(self._recording.steps)):
             compared = self._ended.get(index) or [world.seen[index] for world in self._worlds]
-            found = [one.observations(borders) for one in compared]
-            yield from found[0].seen if len(found) == 1 else together(found)
+            yield from together([one.observations(borders).seen for one in compared])
 
 
 def _ends(blocks: tuple[int, ...]) -> Iterator[frozenset[int]]:
@@ -258,7 +257,7 @@ def _ends(blocks: tuple[int, ...]) -> Iterator[frozenset[int]]:
         yield from map(frozenset, itertools.combinations(blocks, size))
 
 
-def together(worlds: Sequence[Sequence[Observation]]) -> Iterator[Observation]:
+def together(worlds: Sequence[Sequence[Seen]]) -> Iterator[Seen]:
     """Yield the observations of one step as all worlds together have them.
 
     What all have is the claim. What differs is undetermined where the recorded value is that of one world or lies
@@ -267,14 +266,30 @@ def together(worlds: Sequence[Sequence[Observation]]) -> Iterator[Observation]:
     if len(worlds) == 1:
         yield from worlds[0]
         return
+    agreed = set.intersection(*({seen.reason for seen in world if isinstance(seen, Agreed)} for world in worlds))
     found: dict[object, list[Observation]] = {}
+    whole: dict[object, Agreed] = {}  # what is as it was recorded in each world is the same in all
     for world in worlds:
-        for one in world:
-            lists = one.reason in _LISTS
-            key = (one.reason, one.what, str(one.expected if one.expected is not None else one.got) if lists else "")
-            found.setdefault(key, []).append(one)
-    for seen in found.values():
-        yield from _one(seen, len(worlds))
+        for seen in world:
+            if not isinstance(seen, Agreed):
+                found.setdefault(_key(seen), []).append(seen)
+            elif seen.reason in agreed:
+                whole[seen.reason] = seen
+                found.setdefault(seen.reason, [])
+            else:
+                for one in seen.one_by_one():
+                    found.setdefault(_key(one), []).append(one)
+    for key, several in found.items():
+        if key in whole:
+            yield whole[key]
+        else:
+            yield from _one(several, len(worlds))
+
+
+def _key(one: Observation) -> object:
+    """Return what observations of the same thing have in common."""
+    lists = one.reason in _LISTS
+    return one.reason, one.what, str(one.expected if one.expected is not None else one.got) if lists else ""
 
 
 def _one(seen: Sequence[Observation], worlds: int) -> Iterator[Observation]:

@@ -20,7 +20,12 @@ def seen(number: int, *, matches: bool = True) -> Observation:
 def test_observations_are_a_sequence_of_all_of_them() -> None:
     """In the order in which they were compared, those that agree among the others."""
     found = Observations(
-        [seen(0), Agreed(2, lambda: [seen(1), seen(2)]), seen(3, matches=False), Agreed(0, lambda: ())]
+        [
+            seen(0),
+            Agreed(Reason.ZONE, 2, lambda: [seen(1), seen(2)]),
+            seen(3, matches=False),
+            Agreed(Reason.BLOCK, 0, lambda: ()),
+        ]
     )
 
     assert [one.step for one in found] == [0, 1, 2, 3]

@@ -9,10 +9,12 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from memhotplug.commands.conform import observe
 from memhotplug.commands.conform import replay as replay_module
-from memhotplug.commands.conform.observation import Observation, Reason
+from memhotplug.commands.conform.observation import Agreed, Observation, Observations, Reason, Seen
 from memhotplug.commands.conform.replay import Replay
 from memhotplug.commands.conform.worlds import FileResult, Worlds, _ends, replay_file, together
 from memhotplug.formats.snapshot import read_recording
@@ -131,7 +133,7 @@ def test_worlds_that_agree_make_one_claim() -> None:
 )  # fmt: skip
 def test_what_lies_between_worlds_is_undetermined(expected: object, got: tuple[object, object], fits: bool) -> None:
     """Block by block it is one or the other, so that numbers lie between the least and the greatest."""
-    found = list(together([[seen("x", expected, side)] for side in got]))
+    found = list(Observations(together([[seen("x", expected, side)] for side in got])))
 
     assert [(one.matches, one.undetermined) for one in found] == [(fits, fits)]
 
@@ -150,7 +152,7 @@ def test_less_that_was_recorded_makes_no_wrong_claim(file: str, load: Load, save
 def test_what_only_some_worlds_have_and_nobody_recorded_is_no_observation() -> None:
     """A block that is there in one world only; in all of them it is a mismatch."""
     assert list(together([[seen("block", None, "online")], []])) == []
-    assert [one.matches for one in together([[seen("block", None, "online")]] * 2)] == [False]
+    assert [one.matches for one in Observations(together([[seen("block", None, "online")]] * 2))] == [False]
 
 
 def test_each_line_of_a_list_is_for_itself() -> None:
@@ -161,8 +163,29 @@ def test_each_line_of_a_list_is_for_itself() -> None:
     instead = Observation(3, Reason.IOMEM, "iomem", None, "three", False)
 
     assert list(together([[first, lacks, instead], [first, second]])) == [first, second._replace(undetermined=True)]
-    assert [one.matches for one in together([[first, lacks], [first, lacks, instead]])] == [True, False]
-    assert [one.matches for one in together([[first, instead], [first, instead]])] == [True, False]
+    some = Observations(together([[first, lacks], [first, lacks, instead]]))
+    assert [one.matches for one in some] == [True, False]
+    some = Observations(together([[first, instead], [first, instead]]))
+    assert [one.matches for one in some] == [True, False]
+
+
+@given(st.lists(st.lists(st.sampled_from([0, 1, 2]), min_size=2, max_size=2), min_size=1, max_size=4))
+def test_what_agrees_as_a_whole_is_no_other_than_one_by_one(worlds: list[list[int]]) -> None:
+    """Zones and blocks of some worlds, either as was recorded or not quite; where all agree nobody looks at them."""
+
+    def one_by_one(reason: Reason, wrong: int) -> list[Observation]:
+        return [Observation.equal(3, reason, f"{reason} {at}", at, at + (at == wrong)) for at in (1, 2, 3)]
+
+    def whole(reason: Reason, wrong: int) -> list[Seen]:
+        rows = one_by_one(reason, wrong)
+        return [*rows] if wrong else [Agreed(reason, 3, lambda: rows)]
+
+    reasons = Reason.ZONE, Reason.BLOCK
+    singly = [[one for reason, wrong in zip(reasons, world, strict=True) for one in one_by_one(reason, wrong)]
+              for world in worlds]  # fmt: skip
+    as_a_whole = [[one for reason, wrong in zip(reasons, world, strict=True) for one in whole(reason, wrong)]
+                 for world in worlds]  # fmt: skip
+    assert Observations(together(as_a_whole)) == Observations(together(singly))
 
 
 @pytest.mark.parametrize(
