@@ -1,7 +1,7 @@
 """Runs of equal page flags: by far the most of a recording, and from step to step nearly the same.
 
 Python makes four objects of each run that JSON has. Here the text of all runs is taken out of a document before it
-is parsed, and each run that is written in the same way twice is looked at once.
+is parsed, and runs that a step has as the step before it are not looked at again.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections import defaultdict
+from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import TypeAlias, overload
@@ -26,6 +26,10 @@ _OPENING = re.compile(r'(?<!\\)"kpageflags"\s*:\s*\{\s*"ranges"\s*:\s*\[(?=\s*\[
 _KEY = '"kpageflags"'
 _CLOSING = re.compile(r"\]\s*\]")
 _PLACE = "NaN"  # what stands for the runs: no number, and the one word whose meaning a reader of JSON leaves open
+_END = re.compile(r"\s*\]")
+_PIECE = 512  # characters that a piece has at least where nothing else ends it, some 16 runs
+_STRETCH = 4 * _PIECE  # characters that are looked at together where the runs are new
+_INSIDE = b"0123456789abcdefABCDEFx \t\r\n"  # what a good run has beside its brackets, commas and quotes
 _WORD = re.compile(r"0x[0-9a-fA-F]{1,16}")
 
 Run: TypeAlias = tuple[int, int, int]
@@ -96,8 +100,9 @@ class FlagTexts:
     """
 
     def __init__(self, text: str) -> None:
-        self._spans = list(_spans(text))
         self._text = text
+        self._pieces = _Pieces(text)
+        self._spans = list(self._taken())
 
     def parse(self) -> object:
         """Return the document.
@@ -105,76 +110,160 @@ class FlagTexts:
         Raises:
             JSONDecodeError, ValueError: as :func:`parse_json`.
         """
-        found = _Pieces().runs([self._text[low:high].split("]") for low, high in self._spans])
+        found = self._pieces.runs()
         if found is not None:
             found.reverse()
             # The first names a place in what is left of the text, the second that it has constants of its own.
             with suppress(json.JSONDecodeError, IndexError):
-                return parse_json(_without(self._text, self._spans), constant=lambda word: found.pop())
+                return parse_json(self._rest(), constant=lambda word: found.pop())
         return parse_json(self._text)
 
+    def _taken(self) -> Iterator[tuple[int, int]]:
+        """Yield where the arrays of runs stand, with their brackets."""
+        at = self._text.find(_KEY)
+        while at >= 0:
+            opening = _OPENING.match(self._text, at)
+            if opening is not None:
+                first = opening.end() - 1
+                end = self._pieces.take(first)
+                if end is None:
+                    return
+                yield first, end
+                at = end
+            at = self._text.find(_KEY, at + 1)
 
-def _spans(text: str) -> Iterator[tuple[int, int]]:
-    """Yield where the runs stand, without the brackets of their array and of the last run."""
-    at = text.find(_KEY)
-    while at >= 0:
-        opening = _OPENING.match(text, at)
-        if opening is not None:
-            closing = _CLOSING.search(text, opening.end())
-            if closing is None:
-                return
-            yield opening.end(), closing.start()
-            at = closing.end()
-        at = text.find(_KEY, at + 1)
-
-
-def _without(text: str, spans: list[tuple[int, int]]) -> str:
-    """Return a text with something short for each array that has some runs."""
-    parts, behind = [], 0
-    for low, high in spans:
-        parts.append(text[behind : low - 1])
-        behind = text.index("]", high + 1) + 1
-    return _PLACE.join([*parts, text[behind:]])
+    def _rest(self) -> str:
+        """Return the text with something short for each array of runs."""
+        behind = (0, *(end for _, end in self._spans))
+        before = (*(first for first, _ in self._spans), len(self._text))
+        return _PLACE.join(self._text[low:high] for low, high in zip(behind, before, strict=True))
 
 
 class _Pieces:
-    """The texts of runs, from the comma before them to their last value, each of which is looked at once."""
+    """The runs of a text in pieces, each of some neighbours; what two arrays have alike is one piece.
 
-    def __init__(self) -> None:
-        self._rows = defaultdict[str, int](itertools.count().__next__)  # one that is new gets the next number
+    An array is cut as the ones before it, as long as it goes on like them. Where it does not, each run is compared with
+    those that a piece begins with, until one does: what was put in, left out or changed there is a piece of its own.
+    Every piece begins with the comma before its first run, or with the bracket of the array.
+    """
 
-    def runs(self, arrays: list[list[str]]) -> list[FlagRuns] | None:
-        """Return what some arrays hold, None if any is not plainly one of runs."""
-        chosen = []
-        for pieces in arrays:
-            pieces[0] = f",{pieces[0]}"
-            chosen.append(np.fromiter(map(self._rows.__getitem__, pieces), np.intp, len(pieces)))
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._pieces: list[str] = []
+        self._after: list[int] = []  # which piece stood behind each one when it was last met
+        self._begins: dict[str, int] = {}  # the last of those that begin with a run
+        self._arrays: list[list[int]] = []
+
+    def take(self, at: int) -> int | None:
+        """Take the array of runs that begins there; return where it ends, None if it plainly is none."""
+        text = self._text
+        first = low = at  # from low on, nothing is a piece yet
+        chosen: list[int] = []
+        while at == first or text.startswith(",", at):
+            number = self._begins.get(text[at : text.find("]", at)])
+            if number is not None and text.startswith(self._pieces[number], at):
+                self._cut(low, at, chosen)
+                low = at = self._along(number, at, chosen)
+                continue
+            skipped = self._skipped(at)
+            if skipped is None:
+                return None
+            at = skipped
+        end = _END.match(text, at)
+        if end is None:
+            return None
+        self._cut(low, at, chosen)
+        self._arrays.append(chosen)
+        return end.end()
+
+    def runs(self) -> list[FlagRuns] | None:
+        """Return what the arrays hold, None if any is not plainly one of runs."""
         table = self._table()
         if table is None:
             return None
-        return [FlagRuns(table.starts[rows], table.ends[rows], table.values[rows]) for rows in chosen]
+        numbers = np.arange(len(table))
+        ends = [*itertools.accumulate(piece.count("]") for piece in self._pieces)]
+        rows = [numbers[first:end] for first, end in itertools.pairwise([0, *ends])]
+        found: list[FlagRuns] = []
+        for chosen in self._arrays:
+            here = np.concatenate([rows[number] for number in chosen])
+            found.append(FlagRuns(table.starts[here], table.ends[here], table.values[here]))
+        return found
+
+    def _along(self, number: int, at: int, chosen: list[int]) -> int:
+        """Take a piece that stands there, and those that stood behind it, as far as they do; return where they end."""
+        text, pieces, after = self._text, self._pieces, self._after
+        low = at
+        while True:
+            self._cut(low, at, chosen)
+            self._put(number, chosen)
+            at += len(pieces[number])
+            while (number := after[number]) >= 0 and text.startswith(pieces[number], at):
+                chosen.append(number)
+                at += len(pieces[number])
+            # Is that one written otherwise, and then the next?
+            number = after[number] if number >= 0 and text.startswith(",", at) else -1
+            low, at = at, text.find(pieces[number], at, at + 3 * _PIECE) if number >= 0 else -1
+            if at < 0 or text[at - 1] != "]" or _CLOSING.search(text, low, at) is not None:
+                return low  # it does not stand there, stands within a run or in another array
+
+    def _skipped(self, at: int) -> int | None:
+        """Return where some runs end that no piece stands for, the first of them there; None if none ends."""
+        text, begins = self._text, self._begins
+        closing = _CLOSING.search(text, at, at + _STRETCH if self._arrays else len(text))
+        if closing is not None and not self._arrays:
+            return closing.start() + 1  # nothing is known yet that could be met
+        runs = text[at : at + _STRETCH if closing is None else closing.start()].split("]")
+        if closing is None:
+            runs.pop()  # may go on
+        if not runs:
+            return text.find("]", at) + 1 or None
+        if begins.keys().isdisjoint(runs):
+            return at + sum(map(len, runs)) + len(runs)
+        for run, following in itertools.pairwise([*runs, ""]):
+            at += len(run) + 1
+            number = begins.get(following)
+            if number is not None and text.startswith(self._pieces[number], at):
+                break
+        return at
+
+    def _cut(self, low: int, high: int, chosen: list[int]) -> None:
+        """Make pieces of what stands there, if anything does."""
+        text = self._text
+        while low < high:
+            end = text.find("]", low + _PIECE, high) + 1 or high
+            number = len(self._pieces)
+            self._begins[text[low : text.index("]", low)]] = number
+            self._pieces.append(text[low:end])
+            self._after.append(-1)
+            self._put(number, chosen)
+            low = end
+
+    def _put(self, number: int, chosen: list[int]) -> None:
+        """Put a piece behind those of an array."""
+        if chosen:
+            self._after[chosen[-1]] = number
+        chosen.append(number)
 
     def _table(self) -> FlagRuns | None:
-        """Return all runs by their numbers, None if any text is none.
+        """Return the runs of all pieces, None if any text is none.
 
-        No piece has a closing bracket, and no good word has one. So the array of them is read as this many good runs
-        only where each piece is one.
+        Nothing but good runs is JSON with these brackets, commas and quotes around such characters, unless a number has
+        an exponent or a word is none.
         """
-        if not self._rows:
+        if not self._pieces:
             return FlagRuns.of(())
-        text = f"[{']'.join(self._rows).lstrip()[1:]}]]"
-        if text.count("[") != len(self._rows) + 1 or "{" in text:
+        firsts = {chosen[0] for chosen in self._arrays}
+        text = "".join(f",{piece[1:]}" if number in firsts else piece for number, piece in enumerate(self._pieces))
+        if text.encode(errors="replace").translate(None, _INSIDE) != b',[,,""]' * text.count("["):
             return None
         try:
-            rows = json.loads(text)
-            starts, ends, words = zip(*rows, strict=True)
-            flags = {word: flag_word(word) for word in set(words)}
-            table = FlagRuns(
-                np.array(starts, np.int64),
-                np.array(ends, np.int64),
-                np.array([flags[word] for word in words], np.uint64),
-            )
+            values = [*itertools.chain.from_iterable(json.loads(f"[{text[1:]}]"))]
+            starts, ends = array("q", values[::3]), array("q", values[1::3])
         except (ValueError, TypeError, OverflowError):
-            return None  # not three values each, a word that is none, a pfn that no array holds
-        good = len(rows) == len(self._rows) and {*map(type, starts), *map(type, ends)} == {int}
-        return table if good else None
+            return None  # no numbers, one with an exponent, one that no array holds
+        flags = {word: flag_word(word) for word in set(values[2::3])}
+        if None in flags.values():
+            return None
+        words = np.fromiter(map(flags.__getitem__, values[2::3]), np.uint64, len(starts))
+        return FlagRuns(np.array(starts), np.array(ends), words)

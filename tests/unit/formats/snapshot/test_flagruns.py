@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -116,3 +117,71 @@ def test_words_of_constants_in_strings_keep_nothing_from_being_taken_out() -> No
     text = json.dumps({"dmesg": ["NaN, Infinity"], "kpageflags": {"ranges": [[1, 2, "0x1"]]}})
     document: Any = FlagTexts(text).parse()
     assert document == {"dmesg": ["NaN, Infinity"], "kpageflags": {"ranges": FlagRuns.of([(1, 2, 1)])}}
+
+
+_EDITS = st.tuples(st.integers(0, 150), st.integers(0, 60), st.integers(0, 90))
+_STEPS = st.lists(st.lists(_EDITS, max_size=3), max_size=4)
+_MARKS = st.sampled_from([*'[]{},":\\ \n019x', "", "]]", "],[", "][", "NaN", "1e3"])
+_DAMAGE = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 40), _MARKS))
+
+
+def edited(steps: list[list[tuple[int, int, int]]]) -> list[list[Any]]:
+    """The runs of some steps: in each, some of the step before are gone and others stand in their place."""
+    runs: list[Any] = [[7 * at, 7 * at + 3, f"{1 << at % 64:#x}"] for at in range(150)]
+    found = [runs]
+    for number, edits in enumerate(steps):
+        runs = runs.copy()
+        for at, gone, new in edits:
+            runs[at : at + gone] = [[9 * at + number, 9 * at + 5, f"{at:#x}"] for at in range(new)]
+        found.append(runs)
+    return found
+
+
+def document_of(arrays: list[list[Any]]) -> dict[str, Any]:
+    """A document with the runs of some steps."""
+    return {"steps": [{"kpageflags": {"ranges": runs, "covered": [[0, 1]]}} for runs in arrays]}
+
+
+@given(_STEPS, st.sampled_from([None, 1]))
+def test_runs_of_steps_that_are_alike_are_what_is_written(steps: list[Any], indent: Any) -> None:
+    """Whatever was put in, left out or changed from one step to the next."""
+    document = document_of(edited(steps))
+    found: Any = FlagTexts(json.dumps(document, indent=indent)).parse()
+    assert all(not step["kpageflags"]["ranges"] or isinstance(step["kpageflags"]["ranges"], FlagRuns)
+               for step in found["steps"])  # fmt: skip
+    assert plain(found) == meant(document)
+
+
+@given(_STEPS, st.sampled_from([None, 1]), _DAMAGE)
+def test_damaged_runs_are_refused_or_mean_what_they_did(steps: list[Any], indent: Any, damage: list[Any]) -> None:
+    """Wherever something is missing or too much, pieces that other steps have too included."""
+    text = json.dumps(document_of(edited(steps)), indent=indent)
+    for where, gone, new in damage:
+        at = int(where * len(text))
+        text = text[:at] + new + text[at + gone :]
+    try:
+        expected = repr(meant(json.loads(text)))  # repr, since nan is not equal to itself
+    except json.JSONDecodeError as problem:
+        with pytest.raises(json.JSONDecodeError, match=re.escape(str(problem))):
+            FlagTexts(text).parse()
+    else:
+        assert repr(meant(plain(FlagTexts(text).parse()))) == expected
+
+
+def test_half_a_run_before_runs_that_are_known_is_no_run() -> None:
+    """Not even where its other half stands elsewhere."""
+    runs = [[at, at + 1, "0x1"] for at in range(9)]
+    torn = [*runs[:2], [1, 2, *runs[3:], "0x5"], [7, 8, "0x1"]]
+    document = document_of([runs, torn, runs])
+    text = json.dumps(document).replace(", [", f",{600 * ' '}[")  # each run behind the second is a piece of its own
+    assert meant(plain(FlagTexts(text).parse())) == meant(document)
+
+
+@pytest.mark.parametrize(
+    "wrong", ['2[3, 4, "0x1"]', '[3, 4, "0x1"]2', '[3 4, "0x1"]', '[03, 4, "0x1"]', '[3, 4, "0x1"']
+)
+def test_runs_that_are_no_json_are_damage(wrong: str) -> None:
+    """Although their brackets, commas and quotes may be as they should."""
+    text = f'{{"kpageflags": {{"ranges": [[1, 2, "0x1"], {wrong}, [5, 6, "0x1"]]}}}}'
+    with pytest.raises(json.JSONDecodeError):
+        FlagTexts(text).parse()
