@@ -224,7 +224,10 @@ class ExtentSet(Coverage):
         if len(starts) <= _ONE_BY_ONE or (self._few is not None and len(starts) <= FEW):
             self._remove_few(_listed(starts), _listed(ends))
             return
-        starts, ends = merge(np.asarray(starts, dtype=np.int64), np.asarray(ends, dtype=np.int64))
+        self._remove_sorted(*merge(np.asarray(starts, dtype=np.int64), np.asarray(ends, dtype=np.int64)))
+
+    def _remove_sorted(self, starts: Array, ends: Array) -> None:
+        """Take out what a set of runs has: they are ascending, disjoint and not touching."""
         gap_starts, gap_ends = np.append(_LOWEST, ends), np.append(starts, _HIGHEST)
         lows, highs, _, _ = intersect(self.starts, self.ends, gap_starts, gap_ends)
         self._take_arrays(lows, highs)
@@ -241,7 +244,9 @@ class ExtentSet(Coverage):
         if not self.total or not other.total:
             return
         few = other._few
-        if few is None:
+        if few is None and isinstance(other, ExtentSet) and len(other) > _ONE_BY_ONE:
+            self._remove_sorted(*other.arrays)
+        elif few is None:
             self.remove_many(*other.arrays)
         elif len(few[0]) == 1:
             self.remove(few[0][0], few[1][0])

@@ -69,7 +69,8 @@ def valid_zones_by_row(kernel: Kernel) -> list[list[str]]:
 def zone_words(kernel: Kernel) -> list[str]:
     """Return what the file ``valid_zones`` of every block reads, without its newline."""
     found = valid_zones_by_row(kernel)
-    words = {id(zones): show_zones(zones) for zones in found}  # blocks that are alike have the same list
+    alike = {id(zones): zones for zones in found}  # blocks that are alike have the same list
+    words = {key: show_zones(zones) for key, zones in alike.items()}
     return [words[id(zones)] for zones in found]
 
 

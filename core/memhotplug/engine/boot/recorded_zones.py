@@ -24,6 +24,9 @@ from memhotplug.model.zones import Zone, ZoneKind
 __all__ = ["KnownPages", "is_fresh", "note_holes", "set_aside", "take_over_zone"]
 
 
+_TYPES = tuple(kind.label for kind in ZoneKind)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownPages:
     """What page flags show of some pages, so that it need not be inferred.
@@ -53,7 +56,7 @@ def _protection(machine: RecordedMachine, recorded: RecordedZone) -> tuple[int, 
     """Return the lowmem reserve by zone type; recorded are only the types that the kernel is built with."""
     types = [zone.name for zone in machine.zones if zone.node == recorded.node]
     told = dict(zip(types, recorded.protection, strict=False))
-    dma, dma32, normal, movable = (told.get(kind.label, 0) for kind in ZoneKind)
+    dma, dma32, normal, movable = [told.get(name, 0) for name in _TYPES]
     return dma, dma32, normal, movable
 
 
@@ -61,8 +64,7 @@ def take_over_zone(
     kernel: Kernel, machine: RecordedMachine, recorded: RecordedZone, zone: Zone, known: KnownPages | None
 ) -> ExtentSet:
     """Take over one zone's counts and place its free pages; return its pages that are in use."""
-    runs = np.array(recorded.extents, dtype=np.int64).reshape(-1, 2)
-    pages = ExtentSet(runs[:, 0], runs[:, 1])
+    pages = ExtentSet.of(*recorded.extents)
     zone.start_pfn, zone.spanned = recorded.start_pfn or 0, recorded.spanned
     zone.present = recorded.present
     zone.managed, zone.cma = recorded.managed, recorded.cma
@@ -72,17 +74,16 @@ def take_over_zone(
     zone.present_early = max(zone.present - pages.total + pages.covered_by(kernel.state.early), 0)
     if known is not None and _fits(recorded, pages, known):
         return _known_zone(kernel, recorded, zone, known, machine.max_order)
-    image = np.array(machine.kernel_image, dtype=np.int64).reshape(-1, 2)
     room = pages.difference(set_aside(kernel))
     if is_fresh(kernel, zone):
         avoid = _first_slabs(room, recorded, machine.max_order)
     else:
-        avoid = ExtentSet(image[:, 0], image[:, 1]).union(pages.last(kernel.geometry.memmap_pages(pages.total)))
+        image = ExtentSet.of(*machine.kernel_image)
+        avoid = image.union(pages.last(kernel.geometry.memmap_pages(pages.total)))
     zone.free = _placed(room, recorded.free_by_order, machine.max_order, recorded.title, avoid)
     _keep_chunks(zone, recorded, machine.max_order)
     used = room.difference(zone.free)
-    zone.pcp = _lonely(used, recorded.pcp_pages)
-    used.difference_update(zone.pcp)
+    zone.pcp, used = _lonely(used, recorded.pcp_pages)
     return used
 
 
@@ -132,7 +133,7 @@ def _known_zone(kernel: Kernel, recorded: RecordedZone, zone: Zone, known: Known
     used = zone.linked.difference(zone.free).difference(aside)
     waiting = known.waiting.intersection(used)
     elsewhere = used.difference(known.covered)
-    zone.pcp = waiting.union(_lonely(elsewhere, recorded.pcp_pages - waiting.total))
+    zone.pcp = waiting.union(_lonely(elsewhere, recorded.pcp_pages - waiting.total)[0])
     return used.difference(zone.pcp)
 
 
@@ -141,7 +142,7 @@ def _keep_chunks(zone: Zone, recorded: RecordedZone, max_order: int) -> None:
     zone.highatomic = recorded.kept.highatomic
     zone.cma_pages, zone.barred = ExtentSet(), ExtentSet()
     for counts, owner in ((recorded.kept.cma, zone.cma_pages), (recorded.kept.barred, zone.barred)):
-        for order, count in enumerate(counts):
+        for order, count in enumerate(counts) if any(counts) else ():
             if not count:
                 continue
             chunks = ExtentSet(*chunk_runs(zone.free, order, max_order))
@@ -150,23 +151,25 @@ def _keep_chunks(zone: Zone, recorded: RecordedZone, max_order: int) -> None:
             owner.update(chunks.last(count << order))
 
 
-def _lonely(pages: ExtentSet, count: int) -> ExtentSet:
-    """Return ``count`` pages, the lowest that merge with nothing when they are freed, as long as there are such.
+def _lonely(pages: ExtentSet, count: int) -> tuple[ExtentSet, ExtentSet]:
+    """Return ``count`` pages, the lowest that merge with nothing when freed, as long as there are such, and the rest.
 
     Nothing tells where pages on per-cpu lists lie. Were they neighbours, draining the lists would make chunks of
     them that nobody has seen: here each is one of a pair whose other page is in use.
     """
-    if not count or not pages.total:
-        return ExtentSet()
-    lengths = (pages.ends >> 1) - (low := (pages.starts + 1) >> 1)
+    if count <= 0 or not pages.total:
+        return ExtentSet(), pages
+    starts, ends = pages.arrays
+    low = (starts + 1) >> 1
+    lengths = (ends >> 1) - low
     kept = lengths > 0
     taken = np.clip(count - (np.cumsum(lengths[kept]) - lengths[kept]), 0, lengths[kept])
     before = np.cumsum(taken) - taken
     firsts = np.repeat(low[kept] - before, taken) + np.arange(int(taken.sum()), dtype=np.int64) << 1
     singles = ExtentSet(firsts, firsts + 1)
-    if singles.total == count:
-        return singles
-    return singles.union(_first(pages.difference(singles), count - singles.total))
+    if singles.total < count:
+        singles.update(_first(pages.difference(singles), count - singles.total))
+    return singles, pages.difference(singles)
 
 
 def _first(pages: ExtentSet, count: int) -> ExtentSet:
