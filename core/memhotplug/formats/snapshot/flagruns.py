@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import operator
 import re
 from array import array
 from collections.abc import Iterator, Sequence
@@ -25,10 +26,12 @@ __all__ = ["FlagRuns", "FlagTexts", "flag_word"]
 _OPENING = re.compile(r'(?<!\\)"kpageflags"\s*:\s*\{\s*"ranges"\s*:\s*\[(?=\s*\[)')
 _KEY = '"kpageflags"'
 _CLOSING = re.compile(r"\]\s*\]")
+_FEW = 32  # runs up to which plain integers are faster than arrays
 _PLACE = "NaN"  # what stands for the runs: no number, and the one word whose meaning a reader of JSON leaves open
 _END = re.compile(r"\s*\]")
 _PIECE = 512  # characters that a piece has at least where nothing else ends it, some 16 runs
 _STRETCH = 4 * _PIECE  # characters that are looked at together where the runs are new
+_TOGETHER = 32  # pieces that are read at once: as many objects as fit into a processor's cache
 _INSIDE = b"0123456789abcdefABCDEFx \t\r\n"  # what a good run has beside its brackets, commas and quotes
 _WORD = re.compile(r"0x[0-9a-fA-F]{1,16}")
 
@@ -63,8 +66,14 @@ class FlagRuns(Sequence[Run]):
     @property
     def are_ascending(self) -> bool:
         """Whether no run is empty, all are where pages can be, and each begins behind the one before."""
-        if not len(self):
-            return True
+        if len(self) <= _FEW:
+            borders = [border for run in zip(self.starts.tolist(), self.ends.tolist(), strict=True) for border in run]
+            return not borders or (
+                borders[0] >= 0
+                and borders[-1] < MAX_PFN
+                and all(map(operator.le, borders, borders[1:]))
+                and all(map(operator.ne, borders[::2], borders[1::2]))
+            )
         return (
             int(self.starts[0]) >= 0
             and int(self.ends[-1]) < MAX_PFN
@@ -246,24 +255,33 @@ class _Pieces:
         chosen.append(number)
 
     def _table(self) -> FlagRuns | None:
-        """Return the runs of all pieces, None if any text is none.
-
-        Nothing but good runs is JSON with these brackets, commas and quotes around such characters, unless a number has
-        an exponent or a word is none.
-        """
-        if not self._pieces:
-            return FlagRuns.of(())
+        """Return the runs of all pieces, None if any text is none."""
         firsts = {chosen[0] for chosen in self._arrays}
-        text = "".join(f",{piece[1:]}" if number in firsts else piece for number, piece in enumerate(self._pieces))
-        if text.encode(errors="replace").translate(None, _INSIDE) != b',[,,""]' * text.count("["):
-            return None
-        try:
-            values = [*itertools.chain.from_iterable(json.loads(f"[{text[1:]}]"))]
-            starts, ends = array("q", values[::3]), array("q", values[1::3])
-        except (ValueError, TypeError, OverflowError):
-            return None  # no numbers, one with an exponent, one that no array holds
-        flags = {word: flag_word(word) for word in set(values[2::3])}
-        if None in flags.values():
-            return None
-        words = np.fromiter(map(flags.__getitem__, values[2::3]), np.uint64, len(starts))
-        return FlagRuns(np.array(starts), np.array(ends), words)
+        texts = [f",{piece[1:]}" if number in firsts else piece for number, piece in enumerate(self._pieces)]
+        columns = array("q"), array("q"), array("Q")
+        for at in range(0, len(texts), _TOGETHER):
+            if not _read("".join(texts[at : at + _TOGETHER]), *columns):
+                return None
+        return FlagRuns(*map(np.array, columns))
+
+
+def _read(text: str, starts: array[int], ends: array[int], values: array[int]) -> bool:
+    """Add the runs of a text that has a comma before each; return whether they are all that it has.
+
+    Nothing but good runs is JSON with these brackets, commas and quotes around such characters, unless a number has an
+    exponent or a word is none.
+    """
+    if text.encode(errors="replace").translate(None, _INSIDE) != b',[,,""]' * text.count("["):
+        return False
+    try:
+        runs = [*itertools.chain.from_iterable(json.loads(f"[{text[1:]}]"))]
+        starts.fromlist(runs[::3])
+        ends.fromlist(runs[1::3])
+    except (ValueError, TypeError, OverflowError):
+        return False  # no numbers, one with an exponent, one that no array holds
+    words = set(runs[2::3])
+    flags = {word: found for word in words if (found := flag_word(word)) is not None}
+    if len(flags) < len(words):
+        return False
+    values.extend(map(flags.__getitem__, runs[2::3]))
+    return True

@@ -80,13 +80,30 @@ def as_array(value: object, source: Source) -> list[object]:
 
 
 class JsonObject:
-    """One object of the document; ``source`` is its place."""
+    """One object of the document.
 
-    def __init__(self, value: object, source: Source) -> None:
+    Args:
+        above: its place, or with a key the place of what it is a member of. No place is made before an error needs it:
+            there are hundreds, and making them would take as long as reading what stands there.
+    """
+
+    __slots__ = ("_above", "_key", "value")
+
+    def __init__(self, value: object, above: Source | JsonObject, key: str | int | None = None) -> None:
+        self._above, self._key = above, key
         if not isinstance(value, dict):
-            raise source.error("an object", got=_shown(value))
+            raise self.source.error("an object", got=_shown(value))
         self.value: Mapping[str, object] = value
-        self.source = source
+
+    @property
+    def source(self) -> Source:
+        """Its place."""
+        above = self._above if isinstance(self._above, Source) else self._above.source
+        return above if self._key is None else above.key(self._key)
+
+    def member(self, key: str) -> JsonObject:
+        """Return the object at ``key``, which must be there."""
+        return JsonObject(self.need(key), self, key)
 
     def has(self, key: str) -> bool:
         """Return whether the key is there with something other than null."""
@@ -98,9 +115,10 @@ class JsonObject:
         Raises:
             InputError: nothing is.
         """
-        if not self.has(key):
+        found = self.value.get(key)
+        if found is None:
             raise self.source.error(f"the key {key!r}", got="none")
-        return self.value[key]
+        return found
 
     def text(self, key: str) -> str:
         """Return the string at ``key``, which must be there."""
@@ -113,7 +131,8 @@ class JsonObject:
 
     def text_or_none(self, key: str) -> str | None:
         """Return the string at ``key``, None when it is not there."""
-        return self.text(key) if self.has(key) else None
+        found = self.value.get(key)
+        return found if found is None or isinstance(found, str) else as_text(found, self.source.key(key))
 
     def count_or_none(self, key: str) -> int | None:
         """Return the non-negative integer at ``key``, None when it is not there."""
@@ -145,7 +164,7 @@ class JsonObject:
         """Return the object of strings at ``key``, empty when it is not there."""
         if not self.has(key):
             return {}
-        members = JsonObject(self.value[key], self.source.key(key)).value
+        members = self.member(key).value
         if {*map(type, members.values())} - {str}:  # the place of every string would cost more than reading it
             for name, item in members.items():
                 as_text(item, self.source.key(key).key(name))

@@ -20,6 +20,7 @@ __all__ = ["KPageFlags", "RecordedOp", "RecordedStep", "Recording", "read_record
 
 _KINDS = ("boot", "add", "online", "offline", "remove", "write", "resize", "hog")
 _ONLINE_TYPES = ("online", "online_kernel", "online_movable")
+_ERRNOS = frozenset(errno.errorcode.values())
 _BLOCK_SIZE = f"{MEMORY}/block_size_bytes"
 
 Ranges = tuple[tuple[int, int], ...]
@@ -139,9 +140,10 @@ def read_recording(path: str | os.PathLike[str], *, limits: Limits = LIMITS) -> 
     """
     source = Source(file=os.fspath(path))
     document = _document(source, limits)
-    meta = JsonObject(document.need("meta"), source.at("meta"))
+    meta = document.member("meta")
     steps = document.array("steps")
     facts = _meta(meta, steps)
+    at = source.at("steps")
     return Recording(
         file=source.file,
         name=meta.text_or_none("scenario"),
@@ -149,7 +151,7 @@ def read_recording(path: str | os.PathLike[str], *, limits: Limits = LIMITS) -> 
         recorded_on=meta.text_or_none("recorded_on"),
         host_seconds=meta.number_or_none("host_seconds"),
         meta=facts,
-        steps=tuple(_step(JsonObject(step, source.at(f"steps[{i}]")), i, facts) for i, step in enumerate(steps)),
+        steps=tuple(_step(JsonObject(step, at, i), i, facts) for i, step in enumerate(steps)),
     )
 
 
@@ -161,10 +163,10 @@ def read_step(source: Source, step: int, limits: Limits) -> SnapshotFiles:
     """
     document = _document(source, limits)
     steps = document.array("steps")
-    meta = _meta(JsonObject(document.need("meta"), source.at("meta")), steps)
+    meta = _meta(document.member("meta"), steps)
     if not 0 <= step < len(steps):
         raise source.error(f"a step from 0 to {len(steps) - 1}", got=step)
-    place = JsonObject(steps[step], source.at(f"steps[{step}]"))
+    place = JsonObject(steps[step], source.at("steps"), step)
     files = place.texts("files")
     if not files:
         raise place.source.error("a step with files", got="one without")
@@ -213,7 +215,7 @@ def _boot_log(boot: object) -> Iterator[str]:
 
 
 def _step(step: JsonObject, index: int, meta: SnapshotMeta) -> RecordedStep:
-    op = _op(JsonObject(step.need("op"), step.source.key("op")), meta)
+    op = _op(step.member("op"), meta)
     result = step.text_or_none("result")
     if result is not None and result != "ok" and not result.startswith("failed: ") and _errno(result) is None:
         raise step.source.key("result").error("'ok', an errno such as 'EBUSY: ...', or 'failed: ...'", got=repr(result))
@@ -233,7 +235,7 @@ def _step(step: JsonObject, index: int, meta: SnapshotMeta) -> RecordedStep:
         kpageflags=_kpageflags(step) if step.has("kpageflags") else None,
         blocks_left=left,
         seconds=step.number_or_none("guest_seconds"),
-        dmesg=tuple(str(line) for line in step.array("dmesg")) if step.has("dmesg") else (),
+        dmesg=tuple(map(str, step.array("dmesg"))) if step.has("dmesg") else (),
     )
     if files and not _tells_block_size(files, meta):
         _same_block_size(
@@ -295,13 +297,13 @@ def _online_type(op: JsonObject) -> str:
 
 
 def _results(step: JsonObject, op: RecordedOp, result: str | None) -> dict[int, str]:
-    place = step.source.key("results")
     results: dict[int, str] = {}
     for key, value in step.texts("results").items():
         if not re.fullmatch(r"\d{1,9}", key) or int(key) not in op.blocks:
-            raise place.error("results of the blocks of the operation", got=repr(key))
+            raise step.source.key("results").error("results of the blocks of the operation", got=repr(key))
         if value != "ok" and _errno(value) is None:
-            raise place.key(key).error("'ok' or an errno such as 'EBUSY: ...'", got=repr(value))
+            place = step.source.key("results").key(key)
+            raise place.error("'ok' or an errno such as 'EBUSY: ...'", got=repr(value))
         results[int(key)] = value
     first = next((value for value in results.values() if value != "ok"), "ok")
     if results and result is not None and result != first:
@@ -310,7 +312,7 @@ def _results(step: JsonObject, op: RecordedOp, result: str | None) -> dict[int, 
 
 
 def _kpageflags(step: JsonObject) -> KPageFlags:
-    flags = JsonObject(step.value["kpageflags"], step.source.key("kpageflags"))
+    flags = step.member("kpageflags")
     runs = flags.value.get("ranges")
     if not isinstance(runs, FlagRuns):
         runs = _judged(flags.array("ranges"), flags)
@@ -333,27 +335,26 @@ def _judged(items: Sequence[object], flags: JsonObject) -> FlagRuns:
         word = flag_word(run[2]) if len(run) == 3 else None
         if word is None:
             raise place.key(index).error("[start_pfn, end_pfn, '0x...']", got=str(item)[:60])
-        start, end = _range(run[:2], place, index, last)
+        start, end = _range(run[:2], flags, "ranges", index, last)
         runs.append((start, end, word))
         last = end
     return FlagRuns.of(runs)
 
 
 def _ranges(flags: JsonObject, key: str) -> Ranges:
-    place = flags.source.key(key)
     found: list[tuple[int, int]] = []
     for index, item in enumerate(flags.array(key)):
-        found.append(_range(as_array(item, place.key(index)), place, index, found[-1][1] if found else 0))
+        pair = item if isinstance(item, list) else as_array(item, flags.source.key(key).key(index))
+        found.append(_range(pair, flags, key, index, found[-1][1] if found else 0))
     return tuple(found)
 
 
-def _range(pair: list[object], place: Source, index: int, last: int) -> tuple[int, int]:
+def _range(pair: list[object], flags: JsonObject, key: str, index: int, last: int) -> tuple[int, int]:
     if len(pair) == 2:
         start, end = pair
         if type(start) is int and type(end) is int and last <= start < end < MAX_PFN:
             return start, end
-    # A place of its own for each of the many runs would cost more than reading it.
-    source = place.key(index)
+    source = flags.source.key(key).key(index)
     if len(pair) != 2:
         raise source.error("[start_pfn, end_pfn]", got=str(pair)[:60])
     start, end = as_count(pair[0], source), as_count(pair[1], source)
@@ -376,4 +377,4 @@ def _tells_block_size(files: Mapping[str, str], meta: SnapshotMeta) -> bool:
 
 def _errno(result: str | None) -> str | None:
     name = (result or "").split(":", 1)[0]
-    return name if name in errno.errorcode.values() else None
+    return name if name in _ERRNOS else None

@@ -91,7 +91,11 @@ def test_runs_that_do_not_ascend_are_known() -> None:
     """Empty ones, ones that overlap, and pfns that no machine has."""
     good = [[], [(0, 8, 1)], [(0, 8, 1), (8, 9, 1)], [(1, 2, 1), (5, 9, 1)]]
     bad = [[(3, 3, 1)], [(0, 8, 1), (7, 9, 1)], [(5, 9, 1), (1, 2, 1)], [(-1, 2, 1)], [(0, 1 << 52, 1)]]
-    assert [FlagRuns.of(runs).are_ascending for runs in (*good, *bad)] == [True] * len(good) + [False] * len(bad)
+    expected = [True] * len(good) + [False] * len(bad)
+    assert [FlagRuns.of(runs).are_ascending for runs in (*good, *bad)] == expected
+    many = [(page, page + 1, 0) for page in range(99)]
+    behind = [[*many, *((99 + low, 99 + high, word) for low, high, word in runs)] for runs in (*good, *bad)]
+    assert [FlagRuns.of(runs).are_ascending for runs in behind] == expected
 
 
 def test_text_in_strings_stays_text() -> None:
@@ -185,3 +189,13 @@ def test_runs_that_are_no_json_are_damage(wrong: str) -> None:
     text = f'{{"kpageflags": {{"ranges": [[1, 2, "0x1"], {wrong}, [5, 6, "0x1"]]}}}}'
     with pytest.raises(json.JSONDecodeError):
         FlagTexts(text).parse()
+
+
+def test_runs_may_be_many() -> None:
+    """More than are read at once; one among them that is none is found."""
+    document = document_of([[[at, at + 1, f"{at:#x}"] for at in range(5000)]])
+    found: Any = FlagTexts(json.dumps(document)).parse()
+    assert isinstance(found["steps"][0]["kpageflags"]["ranges"], FlagRuns)
+    assert plain(found) == meant(document)
+    document["steps"][0]["kpageflags"]["ranges"][4000][1] = 5e9
+    assert FlagTexts(json.dumps(document)).parse() == document

@@ -144,3 +144,15 @@ def test_damaged_documents_say_where(tmp_path: Path, data: bytes, message: str) 
     with pytest.raises(InputError) as caught:
         load_json(Source(file=str(path)), LIMITS)
     assert str(caught.value).startswith(f"{path}: {message}")
+
+
+def test_members_know_their_place() -> None:
+    """However deep they are; what is no object is refused there."""
+    step = JsonObject({"op": {"size": -1, "more": 5}}, _SOURCE.at("steps"), 3)
+    assert (step.source, step.member("op").source) == (_SOURCE.at("steps[3]"), _SOURCE.at("steps[3].op"))
+    with pytest.raises(InputError, match=r"^r.json: steps\[3\].op.size: got -1, expected a non-negative integer$"):
+        step.member("op").count("size")
+    with pytest.raises(InputError, match=r"^r.json: steps\[3\].op.more: got 5, expected an object$"):
+        step.member("op").member("more")
+    with pytest.raises(InputError, match=r"^r.json: steps\[3\]: got none, expected the key 'meta'$"):
+        step.member("meta")
