@@ -7,7 +7,8 @@ Models: mm/memory_hotplug.c:add_memory_driver_managed() (v5.8 to v6.12).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,16 +20,16 @@ from memhotplug.engine.memory_hotplug.presence import managing_driver, region_dr
 from memhotplug.formats.snapshot import RecordedMachine
 from memhotplug.manager import driver_traits
 from memhotplug.model.blocks import BlockState
-from memhotplug.model.extents import Array, ExtentSet
+from memhotplug.model.extents import ExtentSet
 from memhotplug.model.resources import Resource
 from memhotplug.model.state import Device
 from memhotplug.model.zones import ZoneKey, ZoneKind
 from memhotplug.units import format_range
 
-__all__ = ["Told", "new_device", "recognise_drivers"]
+__all__ = ["Told", "neighbours", "new_device", "recognise_drivers"]
 
 _KINDS = {kind.label: kind for kind in ZoneKind}
-_Found = tuple[Resource, Resource | None, Array]
+_Found = tuple[Resource, Resource | None, range]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,16 +49,24 @@ class Told:
 
 
 def new_device(
-    kernel: Kernel, name: str, driver: str, rows: Array, ranges: Sequence[tuple[int, int]], *, nid: int | None = None
-) -> int:
+    kernel: Kernel, name: str, driver: str, rows: Sequence[int], ranges: Sequence[tuple[int, int]],
+    *, nid: int | None = None,
+) -> int:  # fmt: skip
     """Make the device that brought some blocks; return its place among the machine's devices."""
     state = kernel.state
     if nid is None:
-        nid = int(state.blocks.nid[rows[0]]) if len(rows) else min(state.nodes)
+        nid = state.blocks.value("nid", rows[0]) if rows else min(state.nodes)
     state.devices.append(Device(name=name, driver=driver, nid=nid, ranges=tuple(ranges), closed=True))
-    for row in rows.tolist():
-        state.blocks.set(slice(row, row + 1), device=len(state.devices) - 1)
+    for some in neighbours(rows):
+        state.blocks.set(some, device=len(state.devices) - 1)
     return len(state.devices) - 1
+
+
+def neighbours(rows: Iterable[int]) -> Iterator[slice]:
+    """Yield some rows of blocks, each run of them that are neighbours as one slice, ascending."""
+    for _, run in itertools.groupby(enumerate(sorted(rows)), lambda pair: pair[1] - pair[0]):
+        some = [row for _, row in run]
+        yield slice(some[0], some[-1] + 1)
 
 
 def recognise_drivers(
@@ -79,7 +88,7 @@ def recognise_drivers(
         for entry in list(kernel.state.resources):
             if named.match(entry.name) and entry.start not in claimed:
                 claimed.add(entry.start)
-                regions[driver, entry.start] = [(entry, entry, np.empty(0, np.int64))]
+                regions[driver, entry.start] = [(entry, entry, range(0))]
     for (driver, _), parts in sorted(regions.items(), key=lambda item: item[0][1]):
         _hand_over(kernel, machine, driver, parts, hosted_pages, told)
 
@@ -88,17 +97,17 @@ def _hand_over(
     kernel: Kernel, machine: RecordedMachine, driver: str, parts: Sequence[_Found], hosted_pages: int, told: Told
 ) -> None:
     around = parts[0][1]
-    rows = np.concatenate([rows for _, _, rows in parts])
+    rows = [row for _, _, held in parts for row in held]
     region = around or Resource(start=parts[0][0].start, end=parts[-1][0].end, name=f"{driver}-{parts[0][0].start:#x}")
-    ranges = [(memory.start, memory.size) for memory, _, held in parts if len(held)]
-    nid = told.log.get(region.name, {}).get("nid") if not len(rows) else None
+    ranges = [(memory.start, memory.size) for memory, _, held in parts if held]
+    nid = told.log.get(region.name, {}).get("nid") if not rows else None
     index = new_device(kernel, region.name, driver, rows, ranges, nid=nid)
     device = kernel.state.devices[index]
     where = format_range(region.start, region.size)
     kernel.warn(f"inferred: {where} is {region.name}, a device of {driver}: /proc/iomem names it")
     key = kernel.plugins.driver(driver)
     if not kernel.plugins.has(key, "driver_recognise"):
-        if driver_traits(driver).static_group and len(rows):
+        if driver_traits(driver).static_group and rows:
             join_group(kernel, index)
         return
     if around is not None:  # the region is the driver's own affair, and /proc/iomem shows it
@@ -106,7 +115,7 @@ def _hand_over(
         claim = Resource(start=around.start, end=around.end, name=around.name)
         kernel.state.claims[driver, region.name] = (claim,)
         for memory, _, held in parts:
-            if len(held):
+            if held:
                 kernel.state.resources.request(memory)
     lacking, offline = _withheld(kernel, machine, rows, hosted_pages, told)
     recorded = RecordedDevice(
@@ -119,7 +128,7 @@ def _hand_over(
 
 
 def _withheld(
-    kernel: Kernel, machine: RecordedMachine, rows: Array, hosted_pages: int, told: Told
+    kernel: Kernel, machine: RecordedMachine, rows: Sequence[int], hosted_pages: int, told: Told
 ) -> tuple[dict[ZoneKey, int], ExtentSet | None]:
     """Return what the device's online blocks lack by zone, and which pages flags show as kept by it.
 
@@ -132,10 +141,10 @@ def _withheld(
         if zone.name not in _KINDS or not zone.present:
             continue
         here = np.flatnonzero(online & (state.blocks.nid == zone.node) & (state.blocks.zone == int(_KINDS[zone.name])))
-        if len(np.intersect1d(here, rows)) and zone.present == len(here) * pages:
+        if not set(rows).isdisjoint(here.tolist()) and zone.present == len(here) * pages:
             hosting = int((state.blocks.altmap_pages[here] > 0).sum()) * hosted_pages
             lacking[zone.node, _KINDS[zone.name]] = max(zone.present - zone.managed - hosting, 0)
-    mine = rows[online[rows]]
+    mine = np.array([row for row in rows if online[row]], np.int64)
     if told.offline is None or told.covered is None or not len(mine):
         return lacking, None
     starts = state.blocks.id[mine] * pages

@@ -10,19 +10,19 @@ contradicts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 
 import numpy as np
 
 from memhotplug.engine.boot.groups import join_group
-from memhotplug.engine.boot.managed import Told, new_device, recognise_drivers
+from memhotplug.engine.boot.managed import Told, neighbours, new_device, recognise_drivers
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.presence import usual_driver
 from memhotplug.formats.snapshot import RecordedMachine, RecordedZone
 from memhotplug.manager import driver_traits
-from memhotplug.model.blocks import BlockState
-from memhotplug.model.extents import Array, ExtentSet
+from memhotplug.model.blocks import NO_ZONE, BlockState
+from memhotplug.model.extents import ExtentSet
 from memhotplug.model.resources import SYSTEM_RAM, Resource
 from memhotplug.model.vmemmap import MapRuns, Source
 from memhotplug.model.zones import ZoneKind
@@ -30,7 +30,7 @@ from memhotplug.units import div_round_up, format_blocks, round_up
 
 __all__ = ["adopt", "recognise"]
 
-_NO_ROWS = np.empty(0, np.int64)
+_WORDS = (BlockState.ONLINE, BlockState.OFFLINE)
 _BOOT_MOVABLE = ("kernelcore", "movablecore", "movable_node")
 _KINDS = {kind.label: kind for kind in ZoneKind}
 
@@ -41,12 +41,12 @@ class _Range:
 
     resource: Resource
     around: Resource | None
-    rows: Array
+    rows: range
 
 
 def recognise(kernel: Kernel, machine: RecordedMachine, told: Told) -> None:
     """Note which blocks were hot-added, the devices that brought them, and which host their own memmap."""
-    evident = np.union1d(_lacking(kernel, machine), _told(kernel, told.hosted))
+    evident = _lacking(kernel, machine) | _told(kernel, told.hosted)
     found = list(_added(kernel, machine, evident))
     for one in found:
         _not_early(kernel, one.rows)
@@ -55,13 +55,12 @@ def recognise(kernel: Kernel, machine: RecordedMachine, told: Told) -> None:
     for one in found:
         if one.resource.name == SYSTEM_RAM:
             _device(kernel, f"{usual_driver(kernel.arch)}-{one.resource.start:#x}", one.rows, [one.resource])
-    ids = np.concatenate([_NO_ROWS, *(kernel.state.blocks.id[one.rows] for one in found)])
-    if len(ids):
-        where = format_blocks(ids.tolist())
+    ids = [kernel.state.blocks.value("id", row) for one in found for row in one.rows]
+    if ids:
         why = "the log of the boot does not list them" if machine.early else "System RAM of their own says so"
-        kernel.warn(f"inferred: memory blocks {where} were hot-added: {why}")
-    if len(own):
-        where = format_blocks(kernel.state.blocks.id[own].tolist())
+        kernel.warn(f"inferred: memory blocks {format_blocks(ids)} were hot-added: {why}")
+    if own:
+        where = format_blocks([kernel.state.blocks.value("id", row) for row in sorted(own)])
         kernel.warn(f"inferred: memory blocks {where} host their own memmap: managed pages, parameter and place say so")
     recognise_drivers(
         kernel,
@@ -87,7 +86,7 @@ def adopt(kernel: Kernel, name: str, start: int, size: int) -> bool:
                 state.put_device(index, name=name)
                 return True
     pages = kernel.geometry.pages_per_block * kernel.geometry.page_size
-    rows = np.arange(len(state.blocks.id))[state.blocks.rows(start // pages, (start + size - 1) // pages)]
+    rows = _range_of(state.blocks.rows(start // pages, (start + size - 1) // pages))
     inside = [entry for entry in state.resources.overlapping(start, size) if start <= entry.start]
     inside = [entry for entry in inside if entry.name == SYSTEM_RAM and entry.end < start + size]
     if not len(rows) or not inside:
@@ -101,7 +100,11 @@ def adopt(kernel: Kernel, name: str, start: int, size: int) -> bool:
     return True
 
 
-def _added(kernel: Kernel, machine: RecordedMachine, evident: Array) -> Iterator[_Range]:
+def _range_of(rows: slice) -> range:
+    return range(rows.start, rows.stop)
+
+
+def _added(kernel: Kernel, machine: RecordedMachine, evident: Set[int]) -> Iterator[_Range]:
     """Yield each hot-added range.
 
     Args:
@@ -115,16 +118,16 @@ def _added(kernel: Kernel, machine: RecordedMachine, evident: Array) -> Iterator
         if inner.name != SYSTEM_RAM and not named:
             continue
         whole = inner.start % size == 0 and (inner.end + 1) % size == 0
-        rows = np.arange(len(state.blocks.id))[state.blocks.rows(inner.start // size, inner.end // size)]
+        rows = _range_of(state.blocks.rows(inner.start // size, inner.end // size))
         if whole and len(rows) and inner.start:
             came = named or _came(kernel, machine, inner, rows, joins=inner.start in ends, settled=settled)
-            if came or len(np.intersect1d(rows, evident)):
+            if came or not evident.isdisjoint(rows):
                 yield _Range(resource=inner, around=around, rows=rows)
         ends.add(inner.end + 1)
 
 
 def _came(
-    kernel: Kernel, machine: RecordedMachine, entry: Resource, rows: Array, *, joins: bool, settled: bool
+    kernel: Kernel, machine: RecordedMachine, entry: Resource, rows: range, *, joins: bool, settled: bool
 ) -> bool:
     """Return whether a line of System RAM, whole blocks, was hot-added.
 
@@ -145,20 +148,21 @@ def _tree(entries: Iterable[Resource], around: Resource | None) -> Iterator[tupl
         yield from _tree(entry.children, entry)
 
 
-def _is_away(kernel: Kernel, rows: Array, *, settled: bool) -> bool:
+def _is_away(kernel: Kernel, rows: range, *, settled: bool) -> bool:
     """Return whether some blocks are all offline or in Movable.
 
     Args:
         settled: whether boot memory may be Movable, so that only memory that is offline was added.
     """
     blocks = kernel.state.blocks
-    away = blocks.state[rows] == BlockState.OFFLINE
+    some = slice(rows.start, rows.stop)
+    away = blocks.state[some] == BlockState.OFFLINE
     if not settled:
-        away |= blocks.zone[rows] == int(ZoneKind.MOVABLE)
+        away |= blocks.zone[some] == int(ZoneKind.MOVABLE)
     return bool(away.all())
 
 
-def _is_boot_of_node(kernel: Kernel, machine: RecordedMachine, rows: Array) -> bool:
+def _is_boot_of_node(kernel: Kernel, machine: RecordedMachine, rows: range) -> bool:
     """Return whether memory that adjoins another node's was there at boot, although /proc/iomem has a line for it.
 
     Where those lines are memblock's regions, each node has its own. Boot memory has reserved pages, so its zone lacks
@@ -168,29 +172,30 @@ def _is_boot_of_node(kernel: Kernel, machine: RecordedMachine, rows: Array) -> b
     arch/arm64/kernel/setup.c:request_standard_resources() (v5.10 to v6.12).
     """
     blocks = kernel.state.blocks
-    before = blocks.row(int(blocks.id[rows[0]]) - 1)
-    if before is None or blocks.nid[before] == blocks.nid[rows[0]]:
+    before = blocks.row(blocks.value("id", rows.start) - 1)
+    if before is None or blocks.value("nid", before) == blocks.value("nid", rows.start):
         return False
     hosts = kernel.profile.memmap_on_memory_refusal(kernel, kernel.geometry.memory_block_size) is None
     unit = _hosted_pages(kernel)
+    by_zone = _online_rows(kernel)
     for zone in machine.zones:
-        online = _online_in(kernel, zone)
+        online = by_zone.get(_key(zone), frozenset())
         lacks = zone.present - zone.managed
-        if len(np.intersect1d(online, rows)) and lacks:
+        if not online.isdisjoint(rows) and lacks:
             odd = lacks % unit != 0 or lacks > len(online) * unit
             return not hosts or odd or not _has_room(kernel, zone, len(online), lacks // unit)
     return False
 
 
-def _not_early(kernel: Kernel, rows: Array) -> None:
+def _not_early(kernel: Kernel, rows: Iterable[int]) -> None:
     state, pages = kernel.state, kernel.geometry.pages_per_block
-    for row in rows.tolist():
-        state.blocks.set(slice(row, row + 1), early=0)
-    starts = state.blocks.id[rows] * pages
-    state.early.remove_many(starts, starts + pages)
+    for some in neighbours(rows):
+        state.blocks.set(some, early=0)
+        start = state.blocks.value("id", some.start) * pages
+        state.early.remove(start, (state.blocks.value("id", some.stop - 1) + 1) * pages)
 
 
-def _lacking(kernel: Kernel, machine: RecordedMachine) -> Array:
+def _lacking(kernel: Kernel, machine: RecordedMachine) -> Set[int]:
     """Return the rows of blocks whose zone lacks just as many managed pages as if each hosted its own memmap.
 
     Models: mm/memory_hotplug.c:mhp_init_memmap_on_memory() (v5.13 to v6.12): present counts the memmap of a block,
@@ -198,15 +203,16 @@ def _lacking(kernel: Kernel, machine: RecordedMachine) -> Array:
     and free chunks where blocks with their own would have none.
     """
     geometry = kernel.geometry
-    own = _NO_ROWS
+    own: Set[int] = frozenset()
     if kernel.profile.memmap_on_memory_refusal(kernel, geometry.memory_block_size) is not None:
         return own
+    by_zone = _online_rows(kernel)
     for zone in machine.zones:
-        rows = _online_in(kernel, zone)
-        whole = len(rows) and zone.present == len(rows) * geometry.pages_per_block
+        rows = by_zone.get(_key(zone), frozenset())
+        whole = rows and zone.present == len(rows) * geometry.pages_per_block
         exactly = zone.present - zone.managed == len(rows) * _hosted_pages(kernel)
         if whole and exactly and _has_room(kernel, zone, len(rows), len(rows)):
-            own = np.union1d(own, rows)
+            own |= rows
     return own
 
 
@@ -221,7 +227,7 @@ def _has_room(kernel: Kernel, zone: RecordedZone, count: int, hosting: int) -> b
     return True
 
 
-def _hosting(kernel: Kernel, machine: RecordedMachine, found: list[_Range], evident: Array) -> Array:
+def _hosting(kernel: Kernel, machine: RecordedMachine, found: list[_Range], evident: Set[int]) -> Set[int]:
     """Return the rows of all blocks that host their own memmap: those of which it is evident, and as the driver adds.
 
     Models: mm/memory_hotplug.c:mhp_supports_memmap_on_memory() (v5.13 to v6.12).
@@ -235,38 +241,45 @@ def _hosting(kernel: Kernel, machine: RecordedMachine, found: list[_Range], evid
         if one.resource.name != SYSTEM_RAM or profile.memmap_on_memory_refusal(kernel, size) is not None:
             continue
         if _may_host(kernel, machine, one.rows, own):
-            own = np.union1d(own, one.rows)
+            own |= set(one.rows)
     # Offline blocks show nothing of it; those above all memory that does not host its own have been hot-added.
-    others = np.setdiff1d(np.flatnonzero(state.blocks.state == BlockState.ONLINE), own)
-    offline = np.flatnonzero(state.blocks.state == BlockState.OFFLINE)
-    offline = np.setdiff1d(offline, np.concatenate([_NO_ROWS, *(one.rows for one in found)]))
-    return np.union1d(own, offline[offline > others.max(initial=-1)])
+    online, offline = (set(np.flatnonzero(state.blocks.state == word).tolist()) for word in _WORDS)
+    highest = max(online - own, default=-1)
+    return own | {row for row in offline.difference(*(one.rows for one in found)) if row > highest}
 
 
-def _may_host(kernel: Kernel, machine: RecordedMachine, rows: Array, own: Array) -> bool:
+def _may_host(kernel: Kernel, machine: RecordedMachine, rows: range, own: Set[int]) -> bool:
     """Return whether every zone of some blocks lacks as many managed pages as it takes, beside what others host."""
+    by_zone = _online_rows(kernel)
     for zone in machine.zones:
-        online = _online_in(kernel, zone)
-        here = len(np.intersect1d(online, rows))
-        before = len(np.setdiff1d(np.intersect1d(online, own), rows))
+        online = by_zone.get(_key(zone), frozenset())
+        here = len(online.intersection(rows))
+        before = len((online & own).difference(rows))
         lacks = zone.present - zone.managed >= (here + before) * _hosted_pages(kernel)
         if here and not (lacks and _has_room(kernel, zone, len(online), here + before)):
             return False
     return True
 
 
-def _online_in(kernel: Kernel, zone: RecordedZone) -> Array:
-    blocks = kernel.state.blocks
-    chosen = (blocks.state == BlockState.ONLINE) & (blocks.nid == zone.node)
-    return np.flatnonzero(chosen & (blocks.zone == _KINDS.get(zone.name, -1)))
+def _online_rows(kernel: Kernel) -> dict[tuple[int, int], frozenset[int]]:
+    """Return the rows of the online blocks of each zone, by its node and kind."""
+    found: dict[tuple[int, int], list[int]] = {}
+    for row, (state, nid, zone) in enumerate(kernel.state.blocks.records("state", "nid", "zone")):
+        if state == BlockState.ONLINE:
+            found.setdefault((nid, zone), []).append(row)
+    return {key: frozenset(rows) for key, rows in found.items()}
 
 
-def _told(kernel: Kernel, hosted: ExtentSet | None) -> Array:
+def _key(zone: RecordedZone) -> tuple[int, int]:
+    return zone.node, _KINDS.get(zone.name, NO_ZONE)
+
+
+def _told(kernel: Kernel, hosted: ExtentSet | None) -> Set[int]:
     """Return the rows of blocks of which the first page holds their own memmap."""
-    if hosted is None:
-        return _NO_ROWS
+    if hosted is None or not hosted.total:
+        return frozenset()
     starts, _ = kernel.state.block_bounds(slice(None))
-    return np.flatnonzero(hosted.covered_many(starts, starts + 1) > 0)
+    return set(np.flatnonzero(hosted.covered_many(starts, starts + 1) > 0).tolist())
 
 
 def _hosted_pages(kernel: Kernel) -> int:
@@ -275,11 +288,11 @@ def _hosted_pages(kernel: Kernel) -> int:
     return round_up(geometry.memmap_pages(geometry.pages_per_block), geometry.pageblock_pages)
 
 
-def _host(kernel: Kernel, rows: Array) -> None:
+def _host(kernel: Kernel, rows: Set[int]) -> None:
     """Note that blocks host their own memmap."""
     state, geometry = kernel.state, kernel.geometry
     _not_early(kernel, rows)
-    for row in rows.tolist():
+    for row in sorted(rows):
         state.blocks.set(slice(row, row + 1), altmap_pages=_hosted_pages(kernel))
         start = state.blocks.value("id", row) * geometry.pages_per_block
         pages = np.array([start], dtype=np.int64), np.array([start + geometry.pages_per_block], dtype=np.int64)
@@ -287,7 +300,7 @@ def _host(kernel: Kernel, rows: Array) -> None:
         state.vmemmap.insert(MapRuns.make(*pages, pages[0], leaf, Source.ALTMAP))
 
 
-def _device(kernel: Kernel, name: str, rows: Array, resources: list[Resource]) -> None:
+def _device(kernel: Kernel, name: str, rows: range, resources: list[Resource]) -> None:
     """Make the device that brought some blocks, with its memory group."""
     driver = usual_driver(kernel.arch)
     index = new_device(kernel, name, driver, rows, [(entry.start, entry.size) for entry in resources])

@@ -42,7 +42,10 @@ def back_memmap(
     for key in sorted(used, key=lambda key: (key[1] is ZoneKind.MOVABLE, -key[1])):
         reserved.append(never[key])
         managed = used[key].difference(never[key])
-        pieces = managed.whole(largest) if is_fresh(kernel, state.zone(key)) else managed
+        if not is_fresh(kernel, state.zone(key)):
+            allocated.append(managed)
+            continue
+        pieces = managed.whole(largest)
         allocated.append(pieces)
         slabs.append(managed.difference(pieces))  # too small to have been allocated as memmap
     first = state.early  # the memmap of what was hot-added was allocated, as far as that many pages are in use
@@ -53,10 +56,11 @@ def back_memmap(
         (Source.BOOT, reserved, None, False),
         (Source.ALLOCATOR, slabs, None, False),
     )
+    leaves = sorted(set(mappings.leaf.tolist()), reverse=True)
+    wanted = {leaf: ExtentSet(mappings.start[of := mappings.leaf == leaf], mappings.end[of]) for leaf in leaves}
     for source, pools, whose, whole in rounds:
-        for leaf in sorted(set(mappings.leaf.tolist()), reverse=True):
-            chosen = mappings[mappings.leaf == leaf]
-            missing = ExtentSet(chosen.start, chosen.end).difference(state.vmemmap.mapped)
+        for leaf, described in wanted.items():
+            missing = described.difference(state.vmemmap.mapped)
             if whose is not None:  # a leaf comes with the first section that it describes
                 missing = missing.intersection(_widened(whose, leaf * state.vmemmap.described_per_page))
             if not missing.total:
