@@ -166,7 +166,7 @@ def _lonely(pages: ExtentSet, count: int) -> tuple[ExtentSet, ExtentSet]:
     taken = np.clip(count - (np.cumsum(lengths[kept]) - lengths[kept]), 0, lengths[kept])
     before = np.cumsum(taken) - taken
     firsts = np.repeat(low[kept] - before, taken) + np.arange(int(taken.sum()), dtype=np.int64) << 1
-    singles = ExtentSet(firsts, firsts + 1)
+    singles = ExtentSet.of_arrays(firsts, firsts + 1)  # no two of which touch
     if singles.total < count:
         singles.update(_first(pages.difference(singles), count - singles.total))
     return singles, pages.difference(singles)
