@@ -48,6 +48,10 @@ _SPECS: Final[Mapping[str, type]] = {
 """The hook specifications of each kind of plugin, and of those that any may have."""
 
 
+_MARK: Final = f"{hookspecs.PROJECT}_impl"
+"""The attribute by which pluggy knows a function that is a hook."""
+
+
 @functools.cache
 def load(candidate: Candidate) -> object:
     """Import a plugin, once in this process.
@@ -70,7 +74,7 @@ def load(candidate: Candidate) -> object:
 
 
 def hooks_in(candidate: Candidate, plugin: object) -> pluggy.HookRelay:
-    """Return the hooks of a plugin alone, shared by all machines for as long as it has the same functions.
+    """Return the hooks of a plugin alone, and no others, shared by all machines as long as it has the same functions.
 
     Raises:
         PluginError: it lacks a required hook, or has an unknown one.
@@ -80,18 +84,19 @@ def hooks_in(candidate: Candidate, plugin: object) -> pluggy.HookRelay:
 
 @functools.cache
 def _every_hook() -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for spec in _SPECS.values() for name in dir(spec) if not name.startswith("_")))
+    return tuple(dict.fromkeys(name for spec in _SPECS.values() for name in _names_in(spec)))
 
 
 @functools.lru_cache(maxsize=256)
 def _managed(candidate: Candidate, plugin: object, functions: tuple[object, ...]) -> pluggy.PluginManager:
     """Return a manager of one plugin; ``functions`` only tell when one that was made earlier is out of date."""
-    manager = _new_manager()
+    manager = _OwnHooks(hookspecs.PROJECT)
     try:
         manager.register(plugin, name=candidate.name)
+        manager.specify()
         manager.check_pending()
     except (pluggy.PluginValidationError, ValueError) as problem:
-        raise _unusable(manager, candidate, plugin, problem) from problem
+        raise _unusable(candidate, plugin, problem) from problem
     have = {caller.name for caller in manager.get_hookcallers(plugin) or ()}
     missing = [hook for hook in REQUIRED[candidate.kind] if hook not in have]
     if missing:
@@ -99,11 +104,13 @@ def _managed(candidate: Candidate, plugin: object, functions: tuple[object, ...]
     return manager
 
 
-def _unusable(manager: pluggy.PluginManager, candidate: Candidate, plugin: object, problem: Exception) -> PluginError:
+def _unusable(candidate: Candidate, plugin: object, problem: Exception) -> PluginError:
     """Return the error of a plugin that pluggy refuses, with the hook that was probably meant."""
+    manager = _Manager(hookspecs.PROJECT)
+    manager.specify()
     known = [*hooks_of(candidate.kind), *hooks_of("any")]
     have = [name for name in dir(plugin) if manager.parse_hookimpl_opts(plugin, name) is not None]
-    unknown = [name for name in have if not hasattr(manager.hook, name) or not getattr(manager.hook, name).spec]
+    unknown = [name for name in have if not hasattr(manager.hook, name)]
     if unknown:
         return PluginError(str(candidate), f"there is no hook {unknown[0]!r}", nearest=nearest(unknown[0], known))
     for name in have:
@@ -117,14 +124,25 @@ def _unusable(manager: pluggy.PluginManager, candidate: Candidate, plugin: objec
 
 
 class _Manager(pluggy.PluginManager):
-    """A plugin manager that reads the specifications once in a process, and of a module looks at functions only."""
+    """A plugin manager that reads the specifications once in a process, and at marked functions only of a module."""
+
+    def specify(self) -> None:
+        """Add the specifications of all hooks, which hold for what is registered already, too.
+
+        Raises:
+            pluggy.PluginValidationError: a plugin has a hook that is called otherwise.
+        """
+        for spec in _SPECS.values():
+            self.add_hookspecs(spec)
 
     def parse_hookspec_opts(self, module_or_class: Any, name: str) -> pluggy.HookspecOpts | None:
         return _hookspec_opts(module_or_class, name)
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
-        if isinstance(plugin, ModuleType) and not isinstance(vars(plugin).get(name), FunctionType):
-            return None
+        if isinstance(plugin, ModuleType):
+            function = vars(plugin).get(name)
+            if not isinstance(function, FunctionType) or not hasattr(function, _MARK):
+                return None
         return super().parse_hookimpl_opts(plugin, name)
 
 
@@ -133,13 +151,22 @@ def _hookspec_opts(spec: type, name: str) -> pluggy.HookspecOpts | None:
     return pluggy.PluginManager(hookspecs.PROJECT).parse_hookspec_opts(spec, name)
 
 
-def _new_manager() -> pluggy.PluginManager:
-    manager = _Manager(hookspecs.PROJECT)
-    for spec in _SPECS.values():
-        manager.add_hookspecs(spec)
-    return manager
+class _OwnHooks(_Manager):
+    """A manager of one plugin: hooks that it does not have need no specification, and there are many of those."""
+
+    def add_hookspecs(self, module_or_class: Any) -> None:
+        if not vars(self.hook).keys().isdisjoint(_names_in(module_or_class)):
+            super().add_hookspecs(module_or_class)
+
+    def parse_hookspec_opts(self, module_or_class: Any, name: str) -> pluggy.HookspecOpts | None:
+        return super().parse_hookspec_opts(module_or_class, name) if hasattr(self.hook, name) else None
 
 
 def hooks_of(kind: str) -> list[str]:
     """Return the names of the hooks that a kind of plugin may have, those of any kind apart."""
-    return [name for name, value in vars(_SPECS[kind]).items() if callable(value) and not name.startswith("_")]
+    return list(_names_in(_SPECS[kind]))
+
+
+@functools.cache
+def _names_in(spec: type) -> tuple[str, ...]:
+    return tuple(name for name, value in vars(spec).items() if callable(value) and not name.startswith("_"))

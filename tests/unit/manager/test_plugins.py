@@ -148,6 +148,20 @@ def test_hooks_are_checked_when_a_plugin_is_loaded(install: Install, source: str
     assert "\n" not in str(caught.value)
 
 
+def test_a_hook_is_told_by_what_it_implements(install: Install) -> None:
+    """A function may have another name than its hook; of hooks that a plugin does not have nothing is known."""
+    renamed = GOOD.replace("@hookimpl\ndef mhp_flags()", '@hookimpl(specname="mhp_flags")\ndef mine(kernel)')
+    install("renamed", renamed.replace("return 0", "return kernel"))
+    plugins = Plugins("x86_64", "v2-2019")
+    key = plugins.driver("renamed")
+
+    assert plugins.call(key, "mhp_flags", kernel=5, request=None, phys_range=None) == 5
+    assert not plugins.has(key, "driver_add")
+    install("strange", GOOD.replace("@hookimpl\ndef mhp_flags()", '@hookimpl(specname="mhp_flag")\ndef mhp_flags()'))
+    with pytest.raises(PluginError, match="unknown hook 'mhp_flag'"):
+        plugins.driver("strange")
+
+
 def test_an_exception_in_a_hook_is_the_plugin_s_fault(install: Install) -> None:
     """It becomes a PluginError that names plugin, distribution and hook; refusals go through."""
     install("raises", GOOD.replace("return 0", "return 1 / 0"))
