@@ -123,7 +123,7 @@ class _Alarm:
         self._seconds = seconds
         self._period = period
         self._ledger = Ledger(seconds)
-        self._waited = _waited_for_processor()
+        self._waited = 0.0  # the first look only notes what runs, and for how long it has waited since
         self._ended: FrameType | None = None
         self._times = 0
 
