@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from memhotplug.plugin import (
     AddRequest,
@@ -19,6 +20,7 @@ from memhotplug.plugin import (
     DriverTraits,
     Kernel,
     KeySpec,
+    LazyRanges,
     MemoryHotplugError,
     OnlineType,
     PhysRange,
@@ -83,7 +85,11 @@ def driver_ranges(kernel: Kernel, request: AddRequest) -> Sequence[PhysRange]:
     if taken:
         raise MemoryHotplugError(errno.EINVAL, f"LMBs are assigned already: memory blocks {format_blocks(taken)}")
     nid = _node(kernel, request.nid)
-    return [PhysRange(start=at, size=size, nid=nid) for at in range(start, start + request.size, size)]
+    return LazyRanges(range(start, start + request.size, size), partial(_lmb, size, nid))
+
+
+def _lmb(size: int, nid: int, start: int) -> PhysRange:
+    return PhysRange(start=start, size=size, nid=nid)
 
 
 def _node(kernel: Kernel, nid: int | None) -> int:

@@ -111,7 +111,7 @@ def test_lmbs_go_to_the_node_of_their_associativity(boot: Boot, asked: int | Non
 def test_impossible_nodes_become_the_first_online_one(lpar: Machine) -> None:
     """An associativity that names no possible node counts as none."""
     request = AddRequest(driver="pseries", name="lmb", size=256 << 20, nid=4000)
-    assert driver_ranges(lpar.kernel, request) == [PhysRange(start=4 << 30, size=256 << 20, nid=0)]
+    assert list(driver_ranges(lpar.kernel, request)) == [PhysRange(start=4 << 30, size=256 << 20, nid=0)]
 
 
 def _failing_at(lpar: Machine, lmbs: int) -> Machine:

@@ -149,4 +149,4 @@ class ResourceTable:
 
     def end(self) -> int:
         """Return the first byte behind the last System RAM and whatever else was hot-added, 0 if there is none."""
-        return max((entry.end + 1 for entry in self._entries if entry.is_ram or entry.hotplugged), default=0)
+        return next((entry.end + 1 for entry in reversed(self._entries) if entry.hotplugged or entry.is_ram), 0)

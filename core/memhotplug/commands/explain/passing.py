@@ -8,17 +8,14 @@ from typing import Final
 
 from memhotplug.commands.explain.trial import flags_passed, wanted_flags
 from memhotplug.commands.plan.sizes import typed_size
-from memhotplug.contracts import AddRequest
 from memhotplug.engine.boot.parameters import MEMMAP_ON_MEMORY
 from memhotplug.engine.kernel import Kernel
-from memhotplug.errors import InputError, MemoryHotplugError, PluginError
 from memhotplug.keyspec import KeySpec
 from memhotplug.manager import own_keys
 
 __all__ = ["Passing", "passing"]
 
 _LARGEST: Final = 1 << 40
-_NAME: Final = "explain"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,12 +42,8 @@ class _Asker:
 
     def __call__(self, size: int, nid: int | None = None, **options: object) -> bool | None:
         """Return whether an add gets a flag that asks for self-hosting, None if it is refused whatever the flags."""
-        request = AddRequest(driver=self._driver, name=_NAME, size=size, nid=nid, options={**self._options, **options})
-        try:
-            flags = flags_passed(self._kernel, request)
-        except PluginError:
-            raise
-        except (InputError, MemoryHotplugError):
+        flags = flags_passed(self._kernel, self._driver, size, nid, {**self._options, **options})
+        if flags is None:
             return None
         self.flags |= flags
         return bool(flags & self._wanted)

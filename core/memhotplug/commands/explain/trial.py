@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, cast
+from operator import attrgetter
+from types import MappingProxyType
+from typing import Any, Final, cast
 
 from memhotplug.commands.explain.reasons import arch_source, driver_source, profile_source
 from memhotplug.contracts import AddRequest, PhysRange
@@ -15,7 +17,7 @@ from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.add import device_blocks, hot_add
 from memhotplug.engine.memory_hotplug.presence import absence
 from memhotplug.engine.mhp_flags import flags_for
-from memhotplug.errors import MemoryHotplugError
+from memhotplug.errors import InputError, MemoryHotplugError, PluginError
 from memhotplug.manager import Plugins
 from memhotplug.model.vmemmap import Source
 
@@ -24,7 +26,6 @@ __all__ = [
     "Verdict",
     "add_by_driver",
     "add_with_flags",
-    "flags_of",
     "flags_passed",
     "forget_trials",
     "hosting_flags",
@@ -36,6 +37,8 @@ __all__ = [
 _NAME = "explain"
 _ALL_OF = 64
 """Ranges of one add that are all looked at."""
+_kind: Final = attrgetter("size", "nid", "backed", "withheld")
+"""Returns what ranges that are alike have in common."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,39 +109,54 @@ def _added(kernel: Kernel, driver: str, size: int, options: tuple[tuple[str, obj
         hot_add(twin, request)
     except MemoryHotplugError as refused:
         error, absent = str(refused), refused.errno in (errno.ENODEV, errno.ENOENT)
-    return Trial(reserved=_reserved(twin), flags=flags_of(kernel, request), error=error, absent=absent)
+    flags = _passed(kernel, driver, size, None, options) or 0
+    return Trial(reserved=_reserved(twin), flags=flags, error=error, absent=absent)
+
+
+def flags_passed(
+    kernel: Kernel, driver: str, size: int, nid: int | None = None, options: Mapping[str, object] = MappingProxyType({})
+) -> int | None:
+    """Return what a driver, or the policy in its stead, passes for all ranges of an add of ``size`` bytes.
+
+    None if it refuses the add, or adds nothing for it; the same question is asked once.
+    """
+    return _passed(kernel, driver, size, nid, tuple(options.items()))
+
+
+@cache
+def _passed(
+    kernel: Kernel, driver: str, size: int, nid: int | None, options: tuple[tuple[str, object], ...]
+) -> int | None:
+    request = AddRequest(driver=driver, name=_NAME, size=size, nid=nid, options=dict(options))
+    return None if _is_missing(kernel, driver) else _flags_of(kernel, request)
+
+
+@cache
+def _is_missing(kernel: Kernel, driver: str) -> bool:
+    return absence(kernel, driver) is not None
 
 
 def forget_trials() -> None:
     """Let go of what was tried for an answer."""
-    _added.cache_clear()
+    for known in (_added, _passed, _is_missing):
+        known.cache_clear()
 
 
-def flags_of(kernel: Kernel, request: AddRequest) -> int:
-    """Return what a driver, or the policy in its stead, passes for all ranges of a request; 0 if it refuses it."""
-    try:
-        return flags_passed(kernel, request)
-    except MemoryHotplugError:
-        return 0
-
-
-def flags_passed(kernel: Kernel, request: AddRequest) -> int:
-    """Return what a driver, or the policy in its stead, passes for all ranges of a request.
-
-    Raises:
-        MemoryHotplugError, InputError: the driver refuses the request, or adds nothing for it.
-    """
-    why = absence(kernel, request.driver)
-    if why is not None:
-        raise MemoryHotplugError(errno.ENODEV, str(why))
+def _flags_of(kernel: Kernel, request: AddRequest) -> int | None:
+    """Return what a driver that the machine has passes for a request, as :func:`flags_passed`."""
     twin = kernel.copy()
     key = twin.plugins.driver(request.driver)
-    ranges = twin.plugins.call(key, "driver_ranges", kernel=twin, request=request)
-    if not len(ranges):
-        raise MemoryHotplugError(errno.EINVAL, f"{request.driver} adds nothing")
     flags = 0
-    for phys_range in _unlike(ranges):
-        flags |= flags_for(twin, request, phys_range)
+    try:
+        ranges = twin.plugins.call(key, "driver_ranges", kernel=twin, request=request)
+        if not len(ranges):
+            return None
+        for phys_range in _unlike(ranges):
+            flags |= flags_for(twin, request, phys_range)
+    except PluginError:
+        raise
+    except (InputError, MemoryHotplugError):
+        return None
     return flags
 
 
@@ -151,10 +169,6 @@ def _unlike(ranges: Sequence[PhysRange]) -> list[PhysRange]:
     for one in (*ranges[:_ALL_OF], *_borders(ranges, _ALL_OF, len(ranges) - 1)):
         found.setdefault(_kind(one), one)
     return list(found.values())
-
-
-def _kind(one: PhysRange) -> tuple[object, ...]:
-    return one.size, one.nid, one.backed, one.withheld
 
 
 def _borders(ranges: Sequence[PhysRange], low: int, high: int) -> list[PhysRange]:
@@ -233,7 +247,7 @@ def _asks_first(kernel: Kernel, driver: str) -> bool:
     twin.profile = copy(kernel.profile)
     vars(twin.profile)["memmap_on_memory_refusal"] = lambda *_arguments: None
     request = AddRequest(driver=driver, name=_NAME, size=kernel.geometry.memory_block_size)
-    return bool(flags_of(twin, request) & wanted_flags(kernel))
+    return bool((_flags_of(twin, request) or 0) & wanted_flags(kernel))
 
 
 class _WillingArchitecture:
