@@ -72,6 +72,8 @@ def first_pages(free: ExtentSet, order: int, count: int, max_order: int) -> Runs
         Runs in allocation order, not sorted; fewer pages than asked for if the set has no more.
     """
     wanted = count << order
+    if not free.total or wanted <= 0:
+        return Runs()
     if free.few is not None:
         return _first_of_few(free, order, wanted, max_order)
     starts: list[Array] = []

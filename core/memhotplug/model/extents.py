@@ -32,6 +32,7 @@ __all__ = ["Array", "ExtentSet", "distinct", "empty", "intersect", "merge"]
 
 _Column: TypeAlias = Array | list[int] | tuple[int, ...]
 
+_FEW_AGAIN = FEW // 4  # runs from which on a set that had many is kept as plain integers again
 _ONE_BY_ONE = 4  # runs up to which it is faster to add or remove one after the other
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1  # of an int64
 
@@ -111,7 +112,7 @@ class ExtentSet(Coverage):
             np.concatenate((highs_[:first], np.array(ends, dtype=np.int64), highs_[last:])),
         )
         # Not back to integers as soon as it is few again: a set that goes to and fro would be converted each time.
-        self._few = None
+        self._few = (self._arrays[0].tolist(), self._arrays[1].tolist()) if len(self._arrays[0]) <= _FEW_AGAIN else None
 
     def add(self, start: int, end: int) -> None:
         """Add [start, end), which may overlap what is there."""
