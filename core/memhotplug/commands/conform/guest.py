@@ -36,6 +36,7 @@ __all__ = ["Guest"]
 
 _KINDS = tuple(ZoneKind)
 _ONLINE = int(BlockState.ONLINE)
+_COLUMNS = ("id", "state", "nid", "zone", "altmap_pages")
 _HARD = int(PageFlag.SLAB | PageFlag.RESERVED)
 _NEVER = (-1, -1)
 _SELF_HOSTED = int(PageFlag.OWNER_PRIVATE)
@@ -71,7 +72,7 @@ class Guest:
 
     @staticmethod
     def _online_blocks(machine: Machine) -> dict[int, ZoneKey]:
-        rows = machine.kernel.state.blocks.records("id", "state", "nid", "zone", "altmap_pages")
+        rows = machine.kernel.state.blocks.records(*_COLUMNS)
         return {block: (node, _KINDS[kind]) for block, state, node, kind, _ in rows if state == _ONLINE and kind >= 0}
 
     def settle(self, machine: Machine, op: RecordedOp) -> bool:
@@ -343,24 +344,23 @@ class Guest:
         Args:
             read: whether what was recorded of the step may be read at all.
         """
-        drained = {self._online[block] for block in _endangered(machine, facts.op) if block in self._online}
-        online = self._online_blocks(machine)
-        fresh = [block for block in (*facts.op.blocks, *online) if block in online and block not in self._online]
+        before, online = self._online, self._online_blocks(machine)
+        fresh = [block for block in (*facts.op.blocks, *online) if block in online and block not in before]
         one_by_one = facts.op.kind == "add" and driver_traits(usual_driver(machine.kernel.arch)).onlines
-        there = machine.kernel.state.blocks.id.tolist()
+        there = [row[0] for row in machine.kernel.state.blocks.records(*_COLUMNS)]
         if there != list(self._made):
             made = {block: (facts.index, block if one_by_one else -1) for block in there}
             self._made = {block: self._made.get(block, now) for block, now in made.items()}
         self._came.update({block: (facts.index, block) for block in fresh})
         self._online = online
         self._unseen = {block for block in (*self._unseen, *fresh) if block in online}
-        came = self._in_order()
         if read:
-            self._looked, self._lists = (facts, came, tuple(self._made)), None
+            self._looked, self._lists = (facts, self._in_order(), tuple(self._made)), None
         else:
             if self._lists is None:
                 self._lists = FreeLists(machine.kernel, *self._looked)
-            self._lists.follow(machine.kernel, facts, came, fresh, drained, one_by_one=one_by_one)
+            drained = {before[block] for block in _endangered(machine, facts.op) if block in before}
+            self._lists.follow(machine.kernel, facts, self._in_order(), fresh, drained, one_by_one=one_by_one)
         if read and facts.flags is not None:
             self._facts = facts
             self._unseen = set()

@@ -32,8 +32,7 @@ COUNTERS = ("start_pfn", "spanned", "present", "managed")
 """What is compared of a zone."""
 
 _STATES = {int(state): state.label for state in BlockState}
-_Counters = tuple[int, ...]
-_Row = tuple[ZoneName, _Counters, _Counters]
+_Zones = Mapping[ZoneName, tuple[int, ...]]
 _Shown = tuple[str | None, str | None, str | None, str | None]  # as BlockShown, which costs more to make
 _Blocks = Mapping[int, _Shown]
 _Run = TypeVar("_Run", tuple[int, int, str], IomemLine)
@@ -47,7 +46,6 @@ def zone_named(machine: Machine, node: int, name: str) -> Zone | None:
 
 def compare_zones(machine: Machine, step: int, zones: Mapping[ZoneName, ZoneInfo]) -> Iterator[Seen]:
     """Compare what each zone counts that has pages on either side."""
-    nothing = (0,) * len(COUNTERS)
     theirs = {
         key: (zone.start_pfn or 0, zone.spanned, zone.present, zone.managed)
         for key, zone in zones.items()
@@ -58,15 +56,16 @@ def compare_zones(machine: Machine, step: int, zones: Mapping[ZoneName, ZoneInfo
         for zone in machine.kernel.state.zones()
         if zone.present
     }
-    rows = [(key, theirs.get(key, nothing), ours.get(key, nothing)) for key in sorted({*theirs, *ours})]
-    seen = partial(_zone_rows, step, rows)
-    yield from [Agreed(Reason.ZONE, len(COUNTERS) * len(rows), seen)] if theirs == ours else seen()
+    seen = partial(_zone_rows, step, theirs, ours)
+    yield from [Agreed(Reason.ZONE, len(COUNTERS) * len(ours), seen)] if theirs == ours else seen()
 
 
-def _zone_rows(step: int, rows: Iterable[_Row]) -> Iterator[Observation]:
-    for (node, name), expected, got in rows:
-        for counter, theirs, ours in zip(COUNTERS, expected, got, strict=True):
-            yield Observation.equal(step, Reason.ZONE, f"node {node} zone {name} {counter}", theirs, ours)
+def _zone_rows(step: int, theirs: _Zones, ours: _Zones) -> Iterator[Observation]:
+    nothing = (0,) * len(COUNTERS)
+    for node, name in sorted({*theirs, *ours}):
+        expected, got = theirs.get((node, name), nothing), ours.get((node, name), nothing)
+        for counter, shown, has in zip(COUNTERS, expected, got, strict=True):
+            yield Observation.equal(step, Reason.ZONE, f"node {node} zone {name} {counter}", shown, has)
 
 
 def blocks_shown(machine: Machine) -> dict[int, BlockShown]:

@@ -13,13 +13,15 @@ from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.profile import KernelProfile
 from memhotplug.lazy import np
 from memhotplug.manager import shown
-from memhotplug.model.blocks import BlockState, OnlineType
+from memhotplug.model.blocks import NO_ZONE, BlockState, OnlineType
 from memhotplug.model.extents import Array
 from memhotplug.model.zones import ZoneKind
 
 __all__ = ["show_zones", "valid_zones", "valid_zones_by_row", "zone_words"]
 
 _OFFLINE = int(BlockState.OFFLINE)
+_NONE = "none"
+_OWN = {NO_ZONE: _NONE} | {int(kind): kind.label for kind in ZoneKind}
 _COLUMNS = ("id", "state", "nid", "zone", "group")
 _FEW = 64  # blocks up to which plain integers are faster than columns
 
@@ -47,36 +49,34 @@ def _zones_of(kind: int) -> list[str]:
 
 
 def valid_zones_by_row(kernel: Kernel) -> list[list[str]]:
-    """Return the same for every block: of an online one its zone, and of offline ones that are alike, one is asked.
+    """Return the same for every block; blocks that are alike have the same list."""
+    words = zone_words(kernel)
+    zones = {word: word.split() for word in set(words)} | {_NONE: []}  # anew: whoever gets the lists may change them
+    return [zones[word] for word in words]
 
-    What makes them alike is their node and group, where they lie between the borders of the zones' spans, and what the
-    profile says in ``zone_keys()``.
+
+def zone_words(kernel: Kernel) -> list[str]:
+    """Return what the file ``valid_zones`` of every block reads, without its newline.
+
+    Of offline blocks that are alike, one is asked. What makes them alike is their node and group, where they lie
+    between the borders of the zones' spans, and what the profile says in ``zone_keys()``.
     """
     keys = _zone_keys(kernel)  # a wrong answer is told whatever is offline
     blocks = kernel.state.blocks
     few = len(blocks) <= _FEW
     kinds = [row[3] for row in blocks.records(*_COLUMNS)] if few else blocks.zone.tolist()
-    own = {kind: _zones_of(kind) for kind in set(kinds)}  # anew each time: whoever gets the lists may change them
-    found = [own[kind] for kind in kinds]
-    answers: dict[tuple[int, ...], list[str]] = {}
+    found = [_OWN[kind] for kind in kinds]
+    answers: dict[tuple[int, ...], str] = {}
     for row, key in (_few_offline if few else _many_offline)(kernel, keys):
         if key not in answers:
-            answers[key] = valid_zones(kernel, row)
+            answers[key] = show_zones(valid_zones(kernel, row))
         found[row] = answers[key]
     return found
 
 
-def zone_words(kernel: Kernel) -> list[str]:
-    """Return what the file ``valid_zones`` of every block reads, without its newline."""
-    found = valid_zones_by_row(kernel)
-    alike = {id(zones): zones for zones in found}  # blocks that are alike have the same list
-    words = {key: show_zones(zones) for key, zones in alike.items()}
-    return [words[id(zones)] for zones in found]
-
-
 def show_zones(zones: list[str]) -> str:
     """Return the zones that a block is in or may go to as the file shows them."""
-    return " ".join(zones) or "none"
+    return " ".join(zones) or _NONE
 
 
 def _edges(kernel: Kernel) -> list[int]:
