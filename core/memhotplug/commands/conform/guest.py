@@ -345,7 +345,7 @@ class Guest:
             read: whether what was recorded of the step may be read at all.
         """
         before, online = self._online, self._online_blocks(machine)
-        fresh = [block for block in (*facts.op.blocks, *online) if block in online and block not in before]
+        fresh = [one for one in dict.fromkeys((*facts.op.blocks, *online)) if one in online and one not in before]
         one_by_one = facts.op.kind == "add" and driver_traits(usual_driver(machine.kernel.arch)).onlines
         there = [row[0] for row in machine.kernel.state.blocks.records(*_COLUMNS)]
         if there != list(self._made):

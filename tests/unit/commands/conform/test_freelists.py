@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from memhotplug.commands.conform.freelists import _ANYWHERE, _OLD, _Lists
 from memhotplug.commands.conform.observation import Reason
@@ -103,3 +106,18 @@ def test_without_counts_by_type_nobody_can_know(load: Load, save: Save) -> None:
     assert result.mismatches == []
     assert any(one.undetermined for one in result.observations if one.reason is Reason.RESULT)
     assert replay_file(RECORDINGS / "ppc64el-6.12-64k-random-7.json.xz", predict=1).undetermined == 0
+
+
+@pytest.mark.parametrize("name", ["x86_64-7.2-policy-switch", "x86_64-6.12-numa2-mom-1", "ppc64el-6.12-random-8"])
+def test_a_block_that_comes_online_has_its_chunks_once(name: str) -> None:
+    """However it came: by its own number, with its device, again after it was offline."""
+    replay = Replay(read_recording(RECORDINGS / f"{name}.json.xz"), predict=1)
+    followed = 0
+    for _ in replay.run():
+        kept = replay._guest._lists
+        for zone in kept._zones.values() if kept is not None else ():
+            chunks = Counter(block for block in zone.top if block >= 0)
+            followed += len(chunks)
+            assert kept is not None
+            assert max(chunks.values(), default=0) <= kept._chunks
+    assert followed
