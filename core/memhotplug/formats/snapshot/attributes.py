@@ -27,6 +27,16 @@ _MEMINFO = re.compile(r"(?:Node\s+\d+\s+)?([^:\s][^:]*):\s+(\d{1,20})( kB)?")
 _PLAIN_MEMINFO = re.compile(r"MemTotal: +([0-9]{1,20}) kB\n(?:[A-Za-z0-9_()]++: ++[0-9]{1,20}+(?: kB)?+\n)*+")
 _BLOCK = re.compile(rf"{MEMORY}/memory(\d{{1,9}})/(\w+)")
 _STATES = ("online", "offline", "going-offline")
+_HEX = re.compile(r"(0x)?[0-9a-fA-F]{1,16}")
+_NUMBER = re.compile(r"\d{1,9}")
+_GOOD = {
+    "state": (re.compile("|".join(_STATES)), f"one of {', '.join(_STATES)}"),
+    "valid_zones": (re.compile(r"[A-Za-z0-9]+( [A-Za-z0-9]+)*"), "zone names or 'none'"),
+    "removable": (re.compile("[01]"), "0 or 1"),
+    "phys_index": (_HEX, "a hexadecimal number"),
+    "phys_device": (_NUMBER, "a number"),
+    "node": (_NUMBER, "a number"),
+}  # what each attribute of a block is, and in words
 _MAX_IDS = 1 << 16
 
 
@@ -82,7 +92,7 @@ def parse_hex(text: str, source: Source) -> int:
     Raises:
         InputError: not one hexadecimal number.
     """
-    if not re.fullmatch(r"(0x)?[0-9a-fA-F]{1,16}", text.strip()):
+    if not _HEX.fullmatch(text.strip()):
         raise source.error("a hexadecimal number", got=repr(text.strip()[:80]))
     return int(text.strip(), 16)
 
@@ -118,32 +128,30 @@ def block_files(snapshot: SnapshotFiles) -> tuple[BlockFiles, ...]:
         match = _BLOCK.fullmatch(path)
         if match is None:
             continue
-        block, name = int(match[1]), f"{MEMORY}/memory{match[1]}"
-        if names.setdefault(block, name) != name:
-            raise snapshot.at(name).error(f"block {block} once", got=f"also {names[block].rsplit('/', 1)[1]}")
-        texts.setdefault(block, {})[match[2]] = text.strip()
+        number, attribute = match.groups()
+        block = int(number)
+        if names.setdefault(block, number) != number:
+            place = snapshot.at(f"{MEMORY}/memory{number}")
+            raise place.error(f"block {block} once", got=f"also memory{names[block]}")
+        texts.setdefault(block, {})[attribute] = text.strip()
     return tuple(_block(snapshot, block, names[block], texts[block]) for block in sorted(texts))
 
 
-def _block(snapshot: SnapshotFiles, block: int, name: str, texts: Mapping[str, str]) -> BlockFiles:
-    state = texts.get("state")
-    if state is not None and state not in _STATES:
-        raise snapshot.at(f"{name}/state").error(f"one of {', '.join(_STATES)}", got=repr(state[:80]))
-    zones = texts.get("valid_zones")
-    if zones is not None and not re.fullmatch(r"[A-Za-z0-9]+( [A-Za-z0-9]+)*", zones):
-        raise snapshot.at(f"{name}/valid_zones").error("zone names or 'none'", got=repr(zones[:80]))
-    removable = texts.get("removable")
-    if removable not in (None, "0", "1"):
-        raise snapshot.at(f"{name}/removable").error("0 or 1", got=repr(removable[:80]))
-    index = texts.get("phys_index")
+def _block(snapshot: SnapshotFiles, block: int, number: str, texts: Mapping[str, str]) -> BlockFiles:
+    for name, (good, expected) in _GOOD.items():
+        text = texts.get(name)
+        if text is not None and not good.fullmatch(text):
+            raise snapshot.at(f"{MEMORY}/memory{number}/{name}").error(expected, got=repr(text[:80]))
+    zones, removable, index = texts.get("valid_zones"), texts.get("removable"), texts.get("phys_index")
+    device, node = texts.get("phys_device"), texts.get("node")
     return BlockFiles(
         id=block,
-        state=state,
+        state=texts.get("state"),
         valid_zones=None if zones is None else tuple(zone for zone in zones.split() if zone != "none"),
         removable=None if removable is None else removable == "1",
-        phys_index=None if index is None else parse_hex(index, snapshot.at(f"{name}/phys_index")),
-        phys_device=_decimal(texts.get("phys_device"), snapshot.at(f"{name}/phys_device")),
-        node=_decimal(texts.get("node"), snapshot.at(f"{name}/node")),
+        phys_index=None if index is None else int(index, 16),
+        phys_device=None if device is None else int(device),
+        node=None if node is None else int(node),
     )
 
 
@@ -196,11 +204,3 @@ def _said_arch(word: str, snapshot: SnapshotFiles, arches: Architectures) -> str
 def _uname(snapshot: SnapshotFiles) -> str:
     texts = (snapshot.get(f"sos_commands/{plugin}/uname_-a") for plugin in ("kernel", "host"))
     return next((text.strip() for text in texts if text), "")
-
-
-def _decimal(text: str | None, source: Source) -> int | None:
-    if text is None:
-        return None
-    if not re.fullmatch(r"\d{1,9}", text):
-        raise source.error("a number", got=repr(text[:80]))
-    return int(text)

@@ -99,7 +99,7 @@ def parse_pagetypeinfo(text: str, source: Source) -> PageTypes:
     for number, line in enumerate(text.splitlines(), start=1):
         row = _FREE.fullmatch(line.strip())
         if row:
-            free[int(row[1]), row[2], row[3]] = tuple(int(word.lstrip(">")) for word in row[4].split())
+            free[int(row[1]), row[2], row[3]] = tuple(map(int, row[4].replace(">", "").split()))
         elif line.startswith("Number of blocks type"):
             types = line.split()[4:]
         elif types and (match := _BUDDY.fullmatch(line.strip())):

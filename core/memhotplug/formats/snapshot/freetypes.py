@@ -58,6 +58,8 @@ def _with_unseen(
 ) -> tuple[tuple[int, ...], int]:
     """Return the chunks of CMA that hold all of its free pages, and how many of those no list shows as CMA's."""
     unseen = max(pages - _pages(cma), 0)
+    if not unseen:
+        return cma, 0
     taken = tuple(map(sum, zip(cma, barred, strict=True)))
     more = _largest(by_order, (None,) * len(by_order), "C", unseen, taken)
     return tuple(map(sum, zip(cma, more, strict=True))), unseen

@@ -41,6 +41,7 @@ from memhotplug.formats.snapshot.zoneinfo import ZoneInfo, parse_zoneinfo
 from memhotplug.units import format_blocks, is_power_of_two
 
 _T = TypeVar("_T")
+_SHOWN = tuple(one.name for one in fields(ZoneInfo))
 
 __all__ = ["RecordedBlock", "RecordedMachine", "RecordedNode", "RecordedZone", "read_machine"]
 
@@ -336,7 +337,7 @@ def _kept(zone: ZoneInfo, by_order: tuple[int, ...], types: PageTypes | None) ->
 
 
 def _zone(zone: ZoneInfo, by_order: tuple[int, ...], extents: Extents, kept: KeptChunks) -> RecordedZone:
-    shown = {one.name: getattr(zone, one.name) for one in fields(ZoneInfo)}
+    shown = {name: getattr(zone, name) for name in _SHOWN}
     return RecordedZone(**shown, free_by_order=by_order, extents=extents, kept=kept)
 
 
