@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from copy import copy
+from functools import cached_property
 
 from memhotplug.commands.conform.facts import StepFacts
 from memhotplug.contracts import AddRequest
@@ -38,15 +39,12 @@ class Firmware:
     Models: drivers/acpi/numa/srat.c:acpi_numa_memory_affinity_init(), acpi_get_node() (v5.2 to v6.12): a domain
     that no table names has no node.
 
-    Attributes:
-        log: what :func:`device_log` returns.
     """
 
     def __init__(self, boot: StepFacts, machine: RecordedMachine) -> None:
+        self._boot = boot
         self._possible = set(machine.possible_nodes)
         self._of_domain: dict[int, int] = {}
-        self.log = device_log(boot)
-        self._devices = {name: told for name, told in self.log.items() if "region size" in told}
         self._made: list[str] = []
         for line in boot.step.dmesg:
             named = _SRAT.search(line) if "SRAT: " in line else None
@@ -57,6 +55,11 @@ class Firmware:
             # Domains of CPUs alone have no line: they have the nodes that are left, both ascending.
             unnamed = sorted(self._possible - self._of_domain.keys())
             self._of_domain.update(zip(unnamed, sorted(self._possible - set(self._of_domain.values())), strict=False))
+
+    @cached_property
+    def log(self) -> dict[str, dict[str, int]]:
+        """What :func:`device_log` returns; most machines have no device that it tells of."""
+        return device_log(self._boot)
 
     def copy(self) -> Firmware:
         """Return an independent copy."""
@@ -76,12 +79,13 @@ class Firmware:
         Raises:
             InputError: it describes no such device.
         """
-        left = [device for device in self._devices if device not in self._made]
+        devices = {name: told for name, told in self.log.items() if "region size" in told}
+        left = [device for device in devices if device not in self._made]
         driver = next((one for one in drivers_of(kernel.arch) if driver_traits(one).room_key == "device_size"), None)
         if not left or driver is None:
             raise InputError("a device that the log of the boot describes", got=name, path="op.device")
         self._made.append(left[0])
-        told = self._devices[left[0]]
+        told = devices[left[0]]
         start, room = told.get("start address", 0), told.get("region size", 0)
         for entry in kernel.state.resources.overlapping(start, room):
             kernel.state.resources.release(entry.start, entry.size)  # the driver claims its region itself

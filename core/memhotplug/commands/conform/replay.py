@@ -99,7 +99,7 @@ class Replay:
             raise InputError("memory blocks of online nodes", got=f"blocks of node {lost[0]}, which is not online")
         known = known_pages(self._facts[0], boot)
         machine = Machine(
-            kernel_from_machine(boot, self.arch, self.profile, boot.cmdline or "", known, self._firmware.log)
+            kernel_from_machine(boot, self.arch, self.profile, boot.cmdline or "", known, lambda: self._firmware.log)
         )
         machine.kernel.state.failed_devices_stay = True
         return machine

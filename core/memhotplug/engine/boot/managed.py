@@ -8,8 +8,8 @@ Models: mm/memory_hotplug.c:add_memory_driver_managed() (v5.8 to v6.12).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -26,9 +26,12 @@ from memhotplug.model.state import Device
 from memhotplug.model.zones import ZoneKey, ZoneKind
 from memhotplug.units import format_range
 
-__all__ = ["Told", "neighbours", "new_device", "recognise_drivers"]
+__all__ = ["DeviceLog", "Told", "neighbours", "new_device", "recognise_drivers"]
 
 _KINDS = {kind.label: kind for kind in ZoneKind}
+DeviceLog = Mapping[str, Mapping[str, int]]
+"""Numbers by device and by the words before the colon."""
+
 _Found = tuple[Resource, Resource | None, range]
 
 
@@ -39,13 +42,13 @@ class Told:
     Attributes:
         hosted: pages that flags show to be memmap of the block that they lie in; None without flags.
         offline: those that they show as PageOffline. covered: those whose flags were recorded.
-        log: what the kernel's log says of devices, by device and by the words before the colon.
+        log: returns what the kernel's log says of devices.
     """
 
     hosted: ExtentSet | None = None
     offline: ExtentSet | None = None
     covered: ExtentSet | None = None
-    log: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    log: Callable[[], DeviceLog] = dict
 
 
 def new_device(
@@ -100,7 +103,7 @@ def _hand_over(
     rows = [row for _, _, held in parts for row in held]
     region = around or Resource(start=parts[0][0].start, end=parts[-1][0].end, name=f"{driver}-{parts[0][0].start:#x}")
     ranges = [(memory.start, memory.size) for memory, _, held in parts if held]
-    nid = told.log.get(region.name, {}).get("nid") if not rows else None
+    nid = told.log().get(region.name, {}).get("nid") if not rows else None
     index = new_device(kernel, region.name, driver, rows, ranges, nid=nid)
     device = kernel.state.devices[index]
     where = format_range(region.start, region.size)
@@ -120,7 +123,7 @@ def _hand_over(
     lacking, offline = _withheld(kernel, machine, rows, hosted_pages, told)
     recorded = RecordedDevice(
         name=region.name, driver=driver, nid=device.nid, start=region.start, size=region.size, index=index,
-        log=told.log.get(region.name, {}), lacking=lacking, offline=offline,
+        log=told.log().get(region.name, {}), lacking=lacking, offline=offline,
     )  # fmt: skip
     assumed: str | None = kernel.plugins.call(key, "driver_recognise", kernel=kernel, device=recorded)
     if assumed:

@@ -8,7 +8,7 @@ allow, the memmap at the top of each node, per-cpu pages apart from the buddy li
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from memhotplug.contracts import SizingRequest
 from memhotplug.engine.boot.answers import page_sizing
 from memhotplug.engine.boot.kernel_log.log import is_kernel_log, parse_oom_log
-from memhotplug.engine.boot.managed import Told
+from memhotplug.engine.boot.managed import DeviceLog, Told
 from memhotplug.engine.boot.midlife import recognise
 from memhotplug.engine.boot.recognise import recognise_arch, recognise_kernel
 from memhotplug.engine.boot.recorded_iomem import opened, recorded_resources
@@ -103,13 +103,13 @@ def _read(path: Path, spec: MachineSpec) -> tuple[RecordedMachine, Mapping[str, 
 
 def kernel_from_machine(
     machine: RecordedMachine, arch: str, profile: str, cmdline: str, known: KnownPages | None = None,
-    log: Mapping[str, Mapping[str, int]] | None = None,
+    log: Callable[[], DeviceLog] = dict,
 ) -> Kernel:  # fmt: skip
     """Boot a recorded machine under a profile.
 
     Args:
         known: what is known of single pages.
-        log: what the kernel's log says of devices, by device and by the words before the colon.
+        log: what the kernel's log says of devices; asked where there are some.
 
     Raises:
         InputError: the recorded counts contradict one another so that no machine can have them.
@@ -130,7 +130,7 @@ def kernel_from_machine(
     for node in machine.nodes:
         if node.online:
             kernel.state.nodes[node.id] = Node(node.id, has_cpu=node.has_cpu)
-    told = Told(log=log or {})
+    told = Told(log=log)
     if known is not None:
         told = replace(told, hosted=known.hosted, offline=known.offline, covered=known.covered)
     _blocks(kernel, machine, told)

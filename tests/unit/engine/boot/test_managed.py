@@ -32,7 +32,7 @@ def booted(files: SnapshotFiles, log: dict[str, dict[str, int]] | None = None) -
     machine = read_machine(files)
     assert machine.arch is not None
     profile = choose_profile(machine.kernel_release)
-    return Machine(kernel_from_machine(machine, machine.arch, profile, machine.cmdline or "", log=log))
+    return Machine(kernel_from_machine(machine, machine.arch, profile, machine.cmdline or "", log=lambda: log or {}))
 
 
 def plugged(machine: Machine) -> int:
