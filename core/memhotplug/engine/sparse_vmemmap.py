@@ -105,6 +105,8 @@ class SparseVmemmap:
         Models: mm/sparse-vmemmap.c:vmemmap_populate_basepages().
         Raises: MemoryHotplugError: ENOMEM; what was mapped stays.
         """
+        if self.first_unmapped(start_pfn, end_pfn - start_pfn) is None:
+            return
         source = self.tables.boot_altmap or altmap
         if source is None:
             step = max(_LEAVES * self.state.vmemmap.described_per_page // window, 1) * window

@@ -11,6 +11,9 @@ book3s64/radix_pgtable.c:radix__vmemmap_populate() (v6.6 to v6.12).
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
 
 from memhotplug.plugin import Altmap, Kernel, MemoryHotplugError, div_round_up, format_size, hookimpl, round_up
 from memhotplug_powerpc.sizes import PowerpcGeometry
@@ -83,25 +86,27 @@ def _populate_radix(kernel: Kernel, start_pfn: int, end_pfn: int, nid: int, altm
     if aligned < end_pfn and not (altmap is not None and _crosses(kernel, altmap, leaf)):
         kernel.memmap.populate(aligned, end_pfn - aligned, leaf_pages=leaf, nid=nid, altmap=altmap)
     source = None if altmap is not None and _crosses(kernel, altmap, 1) else altmap
-    window = _windows(kernel)["vmemmap-pte"]
+    window = _windows(geometry.page_size)["vmemmap-pte"]
     kernel.memmap.populate_basepages(start_pfn, end_pfn, window=window, nid=nid, altmap=source, falls_back=True)
 
 
-def _windows(kernel: Kernel) -> dict[str, int]:
+@cache
+def _windows(page_size: int) -> Mapping[str, int]:
     """Return how many pfns of memory one page of radix tables of each kind serves, lowest level first.
 
     With 64K pages tables are fragments: 256 PTE tables, 16 PMD or 16 PUD tables fill a page.
     """
-    factors = (1, 1) if kernel.geometry.page_size == 4 << 10 else (256, 16)
-    return {
+    factors = (1, 1) if page_size == 4 << 10 else (256, 16)
+    windows = {
         "vmemmap-pte": (1 << 15) * factors[0],
         "vmemmap-pmd": (1 << 24) * factors[1],
         "vmemmap-pud": (1 << 33) * factors[1],
     }
+    return MappingProxyType(windows)
 
 
 def _upper_tables(kernel: Kernel, start_pfn: int, end_pfn: int, nid: int) -> None:
-    windows = _windows(kernel)
+    windows = _windows(kernel.geometry.page_size)
     for kind in ("vmemmap-pud", "vmemmap-pmd"):
         kernel.tables.ensure(kind, start_pfn // windows[kind], div_round_up(end_pfn, windows[kind]), nid=nid)
 
@@ -118,6 +123,7 @@ def vmemmap_free(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
     kernel.unmap(unused.starts, unused.ends)
     if layout(kernel).radix:
         # PUD tables stay.
+        windows = _windows(kernel.geometry.page_size)
         for low, high in unused:
             for kind in ("vmemmap-pte", "vmemmap-pmd"):
-                kernel.tables.drop_unused(kind, _windows(kernel)[kind], low, high, kernel.state.vmemmap.mapped)
+                kernel.tables.drop_unused(kind, windows[kind], low, high, kernel.state.vmemmap.mapped)

@@ -50,14 +50,14 @@ def create_memory_block_devices(kernel: Kernel, first: int, count: int, **values
     """
     state = kernel.state
     pages = _pages(kernel, state.block_objects + count) - _pages(kernel, state.block_objects)
-    taken = alloc_pages(state, 0, pages, nid=_asking_node(kernel))
-    missing = pages - taken.total
-    if missing:
-        free_pages(state, *taken.arrays)
-        raise NoPageLeftError(
-            errno.ENOMEM, f"{missing} of the {pages} pages for the sysfs objects of {count} memory blocks are missing"
-        )
-    own(state, BLOCK_DEVICES, taken)
+    if pages:
+        taken = alloc_pages(state, 0, pages, nid=_asking_node(kernel))
+        missing = pages - taken.total
+        if missing:
+            free_pages(state, *taken.arrays)
+            what = f"the {pages} pages for the sysfs objects of {count} memory blocks"
+            raise NoPageLeftError(errno.ENOMEM, f"{missing} of {what} are missing")
+        own(state, BLOCK_DEVICES, taken)
     state.block_objects += count
     state.blocks.insert(first, count, **values)
 
