@@ -40,6 +40,7 @@ __all__ = [
     "choose_sizes",
     "device_index",
     "drop_references",
+    "has_withheld",
     "offline_size",
     "open_device",
     "own_blocks",
@@ -313,11 +314,16 @@ def offline_size(kernel: Kernel, region: Region) -> int:
     return offline * kernel.geometry.memory_block_size
 
 
+def has_withheld(kernel: Kernel, region: Region) -> bool:
+    """Return whether any subblock of a block that is there is not plugged."""
+    return kernel.state.withheld.intersects(kernel.geometry.pfn(region.start), kernel.geometry.pfn(region.end))
+
+
 def blocks_in(kernel: Kernel, region: Region, state: SbmState) -> list[int]:
     """Return the ids of the device's memory blocks that are in one state of subblock mode, ascending."""
     zones, is_partial = _IN_STATE[state]
     withheld, pages = kernel.state.withheld, kernel.geometry.pages_per_block
-    if is_partial and not withheld.intersects(kernel.geometry.pfn(region.start), kernel.geometry.pfn(region.end)):
+    if is_partial and not has_withheld(kernel, region):
         return []
     rows, own = _rows_of(kernel, region)
     columns = [kernel.state.blocks.listed(name, rows) for name in ("id", "device", "state", "zone")]

@@ -24,6 +24,7 @@ from memhotplug_drivers._virtio_mem_device import (
     SbmState,
     block_pages,
     blocks_in,
+    has_withheld,
     offline_size,
     open_device,
     own_blocks,
@@ -47,7 +48,7 @@ def new_ranges(kernel: Kernel, region: Region) -> Sequence[PhysRange]:
     unit, size = region.sizes.unit, kernel.geometry.memory_block_size
     blocks = set(own_blocks(kernel, region).tolist())
     plugged = plugged_size(kernel, region)
-    left = _steps(kernel, region) * region.sizes.step - (len(blocks) * size - plugged)
+    left = _steps(region, plugged) * region.sizes.step - (len(blocks) * size - plugged)
     needed = max(div_round_up(left, unit), 0)
     first, end = unit_ids(kernel, region)
     numbers: Sequence[int] = range(first, max(min(end, first + needed), first))
@@ -63,9 +64,9 @@ def new_ranges(kernel: Kernel, region: Region) -> Sequence[PhysRange]:
     return LazyRanges(range(len(numbers)), make)
 
 
-def _steps(kernel: Kernel, region: Region) -> int:
-    """Return how many subblocks (big blocks) are to be plugged."""
-    return max(region.requested - plugged_size(kernel, region), 0) // region.sizes.step
+def _steps(region: Region, plugged: int) -> int:
+    """Return how many subblocks (big blocks) are to be plugged, of which ``plugged`` bytes are."""
+    return max(region.requested - plugged, 0) // region.sizes.step
 
 
 def plug(kernel: Kernel, region: Region, ranges: Sequence[PhysRange]) -> MemoryHotplugError | None:
@@ -80,7 +81,7 @@ def plug(kernel: Kernel, region: Region, ranges: Sequence[PhysRange]) -> MemoryH
                 return problem
     finally:
         kernel.state.put_device(index, ranges=_joined(kernel.state.devices[index].ranges))
-    left = _steps(kernel, region) * region.sizes.step
+    left = _steps(region, plugged_size(kernel, region)) * region.sizes.step
     if left:
         return MemoryHotplugError(
             errno.ENOSPC, f"{region.name}: the device's region has no whole block left for {format_size(left)}"
@@ -90,8 +91,9 @@ def plug(kernel: Kernel, region: Region, ranges: Sequence[PhysRange]) -> MemoryH
 
 def _fill_partial_blocks(kernel: Kernel, region: Region) -> None:
     """Plug subblocks of blocks that are there, ascending; those of online blocks go to the page allocator."""
-    step = kernel.geometry.pfn(region.sizes.step)
-    left = _steps(kernel, region) * step
+    if not has_withheld(kernel, region):
+        return
+    left = _steps(region, plugged_size(kernel, region)) * kernel.geometry.pfn(region.sizes.step)
     for state in _PARTIAL:
         for block in blocks_in(kernel, region, state):
             if left <= 0:

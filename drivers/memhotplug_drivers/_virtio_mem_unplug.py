@@ -35,6 +35,7 @@ from memhotplug_drivers._virtio_mem_device import (
     SbmState,
     block_pages,
     blocks_in,
+    has_withheld,
     own_blocks,
     plugged_size,
     zone_kind,
@@ -61,7 +62,7 @@ def unplug(kernel: Kernel, region: Region) -> MemoryHotplugError | None:
 
 def clean_up(kernel: Kernel, region: Region) -> bool:
     """Try again to remove blocks that are wholly unplugged; return whether one had to stay."""
-    if not region.sizes.in_sbm:
+    if not region.sizes.in_sbm or not has_withheld(kernel, region):
         return False
     stuck = False
     for state in _PENDING:
