@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from operator import itemgetter
@@ -204,9 +204,18 @@ def _bound(caller: pluggy.HookCaller) -> Callable[[dict[str, object]], Any]:
     only, *others = caller.get_hookimpls()
     if others or only.wrapper or only.hookwrapper or only.kwargnames or caller.spec is None:
         return lambda arguments: caller(**arguments)
-    function, names = only.function, only.argnames
-    pick: Callable[[dict[str, object]], Iterable[object]]
-    pick = itemgetter(*names) if len(names) > 1 else lambda arguments: [arguments[name] for name in names]
+    direct = _direct(only.function, only.argnames)
     if caller.spec.opts["firstresult"]:
-        return lambda arguments: function(*pick(arguments))
-    return lambda arguments: [answer for answer in (function(*pick(arguments)),) if answer is not None]
+        return direct
+    return lambda arguments: [answer for answer in (direct(arguments),) if answer is not None]
+
+
+def _direct(function: Callable[..., Any], names: Sequence[str]) -> Callable[[dict[str, object]], Any]:
+    """Return what calls a function with the arguments of some names."""
+    match names:
+        case []:
+            return lambda arguments: function()
+        case [name]:
+            return lambda arguments: function(arguments[name])
+    pick = itemgetter(*names)
+    return lambda arguments: function(*pick(arguments))

@@ -169,16 +169,14 @@ class BlockTable:
     def listed(self, name: str, rows: slice) -> list[int]:
         """Return what some rows have in a column, as plain integers."""
         if rows.start >= self._settled:
-            return self._values(name, self._late_of(rows))
+            return self._values(name, self._late[rows.start - self._settled : rows.stop - self._settled])
         found: list[int] = self.column(name)[rows].tolist()
         return found
 
     def rows(self, first: int, last: int) -> slice:
         """Return the rows of the existing blocks with first <= id <= last."""
         low = self._place(first)
-        if first == last:
-            return slice(low, low + (low < len(self) and self.value("id", low) == first))
-        return slice(low, self._place(last + 1))
+        return slice(low, low + self._is_at(low, first) if first == last else self._place(last + 1))
 
     def _place(self, block: int) -> int:
         """Return the row of the first block whose id is not below ``block``."""
@@ -189,7 +187,14 @@ class BlockTable:
     def row(self, block: int) -> int | None:
         """Return the row of one block, None if there is no such block."""
         low = self._place(block)
-        return low if low < len(self) and self.value("id", low) == block else None
+        return low if self._is_at(low, block) else None
+
+    def _is_at(self, row: int, block: int) -> bool:
+        """Return whether a row exists and is that of a block."""
+        late = row - self._settled
+        if late < 0:
+            return int(self._columns["id"][row]) == block
+        return late < len(self._late) and self._late[late][0] == block
 
     def ids_with(self, name: str, value: int) -> list[int]:
         """Return the ids of the blocks that have a value in a column, ascending."""
@@ -260,10 +265,6 @@ class BlockTable:
         if rows.stop - rows.start == 1:
             return self.value(name, rows.start)
         return int(self.column(name)[rows].sum())
-
-    def _late_of(self, rows: slice) -> list[_Row]:
-        """Return the late ones of some rows."""
-        return self._late[rows.start - self._settled : rows.stop - self._settled]
 
     # ---- changing ----
 

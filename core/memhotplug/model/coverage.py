@@ -44,7 +44,7 @@ class Coverage(Runs):
 
     def covered(self, start: int, end: int) -> int:
         """Return how many pfns of [start, end) are in the set."""
-        if end <= start:
+        if end <= start or not self.total:
             return 0
         first, last = self._overlapped(start, end)
         if first >= last:
@@ -109,6 +109,10 @@ class Coverage(Runs):
 
     def first_from(self, pfn: int) -> int | None:
         """Return the lowest pfn of the set that is not below ``pfn``, or None."""
+        if self._few is not None:
+            lows, highs = self._few
+            at = bisect_right(highs, pfn)
+            return max(lows[at], int(pfn)) if at < len(lows) else None
         first, _ = self._overlapped(pfn, pfn)
         return max(self._ends_of(first, first + 1)[0], int(pfn)) if first < len(self) else None
 

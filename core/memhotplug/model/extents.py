@@ -301,54 +301,43 @@ class ExtentSet(Coverage):
         first, last = self._overlapped(start, end)
         if first >= last:
             return ExtentSet.of_few([int(start)], [int(end)])
-        found = ExtentSet()
         if self._few is not None:
             starts = [int(start), *self._few[1][first:last]]
             ends = [*self._few[0][first:last], int(end)]
             low, high = starts[0] >= ends[0], len(starts) - (starts[-1] >= ends[-1])
-            found._keep_few(starts[low:high], ends[low:high])
-            return found
+            return ExtentSet.of_few(starts[low:high], ends[low:high])
         lows = np.concatenate(([start], self.ends[first:last])).astype(np.int64)
         highs = np.concatenate((self.starts[first:last], [end])).astype(np.int64)
         kept = highs > lows
-        found._take_arrays(lows[kept], highs[kept])
-        return found
+        return ExtentSet.of_arrays(lows[kept], highs[kept])
 
     def times(self, factor: int) -> ExtentSet:
         """Return the set of ``factor`` pfns for each pfn of this one, such as the pages of some blocks."""
         if self._few is not None:
             return ExtentSet.of_few([low * factor for low in self._few[0]], [high * factor for high in self._few[1]])
-        found = ExtentSet()
-        found._take_arrays(self.starts * factor, self.ends * factor)
-        return found
+        return ExtentSet.of_arrays(self.starts * factor, self.ends * factor)
 
     def whole(self, size: int) -> ExtentSet:
         """Return what of the set are whole, naturally aligned pieces of ``size`` pfns."""
-        found = ExtentSet()
         if self._few is None:
             starts, ends = round_up(self.starts, size), round_down(self.ends, size)
             kept = ends > starts
-            found._take_arrays(starts[kept], ends[kept])
-            return found
+            return ExtentSet.of_arrays(starts[kept], ends[kept])
         lows = [round_up(start, size) for start in self._few[0]]
         highs = [round_down(end, size) for end in self._few[1]]
         if all(map(lt, lows, highs)):
-            found._keep_few(lows, highs)
-        else:
-            found._keep_few(*few_merged(lows, highs))  # which drops what is empty
-        return found
+            return ExtentSet.of_few(lows, highs)
+        return ExtentSet.of_few(*few_merged(lows, highs))  # which drops what is empty
 
     def last(self, count: int) -> ExtentSet:
         """Return the ``count`` highest pfns of the set, all of them if there are not so many."""
-        found = ExtentSet()
         if count <= 0:
-            return found
+            return ExtentSet()
         if self._few is None:
             reach = np.cumsum((self.ends - self.starts)[::-1])[::-1]  # pfns from each run on
             kept = reach - (self.ends - self.starts) < count
             starts = np.maximum(self.starts, self.ends - (count - reach + (self.ends - self.starts)))
-            found._take_arrays(starts[kept], self.ends[kept])
-            return found
+            return ExtentSet.of_arrays(starts[kept], self.ends[kept])
         lows: list[int] = []
         highs: list[int] = []
         for low, high in zip(reversed(self._few[0]), reversed(self._few[1]), strict=True):
@@ -357,8 +346,7 @@ class ExtentSet(Coverage):
             count -= high - low
             if count <= 0:
                 break
-        found._keep_few(lows[::-1], highs[::-1])
-        return found
+        return ExtentSet.of_few(lows[::-1], highs[::-1])
 
 
 def _listed(column: _Column) -> list[int]:
