@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memhotplug.errors import InputError
-from memhotplug.units import div_round_up, round_down, round_up
+from memhotplug.formats.snapshot.extents import merge
+from memhotplug.units import round_down, round_up
 
 __all__ = ["Extent", "Pfns", "count_by_order", "pages_in", "place_free"]
 
@@ -65,9 +66,9 @@ def place_free(
         raise InputError(f"{max_order + 1} numbers of free chunks, none negative, for {place}", got=list(counts))
     if sum(counts) > _MAX_CHUNKS:
         raise InputError(f"at most {_MAX_CHUNKS} free chunks in {place}", got=sum(counts))
+    if len(spans[0]) <= _FEW and sum(counts[:-1]) <= _FEW:
+        return _place_few(_listed(spans), counts, None if avoid is None else _listed(avoid), place)
     usable = _merged(*spans)
-    if len(usable[0]) <= _FEW and sum(counts[:-1]) <= _FEW:
-        return _place_few(usable, counts, avoid, place)
     clean = usable if avoid is None else _difference(usable, _merged(*avoid))
     free = _NONE
     for order in range(max_order, -1, -1):
@@ -187,50 +188,52 @@ _Chunks = list[tuple[int, int]]
 """Runs of pfns, ascending, disjoint: single chunks, at the top order neighbours as one run."""
 
 
-def _place_few(usable: Extent, counts: Sequence[int], avoid: Extent | None, place: str) -> Extent:
+def _place_few(spans: _Chunks, counts: Sequence[int], avoid: _Chunks | None, place: str) -> Extent:
     """Return what :func:`place_free` returns, from the same choices, run by run."""
-    spans = room = _listed(usable)
-    clean = room if avoid is None else _without(room, _listed(_merged(*avoid)))
+    clean = spans if avoid is None else _without(spans, avoid)
     free: _Chunks = []
     for order in range(len(counts) - 1, -1, -1):
         count, top = counts[order], order == len(counts) - 1
         if not count:
             continue
-        taken = _lowest_few(clean, count, order, top=top)
-        if _held(taken) < count << order and clean is not room:
+        taken, left = _lowest_few(clean, count, order, top=top)
+        short = count - (_held(taken) >> order)
+        if short and avoid is not None:
             pair = 1 << order + (not top)  # below the top, a chunk's buddy is out as well
             whole = [(round_down(start, pair), round_up(end, pair)) for start, end in taken]
-            rest = _without(room, whole)
-            taken = sorted([*taken, *_lowest_few(rest, count - (_held(taken) >> order), order, top=top)])
-        if _held(taken) < count << order:
-            raise _too_many(_held(taken) >> order, order, place, _held(spans), count)
+            more, _ = _lowest_few(_without(_without(spans, sorted(free)), whole), short, order, top=top)
+            short -= _held(more) >> order
+            left = _without(left, more)
+            taken += more
+        if short:
+            raise _too_many(count - short, order, place, _held(spans), count)
         free += taken
-        is_clean = clean is room
-        room = _without(room, taken)
-        clean = room if is_clean else _without(clean, taken)
-    ends = np.array(sorted(free), np.int64).reshape(-1, 2)
-    return _merged(ends[:, 0], ends[:, 1])
+        clean = left
+    borders = np.array(merge(free), np.int64).reshape(-1, 2)
+    return borders[:, 0], borders[:, 1]
 
 
-def _lowest_few(runs: _Chunks, count: int, order: int, *, top: bool) -> _Chunks:
-    """Return the lowest ``count`` places of this order, below the top at most one in each pair."""
+def _lowest_few(runs: _Chunks, count: int, order: int, *, top: bool) -> tuple[_Chunks, _Chunks]:
+    """Return the lowest ``count`` places of this order, below the top at most one in each pair, and what is left."""
     found: _Chunks = []
+    left: _Chunks = []
     for start, end in runs:
-        first, last = div_round_up(start, 1 << order), end >> order
-        if count <= 0:
-            break
-        if first >= last:
-            continue
-        if top:
-            last = min(last, first + count)
-            found.append((first << order, last << order))
-            count -= last - first
-            continue
-        for pair in range(first >> 1, min((last - 1 >> 1) + 1, (first >> 1) + count)):
-            place = max(pair << 1, first)
-            found.append((place << order, place + 1 << order))
-            count -= 1
-    return found
+        first, last = -(-start >> order), end >> order
+        if count > 0 and first < last:
+            if top:
+                places = [(first, min(last, first + count))]
+            else:
+                pairs = range(first >> 1, (last - 1 >> 1) + 1)[:count]
+                places = [(place, place + 1) for place in (max(pair << 1, first) for pair in pairs)]
+            for low, high in places:
+                if start < low << order:
+                    left.append((start, low << order))
+                start = high << order
+                found.append((low << order, start))
+                count -= high - low
+        if start < end:
+            left.append((start, end))
+    return found, left
 
 
 def _without(runs: _Chunks, others: _Chunks) -> _Chunks:
@@ -253,7 +256,7 @@ def _without(runs: _Chunks, others: _Chunks) -> _Chunks:
 
 
 def _listed(extents: Extent) -> _Chunks:
-    return list(zip(extents[0].tolist(), extents[1].tolist(), strict=True))
+    return list(merge(zip(extents[0].tolist(), extents[1].tolist(), strict=True)))
 
 
 def _held(runs: _Chunks) -> int:
