@@ -27,7 +27,9 @@ def load_json(source: Source, limits: Limits) -> object:
     if len(data) > limits.json_values < _at_most(data):
         raise source.error(f"at most {limits.json_values} values in a JSON document", got="more")
     try:
-        return FlagTexts(data.decode("utf-8-sig")).parse()
+        text = data.decode("utf-8-sig")
+        del data  # as much memory as all that is made of it
+        return FlagTexts(text).parse()
     except TooDeepError as exc:
         raise source.error(f"at most {MAX_DEPTH} levels in a JSON document", got="more") from exc
     except json.JSONDecodeError as exc:

@@ -22,6 +22,51 @@ class _Readable(Protocol):
     def close(self) -> None: ...
 
 
+class _Xz:
+    """What is compressed with xz, as ``lzma.LZMAFile`` reads it, without the buffers that are filled on the way there.
+
+    What follows the last stream, and is none, is left out.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._decompressor = lzma.LZMADecompressor()
+        self._ended = False
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return some of what is left, at most ``size`` bytes; nothing at the end.
+
+        Raises:
+            LZMAError: it is damaged.
+            EOFError: it ends within a stream.
+        """
+        data = b""
+        while not data and not self._ended:
+            if self._decompressor.eof:
+                data = self._next(size)
+                continue
+            more = self._file.read(_PIECE) if self._decompressor.needs_input else b""
+            if self._decompressor.needs_input and not more:
+                raise EOFError("Compressed file ended before the end-of-stream marker was reached")
+            data = self._decompressor.decompress(more, size)
+        return data
+
+    def _next(self, size: int) -> bytes:
+        """Begin with the next stream, if there is one."""
+        more = self._decompressor.unused_data or self._file.read(_PIECE)
+        self._decompressor = lzma.LZMADecompressor()
+        try:
+            data = self._decompressor.decompress(more, size) if more else b""
+        except lzma.LZMAError:
+            data, self._ended = b"", True
+        self._ended = self._ended or not more
+        return data
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
 class BoundedStream:
     """A forward-only byte stream that fails once more than ``limit`` bytes came out of it."""
 
@@ -60,9 +105,10 @@ class BoundedStream:
         return data
 
     def _pieces(self, size: int) -> bytes:
-        """Return at most ``size`` bytes; a buffer is made of what is asked for at once, however little there is."""
+        """Return at most ``size`` bytes; most make a buffer of what is asked for at once, however little there is."""
         pieces: list[bytes] = []
-        while size > 0 and (piece := self._raw.read(min(size, _PIECE))):
+        most = size if isinstance(self._raw, _Xz) else _PIECE
+        while size > 0 and (piece := self._raw.read(min(size, most))):
             pieces.append(piece)
             size -= len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -103,7 +149,7 @@ def _decompressed(raw: IO[bytes], head: bytes, source: Source) -> _Readable:
     if head.startswith(b"\x1f\x8b"):
         return gzip.GzipFile(fileobj=raw)
     if head.startswith((b"\xfd7zXZ\x00", b"\x5d\x00\x00")):  # the latter before there was xz
-        return lzma.LZMAFile(raw)
+        return _Xz(raw)
     if head.startswith(b"BZh"):
         return bz2.BZ2File(raw)
     if head.startswith(b"\x28\xb5\x2f\xfd"):
