@@ -76,30 +76,53 @@ def first_pages(free: ExtentSet, order: int, count: int, max_order: int) -> Runs
         return Runs()
     if free.few is not None:
         return _first_of_few(free, order, wanted, max_order)
+    parts = _parts(free)
+    held = int(np.bitwise_or.reduce(parts[1] | parts[2]))  # a bit for each order that some run has a chunk of
+    if (low := _first_chunk(*parts, held, order, wanted, max_order)) is not None:
+        return Runs.of_few([low], [low + wanted])
     starts: list[Array] = []
     ends: list[Array] = []
-    held = _orders(free)
     for size in range(order, max_order + 1):
         if wanted <= 0:
             break
         if not (held >> size if size == max_order else held >> size & 1):
             continue
-        low, high = chunk_runs(free, size, max_order)
-        lengths = high - low
+        lows, highs = chunk_runs(free, size, max_order)
+        lengths = highs - lows
         taken = np.minimum(np.maximum(wanted - (np.cumsum(lengths) - lengths), 0), lengths)
         kept = taken > 0
-        starts.append(low[kept])
-        ends.append(low[kept] + taken[kept])
+        starts.append(lows[kept])
+        ends.append(lows[kept] + taken[kept])
         wanted -= int(taken.sum())
     return Runs.of_arrays(np.concatenate(starts), np.concatenate(ends)) if starts else Runs()
 
 
-def _orders(free: ExtentSet) -> int:
-    """Return of which orders there is a chunk, were there no top order, a bit for each; as :func:`_halves`."""
+def _parts(free: ExtentSet) -> tuple[Array, Array, Array]:
+    """Return of each run where it splits, and the pages before and behind; as :func:`_halves`."""
     starts, ends = free.arrays
     shift = np.frexp((starts ^ ends).astype(np.float64))[1].astype(np.int64) - 1  # exact: a pfn has at most 52 bits
     middle = ends >> shift << shift
-    return int(np.bitwise_or.reduce((middle - starts) | (ends - middle)))
+    return middle, middle - starts, ends - middle
+
+
+def _first_chunk(
+    middle: Array, left: Array, right: Array, held: int, order: int, wanted: int, max_order: int
+) -> int | None:
+    """Return what :func:`_lowest_chunk` returns, of runs by their parts and the orders that they hold."""
+    there = held >> order << order
+    size = min((there & -there).bit_length() - 1, max_order)
+    if not there or wanted > 1 << size:
+        return None
+    chunks = (left | right) >> size
+    at = int(np.flatnonzero(chunks if size == max_order else chunks & 1)[0])
+    return _place(int(middle[at]), int(left[at]), int(right[at]), size, max_order)
+
+
+def _place(middle: int, left: int, right: int, size: int, max_order: int) -> int:
+    """Return where the first chunk of an order begins that a run has, by its parts."""
+    if size == max_order or left >> size & 1:
+        return middle - (left >> size << size)
+    return middle + (right >> size + 1 << size + 1)
 
 
 def largest_order(free: ExtentSet, max_order: int) -> int:
@@ -180,10 +203,7 @@ def _lowest_chunk(free: ExtentSet, order: int, wanted: int, max_order: int) -> i
         if size >= best:
             continue
         best = size
-        if size == max_order or left >> size & 1:
-            found = middle - (left >> size << size)
-        else:
-            found = middle + (right >> size + 1 << size + 1)
+        found = _place(middle, left, right, size, max_order)
     return found if best <= max_order and wanted <= 1 << best else None
 
 

@@ -8,7 +8,7 @@ one, so that the outcome is exactly that of single requests.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -18,6 +18,7 @@ from memhotplug.errors import MemoryHotplugError
 from memhotplug.lazy import np
 from memhotplug.model.blocks import NO_ZONE, BlockState, BlockTable, OnlineType
 from memhotplug.model.extents import Array
+from memhotplug.model.runs import FEW
 from memhotplug.model.zones import Zone, ZoneKind
 
 __all__ = ["device_online", "offline_blocks", "online_blocks", "online_runs", "zone_of_rows"]
@@ -104,12 +105,23 @@ def _each_run(
 
 
 def _neighbours(ids: Sequence[int] | Array) -> list[tuple[int, int]]:
-    if len(ids) == 1:
-        return [(int(ids[0]), int(ids[0]))]
+    """Return the first and the last of each run of ids that ascend by one, in their order."""
+    if len(ids) <= FEW:
+        return _few_neighbours(ids)
     column = np.asarray(ids, dtype=np.int64)
     cuts = np.flatnonzero(column[1:] - column[:-1] != 1) + 1
     bounds = [0, *cuts.tolist(), len(column)] if len(column) else []
     return [(int(column[low]), int(column[high - 1])) for low, high in pairwise(bounds)]
+
+
+def _few_neighbours(ids: Iterable[int]) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    for block in map(int, ids):
+        if found and block == found[-1][1] + 1:
+            found[-1] = found[-1][0], block
+        else:
+            found.append((block, block))
+    return found
 
 
 def _ready(kernel: Kernel, first: int, last: int, wanted: BlockState, done: list[range]) -> slice:

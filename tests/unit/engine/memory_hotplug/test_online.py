@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from tests.few import few_is
 
 from memhotplug import Machine, MemoryHotplugError
 from memhotplug.engine.memory_hotplug.online import (
@@ -17,6 +18,7 @@ from memhotplug.engine.memory_hotplug.online import (
     zone_of_rows,
 )
 from memhotplug.model.blocks import BlockState, OnlineType
+from memhotplug.model.runs import FEW
 from memhotplug.model.zones import ZoneKind
 
 Boot = Callable[..., Machine]
@@ -173,6 +175,8 @@ def test_a_block_of_several_zones_belongs_to_none(machine: Machine, refused: Ref
 def test_neighbours_are_runs_in_the_order_in_which_they_are_asked_for(
     ids: list[int], runs: list[tuple[int, int]]
 ) -> None:
-    """Whether they come as a list or as an array."""
-    assert _neighbours(ids) == runs
-    assert _neighbours(np.array(ids, dtype=np.int64)) == runs
+    """Whether they come as a list or as an array, few or many."""
+    for limit in (FEW, 0):
+        with few_is(limit):
+            assert _neighbours(ids) == runs
+            assert _neighbours(np.array(ids, dtype=np.int64)) == runs
