@@ -48,6 +48,7 @@ class Plugins:
         self._candidates: dict[str, Candidate] = {}
         self._hooks: dict[str, pluggy.HookRelay] = {}
         self._callers: dict[tuple[str, str], Callable[[dict[str, object]], Any] | None] = {}
+        self._having: dict[str, tuple[str, ...]] = {}
         self._listeners: list[str] | None = None
         self._files = files_in_use()
         self._tracer = _tracing.get()
@@ -61,7 +62,7 @@ class Plugins:
                 candidate = choose(kind, name)
             self._hooks[key] = hooks_in(candidate, candidate.load())
             self._candidates[key] = candidate
-            self._listeners = None
+            self._having, self._listeners = {}, None
         return key
 
     def in_scope(self) -> AbstractContextManager[None]:
@@ -92,7 +93,7 @@ class Plugins:
     def listeners(self) -> list[str]:
         """Keys of the plugins that listen to memory_notify, ascending by name."""
         if self._listeners is None:
-            self._listeners = sorted(key for key in self._candidates if self.has(key, "memory_notify"))
+            self._listeners = sorted(self.having("memory_notify"))
         return self._listeners
 
     @property
@@ -100,10 +101,12 @@ class Plugins:
         """The plugin whose hook runs, and which; None if none does."""
         return running.who()
 
-    @property
-    def keys(self) -> Sequence[str]:
-        """Keys of all registered plugins, in the order in which they came."""
-        return list(self._candidates)
+    def having(self, hook: str) -> tuple[str, ...]:
+        """Return the keys of the registered plugins that implement a hook, in the order in which they came."""
+        found = self._having.get(hook)
+        if found is None:
+            found = self._having[hook] = tuple(key for key in self._candidates if self.has(key, hook))
+        return found
 
     def has(self, key: str, hook: str) -> bool:
         """Return whether a registered plugin implements a hook."""

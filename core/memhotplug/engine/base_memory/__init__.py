@@ -32,7 +32,7 @@ def tree_of(kernel: Kernel) -> Tree:
     plugins = kernel.plugins
     for driver in resident_drivers(kernel):
         plugins.driver(driver)
-    key = "sysfs", tuple(plugins.keys)
+    key = "sysfs", plugins.having("sysfs_files")  # a driver without files of its own changes nothing
     known = kernel.memo.get(key)
     if not isinstance(known, Tree):
         known = kernel.memo.setdefault(key, Tree(_files(kernel)))  # of two threads that made one, one is right
@@ -46,9 +46,8 @@ def _files(kernel: Kernel) -> Iterator[SysfsFile]:
     yield from parameters.files(kernel)
     yield from notifier_error_inject.files(kernel)
     yield from proc_files(kernel)
-    for key in kernel.plugins.keys:
-        if kernel.plugins.has(key, "sysfs_files"):
-            yield from kernel.plugins.ask(key, "sysfs_files", Sequence, kernel=kernel)
+    for key in kernel.plugins.having("sysfs_files"):
+        yield from kernel.plugins.ask(key, "sysfs_files", Sequence, kernel=kernel)
 
 
 def full_path(path: str) -> str:

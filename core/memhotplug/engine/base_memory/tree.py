@@ -46,14 +46,20 @@ class Folder:
 
     def child(self, part: str, make: type[Folder] | SysfsFile) -> Node:
         """Return what is in the directory under one part of a path, put there if it is not."""
-        new: Node = make if isinstance(make, SysfsFile) else make()
         texts = tuple(part.split("{}"))
+        known: Node | None
         if len(texts) == 1:
-            return self.named.setdefault(part, new)
-        known = next((node for other, node in self.numbered if other == texts), None)
-        if known is None:
+            known = self.named.get(part)
+        else:
+            known = next((node for other, node in self.numbered if other == texts), None)
+        if known is not None:
+            return known
+        new: Node = make if isinstance(make, SysfsFile) else make()
+        if len(texts) == 1:
+            self.named[part] = new
+        else:
             self.numbered.append((texts, new))
-        return new if known is None else known
+        return new
 
 
 Node: TypeAlias = Folder | SysfsFile

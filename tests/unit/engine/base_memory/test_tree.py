@@ -102,6 +102,21 @@ def test_every_file_can_be_read_or_written_and_is_found_again(machine: Machine) 
     assert seen > 100
 
 
+def test_only_a_driver_with_files_of_its_own_changes_the_tree(machine: Machine) -> None:
+    """The Hyper-V balloon has none; those of dax are there with it."""
+    plugins, before = machine.kernel.plugins, tree_of(machine.kernel)
+
+    plugins.driver("hv_balloon")
+    assert tree_of(machine.kernel) is before
+    plugins.driver("dax")
+    after = tree_of(machine.kernel)
+
+    own = plugins.having("sysfs_files")
+    assert own == ("drivers:dax",)
+    assert (before.find(machine.kernel, "sys/bus/dax"), after is before) == (None, False)
+    assert after.find(machine.kernel, "sys/bus/dax") is not None
+
+
 def test_a_removed_block_leaves_every_directory(machine: Machine) -> None:
     """Its own, and its node's."""
     machine.remove("dimm0")
