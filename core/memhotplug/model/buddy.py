@@ -204,6 +204,8 @@ def _lowest_chunk(free: ExtentSet, order: int, wanted: int, max_order: int) -> i
             continue
         best = size
         found = _place(middle, left, right, size, max_order)
+        if size == order:  # there is no lower one
+            break
     return found if best <= max_order and wanted <= 1 << best else None
 
 

@@ -19,6 +19,8 @@ _MIN_FREE_KBYTES = (128, 262144)  # v5.5 and later; up to v5.4 the upper bound w
 _WATERMARK_SCALE = 10  # of 10000, vm.watermark_scale_factor
 _RESERVE_RATIO = (256, 256, 32, 0)  # by type of zone; nothing lies above Movable
 _NO_RESERVE = (0, 0, 0, 0)
+_NO_MARKS = (0, 0, 0)
+_OWN_MARKS = (32, 32, 32)  # of a Movable zone that gets no share
 _THP_MIN_RAM = 512 << 20  # bytes; transparent huge pages stay off below
 _MOVABLE = ZoneKind.MOVABLE
 _REMEMBERED = 32  # blocks; each forgets nine tenths of the difference that the history makes
@@ -67,15 +69,29 @@ def settle_watermarks(state: MachineState, zone: Zone, rows: slice, pages: Exten
 
 
 def _setup_marks(state: MachineState, zones: list[Zone]) -> None:
-    """Set the marks twice, as the kernel does: what huge pages want is capped by what the small marks leave."""
+    """Set the marks as the kernel does in two steps: what huge pages want is capped by what the small marks leave."""
+    shares = state.movable_shares_marks
     lowmem = [zone for zone in zones if zone.kind < _MOVABLE and zone.managed]
+    total = sum([zone.managed for zone in (zones if shares else lowmem)])
     page_kbytes = state.geometry.page_size >> 10
-    kbytes = _small_kbytes(lowmem, page_kbytes)
-    _share_out(zones, kbytes // page_kbytes, shares=state.movable_shares_marks)
-    if _huge_pages(state):
-        wanted = min(len(lowmem) * state.geometry.pageblock_pages * 11, _buffers(lowmem) // 20) * page_kbytes
-        if wanted > kbytes:
-            _share_out(zones, wanted // page_kbytes, shares=state.movable_shares_marks)
+    pages = _small_kbytes(lowmem, page_kbytes) // page_kbytes
+    if lowmem and _huge_pages(state):
+        left = sum([max(zone.managed - _high(pages * zone.managed // total, zone.managed), 0) for zone in lowmem])
+        pages = max(pages, min(len(lowmem) * state.geometry.pageblock_pages * 11, left // 20))
+    for zone in zones:
+        managed, own = zone.managed, zone.kind is _MOVABLE and not shares
+        if not managed:
+            zone.wmark = _OWN_MARKS if own else _NO_MARKS
+            continue
+        share = pages * managed // total if total else 0
+        least = min(max(managed // 1024, 32), 128) if own else share
+        gap = max(share // 4, managed * _WATERMARK_SCALE // 10000)
+        zone.wmark = (least, least + gap, least + 2 * gap)
+
+
+def _high(share: int, managed: int) -> int:
+    """Return the high mark of a kernel zone that gets a share of the pages."""
+    return share + 2 * max(share // 4, managed * _WATERMARK_SCALE // 10000)
 
 
 def _small_kbytes(lowmem: list[Zone], page_kbytes: int) -> int:
@@ -88,21 +104,6 @@ def small_marks(state: MachineState) -> int:
     lowmem = [zone for zone in state.zones() if zone.kind < _MOVABLE and zone.managed]
     page_kbytes = state.geometry.page_size >> 10
     return _small_kbytes(lowmem, page_kbytes) // page_kbytes
-
-
-def _share_out(zones: list[Zone], pages_min: int, *, shares: bool) -> None:
-    """Set the marks of all zones; Movable zones have a share of the pages only if ``shares``."""
-    total = sum([zone.managed for zone in zones if shares or zone.kind < _MOVABLE])
-    for zone in zones:
-        managed = zone.managed
-        own = zone.kind is _MOVABLE and not shares
-        if not managed:
-            zone.wmark = (32, 32, 32) if own else (0, 0, 0)
-            continue
-        share = pages_min * managed // total if total else 0
-        least = min(max(managed // 1024, 32), 128) if own else share
-        gap = max(share // 4, managed * _WATERMARK_SCALE // 10000)
-        zone.wmark = (least, least + gap, least + 2 * gap)
 
 
 def _buffers(lowmem: list[Zone]) -> int:
