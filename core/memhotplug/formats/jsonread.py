@@ -28,19 +28,22 @@ class TooDeepError(ValueError):
         super().__init__(f"more than {MAX_DEPTH} levels")
 
 
-def parse_json(text: str | bytes, *, constant: Callable[[str], object] | None = None) -> object:
+def parse_json(
+    text: str | bytes, *, constant: Callable[[str], object] | None = None, outline: str | None = None
+) -> object:
     """Return what a document says; bytes are UTF-8, a byte order mark may stand first.
 
     Args:
         constant: returns what NaN and the infinities stand for; None: what they are.
+        outline: the document without what has no brackets, where somebody knows that; its levels are counted instead.
 
     Raises:
         TooDeepError: it has more than ``MAX_DEPTH`` levels.
         json.JSONDecodeError: it is damaged; the exception knows where.
         ValueError: it is no UTF-8, or a number in it has thousands of digits.
     """
-    data = text.encode(errors="replace") if isinstance(text, str) else text
-    if _is_too_deep(data):
+    nested = text if outline is None else outline
+    if _is_too_deep(nested.encode(errors="replace") if isinstance(nested, str) else nested):
         raise TooDeepError
     decoded = text.lstrip("\ufeff") if isinstance(text, str) else text.decode("utf-8-sig")
     return cast(object, json.loads(decoded, parse_constant=constant))

@@ -18,12 +18,13 @@ from typing import TypeAlias, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from memhotplug.formats.jsonread import parse_json
+from memhotplug.formats.jsonread import TooDeepError, parse_json
 from memhotplug.formats.snapshot.layout import MAX_PFN
 
 __all__ = ["FlagRuns", "FlagTexts", "flag_word"]
 
 _OPENING = re.compile(r'(?<!\\)"kpageflags"\s*:\s*\{\s*"ranges"\s*:\s*\[(?=\s*\[)')
+_FILES = re.compile(r'(?<!\\)"files"\s*:\s*\{')
 _KEY = '"kpageflags"'
 _CLOSING = re.compile(r"\]\s*\]")
 _FEW = 32  # runs up to which plain integers are faster than arrays
@@ -67,12 +68,12 @@ class FlagRuns(Sequence[Run]):
     def are_ascending(self) -> bool:
         """Whether no run is empty, all are where pages can be, and each begins behind the one before."""
         if len(self) <= _FEW:
-            borders = [border for run in zip(self.starts.tolist(), self.ends.tolist(), strict=True) for border in run]
-            return not borders or (
-                borders[0] >= 0
-                and borders[-1] < MAX_PFN
-                and all(map(operator.le, borders, borders[1:]))
-                and all(map(operator.ne, borders[::2], borders[1::2]))
+            lows, highs = self.starts.tolist(), self.ends.tolist()
+            return not lows or (
+                lows[0] >= 0
+                and highs[-1] < MAX_PFN
+                and all(map(operator.lt, lows, highs))
+                and all(map(operator.le, highs, lows[1:]))
             )
         return (
             int(self.starts[0]) >= 0
@@ -111,6 +112,7 @@ class FlagTexts:
     def __init__(self, text: str) -> None:
         self._text = text
         self._pieces = _Pieces(text)
+        self._flat: list[tuple[int, int]] = []  # texts without brackets
         self._spans = list(self._taken())
 
     def parse(self) -> object:
@@ -122,14 +124,16 @@ class FlagTexts:
         found = self._pieces.runs()
         if found is not None:
             found.reverse()
-            # The first names a place in what is left of the text, the second that it has constants of its own.
-            with suppress(json.JSONDecodeError, IndexError):
-                return parse_json(self._rest(), constant=lambda word: found.pop())
+            # The first names a place in what is left of the text, the second says that it has constants of its own. An
+            # outline tells nothing of a text that is damaged.
+            with suppress(json.JSONDecodeError, IndexError, TooDeepError):
+                rest, outline = self._without(self._spans), self._without(sorted(self._spans + self._flat))
+                return parse_json(rest, constant=lambda word: found.pop(), outline=outline)
         return parse_json(self._text)
 
     def _taken(self) -> Iterator[tuple[int, int]]:
         """Yield where the arrays of runs stand, with their brackets."""
-        at = self._text.find(_KEY)
+        at, behind = self._text.find(_KEY), 0
         while at >= 0:
             opening = _OPENING.match(self._text, at)
             if opening is not None:
@@ -138,13 +142,32 @@ class FlagTexts:
                 if end is None:
                     return
                 yield first, end
-                at = end
+                self._flat += self._files_before(at, behind)
+                at = behind = end
             at = self._text.find(_KEY, at + 1)
 
-    def _rest(self) -> str:
-        """Return the text with something short for each array of runs."""
-        behind = (0, *(end for _, end in self._spans))
-        before = (*(first for first, _ in self._spans), len(self._text))
+    def _files_before(self, at: int, behind: int) -> Iterator[tuple[int, int]]:
+        """Yield where the members of the object of files stand that ends right before a key, if there is no bracket.
+
+        Args:
+            behind: no part of it stands before.
+
+        A key begins outside of all strings, and so ends what stands before its comma.
+        """
+        text = self._text
+        high = text.rfind("}", behind, at)
+        low = text.rfind("{", behind, high) + 1
+        key = text.rfind('"files"', behind, low)
+        opening = _FILES.match(text, key) if min(high, low, key) > 0 else None
+        if opening is None or opening.end() != low or text[high + 1 : at].strip(" \t\r\n") != ",":
+            return
+        if text.find("[", low, high) < 0:
+            yield low, high
+
+    def _without(self, spans: list[tuple[int, int]]) -> str:
+        """Return the text with something short for each of some parts, ascending."""
+        behind = (0, *(end for _, end in spans))
+        before = (*(first for first, _ in spans), len(self._text))
         return _PLACE.join(self._text[low:high] for low, high in zip(behind, before, strict=True))
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memhotplug.formats.jsonread import TooDeepError, parse_json
 from memhotplug.formats.snapshot.flagruns import FlagRuns, FlagTexts, flag_word
 
 _WORDS = st.sampled_from(["0x0", "0x400", "0x0000400", "0x8080", "0xFf", "0xffffffffffffffff"])
@@ -199,3 +200,55 @@ def test_runs_may_be_many() -> None:
     assert plain(found) == meant(document)
     document["steps"][0]["kpageflags"]["ranges"][4000][1] = 5e9
     assert FlagTexts(json.dumps(document)).parse() == document
+
+
+_ODD_TEXTS = st.text('ab"\\\\{}[],: \n', max_size=5)
+_PLACES = st.sampled_from(["before", "files", "after", "flags"])
+
+
+def outcome(parse: Any) -> str:
+    """What a document means, or why it is refused."""
+    try:
+        return repr(meant(plain(parse())))  # repr, since nan is not equal to itself
+    except ValueError as problem:
+        return f"{type(problem)}: {problem}"
+
+
+@given(
+    st.dictionaries(_ODD_TEXTS, _ODD_TEXTS, max_size=3) | st.just({"proc/version": "Linux\n"}),
+    st.sampled_from([1, 50, *range(58, 68), 5000]),
+    _PLACES, st.just([]) | _DAMAGE, st.sampled_from([None, 1]),
+)  # fmt: skip
+def test_levels_are_counted_all_the_same(
+    files: dict[str, Any], depth: int, place: str, damage: Any, indent: Any
+) -> None:
+    """Whatever strings and levels its files have, and wherever it is damaged."""
+    flags: dict[str, Any] = {"ranges": [[1, 2, "0x1"]], "covered": []}
+    step: dict[str, Any] = {"before": 1, "files": dict(files), "kpageflags": flags, "after": 1}
+    (flags if place == "flags" else step["files"] if place == "files" else step)[place] = "DEEP"
+    text = json.dumps({"steps": [step, {"files": files, "kpageflags": flags}]}, indent=indent)
+    text = text.replace('"DEEP"', depth * "[" + depth * "]")
+    for where, gone, new in damage:
+        at = int(where * len(text))
+        text = text[:at] + new + text[at + min(gone, 3) :]
+    assert outcome(FlagTexts(text).parse) == outcome(lambda: parse_json(text))
+
+
+@pytest.mark.parametrize("odd", ["}", "{", '"}', '"{', "[", "]", "\\"])
+@pytest.mark.parametrize("place", ["files", "between"])
+def test_brackets_in_texts_hide_no_levels(odd: str, place: str) -> None:
+    """Whatever a text pretends to end."""
+    flags = {"ranges": [[1, 2, "0x1"]]}
+    step = {"files": {"a": odd if place == "files" else ""}, "between": odd, "kpageflags": flags, "deep": "DEEP"}
+    if place == "files":
+        del step["between"]
+    text = json.dumps({"steps": [step]}).replace('"DEEP"', 62 * "[" + 62 * "]")
+    with pytest.raises(TooDeepError):
+        FlagTexts(text).parse()
+
+
+def test_levels_behind_damage_do_not_count() -> None:
+    """A text that does not end has all of them in it."""
+    text = '{"files": {"a}, "kpageflags": {"ranges": [[1, 2, "0x1"]]}, "deep": ' + 70 * "[" + 70 * "]" + "}"
+    with pytest.raises(json.JSONDecodeError, match=r"^Expecting ':' delimiter: line 1 column 18"):
+        FlagTexts(text).parse()
