@@ -7,6 +7,7 @@ called ``linux-X.Y``, that is not newer.
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -179,6 +180,7 @@ def _mainline() -> dict[tuple[int, int] | None, str]:
     return {_version(name.removeprefix(_MAINLINE)): name for name in names("profiles") if is_mainline(name)}
 
 
+@functools.lru_cache(maxsize=64)  # the names of the installed profiles are asked for again and again
 def _version(text: str) -> tuple[int, int] | None:
     match = re.match(r"(\d+)\.(\d+)", text)
     return (int(match[1]), int(match[2])) if match else None

@@ -163,8 +163,8 @@ def merge(starts: Array, ends: Array) -> tuple[Array, Array]:
     kept = ends > starts
     if not kept.all():
         starts, ends = starts[kept], ends[kept]
-    if len(starts) < 2:
-        return starts, ends
+    if len(starts) < 2 or (starts[1:] > ends[:-1]).all():
+        return starts, ends  # as it is already
     if not (starts[1:] >= starts[:-1]).all():
         order = np.argsort(starts, kind="stable")
         starts, ends = starts[order], ends[order]
