@@ -12,6 +12,7 @@ from memhotplug.contracts import AddRequest, MemoryEvent, MemoryNotify, PhysRang
 from memhotplug.engine.event_log import Event, Journal
 from memhotplug.engine.memory_hotplug.add_range import add_range, check_reach
 from memhotplug.engine.page_tables import PageTables
+from memhotplug.engine.profile import KernelProfile
 from memhotplug.engine.profile_plugin import profile_in
 from memhotplug.engine.scratch import Scratch
 from memhotplug.engine.sparse_vmemmap import SparseVmemmap
@@ -56,13 +57,18 @@ class Kernel:
         left_out: drivers that this kernel was built without, by plugin name.
         free_is_guessed: whether nothing that is known of the machine tells how much memory is free.
         slots: how many devices can be plugged in, None for any number.
+
+    Args:
+        profile: what :func:`profile_in` returned for these plugins, where the caller has asked it already.
     """
 
-    def __init__(self, plugins: Plugins, geometry: Geometry, params: Mapping[str, str]) -> None:
+    def __init__(
+        self, plugins: Plugins, geometry: Geometry, params: Mapping[str, str], profile: KernelProfile | None = None
+    ) -> None:
         self.plugins = plugins
         self.geometry = geometry
         self.params = params
-        self.profile = profile_in(plugins)
+        self.profile = profile or profile_in(plugins)
         self.sparsemem_vmemmap = True
         self.injected: dict[MemoryEvent, int] = {}
         self.recorded: Mapping[str, str] = {}

@@ -32,6 +32,7 @@ from memhotplug.engine.boot.recorded_zones import KnownPages, note_holes, take_o
 from memhotplug.engine.boot.sizes import parse_cmdline
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.presence import left_out, window_names
+from memhotplug.engine.profile_plugin import profile_in
 from memhotplug.errors import InputError
 from memhotplug.formats.snapshot import RecordedMachine, is_prose, open_snapshot
 from memhotplug.formats.snapshot.infer import blocks_of_zones
@@ -47,6 +48,7 @@ from memhotplug.model.zones import Node, ZoneKind
 from memhotplug.naming import read_machine
 
 if TYPE_CHECKING:
+    from memhotplug.engine.profile import KernelProfile
     from memhotplug.formats.scenario.models import MachineSpec
 
 __all__ = ["RECORDED", "RECORDED_MOVABLE", "KnownPages", "kernel_from_machine", "kernel_from_snapshot"]
@@ -158,9 +160,10 @@ def _kernel(plugins: Plugins, machine: RecordedMachine, cmdline: str) -> Kernel:
     Raises:
         InputError: it refuses a value that is not on the recorded command line.
     """
-    geometry = _geometry(plugins, machine, cmdline)
+    profile = profile_in(plugins)
+    geometry = _geometry(plugins, profile, machine, cmdline)
     try:
-        kernel = Kernel(plugins, geometry, parse_cmdline(cmdline))
+        kernel = Kernel(plugins, geometry, parse_cmdline(cmdline), profile)
         changed = _changed_parameters(kernel, machine, cmdline)
         return kernel if not changed else Kernel(plugins, geometry, parse_cmdline(f"{cmdline} {changed}"))
     except InputError:
@@ -201,11 +204,8 @@ def _is_refused(plugins: Plugins, geometry: Geometry, word: str) -> bool:
     return False
 
 
-def _geometry(plugins: Plugins, machine: RecordedMachine, cmdline: str) -> Geometry:
+def _geometry(plugins: Plugins, profile: KernelProfile, machine: RecordedMachine, cmdline: str) -> Geometry:
     """Return the architecture's sizes with those that were recorded in their place."""
-    from memhotplug.engine.profile_plugin import profile_in
-
-    profile = profile_in(plugins)
     total = machine.mem_total or sum(zone.managed for zone in machine.zones) * machine.page_size
     request = SizingRequest(
         version=profile.version,

@@ -39,7 +39,8 @@ def back_memmap(
     state = kernel.state
     reserved, allocated, slabs = [], [], []
     largest = int(mappings.leaf.max(initial=1))
-    for key in sorted(used, key=lambda key: (key[1] is ZoneKind.MOVABLE, -key[1])):
+    zones = [key for key, pages in used.items() if pages.total]
+    for key in sorted(zones, key=lambda key: (key[1] is ZoneKind.MOVABLE, -key[1])):
         reserved.append(never[key])
         managed = used[key].difference(never[key])
         if not is_fresh(kernel, state.zone(key)):
@@ -85,6 +86,8 @@ def _widened(pages: ExtentSet, unit: int) -> ExtentSet:
 
 def never_managed(kernel: Kernel, zone: Zone, used: ExtentSet, known: KnownPages | None) -> ExtentSet:
     """Return as many pages in use as were never managed: those known as reserved first, then from the top down."""
+    if not used.total:
+        return used
     count = zone.present - zone.managed - zone.linked.covered_by(set_aside(kernel))
     if known is None:
         return used.last(count)
@@ -106,6 +109,10 @@ def share_out(
     memmap, from_boot, aside = state.vmemmap.backing(), state.vmemmap.backing_from(Source.BOOT), set_aside(kernel)
     for key, pages in used.items():
         zone = state.zone(key)
+        if not zone.linked.total:
+            for owner in (RECORDED, RECORDED_MOVABLE):
+                state.allocations.setdefault(owner, Allocation(owner=owner, movable=owner is RECORDED_MOVABLE))
+            continue
         boot, rest = pages.intersection(from_boot), pages.difference(memmap)
         count = zone.present - zone.managed - boot.total - zone.linked.covered_by(aside)
         reserved = never[key].difference(boot).last(count)

@@ -72,6 +72,9 @@ def take_over_zone(
     zone.protection = _protection(machine, recorded)
     zone.linked = pages
     zone.present_early = max(zone.present - pages.total + pages.covered_by(kernel.state.early), 0)
+    if not pages.total and not any(recorded.free_by_order):
+        _keep_chunks(zone, recorded, machine.max_order)
+        return pages
     if known is not None and _fits(recorded, pages, known):
         return _known_zone(kernel, recorded, zone, known, machine.max_order)
     room = pages.difference(set_aside(kernel))
@@ -163,9 +166,10 @@ def _lonely(pages: ExtentSet, count: int) -> tuple[ExtentSet, ExtentSet]:
     low = (starts + 1) >> 1
     lengths = (ends >> 1) - low
     kept = lengths > 0
-    taken = np.clip(count - (np.cumsum(lengths[kept]) - lengths[kept]), 0, lengths[kept])
+    low, lengths = low[kept], lengths[kept]
+    taken = np.minimum(np.maximum(count - (np.cumsum(lengths) - lengths), 0), lengths)
     before = np.cumsum(taken) - taken
-    firsts = np.repeat(low[kept] - before, taken) + np.arange(int(taken.sum()), dtype=np.int64) << 1
+    firsts = np.repeat(low - before, taken) + np.arange(int(taken.sum()), dtype=np.int64) << 1
     singles = ExtentSet.of_arrays(firsts, firsts + 1)  # no two of which touch
     if singles.total < count:
         singles.update(_first(pages.difference(singles), count - singles.total))
