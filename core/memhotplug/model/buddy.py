@@ -13,7 +13,7 @@ from memhotplug.lazy import np
 from memhotplug.model.extents import Array, ExtentSet
 from memhotplug.model.runs import Runs
 
-__all__ = ["chunk_runs", "first_pages", "free_by_order", "largest_order"]
+__all__ = ["chunk_runs", "chunks_of", "first_pages", "free_by_order", "largest_order"]
 
 
 def _aligned(starts: Array, ends: Array, order: int) -> tuple[Array, Array]:
@@ -60,6 +60,13 @@ def chunk_runs(free: ExtentSet, order: int, max_order: int) -> tuple[Array, Arra
     both = np.column_stack((low, high - 1))  # of each run first and last, so that the list ascends without sorting
     starts = both[np.column_stack((has_left, has_right))] << order
     return starts, starts + (1 << order)
+
+
+def chunks_of(free: ExtentSet, order: int, max_order: int) -> ExtentSet:
+    """Return the pages of the chunks on the free list of ``order``."""
+    if free.few is not None:
+        return ExtentSet.of(*_few_chunks(_halves(free), order, max_order))
+    return ExtentSet(*chunk_runs(free, order, max_order))
 
 
 def first_pages(free: ExtentSet, order: int, count: int, max_order: int) -> Runs:

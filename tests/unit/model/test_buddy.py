@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.few import few_is
 
-from memhotplug.model.buddy import chunk_runs, first_pages, free_by_order, largest_order
+from memhotplug.model.buddy import chunk_runs, chunks_of, first_pages, free_by_order, largest_order
 from memhotplug.model.extents import ExtentSet
 
 TOP = 70
@@ -76,6 +76,7 @@ def test_free_lists_are_those_of_a_real_buddy_allocator(pairs: list[tuple[int, i
             for pfn in range(low, high, 1 << order)
         ]
         assert pieces == sorted(buddy.lists[order])
+        assert chunks_of(free, order, max_order) == ExtentSet(starts, ends)
 
 
 @given(runs, top_orders, st.data())

@@ -7,8 +7,9 @@ allow, the memmap at the top of each node, per-cpu pages apart from the buddy li
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +35,7 @@ from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.presence import left_out, window_names
 from memhotplug.engine.profile_plugin import profile_in
 from memhotplug.errors import InputError
-from memhotplug.formats.snapshot import RecordedMachine, is_prose, open_snapshot
+from memhotplug.formats.snapshot import RecordedBlock, RecordedMachine, is_prose, open_snapshot
 from memhotplug.formats.snapshot.infer import blocks_of_zones
 from memhotplug.formats.snapshot.source import Source as Place
 from memhotplug.formats.textfile import read_text
@@ -242,14 +243,26 @@ def _blocks(kernel: Kernel, machine: RecordedMachine, told: Told) -> None:
     if not blocks:
         blocks = blocks_of_zones(machine.zones, kernel.geometry.pages_per_block, machine.file)
         kernel.warn("inferred: memory blocks online wherever zones have pages: none recorded")
-    for block in blocks:
+    for block, count in _alike(blocks):
         zone = _KINDS.get(block.zone or "", NO_ZONE)
         node = first if block.node is None else block.node
-        state.blocks.insert(block.id, 1, state=_STATES[block.state], zone=zone, nid=node, early=1)
+        state.blocks.insert(block.id, count, state=_STATES[block.state], zone=zone, nid=node, early=1)
     starts, ends = state.block_bounds(slice(None))
     state.sections = ExtentSet(starts, ends)
     state.early = state.sections.copy()
     recognise(kernel, machine, told)
+
+
+def _alike(blocks: Sequence[RecordedBlock]) -> Iterator[tuple[RecordedBlock, int]]:
+    """Yield the first of each run of neighbours that were recorded alike, and how many they are."""
+
+    def said(place_and_block: tuple[int, RecordedBlock]) -> tuple[int, str, str | None, int | None]:
+        place, block = place_and_block
+        return block.id - place, block.state, block.zone, block.node
+
+    for _, run in itertools.groupby(enumerate(blocks), said):
+        some = [block for _, block in run]
+        yield some[0], len(some)
 
 
 def _huge_pages(kernel: Kernel, machine: RecordedMachine) -> None:

@@ -16,7 +16,7 @@ from memhotplug.engine.slab import attracts_slab
 from memhotplug.formats.snapshot import RecordedMachine, RecordedZone
 from memhotplug.formats.snapshot.placement import place_free
 from memhotplug.model.blocks import BlockState
-from memhotplug.model.buddy import chunk_runs, free_by_order
+from memhotplug.model.buddy import chunks_of, free_by_order
 from memhotplug.model.extents import ExtentSet
 from memhotplug.model.vmemmap import Source
 from memhotplug.model.zones import Zone, ZoneKind
@@ -75,8 +75,10 @@ def take_over_zone(
     if not pages.total and not any(recorded.free_by_order):
         _keep_chunks(zone, recorded, machine.max_order)
         return pages
-    if known is not None and _fits(recorded, pages, known):
-        return _known_zone(kernel, recorded, zone, known, machine.max_order)
+    free = known.free.intersection(pages) if known is not None else pages
+    left = _left(recorded, pages, known, free) if known is not None else None
+    if known is not None and left is not None:
+        return _known_zone(kernel, recorded, zone, known, free, left)
     room = pages.difference(set_aside(kernel))
     if is_fresh(kernel, zone):
         avoid = _first_slabs(room, recorded, machine.max_order)
@@ -86,8 +88,8 @@ def take_over_zone(
     zone.free = _placed(room, recorded.free_by_order, machine.max_order, recorded.title, avoid)
     _keep_chunks(zone, recorded, machine.max_order)
     used = room.difference(zone.free)
-    zone.pcp, used = _lonely(used, recorded.pcp_pages)
-    return used
+    zone.pcp = _lonely(used, recorded.pcp_pages)
+    return used.difference(zone.pcp)
 
 
 def _placed(
@@ -114,29 +116,32 @@ def _first_slabs(room: ExtentSet, recorded: RecordedZone, max_order: int) -> Ext
     return _first(room, room.total - (recorded.free_by_order[max_order] << max_order))
 
 
-def _fits(recorded: RecordedZone, pages: ExtentSet, known: KnownPages) -> bool:
-    """Return whether what is known of the zone's pages can be part of the recorded counts."""
-    free = known.free.intersection(pages)
+def _left(recorded: RecordedZone, pages: ExtentSet, known: KnownPages, free: ExtentSet) -> list[int] | None:
+    """Return how many free chunks of each order are not known; None if what is known contradicts the recorded counts.
+
+    Args:
+        free: pages of the zone that are known to be free.
+    """
     if not free.total:
-        return False
+        return None
     counts = free_by_order(free, len(recorded.free_by_order) - 1)
     left = [whole - part for whole, part in zip(recorded.free_by_order, counts, strict=True)]
     room = pages.total - pages.covered_by(known.covered)
-    return min(left) >= 0 and sum(count << order for order, count in enumerate(left)) <= room
+    return left if min(left) >= 0 and sum(count << order for order, count in enumerate(left)) <= room else None
 
 
-def _known_zone(kernel: Kernel, recorded: RecordedZone, zone: Zone, known: KnownPages, max_order: int) -> ExtentSet:
+def _known_zone(
+    kernel: Kernel, recorded: RecordedZone, zone: Zone, known: KnownPages, free: ExtentSet, left: Sequence[int]
+) -> ExtentSet:
     """Take free pages from where they are known, and place the others outside of what is known."""
-    aside, free = set_aside(kernel), known.free.intersection(zone.linked)
-    counts = free_by_order(free, max_order)
-    left = [whole - part for whole, part in zip(recorded.free_by_order, counts, strict=True)]
+    aside, max_order = set_aside(kernel), len(left) - 1
     rest = zone.linked.difference(known.covered).difference(aside)
     zone.free = free.union(_placed(rest, left, max_order, recorded.title))
     _keep_chunks(zone, recorded, max_order)
     used = zone.linked.difference(zone.free).difference(aside)
     waiting = known.waiting.intersection(used)
     elsewhere = used.difference(known.covered)
-    zone.pcp = waiting.union(_lonely(elsewhere, recorded.pcp_pages - waiting.total)[0])
+    zone.pcp = waiting.union(_lonely(elsewhere, recorded.pcp_pages - waiting.total))
     return used.difference(zone.pcp)
 
 
@@ -148,20 +153,20 @@ def _keep_chunks(zone: Zone, recorded: RecordedZone, max_order: int) -> None:
         for order, count in enumerate(counts) if any(counts) else ():
             if not count:
                 continue
-            chunks = ExtentSet(*chunk_runs(zone.free, order, max_order))
+            chunks = chunks_of(zone.free, order, max_order)
             for taken in (zone.cma_pages, zone.barred):
                 chunks.difference_update(taken)
             owner.update(chunks.last(count << order))
 
 
-def _lonely(pages: ExtentSet, count: int) -> tuple[ExtentSet, ExtentSet]:
-    """Return ``count`` pages, the lowest that merge with nothing when freed, as long as there are such, and the rest.
+def _lonely(pages: ExtentSet, count: int) -> ExtentSet:
+    """Return ``count`` pages, the lowest that merge with nothing when they are freed, as long as there are such.
 
     Nothing tells where pages on per-cpu lists lie. Were they neighbours, draining the lists would make chunks of
     them that nobody has seen: here each is one of a pair whose other page is in use.
     """
     if count <= 0 or not pages.total:
-        return ExtentSet(), pages
+        return ExtentSet()
     starts, ends = pages.arrays
     low = (starts + 1) >> 1
     lengths = (ends >> 1) - low
@@ -173,7 +178,7 @@ def _lonely(pages: ExtentSet, count: int) -> tuple[ExtentSet, ExtentSet]:
     singles = ExtentSet.of_arrays(firsts, firsts + 1)  # no two of which touch
     if singles.total < count:
         singles.update(_first(pages.difference(singles), count - singles.total))
-    return singles, pages.difference(singles)
+    return singles
 
 
 def _first(pages: ExtentSet, count: int) -> ExtentSet:
