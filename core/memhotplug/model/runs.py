@@ -39,7 +39,7 @@ Few: TypeAlias = tuple[list[int], list[int]]
 """Starts and ends of a few runs."""
 
 
-FEW = 32
+FEW = 64
 """Runs up to which plain integers are kept."""
 
 NO_RUNS: Few = ([], [])
