@@ -23,6 +23,7 @@ __all__ = [
     "parse_meminfo",
 ]
 
+_PLAIN_VALUE = re.compile(r"^(?:Node [0-9]+ )?([A-Za-z0-9_()]+): +([0-9]{1,20})( kB)?$", re.MULTILINE | re.ASCII)
 _MEMINFO = re.compile(r"(?:Node\s+\d+\s+)?([^:\s][^:]*):\s+(\d{1,20})( kB)?")
 _PLAIN_MEMINFO = re.compile(r"MemTotal: +([0-9]{1,20}) kB\n(?:[A-Za-z0-9_()]++: ++[0-9]{1,20}+(?: kB)?+\n)*+")
 _BLOCK = re.compile(rf"{MEMORY}/memory(\d{{1,9}})/(\w+)")
@@ -46,7 +47,10 @@ def parse_meminfo(text: str, source: Source) -> dict[str, int]:
     Raises:
         InputError: there is no value in it, or a line that is not one.
     """
-    values: dict[str, int] = {}
+    values = {name: int(number) * (1024 if unit else 1) for name, number, unit in _PLAIN_VALUE.findall(text)}
+    if len(values) == text.count("\n") and text.endswith("\n") and "MemTotal" in values:
+        return values  # every line is one, and none of them is there twice
+    values = {}
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue

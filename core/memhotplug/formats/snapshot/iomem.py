@@ -39,12 +39,14 @@ def parse_iomem(text: str, source: Source) -> tuple[IomemEntry, ...]:
     open_ranges: list[IomemEntry] = []  # the last entry of each depth down to here
     hidden = True
     for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
+        shown = line.rstrip()
+        if not shown:
             continue
-        match = _ENTRY.fullmatch(line.rstrip())
-        if match is None or len(match[1]) % 2:
+        match = _ENTRY.fullmatch(shown)
+        indent, start, end, name = match.groups() if match is not None else (" ", "", "", "")
+        if len(indent) % 2:
             raise source.error("a line such as '00100000-3ffdffff : System RAM'", got=repr(line[:80]), line=number)
-        entry = IomemEntry(start=int(match[2], 16), end=int(match[3], 16), name=match[4], depth=len(match[1]) // 2)
+        entry = IomemEntry(start=int(start, 16), end=int(end, 16), name=name, depth=len(indent) // 2)
         hidden = hidden and entry.start == entry.end == 0
         if not hidden:
             _check(entry, open_ranges, source, number)
@@ -67,16 +69,22 @@ def system_ram(entries: Sequence[IomemEntry]) -> list[tuple[int, int]]:
 
 
 def _check(entry: IomemEntry, open_ranges: Sequence[IomemEntry], source: Source, line: int) -> None:
-    shown = f"{entry.start:08x}-{entry.end:08x} : {entry.name}"
+    expected = _wrong(entry, open_ranges)
+    if expected is not None:
+        shown = f"{entry.start:08x}-{entry.end:08x} : {entry.name}"
+        raise source.error(expected, got=repr(shown), line=line)
+
+
+def _wrong(entry: IomemEntry, open_ranges: Sequence[IomemEntry]) -> str | None:
+    """Return what an entry should be, None if it is."""
     if entry.end < entry.start:
-        raise source.error("a range that ends after its start", got=repr(shown), line=line)
+        return "a range that ends after its start"
     if entry.depth > len(open_ranges):
-        raise source.error("a range below its parent, two spaces deeper", got=repr(shown), line=line)
+        return "a range below its parent, two spaces deeper"
     if entry.depth:
         parent = open_ranges[entry.depth - 1]
         if entry.start < parent.start or entry.end > parent.end:
-            raise source.error(f"a range inside that of {parent.name!r}", got=repr(shown), line=line)
-    if entry.depth < len(open_ranges):
-        before = open_ranges[entry.depth]
-        if entry.start <= before.end:
-            raise source.error(f"a range after that of {before.name!r}, not overlapping", got=repr(shown), line=line)
+            return f"a range inside that of {parent.name!r}"
+    if entry.depth < len(open_ranges) and entry.start <= open_ranges[entry.depth].end:
+        return f"a range after that of {open_ranges[entry.depth].name!r}, not overlapping"
+    return None

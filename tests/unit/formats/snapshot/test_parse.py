@@ -260,6 +260,29 @@ def test_meminfo_is_in_bytes_and_counts() -> None:
     assert parse_meminfo(text, HERE) == {"MemTotal": 10240, "Active(anon)": 3072, "HugePages_Total": 4}
 
 
+_MEMINFO_LINES = st.tuples(
+    st.sampled_from(["", "Node 0 ", "Node  1 ", " "]),
+    st.sampled_from(["MemTotal", "MemFree", "Active(anon)", "Node 0 MemTotal", "\u00e4", "a b"]),
+    st.sampled_from([":  ", ": ", ":", ":\t"]),
+    st.sampled_from(["0", "17", "\u0663", "9" * 20, "9" * 21, "x"]),
+    st.sampled_from(["", " kB", " kB ", "kB", "\r", "\x85MemFree: 2"]),
+).map("".join)
+
+
+@given(st.lists(_MEMINFO_LINES, max_size=4), st.booleans())
+def test_all_lines_of_a_meminfo_at_once_are_what_each_of_them_is(lines: list[str], mended: bool) -> None:
+    """A line without anything has every line looked at by itself."""
+    text = "".join(f"{line}\n" for line in (["MemTotal: 5 kB", *lines] if mended else lines))
+
+    def read(text: str) -> object:
+        try:
+            return parse_meminfo(text, HERE)
+        except InputError as problem:
+            return str(problem)
+
+    assert read(text) == read(f"{text}\n")
+
+
 def test_broken_meminfo_is_refused() -> None:
     """Without MemTotal it is none."""
     assert _message(parse_meminfo, "MemFree: 1 kB\n", HERE) == "snap: here: got none, expected a line 'MemTotal: N kB'"
