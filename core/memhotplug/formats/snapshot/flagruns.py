@@ -219,7 +219,7 @@ class _Pieces:
         found: list[FlagRuns] = []
         for chosen in self._arrays:
             here = np.concatenate([rows[number] for number in chosen])
-            found.append(FlagRuns(table.starts[here], table.ends[here], table.values[here]))
+            found.append(FlagRuns(table.starts.take(here), table.ends.take(here), table.values.take(here)))
         return found
 
     def _along(self, number: int, at: int, chosen: list[int]) -> int:
@@ -306,5 +306,5 @@ def _read(text: str, starts: array[int], ends: array[int], values: array[int]) -
     flags = {word: found for word in words if (found := flag_word(word)) is not None}
     if len(flags) < len(words):
         return False
-    values.extend(map(flags.__getitem__, runs[2::3]))
+    values.fromlist([*map(flags.__getitem__, runs[2::3])])
     return True
