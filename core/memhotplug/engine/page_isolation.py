@@ -60,7 +60,7 @@ def isolate(kernel: Kernel, zone: Zone, pages: ExtentSet) -> ExtentSet:
             errno.EBUSY, f"failure to isolate range: {unmovable} of {pages.total} pages are unmovable"
         )
     taken = zone.free.intersection(pages)
-    zone.free.difference_update(taken)
+    zone.free.difference_update(pages)  # a block is one run, however many of its pages are free
     return taken
 
 
@@ -107,7 +107,7 @@ def _migrate_one(kernel: Kernel, zone: Zone, pages: ExtentSet, held: Allocation)
     )
     left = inside.last(inside.total - fresh.total)
     kept = held.pages.copy()
-    kept.difference_update(inside)
+    kept.difference_update(pages)
     kept.update(fresh)
     kept.update(left)
     kernel.state.allocations[held.owner] = held._replace(pages=kept)
