@@ -44,6 +44,7 @@ Runs: TypeAlias = list[tuple[int, int, str]]
 
 _SELF, _BUDDY = int(PageFlag.OWNER_PRIVATE), int(PageFlag.BUDDY)
 _MOVABLE = int(ZoneKind.MOVABLE)
+_ONLINE = int(BlockState.ONLINE)
 
 _Classes: TypeAlias = tuple[str, ...]
 """The class of a page by what its flags show (:class:`Shown`)."""
@@ -154,7 +155,7 @@ def model_classes(machine: Machine, baseline: Baseline, covered: ExtentSet, spli
     rows = {
         block: (node, kind, altmap)
         for block, word, node, kind, altmap in state.blocks.records("id", "state", "nid", "zone", "altmap_pages")
-        if word == BlockState.ONLINE
+        if word == _ONLINE
     }
     per_block, runs = baseline.pages_per_block, []
     free: dict[tuple[int, int], ExtentSet] = {}

@@ -193,4 +193,4 @@ class StepFacts:
     def waiting(self, node: int, zone: str) -> int:
         """Return the pages on a zone's per-cpu lists, 0 where nothing tells."""
         info = (self.zones or {}).get((node, zone))
-        return sum(pageset.count for pageset in info.pagesets) if info is not None else 0
+        return sum([pageset.count for pageset in info.pagesets]) if info is not None else 0
