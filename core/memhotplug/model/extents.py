@@ -262,8 +262,7 @@ class ExtentSet(Coverage):
             if one._few is not None and len(one._few[0]) == 1:
                 return many.within(one._few[0][0], one._few[1][0])
         if self._few is None or other._few is None:
-            few, many = (self, other) if len(self) < len(other) else (other, self)
-            return ExtentSet(*few.clip_many(many.starts, many.ends))
+            return ExtentSet(*self.clip_many(other.starts, other.ends))
         return ExtentSet.of_few(*few_overlaps(*self._few, *other._few))
 
     def within(self, start: int, end: int) -> ExtentSet:

@@ -189,8 +189,11 @@ def intersect(a_starts: Array, a_ends: Array, b_starts: Array, b_ends: Array) ->
     Returns:
         starts, ends of the overlaps, and the index of the run of ``a`` and of ``b`` each lies in.
     """
-    low = np.searchsorted(b_ends, a_starts, side="right")
-    high = np.searchsorted(b_starts, a_ends, side="left")
+    if len(a_starts) > len(b_starts):
+        lows, highs, in_b, in_a = intersect(b_starts, b_ends, a_starts, a_ends)
+        return lows, highs, in_a, in_b
+    low = b_ends.searchsorted(a_starts, side="right")
+    high = b_starts.searchsorted(a_ends, side="left")
     counts = np.maximum(high - low, 0)
     total = int(counts.sum())
     if not total:
