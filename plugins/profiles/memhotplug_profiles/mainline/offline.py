@@ -46,10 +46,9 @@ def offline(kernel: Kernel, rows: slice) -> None:
         raise MemoryHotplugError(errno.EINVAL, "memory holes")
     pages = kernel.state.behind_memmap(rows)
     pages.difference_update(kernel.state.withheld)
+    taken = isolate(kernel, zone, pages)  # before anybody is told of it, and so before the state shows it
     kernel.state.blocks.set(rows, state=BlockState.GOING_OFFLINE)
-    taken = ExtentSet()
     try:
-        taken = isolate(kernel, zone, pages)
         _empty(kernel, zone, pages, start_pfn, end_pfn, altmap_pages)
     except MemoryHotplugError:
         unisolate(zone, taken)
