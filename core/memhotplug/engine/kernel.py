@@ -148,7 +148,7 @@ class Kernel:
 
     # ---- the memmap ----
 
-    def unmap(self, starts: Array, ends: Array) -> None:
+    def unmap(self, starts: Array | list[int], ends: Array | list[int]) -> None:
         """Take down the mappings of the memmap of ascending, disjoint pfn runs; the profile frees the pages."""
         runs = self.state.vmemmap.delete(starts, ends)
         if len(runs):

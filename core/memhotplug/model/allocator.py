@@ -101,6 +101,8 @@ def give_back(state: MachineState, pages: ExtentSet) -> int:
     """Do what :func:`free_pages` does with a set."""
     freed = 0
     for zone in state.zones():
+        if not zone.linked.total:
+            continue
         own = pages.intersection(zone.linked)
         if own.total:
             zone.free.update(own)
@@ -121,7 +123,7 @@ def own(state: MachineState, owner: Owner, pages: Runs, order: int = 0) -> None:
 def disown(state: MachineState, owner: Owner, count: int) -> None:
     """Free the ``count`` youngest (highest) pages that an owner has; boot's own tables are not tracked."""
     old = state.allocations.get(owner)
-    if old is None:
+    if old is None or count <= 0:
         return
     youngest = old.pages.last(count)
     give_back(state, youngest)

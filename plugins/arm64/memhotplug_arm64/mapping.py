@@ -20,7 +20,6 @@ from memhotplug.plugin import (
     Restrictions,
     div_round_up,
     hookimpl,
-    np,
     partial_windows,
 )
 
@@ -82,7 +81,7 @@ def vmemmap_free(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
     if not kernel.has("hot_remove"):
         return
     end_pfn = start_pfn + nr_pages
-    kernel.unmap(np.array([start_pfn]), np.array([end_pfn]))
+    kernel.unmap([start_pfn], [end_pfn])
     entries, described = _entries(kernel.geometry), kernel.geometry.described_per_page
     for kind, pages in (("vmemmap-pte", entries), ("vmemmap-pmd", entries**2), ("vmemmap-pud", entries**3)):
         kernel.tables.drop_unused(kind, pages * described, start_pfn, end_pfn, kernel.state.vmemmap.mapped)

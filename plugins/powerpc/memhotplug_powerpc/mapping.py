@@ -120,7 +120,7 @@ def vmemmap_free(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
     unused = kernel.memmap.unused_leaves(start_pfn, nr_pages)
     if not unused.total:
         return
-    kernel.unmap(unused.starts, unused.ends)
+    kernel.unmap(*(unused.few or unused.arrays))
     if layout(kernel).radix:
         # PUD tables stay.
         windows = _windows(kernel.geometry.page_size)

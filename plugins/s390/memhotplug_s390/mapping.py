@@ -17,7 +17,6 @@ from memhotplug.plugin import (
     Restrictions,
     div_round_up,
     hookimpl,
-    np,
     round_down,
     round_up,
 )
@@ -68,7 +67,7 @@ def _tables(kernel: Kernel, kind: str, window: int, start_pfn: int, end_pfn: int
 def vmemmap_free(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
     """Unmap the memmap and free the tables that are empty now, region tables apart."""
     end_pfn = start_pfn + nr_pages
-    kernel.unmap(np.array([start_pfn]), np.array([end_pfn]))
+    kernel.unmap([start_pfn], [end_pfn])
     used = kernel.state.vmemmap.mapped
     kernel.tables.drop_unused("vmemmap-pte", _PFNS_PER_PAIR, start_pfn, end_pfn, used)
     kernel.tables.drop_unused("vmemmap-segment", _PFNS_PER_SEGMENT_TABLE, start_pfn, end_pfn, used, order=_TABLE_ORDER)

@@ -16,7 +16,6 @@ from memhotplug.plugin import (
     Restrictions,
     div_round_up,
     hookimpl,
-    np,
     partial_windows,
 )
 
@@ -57,7 +56,7 @@ def _vmemmap_tables(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int) -> 
 @hookimpl
 def vmemmap_free(kernel: Kernel, start_pfn: int, nr_pages: int) -> None:
     """Unmap the memmap and free the tables that are empty now, PUD tables only of five levels."""
-    kernel.unmap(np.array([start_pfn]), np.array([start_pfn + nr_pages]))
+    kernel.unmap([start_pfn], [start_pfn + nr_pages])
     end_pfn, mapped = start_pfn + nr_pages, kernel.state.vmemmap.mapped
     for kind, window in (("vmemmap-pte", _PFNS_PER_PTE_TABLE), ("vmemmap-pmd", _PFNS_PER_PMD_TABLE)):
         kernel.tables.drop_unused(kind, window, start_pfn, end_pfn, mapped)
