@@ -24,6 +24,14 @@ _WANTED = re.compile(  # not the statistics, by far the most lines
     r"|nr_free_cma|cpu:|count:|high:|batch:|protection:|start_pfn:).*)",
     re.MULTILINE,
 )
+_PLAIN = re.compile(  # the wanted lines of a zone, as every kernel writes them
+    r"pages free +([0-9]{1,15})\n"
+    r"((?:(?:boost|min|low|high|promo|spanned|present|managed|cma) +[0-9]{1,15}\n)+)"
+    r"protection: \(([0-9]{1,15}(?:, [0-9]{1,15})*)\)\n"
+    r"(?:nr_free_cma +([0-9]{1,15})\n)?"
+    r"((?:cpu: +[0-9]{1,15}\ncount: +[0-9]{1,15}\nhigh: +[0-9]{1,15}\nbatch: +[0-9]{1,15}\n)*)"
+    r"(?:start_pfn: +([0-9]{1,15})\n)?"
+)
 _REQUIRED = ("free", "min", "low", "high", "spanned", "present", "managed")
 
 
@@ -115,9 +123,14 @@ def _known_zone(lines: str) -> ZoneInfo | None:
     if header is None or "Node" in lines:
         return None
     reader = _ZoneReader((int(header[1]), header[2]), 1, Source(file=""))
+    wanted = _WANTED.findall(lines)
+    plain = _PLAIN.fullmatch("".join([f"{line}\n" for line in wanted]))
     try:
-        for wanted in _WANTED.finditer(lines):
-            reader.line(wanted[1].rstrip(), 1)
+        if plain is not None:
+            reader.take(*plain.groups())
+            return reader.zone()
+        for line in wanted:
+            reader.line(line.rstrip(), 1)
         return reader.zone()
     except InputError:
         return None
@@ -135,6 +148,19 @@ class _ZoneReader:
         self.start_pfn: int | None = None
         self.free_cma = 0
         self.pagesets: list[dict[str, int]] = []
+
+    def take(self, free: str, counts: str, protection: str, cma: str | None, sets: str, start: str | None) -> None:
+        """Take what stands in plain lines, all of them at once."""
+        words, shown = counts.split(), sets.split()[1::2]
+        self.counts = {"free": int(free), **dict(zip(words[::2], map(int, words[1::2]), strict=True))}
+        self.protection = tuple(map(int, protection.split(", ")))
+        self.free_cma = int(cma or 0)
+        self.start_pfn = None if start is None else int(start)
+        columns = (map(int, shown[at::4]) for at in range(4))
+        self.pagesets = [
+            {"cpu": cpu, "count": count, "high": high, "batch": batch}
+            for cpu, count, high, batch in zip(*columns, strict=True)
+        ]
 
     def line(self, text: str, number: int) -> None:
         if text.startswith("pages free") or ("free" in self.counts and not self.protection):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from memhotplug.errors import InputError
-from memhotplug.formats.snapshot import Source
+from memhotplug.formats.snapshot import Source, zoneinfo
 from memhotplug.formats.snapshot.attributes import (
     block_files,
     kernel_arch,
@@ -414,3 +416,41 @@ def test_zones_are_found_wherever_their_headers_stand(indent: str) -> None:
     zone = "  pages free     1\n  min 1\n  low 1\n  high 1\n  spanned 1\n  present 1\n  managed 1\n  start_pfn: 1\n"
     text = f"{indent}Node 0, zone DMA\n{zone}{indent}Node 1, zone Normal\n{zone}  Nodeless: 5\nNode 2 is none\n"
     assert [(one.node, one.name) for one in parse_zoneinfo(text, Source(file="z"))] == [(0, "DMA"), (1, "Normal")]
+
+
+_ZONE_DAMAGE = st.lists(
+    st.tuples(
+        st.integers(0, 60),
+        st.sampled_from(
+            [
+                "", "        low      7", "        low      x", "  pages free     5", "        protection: (1, 2)",
+                "        protection: ()", "      nr_free_cma  9", "    cpu: 1", "              count: 3",
+                "  start_pfn:   77",
+                "              high_min: 4", "        promo    12", "        cma      1", "  start_pfn:   1 ", "junk",
+                "        spanned  0", "        present  0", "        managed  9999999999999999",
+            ]
+        ),
+        st.booleans(),
+    ),
+    max_size=4,
+)  # fmt: skip
+
+
+@given(_ZONE_DAMAGE)
+def test_plain_lines_of_zones_are_what_each_of_them_is(damage: list[tuple[int, str, bool]]) -> None:
+    """Whatever lines are missing, are there twice, or stand elsewhere."""
+    lines = [line for line in ZONEINFO.splitlines() if "high_min" not in line]
+    lines[lines.index("      high 12345")] = "      nr_free_cma  3"
+    for at, line, replaces in damage:
+        lines[at : at + replaces] = [line]
+
+    def read() -> object:
+        zoneinfo._known_zone.cache_clear()
+        try:
+            return parse_zoneinfo("\n".join(lines), HERE)
+        except InputError as problem:
+            return str(problem)
+
+    found = read()
+    with mock.patch.object(zoneinfo, "_PLAIN", re.compile("(?!)")):
+        assert read() == found
