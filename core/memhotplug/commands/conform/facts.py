@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
@@ -77,6 +77,15 @@ def _blocks(files: Mapping[str, str]) -> Mapping[int, BlockShown] | None:
     return {block: BlockShown(**found[block]) for block in sorted(found)} or None
 
 
+def _drop(blocks: dict[int, BlockShown], gone: Iterable[str], there: Container[int]) -> None:
+    """Drop what some files showed that are gone, and blocks that are not there any more."""
+    for block, name in map(_block_file, gone):
+        if block not in there:
+            blocks.pop(block, None)
+        elif name in ATTRIBUTES:
+            blocks[block] = blocks[block]._replace(**{name: None})
+
+
 class StepFacts:
     """One recorded step. Whatever was not recorded is None, which is not the same as empty.
 
@@ -102,15 +111,17 @@ class StepFacts:
         return Source(file=self._file, place=f"steps[{self.index}].files[{path}]")
 
     @cached_property
+    def _has_same_files(self) -> bool:
+        """Whether the files are those of the step before, in the same order."""
+        return self._before is not None and list(self._before.files) == list(self.files)
+
+    @cached_property
     def _changed(self) -> frozenset[str] | None:
-        """The paths of files whose text is not what it was before; None where other files were there."""
-        old, new = self._before.files if self._before is not None else {}, self.files
-        if list(old) == list(new):
-            texts: Iterable[str] = old.values()
-        elif old.keys() == new.keys():
-            texts = map(old.__getitem__, new)
-        else:
+        """The paths of files whose text is not what it was before, or that are new; None without a step before."""
+        if self._before is None:
             return None
+        old, new = self._before.files, self.files
+        texts: Iterable[str | None] = old.values() if self._has_same_files else map(old.get, new)
         return frozenset(itertools.compress(new, map(operator.ne, texts, new.values())))
 
     def _as_before(self, name: str, path: str) -> bool:
@@ -167,14 +178,19 @@ class StepFacts:
     def blocks(self) -> Mapping[int, BlockShown] | None:
         """What each memory block shows, by id; None if no block was recorded."""
         known = self._before.__dict__.get("blocks") if self._before is not None else None
-        if known is None or self._changed is None:
+        if self._before is None or known is None or self._changed is None:
             return _blocks(self.files)
         blocks = dict(known)
         for path in self._changed:
             block, name = _block_file(path)
-            if name in ATTRIBUTES:
-                blocks[block] = blocks[block]._replace(**{name: self.files[path].strip()})
-        return blocks
+            if name:
+                shown = blocks.get(block, NOTHING_SHOWN)
+                blocks[block] = shown._replace(**{name: self.files[path].strip()}) if name in ATTRIBUTES else shown
+        if self._has_same_files:
+            return blocks
+        there = {block for block, name in map(_block_file, self.files) if name}
+        _drop(blocks, self._before.files.keys() - self.files.keys(), there)
+        return {block: blocks[block] for block in sorted(blocks)} or None
 
     @cached_property
     def is_under_way(self) -> bool:
