@@ -5,16 +5,16 @@ from __future__ import annotations
 import itertools
 import operator
 from collections.abc import Container, Iterable, Mapping
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import NamedTuple
 
 from memhotplug.commands.conform.flags import Flags
-from memhotplug.errors import InputError
 from memhotplug.formats.snapshot import RecordedStep
 from memhotplug.formats.snapshot.attributes import parse_mem_total
-from memhotplug.formats.snapshot.buddyinfo import PageTypes, parse_buddyinfo, parse_pagetypeinfo
-from memhotplug.formats.snapshot.iomem import IomemEntry, is_hidden, parse_iomem
+from memhotplug.formats.snapshot.buddyinfo import FreeCounts, PageTypes, parse_buddyinfo, parse_pagetypeinfo
+from memhotplug.formats.snapshot.iomem import is_hidden, parse_iomem
 from memhotplug.formats.snapshot.source import Source
+from memhotplug.formats.snapshot.zoneinfo import Known as ZoneLines
 from memhotplug.formats.snapshot.zoneinfo import ZoneInfo, parse_zoneinfo
 from memhotplug.model.blocks import BlockState
 from memhotplug.model.zones import ZoneKind
@@ -47,28 +47,29 @@ IomemLine = tuple[int, int, str]
 _BLOCK_FOLDER = "sys/devices/system/memory/memory"
 
 
-@lru_cache(maxsize=1 << 16)
-def _block_file(path: str) -> tuple[int, str]:
-    """Return the block that a path is about, and its file, no name for any other path; every step has the same."""
-    block, _, name = path.removeprefix(_BLOCK_FOLDER).partition("/")
-    if not path.startswith(_BLOCK_FOLDER) or not name or not block.isdecimal():
-        return -1, ""
-    return int(block), name
+class _BlockFiles(dict[str, tuple[int, str]]):
+    """The block that each path is about, and its file, no name for any other path; found when first asked for."""
+
+    def __missing__(self, path: str) -> tuple[int, str]:
+        block, _, name = path.removeprefix(_BLOCK_FOLDER).partition("/")
+        good = path.startswith(_BLOCK_FOLDER) and name and block.isdecimal()
+        found = self[path] = (int(block), name) if good else (-1, "")
+        return found
 
 
-@lru_cache(maxsize=64)
-def _iomem(text: str) -> tuple[IomemEntry, ...] | None:
-    """Return what a good file lists, None of any other; most steps have the file of the step before."""
-    try:
-        return parse_iomem(text, Source(file=""))
-    except InputError:
-        return None
+class _Known:
+    """What one recording's steps have alike: what lines say and what paths are about, each looked at once."""
+
+    def __init__(self) -> None:
+        self.zones: ZoneLines = {}
+        self.free: dict[str, FreeCounts | None] = {}
+        self.paths = _BlockFiles()
 
 
-def _blocks(files: Mapping[str, str]) -> Mapping[int, BlockShown] | None:
+def _blocks(files: Mapping[str, str], paths: _BlockFiles) -> Mapping[int, BlockShown] | None:
     found: dict[int, dict[str, str]] = {}
     for path, text in files.items():
-        block, name = _block_file(path)
+        block, name = paths[path]
         if not name:
             continue
         shown = found.setdefault(block, {})
@@ -77,9 +78,9 @@ def _blocks(files: Mapping[str, str]) -> Mapping[int, BlockShown] | None:
     return {block: BlockShown(**found[block]) for block in sorted(found)} or None
 
 
-def _drop(blocks: dict[int, BlockShown], gone: Iterable[str], there: Container[int]) -> None:
-    """Drop what some files showed that are gone, and blocks that are not there any more."""
-    for block, name in map(_block_file, gone):
+def _drop(blocks: dict[int, BlockShown], gone: Iterable[tuple[int, str]], there: Container[int]) -> None:
+    """Drop what some files of blocks showed that are gone, and blocks that are not there any more."""
+    for block, name in gone:
         if block not in there:
             blocks.pop(block, None)
         elif name in ATTRIBUTES:
@@ -101,6 +102,7 @@ class StepFacts:
         self._before = before
         self.files: Mapping[str, str] = step.files or {}
         self._file = file
+        self._known: _Known = before._known if before is not None else _Known()
 
     @property
     def is_bare(self) -> bool:
@@ -135,7 +137,8 @@ class StepFacts:
         text = self.files.get("proc/zoneinfo")
         if text is None:
             return None
-        return {(zone.node, zone.name): zone for zone in parse_zoneinfo(text, self._source("proc/zoneinfo"))}
+        zones = parse_zoneinfo(text, self._source("proc/zoneinfo"), self._known.zones)
+        return {(zone.node, zone.name): zone for zone in zones}
 
     @cached_property
     def chunks(self) -> Mapping[ZoneName, list[int]] | None:
@@ -143,7 +146,7 @@ class StepFacts:
         text = self.files.get("proc/buddyinfo")
         if text is None:
             return None
-        counts = parse_buddyinfo(text, self._source("proc/buddyinfo"))
+        counts = parse_buddyinfo(text, self._source("proc/buddyinfo"), self._known.free)
         return {(free.node, free.zone): list(free.by_order) for free in counts}
 
     @cached_property
@@ -161,9 +164,7 @@ class StepFacts:
             return None
         if self._before is not None and self._as_before("ram", "proc/iomem"):
             return self._before.ram
-        entries = _iomem(text)
-        if entries is None:
-            entries = parse_iomem(text, self._source("proc/iomem"))  # says what is wrong, and where
+        entries = parse_iomem(text, self._source("proc/iomem"))
         if is_hidden(entries):
             return None
         return [(entry.start, entry.end, entry.name) for entry in entries if entry.name.startswith("System RAM")]
@@ -179,17 +180,17 @@ class StepFacts:
         """What each memory block shows, by id; None if no block was recorded."""
         known = self._before.__dict__.get("blocks") if self._before is not None else None
         if self._before is None or known is None or self._changed is None:
-            return _blocks(self.files)
-        blocks = dict(known)
+            return _blocks(self.files, self._known.paths)
+        blocks, paths = dict(known), self._known.paths
         for path in self._changed:
-            block, name = _block_file(path)
+            block, name = paths[path]
             if name:
                 shown = blocks.get(block, NOTHING_SHOWN)
                 blocks[block] = shown._replace(**{name: self.files[path].strip()}) if name in ATTRIBUTES else shown
         if self._has_same_files:
             return blocks
-        there = {block for block, name in map(_block_file, self.files) if name}
-        _drop(blocks, self._before.files.keys() - self.files.keys(), there)
+        there = {block for block, name in map(paths.__getitem__, self.files) if name}
+        _drop(blocks, map(paths.__getitem__, self._before.files.keys() - self.files.keys()), there)
         return {block: blocks[block] for block in sorted(blocks)} or None
 
     @cached_property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 
 from memhotplug.formats.snapshot.source import Source
 
@@ -49,17 +48,26 @@ class PageTypes:
     blocks: dict[tuple[int, str, str], int]
 
 
-def parse_buddyinfo(text: str, source: Source) -> tuple[FreeCounts, ...]:
+def parse_buddyinfo(
+    text: str, source: Source, known: dict[str, FreeCounts | None] | None = None
+) -> tuple[FreeCounts, ...]:
     """Return the zones in the order of the file, all with the same number of orders.
+
+    Args:
+        known: what lines say that were met already; those of this file are added.
 
     Raises:
         InputError: not a buddyinfo, cut off, or a zone twice.
     """
     zones: list[FreeCounts] = []
+    known = {} if known is None else known
     for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
+        words = line.strip()
+        if not words:
             continue
-        zone = _counts(line.strip())
+        if words not in known:
+            known[words] = _counts(words)
+        zone = known[words]
         if zone is None:
             raise source.error("'Node N, zone NAME' and free chunks by order", got=repr(line[:80]), line=number)
         columns = len(zones[0].by_order) if zones else min(len(zone.by_order), _MAX_COLUMNS)
@@ -73,9 +81,8 @@ def parse_buddyinfo(text: str, source: Source) -> tuple[FreeCounts, ...]:
     return tuple(zones)
 
 
-@lru_cache(maxsize=256)
 def _counts(line: str) -> FreeCounts | None:
-    """Return what a line of buddyinfo says, None of any other; from step to step of a recording most are the same."""
+    """Return what a line of buddyinfo says, None of any other."""
     match = _BUDDY.fullmatch(line)
     if match is None:
         return None

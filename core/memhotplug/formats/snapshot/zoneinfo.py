@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import TypeAlias
 
 from memhotplug.errors import InputError
 from memhotplug.formats.snapshot.layout import MAX_PFN
 from memhotplug.formats.snapshot.source import Source
 
-__all__ = ["Pageset", "ZoneInfo", "parse_zoneinfo"]
+__all__ = ["Known", "Pageset", "ZoneInfo", "parse_zoneinfo"]
 
 _HEADER = re.compile(r"Node\s+([0-9]{1,9}), zone\s+(\S+)")
 _NODE = "Node "  # what the line of a zone begins with
@@ -77,15 +77,22 @@ class ZoneInfo:
     free_cma: int = 0
 
 
-def parse_zoneinfo(text: str, source: Source) -> tuple[ZoneInfo, ...]:
+Known: TypeAlias = dict[str, ZoneInfo | None]
+"""Zones by their lines, None of lines with which something is wrong."""
+
+
+def parse_zoneinfo(text: str, source: Source, known: Known | None = None) -> tuple[ZoneInfo, ...]:
     """Return the zones in the order of the file.
+
+    Args:
+        known: what the lines of zones say that were met already; those of this file are added.
 
     Raises:
         InputError: not a zoneinfo, cut off, a negative or unreadable number, or a zone twice.
     """
-    known = _known_zones(text)
-    if known is not None:
-        return known
+    zones = _good_zones(text, {} if known is None else known)
+    if zones is not None:
+        return zones
     readers: list[_ZoneReader] = []
     seen: set[tuple[int, str]] = set()
     number, last = 1, 0
@@ -107,23 +114,25 @@ def parse_zoneinfo(text: str, source: Source) -> tuple[ZoneInfo, ...]:
     return tuple(reader.zone() for reader in readers)
 
 
-def _known_zones(text: str) -> tuple[ZoneInfo, ...] | None:
+def _good_zones(text: str, known: Known) -> tuple[ZoneInfo, ...] | None:
     """Return the zones of a good file, most of which the file of the step before had too; None of any other file."""
     if not text.startswith(_NODE):
         return None
-    found = [_known_zone(lines) for lines in text[len(_NODE) :].split(f"\n{_NODE}")]
-    zones = tuple([zone for zone in found if zone is not None])
-    return zones if len({(zone.node, zone.name) for zone in zones}) == len(found) else None
+    parts = text[len(_NODE) :].split(f"\n{_NODE}")
+    for lines in parts:
+        if lines not in known:
+            known[lines] = _good_zone(lines)
+    zones = tuple([zone for lines in parts if (zone := known[lines]) is not None])
+    return zones if len({(zone.node, zone.name) for zone in zones}) == len(parts) else None
 
 
-@lru_cache(maxsize=256)
-def _known_zone(lines: str) -> ZoneInfo | None:
+def _good_zone(lines: str) -> ZoneInfo | None:
     """Return the zone of some lines, the first of which lacks its first word; None if anything is wrong with them."""
     header = _HEADER.fullmatch(_NODE + lines.partition("\n")[0].rstrip())
     if header is None or "Node" in lines:
         return None
     reader = _ZoneReader((int(header[1]), header[2]), 1, Source(file=""))
-    wanted = _WANTED.findall(lines)
+    wanted = _WANTED.findall(_without_statistics(lines))
     plain = _PLAIN.fullmatch("".join([f"{line}\n" for line in wanted]))
     try:
         if plain is not None:
@@ -134,6 +143,20 @@ def _known_zone(lines: str) -> ZoneInfo | None:
         return reader.zone()
     except InputError:
         return None
+
+
+def _without_statistics(lines: str) -> str:
+    """Return the lines of a zone without those of statistics, where it is plain which these are."""
+    first = lines.find("\n  pages free ")
+    middle = lines.find(")\n", first) + 1
+    last = lines.find("\n  pagesets\n", middle)
+    if first < 0 or not middle or last < 0:
+        return lines
+    before, between = lines[:first], lines[middle:last]
+    at = between.find("nr_free_cma")
+    cma = between[at : between.find("\n", at)] if at >= 0 and "\n" in between[at:] else ""
+    odd = ":" in before or ":" in between or "nr_free_cma" in before or "pages free" in between
+    return lines if odd or between.count("nr_free_cma") != bool(cma) else f"{lines[first:middle]}\n{cma}{lines[last:]}"
 
 
 class _ZoneReader:
