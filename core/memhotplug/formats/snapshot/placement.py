@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from memhotplug.errors import InputError
 from memhotplug.formats.snapshot.extents import merge
-from memhotplug.units import round_down, round_up
+from memhotplug.units import div_round_up, round_down, round_up
 
 __all__ = ["Extent", "Pfns", "count_by_order", "pages_in", "place_free"]
 
@@ -218,7 +218,7 @@ def _lowest_few(runs: _Chunks, count: int, order: int, *, top: bool) -> tuple[_C
     found: _Chunks = []
     left: _Chunks = []
     for start, end in runs:
-        first, last = -(-start >> order), end >> order
+        first, last = div_round_up(start, 1 << order), end >> order
         if count > 0 and first < last:
             if top:
                 places = [(first, min(last, first + count))]
