@@ -24,15 +24,21 @@ _WANTED = re.compile(  # not the statistics, by far the most lines
     r"|nr_free_cma|cpu:|count:|high:|batch:|protection:|start_pfn:).*)",
     re.MULTILINE,
 )
-_PLAIN = re.compile(  # the wanted lines of a zone, as every kernel writes them
-    r"pages free +([0-9]{1,15})\n"
-    r"((?:(?:boost|min|low|high|promo|spanned|present|managed|cma) +[0-9]{1,15}\n)+)"
-    r"protection: \(([0-9]{1,15}(?:, [0-9]{1,15})*)\)\n"
-    r"(?:nr_free_cma +([0-9]{1,15})\n)?"
-    r"((?:cpu: +[0-9]{1,15}\ncount: +[0-9]{1,15}\nhigh: +[0-9]{1,15}\nbatch: +[0-9]{1,15}\n)*)"
-    r"(?:start_pfn: +([0-9]{1,15})\n)?"
+_PLAIN = re.compile(  # what a zone counts, as every kernel writes it, without its statistics
+    r"([0-9]{1,9}), zone +(\S+)\n  pages free +([0-9]{1,15})\n"
+    r"((?: +(?:boost|min|low|high|promo|spanned|present|managed|cma) +[0-9]{1,15}\n)+)"
+    r" +protection: \(([0-9]{1,15}(?:, [0-9]{1,15})*)\)(?:\n *nr_free_cma +([0-9]{1,15}))?"
+    r"(?:\n  pagesets"
+    r"((?:\n +cpu: [0-9]{1,15}\n +count: +[0-9]{1,15}\n +high: +[0-9]{1,15}\n +batch: +[0-9]{1,15}"
+    r"(?:\n +high_(?:min|max): +[0-9]{1,15})*(?:\n  vm stats threshold: [0-9]{1,15})?)*)"
+    r"(?:\n  node_unreclaimable: +[0-9]{1,15})?(?:\n  start_pfn: +([0-9]{1,15}))?"
+    r"(?:\n  (?:reserved|free)_highatomic: +[0-9]{1,15})*)?\n?"
 )
+_SETS = re.compile(r"cpu: ([0-9]+)\n +count: +([0-9]+)\n +high: +([0-9]+)\n +batch: +([0-9]+)")
+_NOWHERE = Source(file="")  # of lines that are no error's
+_OPTIONAL = {"boost": 0, "promo": 0, "cma": 0}
 _REQUIRED = ("free", "min", "low", "high", "spanned", "present", "managed")
+_COUNTS = len(_OPTIONAL) + len(_REQUIRED) - 1  # beside those that are free
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,42 +127,69 @@ def _good_zones(text: str, known: Known) -> tuple[ZoneInfo, ...] | None:
     parts = text[len(_NODE) :].split(f"\n{_NODE}")
     for lines in parts:
         if lines not in known:
-            known[lines] = _good_zone(lines)
+            plain = _without_statistics(lines)
+            if plain not in known:
+                known[plain] = _good_zone(plain)
+            known[lines] = known[plain]
     zones = tuple([zone for lines in parts if (zone := known[lines]) is not None])
     return zones if len({(zone.node, zone.name) for zone in zones}) == len(parts) else None
 
 
 def _good_zone(lines: str) -> ZoneInfo | None:
     """Return the zone of some lines, the first of which lacks its first word; None if anything is wrong with them."""
+    plain = _PLAIN.fullmatch(lines)
+    if plain is not None:
+        return _plain_zone(plain)
     header = _HEADER.fullmatch(_NODE + lines.partition("\n")[0].rstrip())
     if header is None or "Node" in lines:
         return None
-    reader = _ZoneReader((int(header[1]), header[2]), 1, Source(file=""))
-    wanted = _WANTED.findall(_without_statistics(lines))
-    plain = _PLAIN.fullmatch("".join([f"{line}\n" for line in wanted]))
+    reader = _ZoneReader((int(header[1]), header[2]), 1, _NOWHERE)
     try:
-        if plain is not None:
-            reader.take(*plain.groups())
-            return reader.zone()
-        for line in wanted:
+        for line in _WANTED.findall(lines):
             reader.line(line.rstrip(), 1)
         return reader.zone()
     except InputError:
         return None
 
 
+def _plain_zone(plain: re.Match[str]) -> ZoneInfo | None:
+    """Return the zone of plain lines, None if one is missing."""
+    node, name, free, shown, protection, cma, sets, start = plain.groups()
+    words = shown.split()
+    counts = _OPTIONAL | dict(zip(words[::2], map(int, words[1::2]), strict=True))
+    if len(counts) < _COUNTS or (counts["present"] and start is None):
+        return None
+    return ZoneInfo(
+        node=int(node),
+        name=name,
+        free=int(free),
+        protection=tuple(map(int, protection.split(", "))),
+        start_pfn=int(start) if start is not None and counts["spanned"] else None,
+        pagesets=tuple([
+            Pageset(cpu=int(cpu), count=int(count), high=int(high), batch=int(batch))
+            for cpu, count, high, batch in _SETS.findall(sets or "")
+        ]),
+        free_cma=int(cma or 0),
+        **counts,
+    )  # fmt: skip
+
+
 def _without_statistics(lines: str) -> str:
     """Return the lines of a zone without those of statistics, where it is plain which these are."""
-    first = lines.find("\n  pages free ")
+    head = lines.find("\n")
+    first = lines.find("\n  pages free ", head)
     middle = lines.find(")\n", first) + 1
     last = lines.find("\n  pagesets\n", middle)
     if first < 0 or not middle or last < 0:
         return lines
-    before, between = lines[:first], lines[middle:last]
+    before, between = lines[head:first], lines[middle:last]
     at = between.find("nr_free_cma")
-    cma = between[at : between.find("\n", at)] if at >= 0 and "\n" in between[at:] else ""
-    odd = ":" in before or ":" in between or "nr_free_cma" in before or "pages free" in between
-    return lines if odd or between.count("nr_free_cma") != bool(cma) else f"{lines[first:middle]}\n{cma}{lines[last:]}"
+    cma = between[at:].partition("\n")[0] if at >= 0 else ""
+    odd = any(word in before for word in (":", "Node", "nr_free_cma"))
+    odd = odd or any(word in between for word in (":", "Node", "pages free"))
+    if odd or between.count("nr_free_cma") != bool(cma):
+        return lines
+    return "".join((lines[:head], lines[first:middle], cma and f"\n{cma}", lines[last:]))
 
 
 class _ZoneReader:
@@ -171,19 +204,6 @@ class _ZoneReader:
         self.start_pfn: int | None = None
         self.free_cma = 0
         self.pagesets: list[dict[str, int]] = []
-
-    def take(self, free: str, counts: str, protection: str, cma: str | None, sets: str, start: str | None) -> None:
-        """Take what stands in plain lines, all of them at once."""
-        words, shown = counts.split(), sets.split()[1::2]
-        self.counts = {"free": int(free), **dict(zip(words[::2], map(int, words[1::2]), strict=True))}
-        self.protection = tuple(map(int, protection.split(", ")))
-        self.free_cma = int(cma or 0)
-        self.start_pfn = None if start is None else int(start)
-        columns = (map(int, shown[at::4]) for at in range(4))
-        self.pagesets = [
-            {"cpu": cpu, "count": count, "high": high, "batch": batch}
-            for cpu, count, high, batch in zip(*columns, strict=True)
-        ]
 
     def line(self, text: str, number: int) -> None:
         if text.startswith("pages free") or ("free" in self.counts and not self.protection):
@@ -215,7 +235,7 @@ class _ZoneReader:
             raise self.source.error(
                 f"the line {missing[0]!r} of node {self.node} zone {self.name}", got="none", line=self.first_line
             )
-        counts = {"boost": 0, "promo": 0, "cma": 0} | self.counts
+        counts = _OPTIONAL | self.counts
         return ZoneInfo(
             node=self.node,
             name=self.name,
