@@ -132,19 +132,27 @@ def _passed(
 
 
 @cache
+def _asked(kernel: Kernel, driver: str) -> Kernel:
+    """Return the copy of a machine on which a driver is asked: that changes nothing, or its own answers only."""
+    twin = kernel.copy()
+    twin.plugins.driver(driver)
+    return twin
+
+
+@cache
 def _is_missing(kernel: Kernel, driver: str) -> bool:
     return absence(kernel, driver) is not None
 
 
 def forget_trials() -> None:
     """Let go of what was tried for an answer."""
-    for known in (_added, _passed, _is_missing):
+    for known in (_added, _passed, _asked, _is_missing):
         known.cache_clear()
 
 
 def _flags_of(kernel: Kernel, request: AddRequest) -> int | None:
     """Return what a driver that the machine has passes for a request, as :func:`flags_passed`."""
-    twin = kernel.copy()
+    twin = _asked(kernel, request.driver)
     key = twin.plugins.driver(request.driver)
     flags = 0
     try:
