@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import operator
+import re
 from collections.abc import Container, Iterable, Mapping
 from functools import cached_property
 from typing import NamedTuple
@@ -44,16 +45,16 @@ ZoneName = tuple[int, str]
 IomemLine = tuple[int, int, str]
 """First byte, last byte and name."""
 
-_BLOCK_FOLDER = "sys/devices/system/memory/memory"
+# A block has one name, so that no two paths are the same file.
+_BLOCK_FILE = re.compile(r"sys/devices/system/memory/memory(0|[1-9][0-9]{0,8})/(.+)", re.DOTALL)
 
 
 class _BlockFiles(dict[str, tuple[int, str]]):
     """The block that each path is about, and its file, no name for any other path; found when first asked for."""
 
     def __missing__(self, path: str) -> tuple[int, str]:
-        block, _, name = path.removeprefix(_BLOCK_FOLDER).partition("/")
-        good = path.startswith(_BLOCK_FOLDER) and name and block.isdecimal()
-        found = self[path] = (int(block), name) if good else (-1, "")
+        match = _BLOCK_FILE.fullmatch(path)
+        found = self[path] = (int(match[1]), match[2]) if match is not None else (-1, "")
         return found
 
 

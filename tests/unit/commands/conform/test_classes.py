@@ -155,7 +155,11 @@ def test_equal_steps_share_what_was_read_of_them(words: list[Any]) -> None:
 
 _FILES = st.dictionaries(
     st.sampled_from(
-        [f"sys/devices/system/memory/memory{n}/{name}" for n in (1, 2) for name in ("state", "node", "phys_device")]
+        [
+            f"sys/devices/system/memory/memory{n}/{name}"
+            for n in ("1", "2", "01")
+            for name in ("state", "node", "phys_device")
+        ]
     ),
     st.sampled_from(["0\n", "1\n", "online\n"]),
 )

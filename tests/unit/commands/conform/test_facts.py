@@ -74,7 +74,8 @@ def test_blocks_have_the_files_of_their_folders() -> None:
     step = facts({
         f"{_MEMORY}/memory33/state": "offline\n", f"{_MEMORY}/memory5/state": " online \n",
         f"{_MEMORY}/memory33/valid_zones": "Normal Movable\n", f"{_MEMORY}/memory": "x",
-        f"{_MEMORY}/memoryx/state": "x",
+        f"{_MEMORY}/memoryx/state": "x", f"{_MEMORY}/memory05/state": "offline",
+        f"{_MEMORY}/memory{'9' * 5000}/state": "x",
         f"{_MEMORY}/auto_online_blocks": "online\n", "proc/memory7/state": "x",
     })  # fmt: skip
     offline = BlockShown(state="offline", valid_zones="Normal Movable")
