@@ -46,7 +46,7 @@ IomemLine = tuple[int, int, str]
 """First byte, last byte and name."""
 
 # A block has one name, so that no two paths are the same file.
-_BLOCK_FILE = re.compile(r"sys/devices/system/memory/memory(0|[1-9][0-9]{0,8})/(.+)", re.DOTALL)
+_BLOCK_FILE = re.compile(r"sys/devices/system/memory/memory(0|[1-9][0-9]{0,30})/(.+)", re.DOTALL)
 
 
 class _BlockFiles(dict[str, tuple[int, str]]):
