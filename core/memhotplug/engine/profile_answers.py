@@ -57,7 +57,7 @@ def _is_version(value: object) -> bool:
 def _is_zone_with_count(value: object) -> bool:
     """Asked for each run of blocks that goes online, so that it asks little."""
     return (
-        type(value) is tuple
+        isinstance(value, tuple)
         and len(value) == 2
         and isinstance(value[0], Zone)
         and _is_number(value[1])

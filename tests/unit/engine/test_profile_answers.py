@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, Final
@@ -68,6 +69,14 @@ def test_no_zone_for_no_block_is_refused() -> None:
     with plugged("profiles", plugin(**says)) as name, pytest.raises(PluginError) as caught:
         life(Machine.boot(kernel=name, **ON))
     assert str(caught.value).endswith(", 0), which is no zone with a count of blocks")
+
+
+def test_a_pair_with_names_is_a_pair() -> None:
+    """A profile may name the zone and the count that it answers."""
+    answer = namedtuple("answer", "zone count")
+    says: dict[str, Any] = {"zone_for_rows": lambda *given: answer(*GOOD.zone_for_rows(*given))}
+    with plugged("profiles", plugin(**says)) as name:
+        life(Machine.boot(kernel=name, **ON))
 
 
 @pytest.mark.parametrize(
