@@ -67,18 +67,6 @@ class _Known:
         self.paths = _BlockFiles()
 
 
-def _blocks(files: Mapping[str, str], paths: _BlockFiles) -> Mapping[int, BlockShown] | None:
-    found: dict[int, dict[str, str]] = {}
-    for path, text in files.items():
-        block, name = paths[path]
-        if not name:
-            continue
-        shown = found.setdefault(block, {})
-        if name in ATTRIBUTES:
-            shown[name] = text.strip()
-    return {block: BlockShown(**found[block]) for block in sorted(found)} or None
-
-
 def _drop(blocks: dict[int, BlockShown], gone: Iterable[tuple[int, str]], there: Container[int]) -> None:
     """Drop what some files of blocks showed that are gone, and blocks that are not there any more."""
     for block, name in gone:
@@ -119,18 +107,11 @@ class StepFacts:
         return self._before is not None and list(self._before.files) == list(self.files)
 
     @cached_property
-    def _changed(self) -> frozenset[str] | None:
-        """The paths of files whose text is not what it was before, or that are new; None without a step before."""
-        if self._before is None:
-            return None
-        old, new = self._before.files, self.files
+    def _changed(self) -> frozenset[str]:
+        """The paths of files whose text is not what it was before, or that are new; of a first step all."""
+        old, new = self._before.files if self._before is not None else {}, self.files
         texts: Iterable[str | None] = old.values() if self._has_same_files else map(old.get, new)
         return frozenset(itertools.compress(new, map(operator.ne, texts, new.values())))
-
-    def _as_before(self, name: str, path: str) -> bool:
-        """Return whether what a property reads off a file was read off the same text already."""
-        changed, before = self._changed, self._before
-        return changed is not None and path not in changed and before is not None and name in before.__dict__
 
     @cached_property
     def zones(self) -> Mapping[ZoneName, ZoneInfo] | None:
@@ -163,8 +144,9 @@ class StepFacts:
         text = self.files.get("proc/iomem")
         if text is None:
             return None
-        if self._before is not None and self._as_before("ram", "proc/iomem"):
-            return self._before.ram
+        before = self._before
+        if before is not None and "ram" in before.__dict__ and before.files.get("proc/iomem") == text:
+            return before.ram
         entries = parse_iomem(text, self._source("proc/iomem"))
         if is_hidden(entries):
             return None
@@ -179,19 +161,23 @@ class StepFacts:
     @cached_property
     def blocks(self) -> Mapping[int, BlockShown] | None:
         """What each memory block shows, by id; None if no block was recorded."""
-        known = self._before.__dict__.get("blocks") if self._before is not None else None
-        if self._before is None or known is None or self._changed is None:
-            return _blocks(self.files, self._known.paths)
-        blocks, paths = dict(known), self._known.paths
-        for path in self._changed:
+        before, paths = self._before, self._known.paths
+        known: Mapping[int, BlockShown] = (before.__dict__.get("blocks") if before is not None else None) or {}
+        found: dict[int, dict[str, str]] = {}
+        for path in self._changed if known else self.files:
             block, name = paths[path]
             if name:
-                shown = blocks.get(block, NOTHING_SHOWN)
-                blocks[block] = shown._replace(**{name: self.files[path].strip()}) if name in ATTRIBUTES else shown
-        if self._has_same_files:
+                read = found.setdefault(block, {})
+                if name in ATTRIBUTES:
+                    read[name] = self.files[path].strip()
+        blocks = dict(known)
+        for block, read in found.items():
+            blocks[block] = blocks.get(block, NOTHING_SHOWN)._replace(**read)
+        if known and self._has_same_files:
             return blocks
-        there = {block for block, name in map(paths.__getitem__, self.files) if name}
-        _drop(blocks, map(paths.__getitem__, self._before.files.keys() - self.files.keys()), there)
+        if before is not None and known:
+            there = {block for block, name in map(paths.__getitem__, self.files) if name}
+            _drop(blocks, map(paths.__getitem__, before.files.keys() - self.files.keys()), there)
         return {block: blocks[block] for block in sorted(blocks)} or None
 
     @cached_property

@@ -38,7 +38,6 @@ class Firmware:
 
     Models: drivers/acpi/numa/srat.c:acpi_numa_memory_affinity_init(), acpi_get_node() (v5.2 to v6.12): a domain
     that no table names has no node.
-
     """
 
     def __init__(self, boot: StepFacts, machine: RecordedMachine) -> None:
