@@ -7,7 +7,6 @@ Models: mm/memory_hotplug.c:add_memory_driver_managed() (v5.8 to v6.12).
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -67,9 +66,8 @@ def new_device(
 
 def neighbours(rows: Iterable[int]) -> Iterator[slice]:
     """Yield some rows of blocks, each run of them that are neighbours as one slice, ascending."""
-    for _, run in itertools.groupby(enumerate(sorted(rows)), lambda pair: pair[1] - pair[0]):
-        some = [row for _, row in run]
-        yield slice(some[0], some[-1] + 1)
+    for low, high in ExtentSet.of(*((row, row + 1) for row in rows)):
+        yield slice(low, high)
 
 
 def recognise_drivers(

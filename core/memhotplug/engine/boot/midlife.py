@@ -10,7 +10,7 @@ contradicts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -236,11 +236,12 @@ def _hosting(kernel: Kernel, machine: RecordedMachine, found: list[_Range], evid
     own = evident
     if profile.memmap_on_memory_refusal(kernel, kernel.geometry.memory_block_size) is not None:
         return own
+    by_zone = _online_rows(kernel)
     for one in found:
         size = one.resource.end + 1 - one.resource.start
         if one.resource.name != SYSTEM_RAM or profile.memmap_on_memory_refusal(kernel, size) is not None:
             continue
-        if _may_host(kernel, machine, one.rows, own):
+        if _may_host(kernel, machine, by_zone, one.rows, own):
             own |= set(one.rows)
     # Offline blocks show nothing of it; those above all memory that does not host its own have been hot-added.
     online, offline = (set(np.flatnonzero(state.blocks.state == word).tolist()) for word in _WORDS)
@@ -248,13 +249,18 @@ def _hosting(kernel: Kernel, machine: RecordedMachine, found: list[_Range], evid
     return own | {row for row in offline.difference(*(one.rows for one in found)) if row > highest}
 
 
-def _may_host(kernel: Kernel, machine: RecordedMachine, rows: range, own: Set[int]) -> bool:
-    """Return whether every zone of some blocks lacks as many managed pages as it takes, beside what others host."""
-    by_zone = _online_rows(kernel)
+def _may_host(
+    kernel: Kernel, machine: RecordedMachine, by_zone: Mapping[tuple[int, int], Set[int]], rows: range, own: Set[int]
+) -> bool:
+    """Return whether every zone of some blocks lacks as many managed pages as it takes, beside what others host.
+
+    Args:
+        by_zone: as :func:`_online_rows` returns it.
+    """
     for zone in machine.zones:
         online = by_zone.get(_key(zone), frozenset())
-        here = len(online.intersection(rows))
-        before = len((online & own).difference(rows))
+        here = len(online & set(rows))
+        before = len((online & own) - set(rows))
         lacks = zone.present - zone.managed >= (here + before) * _hosted_pages(kernel)
         if here and not (lacks and _has_room(kernel, zone, len(online), here + before)):
             return False

@@ -38,7 +38,7 @@ _SETS = re.compile(r"cpu: ([0-9]+)\n +count: +([0-9]+)\n +high: +([0-9]+)\n +bat
 _NOWHERE = Source(file="")  # of lines that are no error's
 _OPTIONAL = {"boost": 0, "promo": 0, "cma": 0}
 _REQUIRED = ("free", "min", "low", "high", "spanned", "present", "managed")
-_COUNTS = len(_OPTIONAL) + len(_REQUIRED) - 1  # beside those that are free
+_COUNTS = len(_OPTIONAL) + len(_REQUIRED) - 1  # that stand behind the free pages
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
