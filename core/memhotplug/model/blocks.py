@@ -21,7 +21,7 @@ from memhotplug.model.runs import FEW
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["NO_ZONE", "BlockState", "BlockTable", "OnlineType"]
+__all__ = ["NO_ZONE", "BlockRow", "BlockState", "BlockTable", "OnlineType"]
 
 NO_ZONE = -1
 """The zone column of a block that is offline, or whose pages lie in several zones."""
@@ -70,8 +70,8 @@ _FRESH: Final[dict[str, int]] = {
 _PLACES: Final = {name: place for place, name in enumerate(("id", *_FRESH))}
 _FEW_ROWS = 64  # up to which a list of values is faster than two passes of NumPy
 
-_Row: TypeAlias = tuple[int, ...]
-"""The values of one block, in the order of the columns."""
+BlockRow: TypeAlias = tuple[int, ...]
+"""The values of one block: id, state, nid, zone, device, early, group, altmap_pages, online_type."""
 
 
 class BlockTable:
@@ -111,7 +111,7 @@ class BlockTable:
         self._columns: dict[str, npt.NDArray[Any]]
         self._whole: dict[str, npt.NDArray[Any]]
         self._known: dict[object, Any]
-        self._late: list[_Row]
+        self._late: list[BlockRow]
         self._settled: int
         self._take({name: np.empty(0, dtype=_dtype(name)) for name in _PLACES})
 
@@ -146,18 +146,17 @@ class BlockTable:
         return found
 
     @staticmethod
-    def _values(name: str, rows: list[_Row]) -> list[int]:
+    def _values(name: str, rows: list[BlockRow]) -> list[int]:
         place = _PLACES[name]
         return [row[place] for row in rows]
 
-    def records(self, *names: str) -> Sequence[tuple[int, ...]]:
-        """Return what each row has in some columns, two or more, as plain integers; kept until a row changes."""
-        known: tuple[list[_Row], list[_Row], list[_Row]] | None = self._known.get(("records", names))
+    def records(self) -> Sequence[BlockRow]:
+        """Return every row as plain integers; kept until a row changes."""
+        known: tuple[list[BlockRow], list[BlockRow], list[BlockRow]] | None = self._known.get("records")
         if known is None or known[0] is not self._late:
-            columns = [self._columns[name].tolist() for name in names] if known is None else []
+            columns = [self._columns[name].tolist() for name in _PLACES] if known is None else []
             settled = list(zip(*columns, strict=True)) if known is None else known[1]
-            chosen = itemgetter(*(_PLACES[name] for name in names))
-            known = self._known["records", names] = self._late, settled, [*settled, *map(chosen, self._late)]
+            known = self._known["records"] = self._late, settled, [*settled, *self._late]
         return known[2]
 
     def value(self, name: str, row: int) -> int:

@@ -12,21 +12,23 @@ from memhotplug.model.extents import ExtentSet
 __all__ = ["Node", "Zone", "ZoneKey", "ZoneKind"]
 
 
+_LABELS = ("DMA", "DMA32", "Normal", "Movable")
+
+
 class ZoneKind(IntEnum):
-    """A zone's type, in the order of enum zone_type."""
+    """A zone's type, in the order of enum zone_type.
+
+    Attributes:
+        label: the name as /proc/zoneinfo and valid_zones print it.
+    """
 
     DMA = 0
     DMA32 = 1
     NORMAL = 2
     MOVABLE = 3
 
-    @property
-    def label(self) -> str:
-        """The name as /proc/zoneinfo and valid_zones print it."""
-        return _LABELS[self]
-
-
-_LABELS = ("DMA", "DMA32", "Normal", "Movable")
+    def __init__(self, number: int) -> None:
+        self.label = _LABELS[number]
 
 
 ZoneKey = tuple[int, ZoneKind]

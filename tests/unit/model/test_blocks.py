@@ -298,9 +298,7 @@ def _answers_are_right(table: BlockTable) -> None:
     for names in (("nid",), ("early", "state"), ("state", "nid", "early")):
         rows = list(zip(*[columns[name] for name in names], strict=True))
         assert table.tally(*names) == {row: rows.count(row) for row in rows}
-    assert table.records("id", "state", "nid") == list(
-        zip(columns["id"], columns["state"], columns["nid"], strict=True)
-    )
+    assert table.records() == list(zip(*columns.values(), strict=True))
     assert table.values("nid") == set(columns["nid"])
     assert table.is_ascending()
 

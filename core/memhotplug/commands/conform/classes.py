@@ -128,8 +128,7 @@ def split_blocks(machine: Machine, baseline: Baseline, facts: StepFacts | None =
     Where recording and model disagree on a block's zone, which is an observation of its own, it
     is not among them.
     """
-    blocks = machine.kernel.state.blocks.records("id", "state", "nid", "zone", "altmap_pages")
-    rows = [(block, node) for block, _, node, kind, _ in blocks if kind == _MOVABLE]
+    rows = [(row[0], row[2]) for row in machine.kernel.state.blocks.records() if row[3] == _MOVABLE]
     mine = {node for _, node in rows} - _shared_nodes(baseline) if rows else ()
     if not mine:
         return frozenset()
@@ -154,7 +153,7 @@ def model_classes(machine: Machine, baseline: Baseline, covered: ExtentSet, spli
     state = machine.kernel.state
     rows = {
         block: (node, kind, altmap)
-        for block, word, node, kind, altmap in state.blocks.records("id", "state", "nid", "zone", "altmap_pages")
+        for block, word, node, kind, _, _, _, altmap, _ in state.blocks.records()
         if word == _ONLINE
     }
     per_block, runs = baseline.pages_per_block, []

@@ -36,7 +36,6 @@ __all__ = ["Guest"]
 
 _KINDS = tuple(ZoneKind)
 _ONLINE = int(BlockState.ONLINE)
-_COLUMNS = ("id", "state", "nid", "zone", "altmap_pages")
 _HARD = int(PageFlag.SLAB | PageFlag.RESERVED)
 _NEVER = (-1, -1)
 _SELF_HOSTED = int(PageFlag.OWNER_PRIVATE)
@@ -72,8 +71,8 @@ class Guest:
 
     @staticmethod
     def _online_blocks(machine: Machine) -> dict[int, ZoneKey]:
-        rows = machine.kernel.state.blocks.records(*_COLUMNS)
-        return {block: (node, _KINDS[kind]) for block, state, node, kind, _ in rows if state == _ONLINE and kind >= 0}
+        rows = machine.kernel.state.blocks.records()
+        return {row[0]: (row[2], _KINDS[row[3]]) for row in rows if row[1] == _ONLINE and row[3] >= 0}
 
     def settle(self, machine: Machine, op: RecordedOp) -> bool:
         """Put what the guest holds into the blocks that an operation may take offline.
@@ -347,7 +346,7 @@ class Guest:
         before, online = self._online, self._online_blocks(machine)
         fresh = [one for one in dict.fromkeys((*facts.op.blocks, *online)) if one in online and one not in before]
         one_by_one = facts.op.kind == "add" and driver_traits(usual_driver(machine.kernel.arch)).onlines
-        there = [row[0] for row in machine.kernel.state.blocks.records(*_COLUMNS)]
+        there = [row[0] for row in machine.kernel.state.blocks.records()]
         if there != list(self._made):
             made = {block: (facts.index, block if one_by_one else -1) for block in there}
             self._made = {block: self._made.get(block, now) for block, now in made.items()}

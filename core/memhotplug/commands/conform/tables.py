@@ -75,11 +75,12 @@ def blocks_shown(machine: Machine) -> dict[int, BlockShown]:
 
 def _blocks_shown(machine: Machine) -> dict[int, _Shown]:
     kernel = machine.kernel
-    rows = kernel.state.blocks.records("id", "state", "nid", "zone", "group")
+    rows = kernel.state.blocks.records()
     removable = kernel.profile.removable(kernel, slice(0, len(rows))).tolist()
+    nodes = {nid: str(nid) for nid in kernel.state.nodes}
     return {
-        block: (_STATES[state], zones, "1" if may_go else "0", str(node))
-        for (block, state, node, _, _), may_go, zones in zip(rows, removable, zone_words(kernel), strict=True)
+        row[0]: (_STATES[row[1]], zones, "1" if may_go else "0", nodes[row[2]])
+        for row, may_go, zones in zip(rows, removable, zone_words(kernel), strict=True)
     }
 
 

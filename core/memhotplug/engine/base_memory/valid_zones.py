@@ -22,7 +22,7 @@ __all__ = ["show_zones", "valid_zones", "valid_zones_by_row", "zone_words"]
 _OFFLINE = int(BlockState.OFFLINE)
 _NONE = "none"
 _OWN = {NO_ZONE: _NONE} | {int(kind): kind.label for kind in ZoneKind}
-_COLUMNS = ("id", "state", "nid", "zone", "group")
+_ASKED = (OnlineType.ONLINE, OnlineType.ONLINE_KERNEL, OnlineType.ONLINE_MOVABLE)
 _FEW = 64  # blocks up to which plain integers are faster than columns
 
 
@@ -34,13 +34,8 @@ def valid_zones(kernel: Kernel, row: int) -> list[str]:
     blocks = kernel.state.blocks
     if blocks.value("state", row) != BlockState.OFFLINE:
         return _zones_of(blocks.value("zone", row))
-    rows = slice(row, row + 1)
-    found: list[str] = []
-    for online_type in (OnlineType.ONLINE, OnlineType.ONLINE_KERNEL, OnlineType.ONLINE_MOVABLE):
-        zone, _ = kernel.profile.zone_for_rows(kernel, rows, online_type)
-        if zone.kind.label not in found:
-            found.append(zone.kind.label)
-    return found
+    ask, rows = kernel.profile.zone_for_rows, slice(row, row + 1)
+    return list(dict.fromkeys([ask(kernel, rows, online_type)[0].kind.label for online_type in _ASKED]))
 
 
 def _zones_of(kind: int) -> list[str]:
@@ -64,8 +59,7 @@ def zone_words(kernel: Kernel) -> list[str]:
     keys = _zone_keys(kernel)  # a wrong answer is told whatever is offline
     blocks = kernel.state.blocks
     few = len(blocks) <= _FEW
-    kinds = [row[3] for row in blocks.records(*_COLUMNS)] if few else blocks.zone.tolist()
-    found = [_OWN[kind] for kind in kinds]
+    found = [_OWN[row[3]] for row in blocks.records()] if few else [_OWN[kind] for kind in blocks.zone.tolist()]
     answers: dict[tuple[int, ...], str] = {}
     for row, key in (_few_offline if few else _many_offline)(kernel, keys):
         if key not in answers:
@@ -87,11 +81,11 @@ def _edges(kernel: Kernel) -> list[int]:
 def _few_offline(kernel: Kernel, keys: Sequence[Array]) -> Iterator[tuple[int, tuple[int, ...]]]:
     """Yield the row of each offline block with what it has in common with those that are alike."""
     edges, pages = _edges(kernel), kernel.geometry.pages_per_block
-    for row, (block, word, nid, _, group) in enumerate(kernel.state.blocks.records(*_COLUMNS)):
-        if word == _OFFLINE:
-            start = block * pages
-            between = bisect_right(edges, start), bisect_left(edges, start + pages)
-            yield row, (*between, nid, group, *(int(key[row]) for key in keys))
+    offline = [(row, record) for row, record in enumerate(kernel.state.blocks.records()) if record[1] == _OFFLINE]
+    for row, (block, _, nid, _, _, _, group, _, _) in offline:
+        start = block * pages
+        between = bisect_right(edges, start), bisect_left(edges, start + pages)
+        yield row, (*between, nid, group, *[int(key[row]) for key in keys])
 
 
 def _many_offline(kernel: Kernel, keys: Sequence[Array]) -> Iterable[tuple[int, tuple[int, ...]]]:
@@ -118,6 +112,8 @@ def _zone_keys(kernel: Kernel) -> Sequence[Array]:
     if _decides_anew(type(profile)):  # type: ignore[arg-type]  # classes can be hashed
         return KernelProfile.zone_keys(profile, kernel)
     keys = profile.zone_keys(kernel)
+    if isinstance(keys, tuple) and not keys:
+        return keys
     shape = kernel.state.blocks.id.shape
     if not isinstance(keys, Sequence) or any(not isinstance(key, np.ndarray) or key.shape != shape for key in keys):
         problem = f"its profile's step 'zone_keys' answered {shown(keys)}, which is no columns of {shape[0]} blocks"

@@ -270,7 +270,7 @@ def _may_host(
 def _online_rows(kernel: Kernel) -> dict[tuple[int, int], frozenset[int]]:
     """Return the rows of the online blocks of each zone, by its node and kind."""
     found: dict[tuple[int, int], list[int]] = {}
-    for row, (state, nid, zone) in enumerate(kernel.state.blocks.records("state", "nid", "zone")):
+    for row, (_, state, nid, zone, *_) in enumerate(kernel.state.blocks.records()):
         if state == BlockState.ONLINE:
             found.setdefault((nid, zone), []).append(row)
     return {key: frozenset(rows) for key, rows in found.items()}
