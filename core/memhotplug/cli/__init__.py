@@ -38,7 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is not None:
         return run(list(argv))
     from memhotplug.output.apart import answer_apart
+    from memhotplug.output.threads import no_threads
 
+    no_threads()
     answer_apart()
     status = run(sys.argv[1:])
     gc.freeze()  # the process ends here: nothing is left for the last collection to look at

@@ -28,6 +28,7 @@ from memhotplug.live.inside import CANNOT_SET_UP, LARGEST
 from memhotplug.live.machine import LiveMachine
 from memhotplug.live.namespace import NamespaceError
 from memhotplug.output.apart import answer_back
+from memhotplug.output.threads import threads_back
 
 __all__ = ["CONTROL", "KINDS", "Home", "execute", "private_folder"]
 
@@ -201,6 +202,7 @@ def _enter(
     """
     try:
         answer_back()
+        threads_back()
         namespace.die_with_parent(parent)
         if words is None:
             namespace.enter()
