@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from memhotplug.formats.snapshot.arches import Architectures
@@ -41,7 +41,6 @@ from memhotplug.formats.snapshot.zoneinfo import ZoneInfo, parse_zoneinfo
 from memhotplug.units import format_blocks, is_power_of_two
 
 _T = TypeVar("_T")
-_SHOWN = tuple(one.name for one in fields(ZoneInfo))
 
 __all__ = ["RecordedBlock", "RecordedMachine", "RecordedNode", "RecordedZone", "read_machine"]
 
@@ -337,8 +336,7 @@ def _kept(zone: ZoneInfo, by_order: tuple[int, ...], types: PageTypes | None) ->
 
 
 def _zone(zone: ZoneInfo, by_order: tuple[int, ...], extents: Extents, kept: KeptChunks) -> RecordedZone:
-    shown = {name: getattr(zone, name) for name in _SHOWN}
-    return RecordedZone(**shown, free_by_order=by_order, extents=extents, kept=kept)
+    return RecordedZone(*zone, free_by_order=by_order, extents=extents, kept=kept)
 
 
 def _block(block: BlockFiles, node: int | None) -> RecordedBlock:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from memhotplug.formats.snapshot.extents import Extents, merge
 from memhotplug.formats.snapshot.freetypes import KeptChunks
 from memhotplug.formats.snapshot.iomem import IomemEntry, system_ram
 from memhotplug.formats.snapshot.source import Note
-from memhotplug.formats.snapshot.zoneinfo import ZoneInfo
+from memhotplug.formats.snapshot.zoneinfo import Pageset
 from memhotplug.units import div_round_up
 
 __all__ = ["RecordedBlock", "RecordedMachine", "RecordedNode", "RecordedZone"]
 
+_NOTHING_KEPT = KeptChunks()
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RecordedZone(ZoneInfo):
+
+class RecordedZone(NamedTuple):
     """One zone of one node as zoneinfo shows it, and where its pages are.
 
     Attributes:
+        node, …, free_cma: those of :class:`ZoneInfo`, in its order.
         free_by_order: index: order; may disagree with ``free``, which is then noted.
         start_pfn: first pfn of the span; None for a zone that spans nothing.
         extents: the present pfns, half-open, ascending, as far as they can be told. They hold
@@ -27,9 +30,25 @@ class RecordedZone(ZoneInfo):
         kept: those of the free chunks that are not for everybody.
     """
 
-    free_by_order: tuple[int, ...]
-    extents: Extents
-    kept: KeptChunks = field(default_factory=KeptChunks)
+    node: int
+    name: str
+    free: int
+    boost: int
+    min: int
+    low: int
+    high: int
+    promo: int
+    spanned: int
+    present: int
+    managed: int
+    cma: int
+    protection: tuple[int, ...]
+    start_pfn: int | None
+    pagesets: tuple[Pageset, ...]
+    free_cma: int = 0
+    free_by_order: tuple[int, ...] = ()
+    extents: Extents = ()
+    kept: KeptChunks = _NOTHING_KEPT
 
     @property
     def pcp_pages(self) -> int:

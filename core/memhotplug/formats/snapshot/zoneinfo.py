@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from memhotplug.errors import InputError
 from memhotplug.formats.snapshot.layout import MAX_PFN
@@ -24,35 +23,35 @@ _WANTED = re.compile(  # not the statistics, by far the most lines
     r"|nr_free_cma|cpu:|count:|high:|batch:|protection:|start_pfn:).*)",
     re.MULTILINE,
 )
-_PLAIN = re.compile(  # what a zone counts, as every kernel writes it, without its statistics
-    r"([0-9]{1,9}), zone +(\S+)\n  pages free +([0-9]{1,15})\n"
-    r"((?: +(?:boost|min|low|high|promo|spanned|present|managed|cma) +[0-9]{1,15}\n)+)"
-    r" +protection: \(([0-9]{1,15}(?:, [0-9]{1,15})*)\)(?:\n *nr_free_cma +([0-9]{1,15}))?"
+_N = "([0-9]{1,15}+)"
+_STATISTICS = r"(?:\n +(?!nr_free_cma )[a-z_0-9]++ ++[0-9]++)*+"
+_PLAIN = re.compile(  # a zone as every kernel writes it, without its first word
+    rf"([0-9]{{1,9}}), zone +(\S+)(?:\n  per-node stats{_STATISTICS})?+\n  pages free +{_N}(?:\n +boost +{_N})?+"
+    rf"\n +min +{_N}\n +low +{_N}\n +high +{_N}(?:\n +promo +{_N})?+"
+    rf"\n +spanned +{_N}\n +present +{_N}\n +managed +{_N}(?:\n +cma +{_N})?+"
+    rf"\n +protection: \(([0-9]{{1,15}}(?:, [0-9]{{1,15}})*)\){_STATISTICS}(?:\n +nr_free_cma +{_N})?+{_STATISTICS}"
     r"(?:\n  pagesets"
     r"((?:\n +cpu: [0-9]{1,15}\n +count: +[0-9]{1,15}\n +high: +[0-9]{1,15}\n +batch: +[0-9]{1,15}"
     r"(?:\n +high_(?:min|max): +[0-9]{1,15})*(?:\n  vm stats threshold: [0-9]{1,15})?)*)"
-    r"(?:\n  node_unreclaimable: +[0-9]{1,15})?(?:\n  start_pfn: +([0-9]{1,15}))?"
+    rf"(?:\n  node_unreclaimable: +[0-9]{{1,15}})?(?:\n  start_pfn: +(?P<start>[0-9]{{1,15}}))?"
     r"(?:\n  (?:reserved|free)_highatomic: +[0-9]{1,15})*)?\n?"
 )
 _SETS = re.compile(r"cpu: ([0-9]+)\n +count: +([0-9]+)\n +high: +([0-9]+)\n +batch: +([0-9]+)")
 _NOWHERE = Source(file="")  # of lines that are no error's
 _OPTIONAL = {"boost": 0, "promo": 0, "cma": 0}
 _REQUIRED = ("free", "min", "low", "high", "spanned", "present", "managed")
-_COUNTS = len(_OPTIONAL) + len(_REQUIRED) - 1  # that stand behind the free pages
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pageset:
+class Pageset(NamedTuple):
     """One CPU's page lists of one zone, in pages."""
 
     cpu: int
-    count: int
+    count: int  # type: ignore[assignment]
     high: int
     batch: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ZoneInfo:
+class ZoneInfo(NamedTuple):
     """One zone as /proc/zoneinfo shows it; counts in pages.
 
     Models: mm/vmstat.c:zoneinfo_show_print() (v5.2 to v6.12)
@@ -127,10 +126,7 @@ def _good_zones(text: str, known: Known) -> tuple[ZoneInfo, ...] | None:
     parts = text[len(_NODE) :].split(f"\n{_NODE}")
     for lines in parts:
         if lines not in known:
-            plain = _without_statistics(lines)
-            if plain not in known:
-                known[plain] = _good_zone(plain)
-            known[lines] = known[plain]
+            known[lines] = _good_zone(lines)
     zones = tuple([zone for lines in parts if (zone := known[lines]) is not None])
     return zones if len({(zone.node, zone.name) for zone in zones}) == len(parts) else None
 
@@ -154,42 +150,18 @@ def _good_zone(lines: str) -> ZoneInfo | None:
 
 def _plain_zone(plain: re.Match[str]) -> ZoneInfo | None:
     """Return the zone of plain lines, None if one is missing."""
-    node, name, free, shown, protection, cma, sets, start = plain.groups()
-    words = shown.split()
-    counts = _OPTIONAL | dict(zip(words[::2], map(int, words[1::2]), strict=True))
-    if len(counts) < _COUNTS or (counts["present"] and start is None):
+    node, name, *counts, protection, cma, sets, start = plain.groups("0")
+    free, boost, min_, low, high, promo, spanned, present, managed, in_cma = map(int, counts)
+    begins = plain["start"] is not None
+    if present and not begins:
         return None
     return ZoneInfo(
-        node=int(node),
-        name=name,
-        free=int(free),
+        int(node), name, free, boost, min_, low, high, promo, spanned, present, managed, in_cma,
         protection=tuple(map(int, protection.split(", "))),
-        start_pfn=int(start) if start is not None and counts["spanned"] else None,
-        pagesets=tuple([
-            Pageset(cpu=int(cpu), count=int(count), high=int(high), batch=int(batch))
-            for cpu, count, high, batch in _SETS.findall(sets or "")
-        ]),
-        free_cma=int(cma or 0),
-        **counts,
+        start_pfn=int(start) if begins and spanned else None,
+        pagesets=tuple([Pageset(*map(int, numbers)) for numbers in _SETS.findall(sets)]),
+        free_cma=int(cma),
     )  # fmt: skip
-
-
-def _without_statistics(lines: str) -> str:
-    """Return the lines of a zone without those of statistics, where it is plain which these are."""
-    head = lines.find("\n")
-    first = lines.find("\n  pages free ", head)
-    middle = lines.find(")\n", first) + 1
-    last = lines.find("\n  pagesets\n", middle)
-    if first < 0 or not middle or last < 0:
-        return lines
-    before, between = lines[head:first], lines[middle:last]
-    at = between.find("nr_free_cma")
-    cma = between[at:].partition("\n")[0] if at >= 0 else ""
-    odd = any(word in before for word in (":", "Node", "nr_free_cma"))
-    odd = odd or any(word in between for word in (":", "Node", "pages free"))
-    if odd or between.count("nr_free_cma") != bool(cma):
-        return lines
-    return "".join((lines[:head], lines[first:middle], cma and f"\n{cma}", lines[last:]))
 
 
 class _ZoneReader:

@@ -122,9 +122,9 @@ def test_zone_holds_ram_in_its_own_online_blocks() -> None:
     assert zone_extents(ZONE, blocks, 100, ((0, 90), (100, 500))) == ((0, 90), (300, 400))
     assert zone_extents(ZONE, blocks, 100, ()) == ((0, 100), (300, 400))
     assert zone_extents(ZONE, (), None, ((50, 1000),)) == ((50, 400),)
-    assert zone_extents(replace(ZONE, node=1), blocks, 100, ()) == ((300, 400),)
-    assert zone_extents(replace(ZONE, present=0), blocks, 100, ()) == ()
-    assert zone_extents(replace(ZONE, start_pfn=None), blocks, 100, ()) == ()
+    assert zone_extents(ZONE._replace(node=1), blocks, 100, ()) == ((300, 400),)
+    assert zone_extents(ZONE._replace(present=0), blocks, 100, ()) == ()
+    assert zone_extents(ZONE._replace(start_pfn=None), blocks, 100, ()) == ()
 
 
 @given(

@@ -453,5 +453,3 @@ def test_plain_lines_of_zones_are_what_each_of_them_is(damage: list[tuple[int, s
     found = read()
     with mock.patch.object(zoneinfo, "_PLAIN", re.compile("(?!)")):
         assert read() == found
-    with mock.patch.object(zoneinfo, "_without_statistics", lambda lines: lines):
-        assert read() == found
