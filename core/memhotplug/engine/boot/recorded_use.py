@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from memhotplug.engine.boot.recorded_zones import KnownPages, is_fresh, set_aside
 from memhotplug.engine.kernel import Kernel
@@ -36,47 +36,93 @@ def back_memmap(
         mappings: what describes all sections, and what shares a leaf with them.
         used: the pages in use of each zone. never: those of them that were never managed.
     """
-    state = kernel.state
-    reserved, allocated, slabs = [], [], []
-    largest = int(mappings.leaf.max(initial=1))
-    zones = [key for key, pages in used.items() if pages.total]
-    for key in sorted(zones, key=lambda key: (key[1] is ZoneKind.MOVABLE, -key[1])):
-        reserved.append(never[key])
-        managed = used[key].difference(never[key])
-        if not is_fresh(kernel, state.zone(key)):
-            allocated.append(managed)
-            continue
-        pieces = managed.whole(largest)
-        allocated.append(pieces)
-        slabs.append(managed.difference(pieces))  # too small to have been allocated as memmap
-    first = state.early  # the memmap of what was hot-added was allocated, as far as that many pages are in use
-    rounds = (
-        (Source.BOOT, reserved, first, False),
-        (Source.ALLOCATOR, allocated, None, True),
-        (Source.ALLOCATOR, allocated, None, False),
-        (Source.BOOT, reserved, None, False),
-        (Source.ALLOCATOR, slabs, None, False),
-    )
-    leaves = sorted(set(mappings.leaf.tolist()), reverse=True)
-    wanted = {leaf: ExtentSet(mappings.start[of := mappings.leaf == leaf], mappings.end[of]) for leaf in leaves}
-    for source, pools, whose, whole in rounds:
-        for leaf, described in wanted.items():
-            missing = described.difference(state.vmemmap.mapped)
+    zones = sorted((key for key, pages in used.items() if pages.total), key=_from_the_top)
+    reserved = [never[key] for key in zones]
+    first = kernel.state.early  # the memmap of what was hot-added was allocated, as far as that many pages are in use
+    memmap = _Memmap(kernel, mappings)
+    memmap.back(Source.BOOT, reserved, whose=first)
+    if memmap.is_whole:
+        return
+    allocated, slabs = _allocated(kernel, memmap.largest, {key: used[key].difference(never[key]) for key in zones})
+    memmap.back(Source.ALLOCATOR, allocated, whole=True)
+    memmap.back(Source.ALLOCATOR, allocated)
+    memmap.back(Source.BOOT, reserved)
+    memmap.back(Source.ALLOCATOR, slabs)
+    if not memmap.is_whole:
+        raise InputError("at least as many pages in use as the memmap of the recorded blocks takes", got="fewer")
+
+
+def _from_the_top(key: ZoneKey) -> tuple[bool, int]:
+    """Return by what zones are sorted: Movable last, the others from the top down."""
+    return key[1] is ZoneKind.MOVABLE, -key[1]
+
+
+def _allocated(
+    kernel: Kernel, largest: int, managed: Mapping[ZoneKey, ExtentSet]
+) -> tuple[list[ExtentSet], list[ExtentSet]]:
+    """Return what the page allocator may have given for memmap, and what is too small to have been.
+
+    Args:
+        largest: pages of the largest leaf. managed: the pages in use of each zone that the allocator gave.
+    """
+    allocated, slabs = [], []
+    for key, pages in managed.items():
+        if is_fresh(kernel, kernel.state.zone(key)):
+            pieces = pages.whole(largest)
+            allocated.append(pieces)
+            slabs.append(pages.difference(pieces))
+        else:
+            allocated.append(pages)
+    return allocated, slabs
+
+
+class _Memmap:
+    """The memmap of a recorded machine while it is being backed.
+
+    Attributes:
+        largest: pages of the largest leaf.
+    """
+
+    def __init__(self, kernel: Kernel, mappings: MapRuns) -> None:
+        self._table = kernel.state.vmemmap
+        by_leaf: dict[int, list[tuple[int, int]]] = {}
+        for start, end, _, leaf, _ in mappings:
+            by_leaf.setdefault(leaf, []).append((start, end))
+        self._missing = {leaf: ExtentSet.of(*by_leaf[leaf]) for leaf in sorted(by_leaf, reverse=True)}
+        self.largest = max(by_leaf, default=1)
+        for missing in self._missing.values():
+            missing.difference_update(self._table.mapped)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of it is backed."""
+        return not any(missing.total for missing in self._missing.values())
+
+    def back(
+        self, source: Source, pools: Sequence[ExtentSet], *, whose: ExtentSet | None = None, whole: bool = False
+    ) -> None:
+        """Back what is missing, the largest leaves first, by pages from pools.
+
+        Args:
+            whose: only of what describes these pages. whole: only in pieces of a leaf's size, which come back as such.
+        """
+        per_page = self._table.described_per_page
+        for leaf, missing in self._missing.items():
+            wanted = missing
             if whose is not None:  # a leaf comes with the first section that it describes
-                missing = missing.intersection(_widened(whose, leaf * state.vmemmap.described_per_page))
-            if not missing.total:
+                wanted = wanted.intersection(_widened(whose, leaf * per_page))
+            if not wanted.total:
                 continue
-            backing = state.vmemmap.backing()
+            backing = self._table.backing()
             room = [pool.difference(backing) for pool in pools]
-            if whole:  # as it was allocated: pieces of a leaf's size, which come back as such
-                missing = missing.whole(leaf * state.vmemmap.described_per_page)
+            if whole:
+                wanted = wanted.whole(leaf * per_page)
                 room = [pool.whole(leaf) for pool in room]
             size = leaf if whole or source is Source.BOOT else 1
-            runs = pair_runs(missing, Runs.join(list(room)), state.vmemmap.described_per_page, size, source)
+            runs = pair_runs(wanted, Runs.join(list(room)), per_page, size, source)
             if len(runs):
-                state.vmemmap.insert(runs)
-    if state.vmemmap.mapped.total < int((mappings.end - mappings.start).sum()):
-        raise InputError("at least as many pages in use as the memmap of the recorded blocks takes", got="fewer")
+                self._table.insert(runs)
+                missing.difference_update(self._table.mapped)
 
 
 def _widened(pages: ExtentSet, unit: int) -> ExtentSet:
@@ -107,24 +153,27 @@ def share_out(
     """Split zones' pages in use: memmap, reserved ones that were never managed, the recorded workload."""
     state = kernel.state
     memmap, from_boot, aside = state.vmemmap.backing(), state.vmemmap.backing_from(Source.BOOT), set_aside(kernel)
+    held: dict[Owner, list[Runs]] = {}
     for key, pages in used.items():
         zone = state.zone(key)
-        if not zone.linked.total:
-            for owner in (RECORDED, RECORDED_MOVABLE):
-                state.allocations.setdefault(owner, Allocation(owner=owner, movable=owner is RECORDED_MOVABLE))
+        kernels = held.setdefault(SLAB if is_fresh(kernel, zone) else RECORDED, [])
+        movables = held.setdefault(RECORDED_MOVABLE, [])
+        if not pages.total:
             continue
         boot, rest = pages.intersection(from_boot), pages.difference(memmap)
         count = zone.present - zone.managed - boot.total - zone.linked.covered_by(aside)
         reserved = never[key].difference(boot).last(count)
         state.reserved.update(reserved)
         rest.difference_update(reserved)
-        movable = known.movable.intersection(rest) if known is not None else ExtentSet()
-        rest.difference_update(movable)
-        kernels = SLAB if is_fresh(kernel, zone) else RECORDED
-        for owner, part in ((kernels, rest), (RECORDED_MOVABLE, movable)):
-            old = state.allocations.get(owner)
-            held = old.pages.union(part) if old else part
-            state.allocations[owner] = Allocation(owner=owner, movable=part is movable, pages=held)
+        if known is not None:
+            movable = known.movable.intersection(rest)
+            rest.difference_update(movable)
+            movables.append(movable)
+        kernels.append(rest)
+    for owner, parts in held.items():
+        joined = Runs.join(parts)
+        pages = ExtentSet(*(joined.few or joined.arrays))
+        state.allocations[owner] = Allocation(owner=owner, movable=owner is RECORDED_MOVABLE, pages=pages)
 
 
 def note_page_tables(kernel: Kernel) -> MapRuns:
