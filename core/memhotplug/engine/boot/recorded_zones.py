@@ -17,7 +17,7 @@ from memhotplug.formats.snapshot import RecordedMachine, RecordedZone
 from memhotplug.formats.snapshot.placement import place_free
 from memhotplug.model.blocks import BlockState
 from memhotplug.model.buddy import chunks_of, free_by_order
-from memhotplug.model.extents import ExtentSet
+from memhotplug.model.extents import ExtentSet, empty
 from memhotplug.model.vmemmap import Source
 from memhotplug.model.zones import Zone, ZoneKind
 
@@ -88,8 +88,8 @@ def take_over_zone(
     zone.free = _placed(room, recorded.free_by_order, machine.max_order, recorded.title, avoid)
     _keep_chunks(zone, recorded, machine.max_order)
     used = room.difference(zone.free)
-    zone.pcp = _lonely(used, recorded.pcp_pages)
-    return used.difference(zone.pcp)
+    zone.pcp, others = _lonely(used, recorded.pcp_pages)
+    return others
 
 
 def _placed(
@@ -98,9 +98,8 @@ def _placed(
     """Return free pages of a zone, of which as many chunks as recorded are of each order."""
     if not room.total and not any(counts):
         return ExtentSet()
-    return ExtentSet(
-        *place_free(room.arrays, counts, max_order, avoid=None if avoid is None else avoid.arrays, place=title)
-    )
+    kept = None if avoid is None else avoid.few or avoid.arrays
+    return ExtentSet(*place_free(room.few or room.arrays, counts, max_order, avoid=kept, place=title))
 
 
 def is_fresh(kernel: Kernel, zone: Zone) -> bool:
@@ -140,9 +139,10 @@ def _known_zone(
     _keep_chunks(zone, recorded, max_order)
     used = zone.linked.difference(zone.free).difference(aside)
     waiting = known.waiting.intersection(used)
-    elsewhere = used.difference(known.covered)
-    zone.pcp = waiting.union(_lonely(elsewhere, recorded.pcp_pages - waiting.total))
-    return used.difference(zone.pcp)
+    elsewhere, here = used.difference(known.covered), used.intersection(known.covered)
+    lonely, others = _lonely(elsewhere, recorded.pcp_pages - waiting.total)
+    zone.pcp = waiting.union(lonely)
+    return others.union(here.difference(waiting))
 
 
 def _keep_chunks(zone: Zone, recorded: RecordedZone, max_order: int) -> None:
@@ -159,26 +159,34 @@ def _keep_chunks(zone: Zone, recorded: RecordedZone, max_order: int) -> None:
             owner.update(chunks.last(count << order))
 
 
-def _lonely(pages: ExtentSet, count: int) -> ExtentSet:
-    """Return ``count`` pages, the lowest that merge with nothing when they are freed, as long as there are such.
+def _lonely(pages: ExtentSet, count: int) -> tuple[ExtentSet, ExtentSet]:
+    """Return ``count`` pages, the lowest that merge with nothing when they are freed while there are such; the others.
 
     Nothing tells where pages on per-cpu lists lie. Were they neighbours, draining the lists would make chunks of
     them that nobody has seen: here each is one of a pair whose other page is in use.
     """
     if count <= 0 or not pages.total:
-        return ExtentSet()
-    starts, ends = pages.arrays
-    low = (starts + 1) >> 1
-    lengths = (ends >> 1) - low
-    kept = lengths > 0
-    low, lengths = low[kept], lengths[kept]
-    taken = np.minimum(np.maximum(count - (np.cumsum(lengths) - lengths), 0), lengths)
-    before = np.cumsum(taken) - taken
-    firsts = np.repeat(low - before, taken) + np.arange(int(taken.sum()), dtype=np.int64) << 1
+        return ExtentSet(), pages
+    parts, left = [empty()], count
+    for start, end in pages:
+        low = start + 1 & ~1
+        taken = min((end - low) // 2, left)
+        if taken > 0:
+            parts.append(np.arange(low, low + 2 * taken, 2, dtype=np.int64))
+            left -= taken
+            if not left:
+                break
+    firsts = np.concatenate(parts)
     singles = ExtentSet.of_arrays(firsts, firsts + 1)  # no two of which touch
-    if singles.total < count:
-        singles.update(_first(pages.difference(singles), count - singles.total))
-    return singles
+    # They lie in runs and apart, so that the borders of both are those of the others.
+    starts = np.sort(np.concatenate((pages.starts, singles.ends)), kind="stable")
+    ends = np.sort(np.concatenate((singles.starts, pages.ends)), kind="stable")
+    filled = ends > starts
+    others = ExtentSet.of_arrays(starts[filled], ends[filled])
+    if not left:
+        return singles, others
+    more = _first(others, left)
+    return singles.union(more), others.difference(more)
 
 
 def _first(pages: ExtentSet, count: int) -> ExtentSet:

@@ -13,6 +13,7 @@ so a count fits if and only if the lowest places suffice for it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +22,13 @@ from memhotplug.errors import InputError
 from memhotplug.formats.snapshot.extents import merge
 from memhotplug.units import div_round_up, round_down, round_up
 
-__all__ = ["Extent", "Pfns", "count_by_order", "pages_in", "place_free"]
+__all__ = ["Columns", "Extent", "Pfns", "count_by_order", "pages_in", "place_free"]
 
 Pfns = NDArray[np.int64]
 #: Half-open, sorted, disjoint ranges of pfns: starts and ends, int64, shape (n,).
 Extent = tuple[Pfns, Pfns]
+Columns: TypeAlias = tuple[Pfns | list[int], Pfns | list[int]]
+"""Ranges of pfns in any order: starts and ends, few as plain integers."""
 
 _FEW = 128  # runs and chunks up to which plain integers are faster than arrays
 
@@ -36,8 +39,8 @@ _NONE: Extent = (np.empty(0, np.int64), np.empty(0, np.int64))
 
 
 def place_free(
-    spans: Extent, counts: Sequence[int], max_order: int, *, avoid: Extent | None = None, place: str = "the zone"
-) -> Extent:
+    spans: Columns, counts: Sequence[int], max_order: int, *, avoid: Columns | None = None, place: str = "the zone"
+) -> Columns:
     """Return extents of free pages whose buddy decomposition is exactly ``counts``.
 
     Args:
@@ -49,7 +52,8 @@ def place_free(
         place: what to call the zone in an error.
 
     Returns:
-        (starts, ends), sorted, disjoint and merged; deterministic, as low as possible for each order.
+        (starts, ends), sorted, disjoint and merged, as lists if there are few; deterministic, as low as possible for
+        each order.
 
     Raises:
         InputError: the counts do not fit into ``spans``; says which order, how many, and how many would.
@@ -57,12 +61,10 @@ def place_free(
     A chunk of 4 pages, the largest order here, and two single pages in a zone of 16: the chunk first, each as low as it
     can be, and the single pages apart, since two that are buddies would be a chunk of 2:
 
-    >>> zone = np.array([0]), np.array([16])
-    >>> starts, ends = place_free(zone, [2, 0, 1], 2)
-    >>> [*zip(starts.tolist(), ends.tolist())]
-    [(0, 5), (6, 7)]
+    >>> place_free(([0], [16]), [2, 0, 1], 2)
+    ([0, 6], [5, 7])
     """
-    if len(counts) != max_order + 1 or any(count < 0 for count in counts):
+    if len(counts) != max_order + 1 or min(counts, default=0) < 0:
         raise InputError(f"{max_order + 1} numbers of free chunks, none negative, for {place}", got=list(counts))
     if sum(counts) > _MAX_CHUNKS:
         raise InputError(f"at most {_MAX_CHUNKS} free chunks in {place}", got=sum(counts))
@@ -76,7 +78,7 @@ def place_free(
             continue
         taken = _take(usable, clean, counts[order], order, top=order == max_order)
         if len(taken) < counts[order]:
-            raise _too_many(len(taken), order, place, _pages(spans), counts[order])
+            raise _too_many(len(taken), order, place, _held(_listed(spans)), counts[order])
         chunks = _merged(taken << order, (taken + 1) << order)
         free = _merged(np.concatenate((free[0], chunks[0])), np.concatenate((free[1], chunks[1])))
         usable = _difference(usable, chunks)
@@ -89,7 +91,7 @@ def _too_many(room: int, order: int, place: str, pages: int, count: int) -> Inpu
     return InputError(expected, got=count)
 
 
-def count_by_order(starts: Pfns, ends: Pfns, max_order: int) -> NDArray[np.int64]:
+def count_by_order(starts: Pfns | list[int], ends: Pfns | list[int], max_order: int) -> NDArray[np.int64]:
     """Return the free chunks by order of a set of pages, shape (max_order + 1,), everything merged that can be.
 
     Args:
@@ -98,6 +100,7 @@ def count_by_order(starts: Pfns, ends: Pfns, max_order: int) -> NDArray[np.int64
 
     Models: mm/page_alloc.c:__free_one_page() (v5.2), after any sequence of frees.
     """
+    starts, ends = np.asarray(starts, np.int64), np.asarray(ends, np.int64)
     runs = np.zeros(max_order + 2, np.int64)
     for order in range(max_order + 1):
         first = (starts + ((1 << order) - 1)) >> order
@@ -105,11 +108,10 @@ def count_by_order(starts: Pfns, ends: Pfns, max_order: int) -> NDArray[np.int64
     return runs[:-1] - 2 * runs[1:]
 
 
-def pages_in(free: Extent, extents: Extent) -> int:
+def pages_in(free: Columns, extents: Columns) -> int:
     """Return how many pages lie both in ``free`` (sorted, disjoint) and in ``extents`` (any order)."""
-    starts, ends = _merged(*extents)
-    inside = _difference(free, (starts, ends))
-    return _pages(free) - _pages(inside)
+    held = _merged(*free)
+    return _pages(held) - _pages(_difference(held, _merged(*extents)))
 
 
 def _take(usable: Extent, clean: Extent, count: int, order: int, *, top: bool) -> Pfns:
@@ -152,7 +154,7 @@ def _first_integers(starts: Pfns, ends: Pfns, count: int) -> Pfns:
     return np.repeat(starts - before, lengths) + np.arange(total, dtype=np.int64)
 
 
-def _merged(starts: Pfns, ends: Pfns) -> Extent:
+def _merged(starts: Pfns | list[int], ends: Pfns | list[int]) -> Extent:
     """Return the union of ranges in any order, as sorted extents that do not touch."""
     starts, ends = np.asarray(starts, np.int64), np.asarray(ends, np.int64)
     filled = ends > starts
@@ -188,7 +190,7 @@ _Chunks = list[tuple[int, int]]
 """Runs of pfns, ascending, disjoint: single chunks, at the top order neighbours as one run."""
 
 
-def _place_few(spans: _Chunks, counts: Sequence[int], avoid: _Chunks | None, place: str) -> Extent:
+def _place_few(spans: _Chunks, counts: Sequence[int], avoid: _Chunks | None, place: str) -> tuple[list[int], list[int]]:
     """Return what :func:`place_free` returns, from the same choices, run by run."""
     clean = spans if avoid is None else _without(spans, avoid)
     free: _Chunks = []
@@ -209,28 +211,27 @@ def _place_few(spans: _Chunks, counts: Sequence[int], avoid: _Chunks | None, pla
             raise _too_many(count - short, order, place, _held(spans), count)
         free += taken
         clean = left
-    borders = np.array(merge(free), np.int64).reshape(-1, 2)
-    return borders[:, 0], borders[:, 1]
+    runs = merge(free)
+    return [start for start, _ in runs], [end for _, end in runs]
 
 
 def _lowest_few(runs: _Chunks, count: int, order: int, *, top: bool) -> tuple[_Chunks, _Chunks]:
     """Return the lowest ``count`` places of this order, below the top at most one in each pair, and what is left."""
     found: _Chunks = []
     left: _Chunks = []
-    for start, end in runs:
-        first, last = div_round_up(start, 1 << order), end >> order
-        if count > 0 and first < last:
-            if top:
-                places = [(first, min(last, first + count))]
-            else:
-                pairs = range(first >> 1, (last - 1 >> 1) + 1)[:count]
-                places = [(place, place + 1) for place in (max(pair << 1, first) for pair in pairs)]
-            for low, high in places:
-                if start < low << order:
-                    left.append((start, low << order))
-                start = high << order
-                found.append((low << order, start))
-                count -= high - low
+    for at, (start, end) in enumerate(runs):
+        if count <= 0:
+            left += runs[at:]
+            break
+        place, last = div_round_up(start, 1 << order), end >> order
+        while place < last and count > 0:
+            high = min(place + count, last) if top else place + 1
+            count -= high - place
+            if start < place << order:
+                left.append((start, place << order))
+            start = high << order
+            found.append((place << order, start))
+            place = high + 1 & ~1  # the first of the next pair
         if start < end:
             left.append((start, end))
     return found, left
@@ -255,8 +256,9 @@ def _without(runs: _Chunks, others: _Chunks) -> _Chunks:
     return found
 
 
-def _listed(extents: Extent) -> _Chunks:
-    return list(merge(zip(extents[0].tolist(), extents[1].tolist(), strict=True)))
+def _listed(extents: Columns) -> _Chunks:
+    starts, ends = (column if isinstance(column, list) else column.tolist() for column in extents)
+    return list(merge(zip(starts, ends, strict=True)))
 
 
 def _held(runs: _Chunks) -> int:

@@ -26,9 +26,11 @@ def test_the_first_pages_are_the_lowest(pages: ExtentSet, count: int) -> None:
 @given(_SETS, st.integers(min_value=0, max_value=210))
 def test_pages_on_per_cpu_lists_are_no_neighbours_while_there_are_others(pages: ExtentSet, count: int) -> None:
     """Each is the lower one of a pair of used pages, so that nothing merges when the lists are drained."""
-    found, used = _pages(_lonely(pages, count)), set(_pages(pages))
+    lonely, others = _lonely(pages, count)
+    found, used = _pages(lonely), set(_pages(pages))
     pairs = [page for page in sorted(used) if not page % 2 and page + 1 in used]
 
+    assert others == pages.difference(lonely)
     assert len(found) == min(count, len(used))
     assert set(found) <= used
     assert set(pairs[:count]) <= set(found)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from memhotplug.errors import InputError
 from memhotplug.formats.snapshot import placement, read_recording
-from memhotplug.formats.snapshot.placement import Extent, count_by_order, pages_in, place_free
+from memhotplug.formats.snapshot.placement import Columns, Extent, count_by_order, pages_in, place_free
 from memhotplug.naming import read_machine
 
 MAX_ORDER = 4
@@ -23,7 +23,11 @@ def _extent(*ranges: tuple[int, int]) -> Extent:
     return array[:, 0].copy(), array[:, 1].copy()
 
 
-def _pages(extent: Extent) -> set[int]:
+def _listed(extent: Columns) -> list[list[int]]:
+    return [np.asarray(column).tolist() for column in extent]
+
+
+def _pages(extent: Columns) -> set[int]:
     return {pfn for start, end in zip(*extent, strict=True) for pfn in range(int(start), int(end))}
 
 
@@ -66,8 +70,9 @@ def test_counts_of_any_free_set_can_be_placed_and_come_back(present: set[int], d
 
     assert count_by_order(*placed, MAX_ORDER).tolist() == counts
     assert _pages(placed) <= present
-    assert (placed[0][1:] > placed[1][:-1]).all()
-    assert (placed[0] < placed[1]).all()
+    starts, ends = map(np.asarray, placed)
+    assert (starts[1:] > ends[:-1]).all()
+    assert (starts < ends).all()
     assert pages_in(placed, _ranges(avoid)) == len(_pages(placed) & avoid)
 
 
@@ -113,7 +118,7 @@ def test_integers_and_arrays_choose_the_same(present: set[int], avoid: set[int] 
                 placed = place_free(_ranges(present), counts, MAX_ORDER, avoid=kept)
             except InputError as problem:
                 return str(problem)
-        return placed[0].tolist(), placed[1].tolist()
+        return _listed(placed)
 
     assert chosen(few=1000) == chosen(few=-1)
 
@@ -128,7 +133,7 @@ def test_lowest_places_are_taken_largest_order_first() -> None:
     """
     placed = place_free(_extent((1, 14)), [1, 1, 2], 2)
 
-    assert [array.tolist() for array in placed] == [[1], [12]]
+    assert _listed(placed) == [[1], [12]]
     assert count_by_order(*placed, 2).tolist() == [1, 1, 2]
 
 
@@ -136,14 +141,14 @@ def test_a_chunk_never_lies_beside_its_free_buddy() -> None:
     """Two order-0 chunks would merge at 0 and 1; the second goes to 2."""
     placed = place_free(_extent((0, 4)), [2, 0, 0], 2)
 
-    assert [array.tolist() for array in placed] == [[0, 2], [1, 3]]
+    assert _listed(placed) == [[0, 2], [1, 3]]
 
 
 def test_adjacent_largest_chunks_do_not_merge_further() -> None:
     """There is no order above the largest."""
     placed = place_free(_extent((0, 16)), [0, 0, 4], 2)
 
-    assert [array.tolist() for array in placed] == [[0], [16]]
+    assert _listed(placed) == [[0], [16]]
 
 
 def test_avoided_pages_are_given_up_when_nothing_else_is_left() -> None:
@@ -152,7 +157,7 @@ def test_avoided_pages_are_given_up_when_nothing_else_is_left() -> None:
 
     beside, all_of_it = place_free(spans, [0, 0, 3], 2, avoid=avoid), place_free(spans, [0, 0, 4], 2, avoid=avoid)
 
-    assert [array.tolist() for array in beside] == [[0, 8], [4, 16]]
+    assert _listed(beside) == [[0, 8], [4, 16]]
     assert pages_in(beside, avoid) == 0
     assert pages_in(all_of_it, avoid) == 1
 
@@ -161,7 +166,7 @@ def test_avoided_ranges_may_overlap_and_come_in_any_order() -> None:
     """They come from several places: the kernel image, the memmap."""
     placed = place_free(_extent((0, 16)), [0, 0, 1], 2, avoid=_extent((4, 9), (0, 5)))
 
-    assert [array.tolist() for array in placed] == [[12], [16]]
+    assert _listed(placed) == [[12], [16]]
 
 
 def test_counts_that_do_not_fit_are_refused_with_numbers() -> None:
@@ -200,7 +205,7 @@ def test_an_empty_zone_takes_no_chunks() -> None:
     """Zones without a page exist on every machine."""
     placed = place_free(_extent(), [0] * 11, 10)
 
-    assert [array.tolist() for array in placed] == [[], []]
+    assert _listed(placed) == [[], []]
     assert count_by_order(*placed, 10).tolist() == [0] * 11
 
 
@@ -208,8 +213,17 @@ def test_a_million_largest_chunks_are_placed_as_one_run() -> None:
     """Four TiB of free memory is one extent, not a million objects."""
     placed = place_free(_extent((1, 1 << 31)), [0] * 9 + [1, 1_000_000], 10)
 
-    assert placed[0].dtype == placed[1].dtype == np.int64
-    assert [array.tolist() for array in placed] == [[512], [1024 * 1_000_001]]
+    assert _listed(placed) == [[512], [1024 * 1_000_001]]
+
+
+def test_few_ranges_may_be_given_as_integers() -> None:
+    """Lists mean what arrays do, what is to be avoided too."""
+    starts, ends = np.array([0, 32]), np.array([16, 48])
+
+    listed = place_free(([0, 32], [16, 48]), [1, 0, 2], 2, avoid=([0], [4]))
+
+    assert listed == ([4], [13])
+    assert _listed(place_free((starts, ends), [1, 0, 2], 2, avoid=_extent((0, 4)))) == [*listed]
 
 
 def test_every_recorded_zone_is_placed_beside_the_kernel_image(recordings: list[Path]) -> None:
