@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterator
 from copy import copy
-from dataclasses import replace
 from typing import NamedTuple
 
 from memhotplug.commands.conform.baseline import Baseline, known_pages
@@ -169,7 +168,7 @@ class Replay:
     def _completed(self, op: RecordedOp) -> RecordedOp:
         """Return an operation with the blocks of its device where the recording does not list them."""
         if op.kind == "resize":
-            return replace(op, device=self._growing(op.device or ""))
+            return op._replace(device=self._growing(op.device or ""))
         if op.kind != "remove":
             return op
         kernel = self.machine.kernel
@@ -177,7 +176,7 @@ class Replay:
             adopt(kernel, op.device or "", op.address, op.size)  # a device that was there when the recording began
         if op.blocks:
             return op
-        return replace(op, blocks=tuple(device_blocks(self.machine.kernel, op.device or "")))
+        return op._replace(blocks=tuple(device_blocks(self.machine.kernel, op.device or "")))
 
     def _growing(self, name: str) -> str:
         """Return what the model calls a device that changes its size: the guest knows no hypervisor's names.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from memhotplug.formats.snapshot.source import Source
 
@@ -15,8 +16,7 @@ _FREE = re.compile(r"Node\s+(\d+), zone\s+([^\s,]+), type\s+(\S+)((?:\s+>?\d{1,1
 _MAX_COLUMNS = 24
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FreeCounts:
+class FreeCounts(NamedTuple):
     """Free chunks of one zone; ``by_order[k]`` chunks of 2**k pages.
 
     Models: mm/vmstat.c:frag_show_print() (v5.2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from memhotplug.formats.snapshot.source import Source
 
@@ -13,8 +13,7 @@ __all__ = ["IomemEntry", "is_hidden", "parse_iomem", "system_ram"]
 _ENTRY = re.compile(r"( *)([0-9a-f]{4,16})-([0-9a-f]{4,16}) : (.*)")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IomemEntry:
+class IomemEntry(NamedTuple):
     """One range; ``end`` is inclusive, in bytes, as the file shows it.
 
     Attributes:

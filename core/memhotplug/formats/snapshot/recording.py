@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from memhotplug.errors import nearest
 from memhotplug.formats.snapshot.bootlog import early_ranges
@@ -26,8 +27,7 @@ _BLOCK_SIZE = f"{MEMORY}/block_size_bytes"
 Ranges = tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RecordedOp:
+class RecordedOp(NamedTuple):
     """What was asked of the kernel.
 
     Attributes:
@@ -51,8 +51,7 @@ class RecordedOp:
     value: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class KPageFlags:
+class KPageFlags(NamedTuple):
     """Runs of equal /proc/kpageflags; pfns half-open and ascending.
 
     Attributes:
@@ -66,8 +65,7 @@ class KPageFlags:
     past_end: Ranges
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RecordedStep:
+class RecordedStep(NamedTuple):
     """One step. ``result`` is None and ``files`` is None where only the operation was recorded.
 
     Attributes:
@@ -79,7 +77,7 @@ class RecordedStep:
         dmesg: the kernel's new lines.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]
     op: RecordedOp
     result: str | None
     results: Mapping[int, str]

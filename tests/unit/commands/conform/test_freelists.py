@@ -84,8 +84,8 @@ def test_a_block_that_was_there_before_the_look_may_hold_memmap_unless_its_chunk
     All of node 1 was hot-added before, in block 64 to 67, and memmap comes from chunks that were counted then.
     """
     recording = read_recording(RECORDINGS / "x86_64-6.12-memmap-in-old-block.json.xz")
-    boot = replace(recording.steps[1], op=RecordedOp(kind="boot"))
-    steps = tuple(replace(step, index=index) for index, step in enumerate((boot, *recording.steps[2:])))
+    boot = recording.steps[1]._replace(op=RecordedOp(kind="boot"))
+    steps = tuple(step._replace(index=index) for index, step in enumerate((boot, *recording.steps[2:])))
     replay = Replay(replace(recording, steps=steps), predict=1)
     list(replay.run())
     followed = replay._guest._lists
