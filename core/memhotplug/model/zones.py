@@ -130,7 +130,7 @@ class Zone:
 
         Models: include/linux/mmzone.h:zone_intersects().
         """
-        return self.spanned > 0 and self.start_pfn < end_pfn and start_pfn < self.end_pfn
+        return self.spanned > 0 and self.start_pfn < end_pfn and start_pfn - self.start_pfn < self.spanned
 
     def grow_span(self, start_pfn: int, end_pfn: int) -> None:
         """Extend the span so that it covers [start_pfn, end_pfn).

@@ -53,12 +53,12 @@ def zone_for_run(state: MachineState, rows: slice, online_type: OnlineType, *, m
     Args:
         rows: neighbouring offline blocks, onlined ascending, one after the other.
     """
-    nid = state.blocks.value("nid", rows.start)
-    first_pfn, end_pfn = state.span_of(slice(rows.start, rows.start + 1))
-    zone = _one_zone(state, nid, first_pfn, end_pfn, online_type, movable_node=movable_node)
+    blocks, pages = state.blocks, state.geometry.pages_per_block
+    nid, start_pfn = blocks.value("nid", rows.start), blocks.value("id", rows.start) * pages
+    zone = _one_zone(state, nid, start_pfn, start_pfn + pages, online_type, movable_node=movable_node)
     if rows.stop - rows.start == 1:
         return zone, 1
-    nids = state.blocks.nid[rows]
+    nids = blocks.nid[rows]
     if online_type is OnlineType.ONLINE_MOVABLE:
         return zone, _leading(nids == nid)
     starts, ends = state.block_bounds(rows)
