@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from memhotplug.errors import MemoryHotplugError
@@ -53,11 +53,12 @@ class Resource(NamedTuple):
 class ResourceTable:
     """The top level of the resource tree, ascending and without overlap."""
 
-    __slots__ = ("_entries", "_starts")
+    __slots__ = ("_entries", "_ram", "_starts")
 
     def __init__(self, entries: list[Resource] | None = None) -> None:
         self._entries = sorted(entries or [], key=lambda entry: entry.start)
         self._starts = [entry.start for entry in self._entries]
+        self._ram: list[Resource] | None = None
 
     def __iter__(self) -> Iterator[Resource]:
         return iter(self._entries)
@@ -65,8 +66,15 @@ class ResourceTable:
     def copy(self) -> ResourceTable:
         """Return an independent table of the same (immutable) entries."""
         twin = ResourceTable.__new__(ResourceTable)
-        twin._entries, twin._starts = self._entries.copy(), self._starts.copy()
+        twin._entries, twin._starts, twin._ram = self._entries.copy(), self._starts.copy(), self._ram
         return twin
+
+    @property
+    def ram(self) -> list[Resource]:
+        """System RAM at whatever depth, ascending; read it, it is kept until the table changes."""
+        if self._ram is None:
+            self._ram = _ram_in(self._entries)
+        return self._ram
 
     def overlapping(self, start: int, size: int) -> list[Resource]:
         """Return the entries that overlap a range of ``size`` bytes."""
@@ -91,13 +99,14 @@ class ResourceTable:
         at = bisect_left(self._starts, entry.start)
         self._entries.insert(at, entry)
         self._starts.insert(at, entry.start)
+        self._ram = None
 
     def release(self, start: int, size: int) -> None:
         """Give back a range of ``size`` bytes, trimming or splitting the entries that hold it.
 
         Models: kernel/resource.c:release_mem_region_adjustable() (v5.2).
         """
-        end = start + size - 1
+        end, self._ram = start + size - 1, None
         for entry in self.overlapping(start, size):
             at = bisect_left(self._starts, entry.start)
             parts = [(entry.start, start - 1), (end + 1, entry.end)]
@@ -131,6 +140,7 @@ class ResourceTable:
             )
         ]
         self._starts[first : last + 1] = [kept.start]
+        self._ram = None
 
     @staticmethod
     def _may_merge(entry: Resource, other: Resource) -> bool:
@@ -150,3 +160,14 @@ class ResourceTable:
     def end(self) -> int:
         """Return the first byte behind the last System RAM and whatever else was hot-added, 0 if there is none."""
         return next((entry.end + 1 for entry in reversed(self._entries) if entry.hotplugged or entry.is_ram), 0)
+
+
+def _ram_in(entries: Iterable[Resource]) -> list[Resource]:
+    """Return System RAM among some entries and whatever lies in them."""
+    found: list[Resource] = []
+    for entry in entries:
+        if entry.name.startswith(SYSTEM_RAM):
+            found.append(entry)
+        if entry.children:
+            found += _ram_in(entry.children)
+    return found

@@ -352,7 +352,7 @@ class MachineState:
 
     def total_managed(self) -> int:
         """Return the pages that the page allocator manages (MemTotal in pages)."""
-        return sum(zone.managed for zone in self.zones())
+        return sum([zone.managed for zone in self.zones()])
 
     def block_of(self, pfn: int) -> int:
         """Return the id of the block that holds a pfn, whether it exists or not."""

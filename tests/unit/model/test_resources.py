@@ -105,6 +105,7 @@ def test_the_table_is_a_set_of_claimed_bytes(steps: list[tuple[bool, tuple[int, 
         else:
             table.request(ram(start, end))
             truth |= wanted
+        assert table.ram == list(table)  # looked at each time, so that it must not be that of before
 
     assert {byte for low, high in ranges(table) for byte in range(low, high)} == truth
     assert ranges(table) == sorted(ranges(table))
@@ -136,9 +137,23 @@ def test_a_copy_does_not_follow() -> None:
     twin.release(0, 5)
     twin.request(ram(20, 30))
 
-    assert ranges(table) == [(0, 10)]
-    assert ranges(twin) == [(5, 10), (20, 30)]
+    assert ranges(table) == [(0, 10)] == [(entry.start, entry.end + 1) for entry in table.ram]
+    assert ranges(twin) == [(5, 10), (20, 30)] == [(entry.start, entry.end + 1) for entry in twin.ram]
     assert next(iter(table)).size == 10
+
+
+def test_ram_is_found_at_whatever_depth_and_after_each_change() -> None:
+    """A bus with memory on it, a driver's kind of RAM, and what is none."""
+    inner = ram(12, 14, "System RAM (kmem)")
+    bus = Resource(start=10, end=19, name="CXL Window 0", children=(Resource(10, 11, "Reserved"), inner))
+    table = ResourceTable([mergeable(0, 5), bus])
+    assert table.ram == [mergeable(0, 5), inner]
+    table.request(mergeable(5, 10))
+    assert [entry.end for entry in table.ram] == [4, 9, 13]
+    table.merge(5)
+    assert table.ram == [mergeable(0, 10), inner]
+    table.release(0, 4)
+    assert [(entry.start, entry.end) for entry in table.ram] == [(4, 9), (12, 13)]
 
 
 def mergeable(start: int, end: int, name: str = SYSTEM_RAM, children: tuple[Resource, ...] = ()) -> Resource:

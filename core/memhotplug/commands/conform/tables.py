@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ from memhotplug.engine.base_memory import zone_words
 from memhotplug.formats.snapshot.zoneinfo import ZoneInfo
 from memhotplug.machine import Machine
 from memhotplug.model.blocks import BlockState
-from memhotplug.model.resources import Resource
+from memhotplug.model.resources import ResourceTable
 from memhotplug.model.zones import Zone
 
 __all__ = [
@@ -135,15 +135,9 @@ def _either(expected: list[_Run], got: list[_Run]) -> Iterator[tuple[_Run, bool,
         yield item, item in theirs, item in ours
 
 
-def ram_lines(resources: Iterable[Resource]) -> list[IomemLine]:
-    """Return the System RAM lines that /proc/iomem shows of some resources."""
-    found: list[IomemLine] = []
-    for entry in resources:
-        if entry.name.startswith("System RAM"):
-            found.append((entry.start, entry.end, entry.name))
-        if entry.children:
-            found += ram_lines(entry.children)
-    return found
+def ram_lines(resources: ResourceTable) -> list[IomemLine]:
+    """Return the System RAM lines that /proc/iomem shows of a machine's resources."""
+    return [(entry.start, entry.end, entry.name) for entry in resources.ram]
 
 
 def show_line(line: IomemLine) -> str:
