@@ -6,6 +6,7 @@ setup_per_zone_lowmem_reserve(); mm/khugepaged.c:set_recommended_min_free_kbytes
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import accumulate
 from math import isqrt
 
@@ -17,7 +18,7 @@ __all__ = ["settle_watermarks", "setup_watermarks", "small_marks"]
 
 _MIN_FREE_KBYTES = (128, 262144)  # v5.5 and later; up to v5.4 the upper bound was 65536
 _WATERMARK_SCALE = 10  # of 10000, vm.watermark_scale_factor
-_RESERVE_RATIO = (256, 256, 32, 0)  # by type of zone; nothing lies above Movable
+_RESERVE_RATIO = (256, 256, 32)  # by type of zone; nothing lies above Movable
 _NO_RESERVE = (0, 0, 0, 0)
 _NO_MARKS = (0, 0, 0)
 _OWN_MARKS = (32, 32, 32)  # of a Movable zone that gets no share
@@ -33,7 +34,7 @@ def setup_watermarks(state: MachineState) -> None:
     """
     _setup_marks(state, list(state.zones()))
     for node in state.nodes.values():
-        _setup_lowmem_reserve(list(node.zones.values()))
+        _setup_lowmem_reserve(*node.zones.values())
 
 
 def settle_watermarks(state: MachineState, zone: Zone, rows: slice, pages: ExtentSet, sign: int = 1) -> None:
@@ -51,7 +52,7 @@ def settle_watermarks(state: MachineState, zone: Zone, rows: slice, pages: Exten
     block, (_, end_pfn) = state.geometry.pages_per_block, state.span_of(rows)
     if zone.kind is _MOVABLE and not state.movable_shares_marks:
         # What comes to this zone changes no other zone's marks, so that they only have to settle.
-        kernel_zones = [other for other in zones if other.kind < _MOVABLE and other.managed]
+        kernel_zones = _lowmem(zones)
         for _ in range(earlier):
             before = [other.wmark for other in kernel_zones]
             _setup_marks(state, kernel_zones)
@@ -69,15 +70,10 @@ def settle_watermarks(state: MachineState, zone: Zone, rows: slice, pages: Exten
 
 
 def _setup_marks(state: MachineState, zones: list[Zone]) -> None:
-    """Set the marks as the kernel does in two steps: what huge pages want is capped by what the small marks leave."""
+    lowmem = _lowmem(zones)
     shares = state.movable_shares_marks
-    lowmem = [zone for zone in zones if zone.kind < _MOVABLE and zone.managed]
     total = sum([zone.managed for zone in (zones if shares else lowmem)])
-    page_kbytes = state.geometry.page_size >> 10
-    pages = _small_kbytes(lowmem, page_kbytes) // page_kbytes
-    if lowmem and _huge_pages(state):
-        left = sum([max(zone.managed - _high(pages * zone.managed // total, zone.managed), 0) for zone in lowmem])
-        pages = max(pages, min(len(lowmem) * state.geometry.pageblock_pages * 11, left // 20))
+    pages = _min_free(state, lowmem, total)
     for zone in zones:
         managed, own = zone.managed, zone.kind is _MOVABLE and not shares
         if not managed:
@@ -89,9 +85,22 @@ def _setup_marks(state: MachineState, zones: list[Zone]) -> None:
         zone.wmark = (least, least + gap, least + 2 * gap)
 
 
-def _high(share: int, managed: int) -> int:
-    """Return the high mark of a kernel zone that gets a share of the pages."""
-    return share + 2 * max(share // 4, managed * _WATERMARK_SCALE // 10000)
+def _lowmem(zones: Iterable[Zone]) -> list[Zone]:
+    return [zone for zone in zones if zone.managed and zone.kind is not _MOVABLE]
+
+
+def _min_free(state: MachineState, lowmem: list[Zone], total: int) -> int:
+    """Return the pages that zones share, in two steps: what huge pages want is capped by what the small marks leave."""
+    page_kbytes = state.geometry.page_size >> 10
+    pages = _small_kbytes(lowmem, page_kbytes) // page_kbytes
+    if not lowmem or not _huge_pages(state):
+        return pages
+    left = 0
+    for zone in lowmem:
+        share = pages * zone.managed // total
+        above = zone.managed - share - 2 * max(share // 4, zone.managed * _WATERMARK_SCALE // 10000)
+        left += above if above > 0 else 0
+    return max(pages, min(len(lowmem) * state.geometry.pageblock_pages * 11, left // 20))
 
 
 def _small_kbytes(lowmem: list[Zone], page_kbytes: int) -> int:
@@ -101,14 +110,17 @@ def _small_kbytes(lowmem: list[Zone], page_kbytes: int) -> int:
 
 def small_marks(state: MachineState) -> int:
     """Return the sum of the kernel zones' min marks, in pages, of a kernel without transparent huge pages."""
-    lowmem = [zone for zone in state.zones() if zone.kind < _MOVABLE and zone.managed]
     page_kbytes = state.geometry.page_size >> 10
-    return _small_kbytes(lowmem, page_kbytes) // page_kbytes
+    return _small_kbytes(_lowmem(state.zones()), page_kbytes) // page_kbytes
 
 
 def _buffers(lowmem: list[Zone]) -> int:
     """Return the pages above the high marks. Models: mm/page_alloc.c:nr_free_buffer_pages()."""
-    return sum([max(zone.managed - zone.wmark[2], 0) for zone in lowmem])
+    found = 0
+    for zone in lowmem:
+        above = zone.managed - zone.wmark[2]
+        found += above if above > 0 else 0
+    return found
 
 
 def _huge_pages(state: MachineState) -> bool:
@@ -118,15 +130,16 @@ def _huge_pages(state: MachineState) -> bool:
     return state.boot_pages * state.geometry.page_size >= _THP_MIN_RAM
 
 
-def _setup_lowmem_reserve(zones: list[Zone]) -> None:
-    for zone in zones:
-        ratio = _RESERVE_RATIO[zone.kind]
-        if not zone.managed or not ratio:
-            zone.protection = _NO_RESERVE
-            continue
-        reserve = [0, 0, 0, 0]
-        above = 0
-        for other in zones[zone.kind + 1 :]:
-            above += other.managed
-            reserve[other.kind] = above // ratio
-        zone.protection = (reserve[0], reserve[1], reserve[2], reserve[3])
+def _setup_lowmem_reserve(dma: Zone, dma32: Zone, normal: Zone, movable: Zone) -> None:
+    """Let each zone of a node keep a part of what is managed in the zones from the next one up to the one asked for."""
+    ratio = _RESERVE_RATIO
+    highest = movable.managed
+    high = normal.managed + highest
+    movable.protection = dma.protection = dma32.protection = normal.protection = _NO_RESERVE
+    if normal.managed:
+        normal.protection = (0, 0, 0, highest // ratio[2])
+    if dma32.managed:
+        dma32.protection = (0, 0, normal.managed // ratio[1], high // ratio[1])
+    if dma.managed:
+        below = dma32.managed
+        dma.protection = (0, below // ratio[0], (below + normal.managed) // ratio[0], (below + high) // ratio[0])
