@@ -54,12 +54,13 @@ def isolate(kernel: Kernel, zone: Zone, pages: ExtentSet) -> ExtentSet:
         MemoryHotplugError: EBUSY, some page is unmovable; only the per-cpu lists have been drained.
     """
     drain_per_cpu_lists(zone)
-    unmovable = unmovable_pages(kernel, zone, pages)
+    taken = zone.free.intersection(pages)
+    all_free = taken.total == pages.total and not zone.cma_pages.total
+    unmovable = 0 if all_free else unmovable_pages(kernel, zone, pages)
     if unmovable:
         raise MemoryHotplugError(
             errno.EBUSY, f"failure to isolate range: {unmovable} of {pages.total} pages are unmovable"
         )
-    taken = zone.free.intersection(pages)
     zone.free.difference_update(pages)  # a block is one run, however many of its pages are free
     return taken
 

@@ -251,8 +251,13 @@ class ExtentSet(Coverage):
             self.remove_many(*other.arrays)
         elif len(few[0]) == 1:
             self.remove(few[0][0], few[1][0])
-        else:
+        elif not (isinstance(other, ExtentSet) and self._lies_apart(*few)):
             self._remove_few(*few)
+
+    def _lies_apart(self, starts: list[int], ends: list[int]) -> bool:
+        """Return whether all of some ascending runs lie before the set, or behind it."""
+        own = self._few or self._as_arrays()
+        return bool(ends[-1] <= own[0][0] or own[1][-1] <= starts[0])
 
     def intersection(self, other: ExtentSet) -> ExtentSet:
         """Return what is in both sets."""

@@ -53,17 +53,25 @@ def pages_of_zone(kernel: Kernel, zone: Zone) -> ExtentSet:
 
 def _upward(online: ExtentSet, begin: int, end: int, step: int) -> int | None:
     """Return the first of begin, begin + step … below ``end`` that is online."""
-    for low, high in online.within(begin, end):
-        candidate = begin + round_up(low - begin, step)
-        if candidate < high:
+    found = online.first_from(begin)
+    while found is not None:
+        candidate = begin + round_up(found - begin, step)
+        if candidate >= end:
+            break
+        found = online.first_from(candidate)
+        if found == candidate:
             return candidate
     return None
 
 
 def _downward(online: ExtentSet, begin: int, end: int, step: int) -> int | None:
     """Return the first of end - 1, end - 1 - step … not below ``begin`` that is online."""
-    for low, high in reversed(list(online.within(begin, end))):
-        candidate = end - 1 - round_up(end - high, step)
-        if low <= candidate:
+    found = online.last_below(end)
+    while found is not None:
+        candidate = end - 1 - round_up(end - 1 - found, step)
+        if candidate < begin:
+            break
+        found = online.last_below(candidate + 1)
+        if found == candidate:
             return candidate
     return None
