@@ -270,11 +270,10 @@ class Kernel:
             raise MemoryHotplugError(self.step.vetoes[event], f"a notifier vetoed {event.name}")
         if event in self.injected:
             raise MemoryHotplugError(self.injected[event], f"notifier-error-inject vetoed {event.name}")
-        listeners = self._listeners()
-        if not listeners:
+        if not self.plugins.listeners:
             return
         notify = MemoryNotify(event=event, start_pfn=start_pfn, nr_pages=nr_pages, altmap_pages=altmap_pages)
-        for key in listeners:
+        for key in self._listeners():
             try:
                 self.plugins.call(key, "memory_notify", kernel=self, notify=notify)
             except MemoryHotplugError:
@@ -285,8 +284,6 @@ class Kernel:
     def _listeners(self) -> list[str]:
         """Return who listens on this machine; copies share their plugins, and another copy may use more drivers."""
         plugins = self.plugins
-        if not plugins.listeners:
-            return []
         used = {plugins.arch, plugins.profile, *self.policies.values()}
         used |= {f"drivers:{name}" for name in {device.driver for device in self.state.devices}}
         return [key for key in plugins.listeners if key in used]

@@ -26,6 +26,7 @@ __all__ = ["device_online", "offline_blocks", "online_blocks", "online_runs", "z
 _ONLINE: Final = BlockState.ONLINE
 _OFFLINE: Final = BlockState.OFFLINE
 _PLAIN: Final = OnlineType.ONLINE
+_KINDS: Final = tuple(ZoneKind)
 
 
 def online_blocks(kernel: Kernel, ids: list[int], online_type: OnlineType) -> list[int]:
@@ -99,8 +100,8 @@ def _each_run(
     for first, last in _neighbours(ids):
         while first <= last:
             rows = _ready(kernel, first, last, wanted, done)
-            _attempt(kernel, rows, operation, done)
-            first = kernel.state.blocks.value("id", rows.stop - 1) + 1
+            _attempt(kernel, rows, first, operation, done)
+            first += rows.stop - rows.start
     return done
 
 
@@ -130,20 +131,22 @@ def _ready(kernel: Kernel, first: int, last: int, wanted: BlockState, done: list
     rows = blocks.rows(first, last)
     if rows.start == rows.stop or blocks.value("id", rows.start) != first:
         raise MemoryHotplugError(errno.ENOENT, f"there is no memory block {first}", blocks_done=_expanded(done))
+    state = blocks.value("state", rows.start)
+    if state != wanted:
+        word = BlockState(state).label
+        raise MemoryHotplugError(errno.EINVAL, f"memory block {first} is {word} already", blocks_done=_expanded(done))
+    if rows.stop - rows.start == 1:
+        return rows
     if blocks.value("id", rows.stop - 1) - first != rows.stop - 1 - rows.start:
         rows = slice(rows.start, rows.start + int(np.argmax(np.diff(blocks.id[rows]) != 1)) + 1)
     if blocks.common("state", rows) == wanted:
         return rows
-    ready = int(np.argmax(blocks.state[rows] != wanted))
-    if not ready:
-        state = BlockState(blocks.value("state", rows.start)).label
-        raise MemoryHotplugError(errno.EINVAL, f"memory block {first} is {state} already", blocks_done=_expanded(done))
-    return slice(rows.start, rows.start + ready)
+    return slice(rows.start, rows.start + int(np.argmax(blocks.state[rows] != wanted)))
 
 
-def _attempt(kernel: Kernel, rows: slice, operation: Callable[[slice], None], done: list[range]) -> None:
-    """Do all rows at once; if that fails, put everything back and do one after the other."""
-    first, count = kernel.state.blocks.value("id", rows.start), rows.stop - rows.start
+def _attempt(kernel: Kernel, rows: slice, first: int, operation: Callable[[slice], None], done: list[range]) -> None:
+    """Do all rows, of blocks from ``first`` on, at once; if that fails, put everything back and do one by one."""
+    count = rows.stop - rows.start
     if count > 1:
         saved = kernel.copy()
         try:
@@ -176,6 +179,9 @@ def _online_rows(kernel: Kernel, rows: slice, online_type: OnlineType) -> None:
 
 
 def _offline_rows(kernel: Kernel, rows: slice) -> None:
+    if rows.stop - rows.start == 1:  # what is one block is one request
+        kernel.profile.offline(kernel, rows)
+        return
     for first, last in pairwise(_zone_bounds(kernel.state.blocks, rows)):
         while first < last:
             count = _without_migration(kernel, slice(first, last))
@@ -215,4 +221,4 @@ def zone_of_rows(kernel: Kernel, rows: slice) -> Zone:
     kind = blocks.value("zone", rows.start)
     if kind == NO_ZONE:
         raise MemoryHotplugError(errno.EINVAL, f"memory block {blocks.value('id', rows.start)} spans several zones")
-    return kernel.state.zone((blocks.value("nid", rows.start), ZoneKind(kind)))
+    return kernel.state.zone((blocks.value("nid", rows.start), _KINDS[kind]))
