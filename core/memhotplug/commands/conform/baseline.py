@@ -69,7 +69,8 @@ class Baseline:
 
     def pages_of(self, blocks: Iterable[int]) -> ExtentSet:
         """Return the pages of some blocks."""
-        return ExtentSet.of(*((block, block + 1) for block in blocks)).times(self.pages_per_block)
+        size = self.pages_per_block
+        return ExtentSet.of(*[(block * size, (block + 1) * size) for block in blocks])
 
 
 def known_pages(facts: StepFacts, machine: RecordedMachine) -> KnownPages | None:

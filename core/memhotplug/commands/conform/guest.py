@@ -38,6 +38,8 @@ _KINDS = tuple(ZoneKind)
 _ONLINE = int(BlockState.ONLINE)
 _HARD = int(PageFlag.SLAB | PageFlag.RESERVED)
 _NEVER = (-1, -1)
+_STATES_ALONE = frozenset(("online", "offline", "hog"))
+"""Operations that neither make nor remove a block."""
 _SELF_HOSTED = int(PageFlag.OWNER_PRIVATE)
 _STATE_FILE = re.compile(r"/?sys/devices/system/memory/memory(\d{1,9})/(state|online)")
 
@@ -59,7 +61,7 @@ class Guest:
         self._came: dict[int, tuple[int, int]] = {}  # when it came online
         self._online = self._online_blocks(machine)
         self._unseen: set[int] = set()
-        self._looked = boot, dict[int, ZoneKey](), tuple(self._made)  # the last step that was read, and its blocks
+        self._looked = boot  # the last step that was read
         self._lists: FreeLists | None = None  # what the kernel's lists have become since
 
     def copy(self, baseline: Baseline) -> Guest:
@@ -80,33 +82,35 @@ class Guest:
         Returns:
             Whether page flags that were recorded before the step had a say in it.
         """
-        told = False
         if op.kind == "resize":
-            return told  # the device itself knows what it can take back
+            return False  # the device itself knows what it can take back
         endangered = _endangered(machine, op)
         leaving = self._baseline.pages_of(endangered)
-        for block in endangered:
-            key = self._online.get(block)
-            if key is None or machine.kernel.state.holes.intersects(*self._bounds(block)):
-                continue  # EINVAL before anybody looks at its pages
-            zone = machine.kernel.state.zone(key)
-            memmap = self._holds_memmap(block, key)
-            if memmap or self._has_image(block):
-                self._hold(machine, block, zone, ExtentSet.of(self._bounds(block)), one=True)
-                continue
-            if block in self._unseen:
-                if memmap is False and not self._has_slab(machine.kernel, block):
-                    vacate(machine.kernel, zone, *self._bounds(block), leaving)
-                continue  # what else the model says of it holds
-            held = self._held(block, zone)
-            give_up_slab(machine.kernel, zone, *self._bounds(block))
-            if held.total:
-                self._hold(machine, block, zone, held)
-            else:
-                vacate(machine.kernel, zone, *self._bounds(block), leaving)
-            self._clear(machine, block)
-            told = told or self._covers(block)
-        return told
+        told = [self._settle_block(machine.kernel, block, leaving) for block in endangered]
+        return any(told)
+
+    def _settle_block(self, kernel: Kernel, block: int, leaving: ExtentSet) -> bool:
+        """Put what the guest holds into one block; return whether page flags had a say in it."""
+        key, bounds = self._online.get(block), self._bounds(block)
+        if key is None or kernel.state.holes.intersects(*bounds):
+            return False  # EINVAL before anybody looks at its pages
+        zone = kernel.state.zone(key)
+        memmap = self._holds_memmap(block, key)
+        if memmap or self._baseline.image.intersects(*bounds):
+            self._hold(kernel, block, zone, ExtentSet.of(bounds), one=True)
+            return False
+        if block in self._unseen:
+            if memmap is False and not self._has_slab(kernel, block):
+                vacate(kernel, zone, *bounds, leaving)
+            return False  # what else the model says of it holds
+        held = self._held(block, zone)
+        give_up_slab(kernel, zone, *bounds)
+        if held.total:
+            self._hold(kernel, block, zone, held)
+        else:
+            vacate(kernel, zone, *bounds, leaving)
+        self._clear(kernel, bounds)
+        return self._covers(block)
 
     def _covers(self, block: int) -> bool:
         return self._facts.flags is not None and self._facts.flags.covered.contains(*self._bounds(block))
@@ -132,34 +136,26 @@ class Guest:
         They came online after the last flags that were recorded, and their kernel zone holds memmap that was
         allocated since: where in the zone it lies is not known, unless the kernel's lists tell (:class:`FreeLists`). A
         block with the first slab stays anyhow, where one node alone has CPUs; one that nothing has been taken from yet
-        may get it at any moment. Of
-        boot memory whose flags were never recorded nothing is known, and pages without a flag may wait on per-cpu
-        lists or hold memmap. Or they are Movable, and there is just about as much room as their pages need. Or a device
-        shrinks that has the first slab: how many more lie in its block is the guest's own.
+        may get it at any moment. Of boot memory whose flags were never recorded nothing is known, and pages without a
+        flag may wait on per-cpu lists or hold memmap. Or they are Movable, and there is just about as much room as
+        their pages need. Or a device shrinks that has the first slab: how many more lie in its block is the guest's
+        own.
         """
-        kernel, found = machine.kernel, []
-        for block in _endangered(machine, op):
-            key, bounds = self._online.get(block), self._bounds(block)
-            if op.kind == "resize":
-                if self._has_slab(kernel, block):
-                    found.append(block)
-                continue
-            if key is None or kernel.state.holes.intersects(*bounds) or self._has_image(block):
-                continue  # EINVAL before anybody looks at its pages, or EBUSY
-            if key[1] is ZoneKind.MOVABLE:
-                if self._at_the_edge(kernel, *bounds, key) or self._may_be_reserved(kernel, block, key):
-                    found.append(block)
-                continue
-            late = block in self._unseen and len(first_zones(kernel)) > 1
-            if self._has_slab(kernel, block):
-                if late:
-                    found.append(block)
-                continue
-            if (late and self._may_get_slab(kernel, kernel.state.zone(key))) or self._is_open(
-                kernel, block, kernel.state.zone(key)
-            ):
-                found.append(block)
-        return tuple(found)
+        return tuple([block for block in _endangered(machine, op) if self._is_undetermined(machine.kernel, op, block)])
+
+    def _is_undetermined(self, kernel: Kernel, op: RecordedOp, block: int) -> bool:
+        key, bounds = self._online.get(block), self._bounds(block)
+        if op.kind == "resize":
+            return self._has_slab(kernel, block)
+        if key is None or kernel.state.holes.intersects(*bounds) or self._baseline.image.intersects(*bounds):
+            return False  # EINVAL before anybody looks at its pages, or EBUSY
+        if key[1] is ZoneKind.MOVABLE:
+            return self._at_the_edge(kernel, *bounds, key) or self._may_be_reserved(kernel, block, key)
+        late = block in self._unseen and len(first_zones(kernel)) > 1
+        if self._has_slab(kernel, block):
+            return late
+        zone = kernel.state.zone(key)
+        return (late and self._may_get_slab(kernel, zone)) or self._is_open(kernel, block, zone)
 
     def _may_be_reserved(self, kernel: Kernel, block: int, key: ZoneKey) -> bool:
         """Return whether boot may have kept pages of a Movable block: of unseen boot memory whose zone lacks some.
@@ -168,8 +164,8 @@ class Guest:
         are zones.
         """
         zone = kernel.state.zone(key)
-        early = kernel.state.early.intersects(*self._bounds(block))
-        return early and not self._covers(block) and zone.managed < zone.present
+        lacks = zone.managed < zone.present
+        return lacks and not self._covers(block) and kernel.state.early.intersects(*self._bounds(block))
 
     def _may_get_slab(self, kernel: Kernel, zone: Zone) -> bool:
         """Return whether the first slab may lie in any block of a zone: it comes when a CPU asks, from the list's head.
@@ -263,7 +259,7 @@ class Guest:
         for block in blocks:
             zone, bounds = machine.kernel.state.zone(self._online[block]), self._bounds(block)
             if block in busy:
-                self._hold(machine, block, zone, ExtentSet.of(bounds), one=True)
+                self._hold(machine.kernel, block, zone, ExtentSet.of(bounds), one=True)
             else:
                 give_up_slab(machine.kernel, zone, *bounds)
                 vacate(machine.kernel, zone, *bounds, leaving)
@@ -287,22 +283,22 @@ class Guest:
             held.update(bare)
         return held
 
-    def _hold(self, machine: Machine, block: int, zone: Zone, held: ExtentSet, *, one: bool = False) -> None:
+    def _hold(self, kernel: Kernel, block: int, zone: Zone, held: ExtentSet, *, one: bool = False) -> None:
         pages = ExtentSet(*zone.free.clip_many(held.starts, held.ends))
         if one or not pages.total:
             starts, _ = zone.free.clip(*self._bounds(block))
             pages = ExtentSet(starts[-1:], starts[-1:] + 1)  # any page will do
             if not pages.total:
-                pages = self._taken_from_a_process(machine, block)
+                pages = self._taken_from_a_process(kernel, block)
         zone.free.remove_many(pages.starts, pages.ends)
         owner = Owner(Use.GUEST, f"block {block}")
-        boot = self._has_image(block) or self._may_be_reserved(machine.kernel, block, zone.key)
+        boot = self._has_image(block) or self._may_be_reserved(kernel, block, zone.key)
         pinned = one and zone.kind is ZoneKind.MOVABLE and not boot  # the others move away, as they do in the kernel
-        machine.kernel.state.allocations[owner] = Allocation(owner=owner, pages=pages, movable=pinned, pinned=pinned)
+        kernel.state.allocations[owner] = Allocation(owner=owner, pages=pages, movable=pinned, pinned=pinned)
 
-    def _taken_from_a_process(self, machine: Machine, block: int) -> ExtentSet:
+    def _taken_from_a_process(self, kernel: Kernel, block: int) -> ExtentSet:
         """Take one page of a block that is full from whoever has it."""
-        allocations = machine.kernel.state.allocations
+        allocations = kernel.state.allocations
         for name, held in list(allocations.items()):
             starts, _ = held.pages.clip(*self._bounds(block))
             if held.movable and len(starts):
@@ -312,10 +308,9 @@ class Guest:
                 return ExtentSet(starts[-1:], starts[-1:] + 1)
         return ExtentSet()
 
-    def _clear(self, machine: Machine, block: int) -> None:
-        """Let the inferred pages of the boot kernel in a block migrate: the recording says that they can."""
-        state = machine.kernel.state
-        low, high = self._bounds(block)
+    def _clear(self, kernel: Kernel, bounds: tuple[int, int]) -> None:
+        """Let the inferred pages of the boot kernel in a range migrate: the recording says that they can."""
+        state, (low, high) = kernel.state, bounds
         old = state.allocations.get(RECORDED)
         if old is None or not old.pages.intersects(low, high):
             return
@@ -343,26 +338,38 @@ class Guest:
         Args:
             read: whether what was recorded of the step may be read at all.
         """
-        before, online = self._online, self._online_blocks(machine)
-        fresh = [one for one in dict.fromkeys((*facts.op.blocks, *online)) if one in online and one not in before]
-        one_by_one = facts.op.kind == "add" and driver_traits(usual_driver(machine.kernel.arch)).onlines
-        there = [row[0] for row in machine.kernel.state.blocks.records()]
-        if there != list(self._made):
-            made = {block: (facts.index, block if one_by_one else -1) for block in there}
-            self._made = {block: self._made.get(block, now) for block, now in made.items()}
-        self._came.update({block: (facts.index, block) for block in fresh})
-        self._online = online
-        self._unseen = {block for block in (*self._unseen, *fresh) if block in online}
+        before, one_by_one = self._online, self._comes_one_by_one(machine, facts.op)
+        if not read and self._lists is None:
+            self._lists = FreeLists(machine.kernel, self._looked, self._in_order(), self._made)
+        fresh = self._learn_blocks(machine, facts, one_by_one=one_by_one)
         if read:
-            self._looked, self._lists = (facts, self._in_order(), tuple(self._made)), None
-        else:
-            if self._lists is None:
-                self._lists = FreeLists(machine.kernel, *self._looked)
+            self._looked, self._lists = facts, None
+        elif self._lists is not None:
             drained = {before[block] for block in _endangered(machine, facts.op) if block in before}
             self._lists.follow(machine.kernel, facts, self._in_order(), fresh, drained, one_by_one=one_by_one)
         if read and facts.flags is not None:
             self._facts = facts
             self._unseen = set()
+
+    @staticmethod
+    def _comes_one_by_one(machine: Machine, op: RecordedOp) -> bool:
+        """Return whether an operation adds blocks that its driver brings online one after the other."""
+        return op.kind == "add" and driver_traits(usual_driver(machine.kernel.arch)).onlines
+
+    def _learn_blocks(self, machine: Machine, facts: StepFacts, *, one_by_one: bool) -> list[int]:
+        """Note which blocks a step has left, and which of them are online; return those that came online."""
+        before, online = self._online, self._online_blocks(machine)
+        if facts.op.kind not in _STATES_ALONE:
+            there = [row[0] for row in machine.kernel.state.blocks.records()]
+            made = {block: (facts.index, block if one_by_one else -1) for block in there}
+            self._made = {block: self._made.get(block, now) for block, now in made.items()}
+        if online == before:
+            return []
+        fresh = [one for one in dict.fromkeys((*facts.op.blocks, *online)) if one in online and one not in before]
+        self._came.update({block: (facts.index, block) for block in fresh})
+        self._online = online
+        self._unseen = {block for block in (*self._unseen, *fresh) if block in online}
+        return fresh
 
     def _in_order(self) -> dict[int, ZoneKey]:
         """Return the blocks that came online, in that order, with their zones."""

@@ -104,10 +104,11 @@ def _backed_inside(vmemmap: VmemmapTable, low: int, high: int) -> list[Row]:
     if runs.rows is None:
         runs = runs[(runs.backing < high) & (runs.backing + (runs.end - runs.start) // described > low)]
     for start, end, page, leaf, source in runs:
-        first, behind = max(page, low), min(page + (end - start) // described, high)
-        if first < behind:
+        behind = page + (end - start) // described
+        if page < high and low < behind:
+            first = max(page, low)
             start += (first - page) * described
-            found.append((start, start + (behind - first) * described, first, leaf, source))
+            found.append((start, start + (min(behind, high) - first) * described, first, leaf, source))
     return found
 
 
