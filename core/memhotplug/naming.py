@@ -17,6 +17,7 @@ from memhotplug.manager import arch_traits, driver_traits, names
 
 if TYPE_CHECKING:
     from memhotplug.formats.snapshot import Architectures, RecordedMachine, SnapshotFiles
+    from memhotplug.formats.snapshot.known import Known
 
 __all__ = [
     "arches",
@@ -236,15 +237,16 @@ def architectures() -> Architectures:
     )
 
 
-def read_machine(files: SnapshotFiles, arch: str | None = None) -> RecordedMachine:
+def read_machine(files: SnapshotFiles, arch: str | None = None, known: Known | None = None) -> RecordedMachine:
     """Parse a snapshot of a machine of any installed architecture.
 
     Args:
         arch: the architecture where nothing recorded tells it.
+        known: what of the recording was read already.
 
     Raises:
         InputError: as :func:`memhotplug.formats.snapshot.read_machine`.
     """
     from memhotplug.formats.snapshot import read_machine as read
 
-    return read(files, architectures(), arch)
+    return read(files, architectures(), arch, known)

@@ -12,10 +12,10 @@ from typing import NamedTuple
 from memhotplug.commands.conform.flags import Flags
 from memhotplug.formats.snapshot import RecordedStep
 from memhotplug.formats.snapshot.attributes import parse_mem_total
-from memhotplug.formats.snapshot.buddyinfo import FreeCounts, PageTypes, parse_buddyinfo, parse_pagetypeinfo
-from memhotplug.formats.snapshot.iomem import is_hidden, parse_iomem
+from memhotplug.formats.snapshot.buddyinfo import PageTypes, parse_buddyinfo, parse_pagetypeinfo
+from memhotplug.formats.snapshot.iomem import is_hidden
+from memhotplug.formats.snapshot.known import Known
 from memhotplug.formats.snapshot.source import Source
-from memhotplug.formats.snapshot.zoneinfo import Known as ZoneLines
 from memhotplug.formats.snapshot.zoneinfo import ZoneInfo, parse_zoneinfo
 from memhotplug.model.blocks import BlockState
 from memhotplug.model.zones import ZoneKind
@@ -58,15 +58,6 @@ class _BlockFiles(dict[str, tuple[int, str]]):
         return found
 
 
-class _Known:
-    """What one recording's steps have alike: what lines say and what paths are about, each looked at once."""
-
-    def __init__(self) -> None:
-        self.zones: ZoneLines = {}
-        self.free: dict[str, FreeCounts | None] = {}
-        self.paths = _BlockFiles()
-
-
 def _drop(blocks: dict[int, BlockShown], gone: Iterable[tuple[int, str]], there: Container[int]) -> None:
     """Drop what some files of blocks showed that are gone, and blocks that are not there any more."""
     for block, name in gone:
@@ -82,16 +73,20 @@ class StepFacts:
     Args:
         file: the recording, for errors.
         before: a step of the same recording. What is as it was there is not looked at again, which shows nowhere.
+        known: what was read of the first step already; the later ones have that of the step before.
 
     Every property raises InputError if its file cannot be parsed.
     """
 
-    def __init__(self, step: RecordedStep, file: str, before: StepFacts | None = None) -> None:
+    def __init__(
+        self, step: RecordedStep, file: str, before: StepFacts | None = None, known: Known | None = None
+    ) -> None:
         self.step, self.index, self.op = step, step.index, step.op
         self._before = before
         self.files: Mapping[str, str] = step.files or {}
         self._file = file
-        self._known: _Known = before._known if before is not None else _Known()
+        self._known: Known = before._known if before is not None else known or Known()
+        self._paths: _BlockFiles = before._paths if before is not None else _BlockFiles()
 
     @property
     def is_bare(self) -> bool:
@@ -147,7 +142,7 @@ class StepFacts:
         before = self._before
         if before is not None and "ram" in before.__dict__ and before.files.get("proc/iomem") == text:
             return before.ram
-        entries = parse_iomem(text, self._source("proc/iomem"))
+        entries = self._known.iomem(text, self._source("proc/iomem"))
         if is_hidden(entries):
             return None
         return [(entry.start, entry.end, entry.name) for entry in entries if entry.name.startswith("System RAM")]
@@ -161,7 +156,7 @@ class StepFacts:
     @cached_property
     def blocks(self) -> Mapping[int, BlockShown] | None:
         """What each memory block shows, by id; None if no block was recorded."""
-        before, paths = self._before, self._known.paths
+        before, paths = self._before, self._paths
         known: Mapping[int, BlockShown] = (before.__dict__.get("blocks") if before is not None else None) or {}
         found: dict[int, dict[str, str]] = {}
         for path in self._changed if known else self.files:

@@ -21,6 +21,7 @@ from memhotplug.engine.memory_hotplug.presence import usual_driver
 from memhotplug.engine.workload import allocate
 from memhotplug.errors import InputError, MemoryHotplugError, PluginError
 from memhotplug.formats.snapshot import RecordedMachine, RecordedOp, Recording
+from memhotplug.formats.snapshot.known import Known
 from memhotplug.machine import Machine
 from memhotplug.manager import driver_traits
 from memhotplug.model.blocks import OnlineType
@@ -59,15 +60,16 @@ class Replay:
         self.recording = recording
         self._predict = len(recording.steps) if predict is None else predict
         self._facts: list[StepFacts] = []
+        known = Known()
         for step in recording.steps:
             before = next((facts for facts in reversed(self._facts) if facts.files), None)
-            self._facts.append(StepFacts(step, recording.file, before))
+            self._facts.append(StepFacts(step, recording.file, before, known))
         if recording.steps[0].op.kind != "boot":
             raise InputError(
                 "'boot', which every recording begins with", got=recording.steps[0].op.kind, file=recording.file,
                 path="steps[0].op.kind",
             )  # fmt: skip
-        boot = read_machine(recording.snapshot(0))
+        boot = read_machine(recording.snapshot(0), known=known)
         if boot.arch is None:
             raise InputError("a recording that says its architecture", file=recording.file)
         self.arch = boot.arch

@@ -33,7 +33,8 @@ from memhotplug.formats.snapshot.infer import (
     zone_extents,
     zones_after_boot,
 )
-from memhotplug.formats.snapshot.iomem import IomemEntry, is_hidden, parse_iomem
+from memhotplug.formats.snapshot.iomem import IomemEntry, is_hidden
+from memhotplug.formats.snapshot.known import Known
 from memhotplug.formats.snapshot.layout import MEMORY, NODE, PARAMETERS
 from memhotplug.formats.snapshot.records import RecordedBlock, RecordedMachine, RecordedNode, RecordedZone, ram_pfns
 from memhotplug.formats.snapshot.source import Note, SnapshotFiles
@@ -45,17 +46,20 @@ _T = TypeVar("_T")
 __all__ = ["RecordedBlock", "RecordedMachine", "RecordedNode", "RecordedZone", "read_machine"]
 
 
-def read_machine(files: SnapshotFiles, arches: Architectures, arch: str | None = None) -> RecordedMachine:
+def read_machine(
+    files: SnapshotFiles, arches: Architectures, arch: str | None = None, known: Known | None = None
+) -> RecordedMachine:
     """Parse a snapshot, infer what is missing, and note where its files disagree.
 
     Args:
         arches: the architectures that there are. arch: the one that it is where nothing recorded tells.
+        known: what of the recording was read already; what is read here is added.
 
     Raises:
         InputError: a file cannot be parsed, or the machine cannot be used: neither zoneinfo nor
             buddyinfo, overlapping ranges, a size that is no power of two, blocks of unknown size.
     """
-    return _Reader(files, arches, arch).machine()
+    return _Reader(files, arches, arch, known or Known()).machine()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,8 +79,9 @@ class _Memory:
 class _Reader:
     """Reads one snapshot; collects notes on the way."""
 
-    def __init__(self, files: SnapshotFiles, arches: Architectures, arch: str | None) -> None:
+    def __init__(self, files: SnapshotFiles, arches: Architectures, arch: str | None, known: Known) -> None:
         self.files = files
+        self.known = known
         self.arch = kernel_arch(files, arches) or arch
         self.arches = arches
         self.notes: list[Note] = list(files.notes)
@@ -129,8 +134,9 @@ class _Reader:
         zoneinfo, buddyinfo = self.files.get("proc/zoneinfo"), self.files.get("proc/buddyinfo")
         if zoneinfo is None and buddyinfo is None and self.files.kind != "lsmem":
             raise self.files.source.error("proc/zoneinfo or proc/buddyinfo", got="neither")
-        zones = None if zoneinfo is None else parse_zoneinfo(zoneinfo, self.files.at("proc/zoneinfo"))
-        free = None if buddyinfo is None else parse_buddyinfo(buddyinfo, self.files.at("proc/buddyinfo"))
+        at, known = self.files.at, self.known
+        zones = None if zoneinfo is None else parse_zoneinfo(zoneinfo, at("proc/zoneinfo"), known.zones)
+        free = None if buddyinfo is None else parse_buddyinfo(buddyinfo, at("proc/buddyinfo"), known.free)
         return zones, free
 
     def _memory(self, zones: tuple[ZoneInfo, ...] | None, mem_total: int | None) -> _Memory:
@@ -153,7 +159,7 @@ class _Reader:
         if text is None:
             self.notes.append(inferred("System RAM from zones and memory blocks: no proc/iomem"))
             return ()
-        entries = parse_iomem(text, self.files.at("proc/iomem"))
+        entries = self.known.iomem(text, self.files.at("proc/iomem"))
         if is_hidden(entries):
             self.notes.append(
                 inferred(

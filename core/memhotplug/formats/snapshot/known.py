@@ -1,0 +1,31 @@
+"""What a recording's texts say, each looked at once: most of what a step shows, the one before showed too."""
+
+from __future__ import annotations
+
+from memhotplug.formats.snapshot.buddyinfo import FreeCounts
+from memhotplug.formats.snapshot.iomem import IomemEntry, parse_iomem
+from memhotplug.formats.snapshot.source import Source
+from memhotplug.formats.snapshot.zoneinfo import ZoneInfo
+
+__all__ = ["Known"]
+
+
+class Known:
+    """What was met already in one recording; another one begins anew, so that no replay is faster for an earlier one.
+
+    Attributes:
+        zones: the zones of /proc/zoneinfo by their lines, None of lines with which something is wrong.
+        free: the same of /proc/buddyinfo.
+    """
+
+    def __init__(self) -> None:
+        self.zones: dict[str, ZoneInfo | None] = {}
+        self.free: dict[str, FreeCounts | None] = {}
+        self._ranges: dict[str, tuple[IomemEntry, ...]] = {}
+
+    def iomem(self, text: str, source: Source) -> tuple[IomemEntry, ...]:
+        """Return the ranges of /proc/iomem; raises InputError as :func:`parse_iomem`."""
+        found = self._ranges.get(text)
+        if found is None:
+            found = self._ranges[text] = parse_iomem(text, source)
+        return found
