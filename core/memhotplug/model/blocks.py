@@ -147,8 +147,7 @@ class BlockTable:
 
     @staticmethod
     def _values(name: str, rows: list[BlockRow]) -> list[int]:
-        place = _PLACES[name]
-        return [row[place] for row in rows]
+        return [row[_PLACES[name]] for row in rows]
 
     def records(self) -> Sequence[BlockRow]:
         """Return every row as plain integers; kept until a row changes."""
@@ -195,11 +194,19 @@ class BlockTable:
             return int(self._columns["id"][row]) == block
         return late < len(self._late) and self._late[late][0] == block
 
-    def ids_with(self, name: str, value: int) -> list[int]:
-        """Return the ids of the blocks that have a value in a column, ascending."""
-        place = _PLACES[name]
-        settled: list[int] = self._columns["id"][self._columns[name] == value].tolist()
-        return [*settled, *[row[0] for row in self._late if row[place] == value]]
+    def ids_with(self, **values: int) -> list[int]:
+        """Return the ids of the blocks that have some values, each in the column of its name, ascending."""
+        asked = tuple(values.items())
+        settled: list[int] | None = self._known.get(asked)
+        if settled is None:
+            rows = np.ones(self._settled, dtype=np.bool_)
+            for name, value in asked:
+                rows &= self._columns[name] == value
+            settled = self._known[asked] = self._columns["id"][rows].tolist()
+        late = self._late
+        for name, value in asked:
+            late = [row for row in late if row[_PLACES[name]] == value]
+        return [*settled, *[row[0] for row in late]]
 
     def id_runs(self, chosen: npt.NDArray[np.bool_] | None = None) -> ExtentSet:
         """Return the ids of all blocks, or of the chosen ones, as a set; ``chosen`` has shape (n,)."""
@@ -263,7 +270,7 @@ class BlockTable:
         """Return the sum of a column over some rows."""
         if rows.stop - rows.start == 1:
             return self.value(name, rows.start)
-        return int(self.column(name)[rows].sum())
+        return sum(self.listed(name, rows)) if rows.start >= self._settled else int(self.column(name)[rows].sum())
 
     # ---- changing ----
 
@@ -284,13 +291,9 @@ class BlockTable:
             return
         longer: dict[str, npt.NDArray[Any]] = {}
         for name, column in self:
-            value = np.arange(first, first + count) if name == "id" else new[name]
-            longer[name] = np.empty(len(column) + count, dtype=column.dtype)
-            longer[name][:at], longer[name][at : at + count], longer[name][at + count :] = (
-                column[:at],
-                value,
-                column[at:],
-            )
+            longer[name] = grown = np.empty(len(column) + count, dtype=column.dtype)
+            grown[:at], grown[at + count :] = column[:at], column[at:]
+            grown[at : at + count] = np.arange(first, first + count) if name == "id" else new[name]
         self._take(longer)
 
     def delete(self, rows: slice) -> None:

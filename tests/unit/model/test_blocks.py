@@ -156,7 +156,9 @@ def _same_tables(one: BlockTable, other: BlockTable) -> None:
             assert one.listed(name, rows) == other.listed(name, rows) == one.column(name)[rows].tolist()
             assert one.total(name, rows) == other.total(name, rows)
             assert one.count(name, rows, 4) == other.count(name, rows, 4)
-    assert one.ids_with("device", 1) == other.ids_with("device", 1)
+    assert one.ids_with(device=1) == other.ids_with(device=1)
+    held = [block for block, state, nid, *_ in one.records() if (state, nid) == (4, 0)]
+    assert one.ids_with(state=4, nid=0) == other.ids_with(state=4, nid=0) == held
     for block in range(0, 30, 3):
         assert one.row(block) == other.row(block)
         assert one.rows(block, block) == other.rows(block, block)

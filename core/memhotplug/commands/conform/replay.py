@@ -300,5 +300,5 @@ class Replay:
             eject(self.machine.kernel, op.device or "")
 
     def _present(self, op: RecordedOp) -> tuple[int, ...]:
-        there = set(self.machine.kernel.state.blocks.id.tolist())
-        return tuple(block for block in op.blocks if block in there)
+        row = self.machine.kernel.state.blocks.row
+        return tuple([block for block in op.blocks if row(block) is not None])

@@ -189,7 +189,7 @@ def device_blocks(kernel: Kernel, name: str) -> list[int]:
     index = kernel.state.device_index(name)
     if index is None:
         return []
-    return kernel.state.blocks.ids_with("device", index)
+    return kernel.state.blocks.ids_with(device=index)
 
 
 def eject(kernel: Kernel, name: str) -> str | None:
@@ -247,14 +247,9 @@ def _offline_in_two_passes(kernel: Kernel, name: str) -> None:
     Models: drivers/acpi/scan.c:acpi_scan_try_to_offline(), acpi_bus_online() (v5.2 to v6.12).
     """
     done: list[int] = []
-    problem: MemoryHotplugError | None = None
-    for _ in range(2):
-        problem = None
-        for block in _online(kernel, name):
-            try:
-                done += offline_blocks(kernel, [block])
-            except MemoryHotplugError as refused:
-                problem = problem or refused
+    problem = _offline_each(kernel, name, done)
+    if problem is not None:
+        problem = _offline_each(kernel, name, done)
     if problem is None:
         return
     busy = format_blocks(_online(kernel, name))
@@ -263,8 +258,17 @@ def _offline_in_two_passes(kernel: Kernel, name: str) -> None:
     raise MemoryHotplugError(errno.EBUSY, f"blocks of {name!r} stay online ({busy}): {problem.reason}")
 
 
+def _offline_each(kernel: Kernel, name: str, done: list[int]) -> MemoryHotplugError | None:
+    """Offline every online block that lets itself, which are noted as done; return the first refusal."""
+    problem: MemoryHotplugError | None = None
+    for block in _online(kernel, name):
+        try:
+            done += offline_blocks(kernel, [block])
+        except MemoryHotplugError as refused:
+            problem = problem or refused
+    return problem
+
+
 def _online(kernel: Kernel, name: str) -> list[int]:
-    blocks = kernel.state.blocks
-    return [
-        block for block in device_blocks(kernel, name) if blocks.common("state", blocks.rows(block, block)) == _ONLINE
-    ]
+    index = kernel.state.device_index(name)
+    return [] if index is None else kernel.state.blocks.ids_with(device=index, state=_ONLINE)
