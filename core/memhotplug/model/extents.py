@@ -7,6 +7,7 @@ what-if copy of a whole machine cost a few dozen small objects, whatever the mac
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from operator import lt
 from typing import TypeAlias
 
@@ -16,9 +17,11 @@ from memhotplug.model.runs import (
     FEW,
     NO_RUNS,
     Array,
+    Few,
     Runs,
     distinct,
     empty,
+    few_joined,
     few_merged,
     few_minus,
     few_overlaps,
@@ -31,6 +34,7 @@ from memhotplug.units import round_down, round_up
 __all__ = ["Array", "ExtentSet", "distinct", "empty", "intersect", "merge"]
 
 _Column: TypeAlias = Array | list[int] | tuple[int, ...]
+_Change: TypeAlias = Callable[[list[int], list[int], list[int], list[int]], Few]
 
 _FEW_AGAIN = FEW // 4  # runs from which on a set that had many is kept as plain integers again
 _ONE_BY_ONE = 4  # runs up to which it is faster to add or remove one after the other
@@ -151,11 +155,31 @@ class ExtentSet(Coverage):
         self._take_arrays(*merge(np.concatenate((self.starts, starts)), np.concatenate((self.ends, ends))))
 
     def _add_few(self, starts: list[int], ends: list[int]) -> None:
+        if self._few is None and len(starts) > 1 and self._change_near(few_joined, starts, ends):
+            return
         if self._few is None or len(starts) <= _ONE_BY_ONE:
             for start, end in zip(starts, ends, strict=True):
                 self.add(start, end)
             return
-        self._keep_few(*few_merged(self._few[0] + starts, self._few[1] + ends))
+        self._keep_few(*few_joined(*self._few, starts, ends))
+
+    def _change_near(self, change: _Change, starts: list[int], ends: list[int]) -> bool:
+        """Add or take out a few runs where few of many are near them; else return False."""
+        lows, highs = few_merged(starts, ends)
+        if not lows:
+            return True
+        first, last = self._touched(lows[0], highs[-1])
+        if last - first > FEW:
+            return False
+        old_starts, old_ends = self._slice(first, last)
+        starts, ends = change(old_starts, old_ends, lows, highs)
+        self._splice(first, last, starts, ends, sum(ends) - sum(starts) - sum(old_ends) + sum(old_starts))
+        return True
+
+    def _slice(self, first: int, last: int) -> Few:
+        """Return the runs from place ``first`` to ``last`` of many."""
+        starts, ends = self._as_arrays()
+        return starts[first:last].tolist(), ends[first:last].tolist()
 
     def update(self, other: Runs) -> None:
         """Add another set, or runs in any order."""
@@ -163,7 +187,11 @@ class ExtentSet(Coverage):
             self._few, self._arrays, self.total = other._few, other._arrays, other.total
             return
         few = other._few
-        if few is None:
+        if few is None and self._few is not None and isinstance(other, ExtentSet):
+            mine = self._few
+            self._few, self._arrays, self.total = other._few, other._arrays, other.total
+            self._add_few(*mine)
+        elif few is None:
             self.add_many(*other.arrays)
         elif len(few[0]) == 1:
             self.add(few[0][0], few[1][0])
@@ -229,11 +257,16 @@ class ExtentSet(Coverage):
 
     def _remove_sorted(self, starts: Array, ends: Array) -> None:
         """Take out what a set of runs has: they are ascending, disjoint and not touching."""
+        first, last = self._overlapped(int(starts[0]), int(ends[-1])) if len(starts) else (0, 0)
+        if first >= last:
+            return
         gap_starts, gap_ends = np.append(_LOWEST, ends), np.append(starts, _HIGHEST)
         lows, highs, _, _ = intersect(self.starts, self.ends, gap_starts, gap_ends)
         self._take_arrays(lows, highs)
 
     def _remove_few(self, starts: list[int], ends: list[int]) -> None:
+        if self._few is None and len(starts) > 1 and self._change_near(few_minus, starts, ends):
+            return
         if self._few is None or len(starts) <= _ONE_BY_ONE:
             for start, end in zip(starts, ends, strict=True):
                 self.remove(start, end)
@@ -266,9 +299,19 @@ class ExtentSet(Coverage):
         for one, many in ((other, self), (self, other)):
             if one._few is not None and len(one._few[0]) == 1:
                 return many.within(one._few[0][0], one._few[1][0])
-        if self._few is None or other._few is None:
-            return ExtentSet(*self.clip_many(other.starts, other.ends))
-        return ExtentSet.of_few(*few_overlaps(*self._few, *other._few))
+        few, others = self._near(other), other._near(self)
+        if NO_RUNS in (few, others):
+            return ExtentSet()
+        if few is None or others is None:
+            return ExtentSet.of_arrays(*self.clip_many(other.starts, other.ends))
+        return ExtentSet.of_few(*few_overlaps(*few, *others))
+
+    def _near(self, other: ExtentSet) -> Few | None:
+        """Return those of the runs that lie where another set does, None if there are many."""
+        if self._few is not None:
+            return self._few
+        first, last = self._overlapped(*other._ends_of(0, len(other))[:2])
+        return self._slice(first, last) if last - first <= FEW else None
 
     def within(self, start: int, end: int) -> ExtentSet:
         """Return the parts of the set inside [start, end) as a set."""
@@ -335,20 +378,20 @@ class ExtentSet(Coverage):
         """Return the ``count`` highest pfns of the set, all of them if there are not so many."""
         if count <= 0:
             return ExtentSet()
-        if self._few is None:
-            reach = np.cumsum((self.ends - self.starts)[::-1])[::-1]  # pfns from each run on
-            kept = reach - (self.ends - self.starts) < count
-            starts = np.maximum(self.starts, self.ends - (count - reach + (self.ends - self.starts)))
-            return ExtentSet.of_arrays(starts[kept], self.ends[kept])
-        lows: list[int] = []
-        highs: list[int] = []
-        for low, high in zip(reversed(self._few[0]), reversed(self._few[1]), strict=True):
-            lows.append(max(low, high - count))
+        size, left = len(self), count
+        lows, highs = list[int](), list[int]()
+        for low, high in zip(*map(reversed, self._few or self._slice(max(size - FEW, 0), size)), strict=True):
+            lows.append(max(low, high - left))
             highs.append(high)
-            count -= high - low
-            if count <= 0:
+            left -= high - low
+            if left <= 0:
                 break
-        return ExtentSet.of_few(lows[::-1], highs[::-1])
+        if left <= 0 or len(lows) == size:
+            return ExtentSet.of_few(lows[::-1], highs[::-1])
+        reach = np.cumsum((self.ends - self.starts)[::-1])[::-1]  # pfns from each run on
+        kept = reach - (self.ends - self.starts) < count
+        starts = np.maximum(self.starts, self.ends - (count - reach + (self.ends - self.starts)))
+        return ExtentSet.of_arrays(starts[kept], self.ends[kept])
 
 
 def _listed(column: _Column) -> list[int]:

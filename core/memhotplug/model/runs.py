@@ -27,6 +27,7 @@ __all__ = [
     "Runs",
     "distinct",
     "empty",
+    "few_joined",
     "few_merged",
     "few_minus",
     "few_overlaps",
@@ -223,6 +224,11 @@ def few_merged(starts: list[int], ends: list[int]) -> Few:
         elif high > highs[-1]:
             highs[-1] = high
     return lows, highs
+
+
+def few_joined(a_starts: list[int], a_ends: list[int], b_starts: list[int], b_ends: list[int]) -> Few:
+    """Return a few runs in any order and some others as one union, as :func:`few_merged` does."""
+    return few_merged(a_starts + b_starts, a_ends + b_ends)
 
 
 def few_overlaps(a_starts: list[int], a_ends: list[int], b_starts: list[int], b_ends: list[int]) -> Few:

@@ -124,10 +124,12 @@ class MapRuns:
         return MapRuns.of_columns(*(column[index] for column in self.columns))
 
     def of(self, *sources: Source) -> MapRuns:
-        """Return the runs that come from some sources."""
+        """Return the runs that come from some sources, the same object if all do."""
         if self.rows is not None:
-            return MapRuns([row for row in self.rows if row[4] in sources])
-        return self[np.isin(self.source, sources)]
+            rows = [row for row in self.rows if row[4] in sources]
+            return MapRuns(rows) if len(rows) < len(self.rows) else self
+        chosen = np.isin(self.source, sources) if len(sources) > 1 else self.source == sources[0]
+        return self if chosen.all() else self[chosen]
 
 
 _END: Final = 2**63 - 1
@@ -168,8 +170,9 @@ class VmemmapTable:
             self.runs = MapRuns(rows)
             return
         if len(runs) != 1 or not self._grow(runs):
-            joined = MapRuns.join([self.runs, runs])
-            self.runs = self._coalesce(joined[np.argsort(joined.start, kind="stable")])
+            joined = MapRuns.join([self.runs, runs]) if len(self.runs) else runs
+            ascend = (joined.start[1:] > joined.start[:-1]).all()
+            self.runs = self._coalesce(joined if ascend else joined[np.argsort(joined.start, kind="stable")])
         self.mapped.add_many(runs.start, runs.end)
 
     def _put(self, rows: list[Row], row: Row) -> None:
@@ -311,6 +314,7 @@ class VmemmapTable:
         """Return the pages from a source, or from all; worked out once for all copies that have the same runs."""
         known = self.runs.known_backing.get(source)
         if known is None:
-            known = self.backing(self.runs if source is None else self.runs.of(source))
+            own = self.runs if source is None else self.runs.of(source)
+            known = self.backing(own) if source is None or own is not self.runs else self._known_backing(None)
             self.runs.known_backing[source] = known
         return known.copy()
