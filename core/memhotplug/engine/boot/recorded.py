@@ -141,11 +141,11 @@ def kernel_from_machine(
     for recorded in machine.zones:
         if recorded.name in _KINDS and recorded.node in kernel.state.nodes:
             zone = kernel.state.nodes[recorded.node].zones[_KINDS[recorded.name]]
-            used[zone.key] = take_over_zone(kernel, machine, recorded, zone, known)
+            pages = take_over_zone(kernel, machine, recorded, zone, known)
+            used[zone.key] = never_managed(kernel, zone, pages, known)
     note_holes(kernel)
-    never = {key: never_managed(kernel, kernel.state.zone(key), pages, known) for key, pages in used.items()}
-    back_memmap(kernel, note_page_tables(kernel), used, never)
-    share_out(kernel, used, never, known)
+    back_memmap(kernel, note_page_tables(kernel), used)
+    share_out(kernel, used, known)
     kernel.state.boot_pages = kernel.state.total_managed()
     if machine.free_is_guessed:
         setup_watermarks(kernel.state)

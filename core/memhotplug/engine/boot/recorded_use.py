@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from memhotplug.engine.boot.recorded_zones import KnownPages, is_fresh, set_aside
 from memhotplug.engine.kernel import Kernel
@@ -25,25 +26,30 @@ RECORDED_MOVABLE = Owner(Use.RECORDED, "movable")
 """Who holds those that do."""
 
 
-def back_memmap(
-    kernel: Kernel, mappings: MapRuns, used: Mapping[ZoneKey, ExtentSet], never: Mapping[ZoneKey, ExtentSet]
-) -> None:
+class InUse(NamedTuple):
+    """Pages of a zone that are in use: those that the page allocator gave, and those that it never managed."""
+
+    managed: ExtentSet
+    never: ExtentSet
+
+
+def back_memmap(kernel: Kernel, mappings: MapRuns, used: Mapping[ZoneKey, InUse]) -> None:
     """Back the memmap by pages in use, reserved ones first, from the top of memory down.
 
     The pages behind a leaf may lie apart: where they are is not known, how far a leaf reaches is.
 
     Args:
         mappings: what describes all sections, and what shares a leaf with them.
-        used: the pages in use of each zone. never: those of them that were never managed.
+        used: the pages in use of each zone.
     """
-    zones = sorted((key for key, pages in used.items() if pages.total), key=_from_the_top)
-    reserved = [never[key] for key in zones]
+    zones = sorted(used, key=_from_the_top)
+    reserved = [used[key].never for key in zones]
     first = kernel.state.early  # the memmap of what was hot-added was allocated, as far as that many pages are in use
     memmap = _Memmap(kernel, mappings)
     memmap.back(Source.BOOT, reserved, whose=first)
     if memmap.is_whole:
         return
-    allocated, slabs = _allocated(kernel, memmap.largest, {key: used[key].difference(never[key]) for key in zones})
+    allocated, slabs = _allocated(kernel, memmap.largest, {key: used[key].managed for key in zones})
     memmap.back(Source.ALLOCATOR, allocated, whole=True)
     memmap.back(Source.ALLOCATOR, allocated)
     memmap.back(Source.BOOT, reserved)
@@ -130,26 +136,24 @@ def _widened(pages: ExtentSet, unit: int) -> ExtentSet:
     return ExtentSet(round_down(pages.starts, unit), round_up(pages.ends, unit))
 
 
-def never_managed(kernel: Kernel, zone: Zone, used: ExtentSet, known: KnownPages | None) -> ExtentSet:
-    """Return as many pages in use as were never managed: those known as reserved first, then from the top down."""
+def never_managed(kernel: Kernel, zone: Zone, used: ExtentSet, known: KnownPages | None) -> InUse:
+    """Tell as many pages in use as were never managed from others: those known as reserved first, then the highest."""
     if not used.total:
-        return used
+        return InUse(used, used)
     count = zone.present - zone.managed - zone.linked.covered_by(set_aside(kernel))
     if known is None:
-        return used.last(count)
-    budget = known.reserved.intersection(used).last(count)
-    budget.update(used.difference(known.covered).last(count - budget.total))
-    if budget.total < count:
-        budget.update(used.difference(budget).last(count - budget.total))
-    return budget
+        never = used.last(count)
+        lowest = never.first_from(0)
+        return InUse(used if lowest is None else used.within(0, lowest), never)
+    never = known.reserved.intersection(used).last(count)
+    if never.total < count:
+        never.update(used.difference(known.covered).last(count - never.total))
+    if never.total < count:
+        never.update(used.difference(never).last(count - never.total))
+    return InUse(used.difference(never), never)
 
 
-def share_out(
-    kernel: Kernel,
-    used: Mapping[ZoneKey, ExtentSet],
-    never: Mapping[ZoneKey, ExtentSet],
-    known: KnownPages | None,
-) -> None:
+def share_out(kernel: Kernel, used: Mapping[ZoneKey, InUse], known: KnownPages | None) -> None:
     """Split zones' pages in use: memmap, reserved ones that were never managed, the recorded workload."""
     state = kernel.state
     memmap, from_boot, aside = state.vmemmap.backing(), state.vmemmap.backing_from(Source.BOOT), set_aside(kernel)
@@ -158,13 +162,12 @@ def share_out(
         zone = state.zone(key)
         kernels = held.setdefault(SLAB if is_fresh(kernel, zone) else RECORDED, [])
         movables = held.setdefault(RECORDED_MOVABLE, [])
-        if not pages.total:
-            continue
-        boot, rest = pages.intersection(from_boot), pages.difference(memmap)
-        count = zone.present - zone.managed - boot.total - zone.linked.covered_by(aside)
-        reserved = never[key].difference(boot).last(count)
+        left, rest = pages.never.difference(from_boot), pages.managed.difference(memmap)
+        boot = pages.never.total - left.total + pages.managed.intersection(from_boot).total
+        reserved = left.last(zone.present - zone.managed - boot - zone.linked.covered_by(aside))
+        if reserved.total < left.total:
+            rest.update(left.difference(memmap).difference(reserved))
         state.reserved.update(reserved)
-        rest.difference_update(reserved)
         if known is not None:
             movable = known.movable.intersection(rest)
             rest.difference_update(movable)
@@ -172,8 +175,8 @@ def share_out(
         kernels.append(rest)
     for owner, parts in held.items():
         joined = Runs.join(parts)
-        pages = ExtentSet(*(joined.few or joined.arrays))
-        state.allocations[owner] = Allocation(owner=owner, movable=owner is RECORDED_MOVABLE, pages=pages)
+        everywhere = ExtentSet(*(joined.few or joined.arrays))
+        state.allocations[owner] = Allocation(owner=owner, movable=owner is RECORDED_MOVABLE, pages=everywhere)
 
 
 def note_page_tables(kernel: Kernel) -> MapRuns:
