@@ -22,6 +22,7 @@ __all__ = ["KPageFlags", "RecordedOp", "RecordedStep", "Recording", "read_record
 _KINDS = ("boot", "add", "online", "offline", "remove", "write", "resize", "hog")
 _ONLINE_TYPES = ("online", "online_kernel", "online_movable")
 _ERRNOS = frozenset(errno.errorcode.values())
+_BLOCK_ID = re.compile(r"\d{1,9}")
 _BLOCK_SIZE = f"{MEMORY}/block_size_bytes"
 
 Ranges = tuple[tuple[int, int], ...]
@@ -297,7 +298,7 @@ def _online_type(op: JsonObject) -> str:
 def _results(step: JsonObject, op: RecordedOp, result: str | None) -> dict[int, str]:
     results: dict[int, str] = {}
     for key, value in step.texts("results").items():
-        if not re.fullmatch(r"\d{1,9}", key) or int(key) not in op.blocks:
+        if not _BLOCK_ID.fullmatch(key) or int(key) not in op.blocks:
             raise step.source.key("results").error("results of the blocks of the operation", got=repr(key))
         if value != "ok" and _errno(value) is None:
             place = step.source.key("results").key(key)

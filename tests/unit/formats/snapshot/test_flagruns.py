@@ -81,6 +81,16 @@ def test_runs_are_taken_out_however_they_are_indented() -> None:
         assert list(second["kpageflags"]["ranges"]) == [(8, 9, 0)]
 
 
+@pytest.mark.parametrize("others", [[], [[1, 2, "0x4"]]])
+def test_runs_of_steps_that_are_written_alike_are_one_object(others: list[Any]) -> None:
+    """Whatever other runs a step between them has."""
+    runs = [[0, 8, "0x400"], [8, 9, "0x0"]]
+    steps = [{"kpageflags": {"ranges": some}} for some in (runs, others or runs, runs)]
+    first, _, last = FlagTexts(json.dumps({"steps": steps})).parse()["steps"]  # type: ignore[index]
+    assert first["kpageflags"]["ranges"] is last["kpageflags"]["ranges"]
+    assert list(first["kpageflags"]["ranges"]) == [(0, 8, 0x400), (8, 9, 0)]
+
+
 def test_runs_are_a_sequence() -> None:
     """Of plain integers, whatever columns they are kept in."""
     runs = FlagRuns.of([(0, 8, 1), (8, 9, 2**64 - 1)])
