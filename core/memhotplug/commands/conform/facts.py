@@ -97,18 +97,6 @@ class StepFacts:
         return Source(file=self._file, place=f"steps[{self.index}].files[{path}]")
 
     @cached_property
-    def _has_same_files(self) -> bool:
-        """Whether the files are those of the step before, in the same order."""
-        return self._before is not None and list(self._before.files) == list(self.files)
-
-    @cached_property
-    def _changed(self) -> frozenset[str]:
-        """The paths of files whose text is not what it was before, or that are new; of a first step all."""
-        old, new = self._before.files if self._before is not None else {}, self.files
-        texts: Iterable[str | None] = old.values() if self._has_same_files else map(old.get, new)
-        return frozenset(itertools.compress(new, map(operator.ne, texts, new.values())))
-
-    @cached_property
     def zones(self) -> Mapping[ZoneName, ZoneInfo] | None:
         """The zones of /proc/zoneinfo."""
         text = self.files.get("proc/zoneinfo")
@@ -156,23 +144,25 @@ class StepFacts:
     @cached_property
     def blocks(self) -> Mapping[int, BlockShown] | None:
         """What each memory block shows, by id; None if no block was recorded."""
-        before, paths = self._before, self._paths
+        before, paths, files = self._before, self._paths, self.files
         known: Mapping[int, BlockShown] = (before.__dict__.get("blocks") if before is not None else None) or {}
+        old = before.files if before is not None and known else {}
+        alike = list(old) == list(files)  # the same files, in the same order
+        texts: Iterable[str | None] = old.values() if alike else map(old.get, files)
         found: dict[int, dict[str, str]] = {}
-        for path in self._changed if known else self.files:
+        for path in itertools.compress(files, map(operator.ne, texts, files.values())):
             block, name = paths[path]
             if name:
                 read = found.setdefault(block, {})
                 if name in ATTRIBUTES:
-                    read[name] = self.files[path].strip()
+                    read[name] = files[path].strip()
         blocks = dict(known)
         for block, read in found.items():
             blocks[block] = blocks.get(block, NOTHING_SHOWN)._replace(**read)
-        if known and self._has_same_files:
-            return blocks
-        if before is not None and known:
-            there = {block for block, name in map(paths.__getitem__, self.files) if name}
-            _drop(blocks, map(paths.__getitem__, before.files.keys() - self.files.keys()), there)
+        if alike:
+            return blocks or None
+        there = {block for block, name in map(paths.__getitem__, files) if name}
+        _drop(blocks, map(paths.__getitem__, old.keys() - files.keys()), there)
         return {block: blocks[block] for block in sorted(blocks)} or None
 
     @cached_property
@@ -184,10 +174,12 @@ class StepFacts:
     def flags(self) -> Flags | None:
         """The page flags."""
         recorded, before = self.step.kpageflags, self._before
-        known: Flags | None = before.__dict__.get("flags") if before is not None else None
-        if before is not None and known is not None and recorded == before.step.kpageflags:
-            return known
-        return None if recorded is None else Flags(recorded)
+        if recorded is None:
+            return None
+        theirs = before.step.kpageflags if before is not None and "flags" in before.__dict__ else None
+        if before is not None and theirs is not None and recorded.ranges is theirs.ranges and recorded == theirs:
+            return before.flags
+        return Flags(recorded)
 
     def waiting(self, node: int, zone: str) -> int:
         """Return the pages on a zone's per-cpu lists, 0 where nothing tells."""

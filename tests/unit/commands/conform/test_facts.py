@@ -209,6 +209,28 @@ def test_pages_are_found_by_the_flags_that_they_have_and_have_not(
     assert list(flags.having(mask, without)) == pages
 
 
+def test_flags_are_looked_at_again_only_if_they_are_others() -> None:
+    """Other runs, or the same of other pages."""
+    runs = FlagRuns.of([(0, 8, 0x400)])
+    recorded = [
+        KPageFlags(ranges=runs, covered=((0, 8),), past_end=()),
+        KPageFlags(ranges=runs, covered=((0, 8),), past_end=()),
+        KPageFlags(ranges=runs, covered=((0, 9),), past_end=()),
+        None,
+        KPageFlags(ranges=FlagRuns.of([(0, 9, 0x400)]), covered=((0, 9),), past_end=()),
+    ]
+    steps: list[StepFacts] = []
+    for kpageflags in recorded:
+        steps.append(StepFacts(facts(kpageflags=kpageflags).step, "r.json", steps[-1] if steps else None))
+    first, same, wider, none, last = [step.flags for step in steps]
+    assert first is not None
+    assert wider is not None
+    assert last is not None
+    assert (same is first, wider is first, none) == (True, False, None)
+    assert [list(one.covered) for one in (first, wider, last)] == [[(0, 8)], [(0, 9)], [(0, 9)]]
+    assert [list(one.having(0x400)) for one in (first, wider, last)] == [[(0, 8)], [(0, 8)], [(0, 9)]]
+
+
 def test_pages_without_any_flag_are_bare(flags: Flags) -> None:
     """Read, but nothing set; what lies behind the file's end is apart."""
     assert list(flags.bare) == [(10, 20), (50, 60)]
