@@ -42,13 +42,16 @@ def kept_by_pagetypes(
         free_cma: how many free pages of CMA the zone counts. The watermark check takes them off, whatever the lists
             show: those that are missing there are the largest chunks.
     """
+    reserved = types.blocks.get((node, zone, _HIGHATOMIC), 0) << types.pageblock_order
     rows = [_row(types, (node, zone, name), by_order) for name in (_CMA, _HIGHATOMIC, _ISOLATE)]
+    if not free_cma and not any(map(any, rows)):  # as a rule
+        none = (0,) * len(by_order)
+        return KeptChunks(cma=none, barred=none, highatomic=reserved)
     cma = tuple(map(min, rows[0], by_order))
     barred = tuple(
         min(reserve + isolated, count - kept)
         for reserve, isolated, count, kept in zip(rows[1], rows[2], by_order, cma, strict=True)
     )
-    reserved = types.blocks.get((node, zone, _HIGHATOMIC), 0) << types.pageblock_order
     cma, unseen = _with_unseen(by_order, cma, barred, free_cma)
     return KeptChunks(cma=cma, barred=barred, highatomic=reserved, unseen=unseen)
 
