@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -275,13 +275,17 @@ class MachineState:
         Models: mm/page_alloc.c:build_zonelists(), find_next_best_node() (v5.2 to v6.12). Simplified: nodes that are
         equally good (three others at least) come by their ids, not in turn (node_load).
         """
-        nodes: Iterable[Node] = self.nodes.values()
-        if len(self.nodes) > 1:
-            nodes = sorted(nodes, key=lambda node: (node.nid != nid, (node.nid < nid) + node.has_cpu, node.nid))
-        for node in nodes:
+        for node in self._by_distance(nid):
             for zone in reversed(node.zones.values()):
                 if zone.managed and zone.kind <= highest:
                     yield zone
+
+    def _by_distance(self, nid: int) -> Iterator[Node]:
+        """Yield the nodes in the order of a node's zonelist; most of whoever asks goes no further than the node."""
+        if nid in self.nodes:
+            yield self.nodes[nid]
+        others = [node for node in self.nodes.values() if node.nid != nid]
+        yield from sorted(others, key=lambda node: ((node.nid < nid) + node.has_cpu, node.nid))
 
     def block_bounds(self, rows: slice) -> tuple[Array, Array]:
         """Return first pfn and end pfn of some blocks; int64, shape (n,)."""

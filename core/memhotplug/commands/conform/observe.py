@@ -255,10 +255,11 @@ def _kernel_free(machine: Machine, step: int, zone: Zone, what: str, free: int) 
     charged = f"memmap {memmap} - workloads {work}" if work else f"memmap {memmap}"
     rule = f"managed {zone.managed} - {charged} - free = {used}, which has to be from 0 to {slack}"
     fits = 0 <= used <= slack
-    begins_anywhere = len(first_zones(machine.kernel)) > 1
-    if not fits and (work or begins_anywhere) and (elsewhere or (work and begins_anywhere)):
-        fits = -work <= used <= elsewhere + slack
-        return Observation(step, Reason.FREE, what, f"free {free}", rule, fits, undetermined=fits)
+    if not fits and (work or elsewhere):
+        begins_anywhere = len(first_zones(machine.kernel)) > 1
+        if (elsewhere and work) or begins_anywhere:
+            fits = -work <= used <= elsewhere + slack
+            return Observation(step, Reason.FREE, what, f"free {free}", rule, fits, undetermined=fits)
     known = zone.managed - memmap - work - zone.nr_free
     return Observation(step, Reason.FREE, what, f"free {free}", rule, fits, tolerated=fits and used != known)
 
