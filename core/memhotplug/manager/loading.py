@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Mapping
+from itertools import repeat
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +15,7 @@ from memhotplug import distributions, hookspecs
 from memhotplug.errors import Interruption, PluginError, nearest
 from memhotplug.keyspec import OWN_POLICY
 from memhotplug.manager.blame import place_of, told
+from memhotplug.manager.hooks import Hooks
 from memhotplug.manager.running import running
 
 if TYPE_CHECKING:
@@ -73,13 +75,13 @@ def load(candidate: Candidate) -> object:
     return plugin
 
 
-def hooks_in(candidate: Candidate, plugin: object) -> pluggy.HookRelay:
+def hooks_in(candidate: Candidate, plugin: object) -> Hooks:
     """Return the hooks of a plugin alone, and no others, shared by all machines as long as it has the same functions.
 
     Raises:
         PluginError: it lacks a required hook, or has an unknown one.
     """
-    return _managed(candidate, plugin, tuple(getattr(plugin, name, None) for name in _every_hook())).hook
+    return _managed(candidate, plugin, tuple(map(getattr, repeat(plugin), _every_hook(), repeat(None))))
 
 
 @functools.cache
@@ -88,8 +90,8 @@ def _every_hook() -> tuple[str, ...]:
 
 
 @functools.lru_cache(maxsize=256)
-def _managed(candidate: Candidate, plugin: object, functions: tuple[object, ...]) -> pluggy.PluginManager:
-    """Return a manager of one plugin; ``functions`` only tell when one that was made earlier is out of date."""
+def _managed(candidate: Candidate, plugin: object, functions: tuple[object, ...]) -> Hooks:
+    """Return the hooks of one plugin; ``functions`` only tell when those that were found earlier are out of date."""
     manager = _OwnHooks(hookspecs.PROJECT)
     try:
         manager.register(plugin, name=candidate.name)
@@ -101,7 +103,7 @@ def _managed(candidate: Candidate, plugin: object, functions: tuple[object, ...]
     missing = [hook for hook in REQUIRED[candidate.kind] if hook not in have]
     if missing:
         raise PluginError(str(candidate), f"has no hook {', '.join(missing)}")
-    return manager
+    return Hooks(manager.hook)
 
 
 def _unusable(candidate: Candidate, plugin: object, problem: Exception) -> PluginError:

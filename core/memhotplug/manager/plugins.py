@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from operator import itemgetter
 from typing import Any, TypeAlias, cast
-
-import pluggy
 
 from memhotplug.contracts import ArchTraits, DriverTraits
 from memhotplug.errors import InputError, Interruption, MemoryHotplugError, PluginError
 from memhotplug.manager import traits
 from memhotplug.manager.blame import frames_of, is_below, module_of, place_of, shown, told
 from memhotplug.manager.discovery import Candidate, candidates, choose, files_in_use, using
+from memhotplug.manager.hooks import Hooks
 from memhotplug.manager.loading import hooks_in
 from memhotplug.manager.running import running
 
@@ -46,8 +44,7 @@ class Plugins:
 
     def __init__(self, arch: str, profile: str) -> None:
         self._candidates: dict[str, Candidate] = {}
-        self._hooks: dict[str, pluggy.HookRelay] = {}
-        self._callers: dict[tuple[str, str], Callable[[dict[str, object]], Any] | None] = {}
+        self._hooks: dict[str, Hooks] = {}
         self._having: dict[str, tuple[str, ...]] = {}
         self._listeners: list[str] | None = None
         self._files = files_in_use()
@@ -110,16 +107,7 @@ class Plugins:
 
     def has(self, key: str, hook: str) -> bool:
         """Return whether a registered plugin implements a hook."""
-        return self._caller(key, hook) is not None
-
-    def _caller(self, key: str, hook: str) -> Callable[[dict[str, object]], Any] | None:
-        known = self._callers.get((key, hook), self)
-        if known is not self:
-            return known  # type: ignore[return-value]  # narrowed by the sentinel
-        found = getattr(self._hooks[key], hook, None)
-        caller = _bound(found) if found is not None and found.get_hookimpls() else None
-        self._callers[key, hook] = caller
-        return caller
+        return self._hooks[key][hook] is not None
 
     def call(self, key: str, hook: str, **arguments: object) -> Any:
         """Call one plugin's hook.
@@ -128,7 +116,7 @@ class Plugins:
             MemoryHotplugError, InputError: the plugin refused.
             PluginError: the plugin does not have the hook, or raised anything else.
         """
-        caller = self._caller(key, hook)
+        caller = self._hooks[key][hook]
         if caller is None:
             raise self.blame(key, f"has no hook {hook}")
         now = running
@@ -197,28 +185,3 @@ class Plugins:
     def blame(self, key: str, problem: str) -> PluginError:
         """Return the error that says what is wrong with a registered plugin."""
         return PluginError(str(self._candidates[key]), problem)
-
-
-def _bound(caller: pluggy.HookCaller) -> Callable[[dict[str, object]], Any]:
-    """Return what calls a hook: the function itself, where it is the only one and nothing is wrapped around it.
-
-    It gets the arguments that it names, and its answer is told, as pluggy would do both.
-    """
-    only, *others = caller.get_hookimpls()
-    if others or only.wrapper or only.hookwrapper or only.kwargnames or caller.spec is None:
-        return lambda arguments: caller(**arguments)
-    direct = _direct(only.function, only.argnames)
-    if caller.spec.opts["firstresult"]:
-        return direct
-    return lambda arguments: [answer for answer in (direct(arguments),) if answer is not None]
-
-
-def _direct(function: Callable[..., Any], names: Sequence[str]) -> Callable[[dict[str, object]], Any]:
-    """Return what calls a function with the arguments of some names."""
-    match names:
-        case []:
-            return lambda arguments: function()
-        case [name]:
-            return lambda arguments: function(arguments[name])
-    pick = itemgetter(*names)
-    return lambda arguments: function(*pick(arguments))

@@ -45,8 +45,8 @@ def ask_alone(candidate: Candidate, hook: str) -> object:
     token = _waiting.set((*waiting, (candidate, hook)))
     try:
         with running.importing(candidate):
-            asked = getattr(hooks, hook, None)  # which knows the hooks that the plugin has, no others
-            return None if asked is None else asked()
+            caller = hooks[hook]
+            return None if caller is None else caller({})
     except (KeyboardInterrupt, Interruption, _CircleError):
         raise
     except BaseException as problem:

@@ -222,7 +222,7 @@ def test_a_plugin_that_is_notified_answers_as_pluggy_has_it(install: Install) ->
     alone = {name: manager.choose("drivers", name) for name in answers}
     hooks = {name: hooks_in(candidate, candidate.load()) for name, candidate in alone.items()}
     assert (found["says"], found["silent"]) == ([2], [])
-    assert found == {name: hooks[name].memory_notify(**arguments) for name in answers}
+    assert found == {name: hooks[name].relay.memory_notify(**arguments) for name in answers}
 
 
 def test_driver_keys_must_be_a_mapping_of_key_specs(install: Install) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from memhotplug import Machine
@@ -29,13 +31,13 @@ def test_a_hook_is_told_with_its_plugin(monkeypatch: pytest.MonkeyPatch) -> None
     """Of a hook that hangs the watchdog says which."""
     seen: list[str] = []
 
-    def boot_base(arguments: dict[str, object]) -> int:
+    def boot_base(arguments: Mapping[str, object]) -> int:
         seen.append(str(running.who()))
         return 0
 
     machine = Machine.boot(arch="x86_64", kernel="linux-6.12", memory="1G")
     plugins = machine.kernel.plugins
-    monkeypatch.setitem(plugins._callers, (plugins.arch, "boot_base"), boot_base)
+    monkeypatch.setitem(plugins._hooks[plugins.arch], "boot_base", boot_base)
 
     plugins.ask(plugins.arch, "boot_base", int, geometry=machine.kernel.geometry)
 
