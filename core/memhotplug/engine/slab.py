@@ -74,10 +74,9 @@ def give_up_slab(kernel: Kernel, zone: Zone, start_pfn: int, end_pfn: int) -> No
     held = kernel.state.allocations.get(SLAB)
     if held is None or not held.pages.intersects(start_pfn, end_pfn):
         return
-    zone.free.add_many(*held.pages.clip(start_pfn, end_pfn))
-    rest = held.pages.copy()
-    rest.remove(start_pfn, end_pfn)
-    kernel.state.allocations[SLAB] = held._replace(pages=rest)
+    inside = held.pages.within(start_pfn, end_pfn)
+    zone.free.update(inside)
+    kernel.state.allocations[SLAB] = held._replace(pages=held.pages.difference(inside))
 
 
 def slab_pages(kernel: Kernel) -> int:

@@ -27,7 +27,7 @@ from memhotplug.machine import Machine
 from memhotplug.manager import driver_traits
 from memhotplug.model.allocator import allocatable_chunks
 from memhotplug.model.blocks import BlockState
-from memhotplug.model.extents import ExtentSet, intersect
+from memhotplug.model.extents import ExtentSet
 from memhotplug.model.state import Allocation, Owner, Use
 from memhotplug.model.vmemmap import Source
 from memhotplug.model.zones import Zone, ZoneKey, ZoneKind
@@ -36,6 +36,7 @@ __all__ = ["Guest"]
 
 _KINDS = tuple(ZoneKind)
 _ONLINE = int(BlockState.ONLINE)
+_ALLOCATOR = int(Source.ALLOCATOR)
 _HARD = int(PageFlag.SLAB | PageFlag.RESERVED)
 _NEVER = (-1, -1)
 _STATES_ALONE = frozenset(("online", "offline", "hog"))
@@ -220,22 +221,17 @@ class Guest:
         bare = flags.bare.within(*bounds)
         if not 0 < bare.total <= self._facts.waiting(zone.nid, zone.kind.label):
             return False
-        runs = kernel.state.vmemmap.runs
-        leaf = int(runs.leaf[runs.source == Source.ALLOCATOR].max(initial=1))
-        whole = not (bare.starts % leaf).any() and not (bare.ends % leaf).any()
+        leaf = max([row[3] for row in kernel.state.vmemmap.runs if row[4] == _ALLOCATOR], default=1)
+        whole = not any(start % leaf or end % leaf for start, end in bare)
         backing = kernel.state.vmemmap.backing_from(Source.ALLOCATOR)
         return leaf > 1 and whole and zone.linked.intersection(backing).total > 0
 
     def _younger_memmap(self, kernel: Kernel, block: int, zone: Zone) -> bool:
         """Return whether a zone holds allocated memmap of blocks that were made after one of its blocks came online."""
         younger = [other for other, made in self._made.items() if made > self._came.get(block, _NEVER)]
-        runs, wanted = kernel.state.vmemmap.runs, self._baseline.pages_of(younger)
-        low, high, index, _ = intersect(runs.start, runs.end, wanted.starts, wanted.ends)
-        allocated = runs.source[index] == Source.ALLOCATOR
-        described = kernel.state.vmemmap.described_per_page
-        first = runs.backing[index] + (low - runs.start[index]) // described
-        end = first - (low - high) // described
-        return bool(zone.linked.covered_many(first[allocated], end[allocated]).sum())
+        vmemmap, described = kernel.state.vmemmap, self._baseline.pages_of(younger)
+        backing = (vmemmap.backing(vmemmap.clip(low, high).of(Source.ALLOCATOR)) for low, high in described)
+        return any(zone.linked.covered_by(pages) for pages in backing)
 
     @staticmethod
     def _at_the_edge(kernel: Kernel, low: int, high: int, key: ZoneKey) -> bool:
@@ -284,13 +280,12 @@ class Guest:
         return held
 
     def _hold(self, kernel: Kernel, block: int, zone: Zone, held: ExtentSet, *, one: bool = False) -> None:
-        pages = ExtentSet(*zone.free.clip_many(held.starts, held.ends))
-        if one or not pages.total:
-            starts, _ = zone.free.clip(*self._bounds(block))
-            pages = ExtentSet(starts[-1:], starts[-1:] + 1)  # any page will do
-            if not pages.total:
-                pages = self._taken_from_a_process(kernel, block)
-        zone.free.remove_many(pages.starts, pages.ends)
+        pages = ExtentSet() if one else zone.free.intersection(held)
+        if not pages.total:
+            pages = _one_of(zone.free.within(*self._bounds(block)))  # any page will do
+        if not pages.total:
+            pages = self._taken_from_a_process(kernel, block)
+        zone.free.difference_update(pages)
         owner = Owner(Use.GUEST, f"block {block}")
         boot = self._has_image(block) or self._may_be_reserved(kernel, block, zone.key)
         pinned = one and zone.kind is ZoneKind.MOVABLE and not boot  # the others move away, as they do in the kernel
@@ -300,12 +295,10 @@ class Guest:
         """Take one page of a block that is full from whoever has it."""
         allocations = kernel.state.allocations
         for name, held in list(allocations.items()):
-            starts, _ = held.pages.clip(*self._bounds(block))
-            if held.movable and len(starts):
-                rest = held.pages.copy()
-                rest.remove(int(starts[-1]), int(starts[-1]) + 1)
-                allocations[name] = held._replace(pages=rest)
-                return ExtentSet(starts[-1:], starts[-1:] + 1)
+            page = _one_of(held.pages.within(*self._bounds(block))) if held.movable else ExtentSet()
+            if page.total:
+                allocations[name] = held._replace(pages=held.pages.difference(page))
+                return page
         return ExtentSet()
 
     def _clear(self, kernel: Kernel, bounds: tuple[int, int]) -> None:
@@ -314,23 +307,20 @@ class Guest:
         old = state.allocations.get(RECORDED)
         if old is None or not old.pages.intersects(low, high):
             return
-        inside = ExtentSet(*old.pages.clip(low, high))
-        rest = old.pages.copy()
-        rest.remove(low, high)
-        state.allocations[RECORDED] = old._replace(pages=rest)
+        inside = old.pages.within(low, high)
+        state.allocations[RECORDED] = old._replace(pages=old.pages.difference(inside))
         known = state.allocations.get(RECORDED_MOVABLE, Allocation(owner=RECORDED_MOVABLE, movable=True))
-        pages = known.pages.copy()
-        pages.add_many(inside.starts, inside.ends)
-        state.allocations[RECORDED_MOVABLE] = known._replace(pages=pages)
+        state.allocations[RECORDED_MOVABLE] = known._replace(pages=known.pages.union(inside))
 
     def dismiss(self, machine: Machine) -> None:
         """Take the guest's pages away again after the step."""
         state = machine.kernel.state
         for held in [held for held in state.allocations.values() if held.is_for(Use.GUEST)]:
             del state.allocations[held.owner]
-            zone = state.zone_of(int(held.pages.starts[0])) if held.pages.total else None
+            first = held.pages.first_from(0)
+            zone = state.zone_of(first) if first is not None else None
             if zone is not None:
-                zone.free.add_many(held.pages.starts, held.pages.ends)
+                zone.free.update(held.pages)
 
     def observe(self, machine: Machine, facts: StepFacts, *, read: bool = True) -> None:
         """Learn what a step has shown, after it has been replayed: input for later steps.
@@ -375,6 +365,14 @@ class Guest:
         """Return the blocks that came online, in that order, with their zones."""
         ordered = sorted(filter(self._came.__contains__, self._online), key=self._came.__getitem__)
         return {block: self._online[block] for block in ordered}
+
+
+def _one_of(pages: ExtentSet) -> ExtentSet:
+    """Return one page of a set, the first of its last run; none of an empty set."""
+    if not pages.total:
+        return pages
+    *_, (low, _) = pages
+    return ExtentSet.of((low, low + 1))
 
 
 def _endangered(machine: Machine, op: RecordedOp) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterator
 from copy import copy
+from functools import partial
 from typing import NamedTuple
 
 from memhotplug.commands.conform.baseline import Baseline, known_pages
@@ -232,15 +233,13 @@ class Replay:
             action: handles some blocks in order and stops at the first that fails.
         """
         results = dict.fromkeys(op.blocks, _OK)
-        left = list(op.blocks)
-        while left:
-            try:
-                action(left)
-                break
-            except MemoryHotplugError as problem:
-                failed = len(problem.blocks_done)
-                results[left[failed]] = problem.name
-                left = left[failed + 1 :]
+        try:
+            action([*op.blocks])
+        except MemoryHotplugError as problem:
+            failed = len(problem.blocks_done)
+            results[op.blocks[failed]] = problem.name
+            for block in op.blocks[failed + 1 :]:  # one refusal seldom comes alone
+                results[block] = self._errno(partial(action, [block])) or _OK
         first = next((name for name in results.values() if name != _OK), None)
         return Outcome(result=first or _OK, errno=first, results=results, asked=op.blocks, blocks=self._present(op))
 
