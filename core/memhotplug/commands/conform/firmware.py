@@ -43,17 +43,22 @@ class Firmware:
     def __init__(self, boot: StepFacts, machine: RecordedMachine) -> None:
         self._boot = boot
         self._possible = set(machine.possible_nodes)
-        self._of_domain: dict[int, int] = {}
         self._made: list[str] = []
-        for line in boot.step.dmesg:
+
+    @cached_property
+    def _of_domain(self) -> dict[int, int]:
+        """Linux' nodes by proximity domain; most recordings never ask, and a log has hundreds of lines."""
+        found: dict[int, int] = {}
+        for line in self._boot.step.dmesg:
             named = _SRAT.search(line) if "SRAT: " in line else None
             if named is not None:
                 node, domain = (named[1], named[2]) if named[1] is not None else (named[4], named[3])
-                self._of_domain[int(domain)] = int(node)
-        if self._of_domain:
+                found[int(domain)] = int(node)
+        if found:
             # Domains of CPUs alone have no line: they have the nodes that are left, both ascending.
-            unnamed = sorted(self._possible - self._of_domain.keys())
-            self._of_domain.update(zip(unnamed, sorted(self._possible - set(self._of_domain.values())), strict=False))
+            unnamed = sorted(self._possible - found.keys())
+            found.update(zip(unnamed, sorted(self._possible - set(found.values())), strict=False))
+        return found
 
     @cached_property
     def log(self) -> dict[str, dict[str, int]]:

@@ -29,7 +29,7 @@ from memhotplug.engine.boot.recorded_use import (
     note_page_tables,
     share_out,
 )
-from memhotplug.engine.boot.recorded_zones import KnownPages, note_holes, take_over_zone
+from memhotplug.engine.boot.recorded_zones import KnownPages, RecordedZones, note_holes
 from memhotplug.engine.boot.sizes import parse_cmdline
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.presence import left_out, window_names
@@ -137,12 +137,11 @@ def kernel_from_machine(
     if known is not None:
         told = replace(told, hosted=known.hosted, offline=known.offline, covered=known.covered)
     _blocks(kernel, machine, told)
-    used = {}
+    used, zones = {}, RecordedZones(kernel, machine, known)
     for recorded in machine.zones:
         if recorded.name in _KINDS and recorded.node in kernel.state.nodes:
             zone = kernel.state.nodes[recorded.node].zones[_KINDS[recorded.name]]
-            pages = take_over_zone(kernel, machine, recorded, zone, known)
-            used[zone.key] = never_managed(kernel, zone, pages, known)
+            used[zone.key] = never_managed(kernel, zone, zones.take_over(recorded, zone), known)
     note_holes(kernel)
     back_memmap(kernel, note_page_tables(kernel), used)
     share_out(kernel, used, known)

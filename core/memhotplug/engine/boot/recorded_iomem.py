@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -19,7 +18,7 @@ __all__ = ["opened", "recorded_resources"]
 def recorded_resources(machine: RecordedMachine) -> Iterable[Resource]:
     """Yield the top level of /proc/iomem; without it, System RAM where zones have pages."""
     if machine.iomem:
-        yield from _tree(machine.iomem, 0)
+        yield from _tree(machine.iomem)
         return
     pages = ExtentSet()
     for zone in machine.zones:
@@ -48,10 +47,15 @@ def opened(entries: Iterable[Resource], is_open: re.Pattern[str]) -> tuple[list[
     return taken, described
 
 
-def _tree(entries: tuple[IomemEntry, ...], depth: int) -> Iterator[Resource]:
-    """Yield the resources of one depth, each with those that stand below it in the file."""
-    heads = [index for index, entry in enumerate(entries) if entry.depth == depth]
-    for head, following in itertools.pairwise([*heads, len(entries)]):
-        entry = entries[head]
-        children = tuple(_tree(entries[head + 1 : following], depth + 1))
-        yield Resource(start=entry.start, end=entry.end, name=entry.name, children=children)
+def _tree(entries: Sequence[IomemEntry]) -> list[Resource]:
+    """Return the outermost resources, each with those that stand below it in the file; what hangs on none is left out.
+
+    From the last one back: what a resource holds is known when it is met.
+    """
+    waiting: list[list[Resource]] = [[]]  # by depth, those that are still to be put into what holds them
+    for start, end, name, depth in reversed(entries):
+        inner = waiting[depth + 1] if len(waiting) > depth + 1 else []
+        del waiting[depth + 1 :]
+        waiting += [[] for _ in range(depth + 1 - len(waiting))]
+        waiting[depth].append(Resource(start, end, name, False, False, tuple(inner[::-1])))
+    return waiting[0][::-1]

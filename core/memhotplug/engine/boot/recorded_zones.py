@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from memhotplug.model.extents import ExtentSet, empty
 from memhotplug.model.vmemmap import Source
 from memhotplug.model.zones import Zone, ZoneKind
 
-__all__ = ["KnownPages", "is_fresh", "note_holes", "set_aside", "take_over_zone"]
+__all__ = ["KnownPages", "RecordedZones", "is_fresh", "note_holes", "set_aside"]
 
 
 _TYPES = tuple(kind.label for kind in ZoneKind)
@@ -52,44 +53,65 @@ def set_aside(kernel: Kernel) -> ExtentSet:
     return kernel.state.vmemmap.backing_from(Source.ALTMAP).union(kernel.state.withheld)
 
 
-def _protection(machine: RecordedMachine, recorded: RecordedZone) -> tuple[int, int, int, int]:
+def _protection(recorded: RecordedZone, types: Sequence[str]) -> tuple[int, int, int, int]:
     """Return the lowmem reserve by zone type; recorded are only the types that the kernel is built with."""
-    types = [zone.name for zone in machine.zones if zone.node == recorded.node]
+    if not any(recorded.protection):
+        return 0, 0, 0, 0
     told = dict(zip(types, recorded.protection, strict=False))
     dma, dma32, normal, movable = [told.get(name, 0) for name in _TYPES]
     return dma, dma32, normal, movable
 
 
-def take_over_zone(
-    kernel: Kernel, machine: RecordedMachine, recorded: RecordedZone, zone: Zone, known: KnownPages | None
-) -> ExtentSet:
-    """Take over one zone's counts and place its free pages; return its pages that are in use."""
-    pages = ExtentSet.of(*recorded.extents)
-    zone.start_pfn, zone.spanned = recorded.start_pfn or 0, recorded.spanned
-    zone.present = recorded.present
-    zone.managed, zone.cma = recorded.managed, recorded.cma
-    zone.wmark = (recorded.min, recorded.low, recorded.high)
-    zone.protection = _protection(machine, recorded)
-    zone.linked = pages
-    zone.present_early = max(zone.present - pages.total + pages.covered_by(kernel.state.early), 0)
-    if not pages.total and not any(recorded.free_by_order):
-        _keep_chunks(zone, recorded, machine.max_order)
-        return pages
-    free = known.free.intersection(pages) if known is not None else pages
-    left = _left(recorded, pages, known, free) if known is not None else None
-    if known is not None and left is not None:
-        return _known_zone(kernel, recorded, zone, known, free, left)
-    room = pages.difference(set_aside(kernel))
-    if is_fresh(kernel, zone):
-        avoid = _first_slabs(room, recorded, machine.max_order)
-    else:
-        image = ExtentSet.of(*machine.kernel_image)
-        avoid = image.union(pages.last(kernel.geometry.memmap_pages(pages.total)))
-    zone.free = _placed(room, recorded.free_by_order, machine.max_order, recorded.title, avoid)
-    _keep_chunks(zone, recorded, machine.max_order)
-    used = room.difference(zone.free)
-    zone.pcp, others = _lonely(used, recorded.pcp_pages)
-    return others
+class RecordedZones:
+    """Takes over the zones of a recorded machine, one after the other.
+
+    Args:
+        kernel: the machine so far, with its blocks. known: what is known of single pages.
+    """
+
+    def __init__(self, kernel: Kernel, machine: RecordedMachine, known: KnownPages | None) -> None:
+        self._kernel, self._machine, self._known = kernel, machine, known
+        self._aside = set_aside(kernel)
+        self._types: dict[int, list[str]] = {}  # of each node, those that the kernel is built with
+        for zone in machine.zones:
+            self._types.setdefault(zone.node, []).append(zone.name)
+
+    @cached_property
+    def _image(self) -> ExtentSet:
+        return ExtentSet.of(*self._machine.kernel_image)
+
+    def take_over(self, recorded: RecordedZone, zone: Zone) -> ExtentSet:
+        """Take over one zone's counts and place its free pages; return its pages that are in use."""
+        pages = ExtentSet.of(*recorded.extents)
+        zone.start_pfn, zone.spanned = recorded.start_pfn or 0, recorded.spanned
+        zone.present = recorded.present
+        zone.managed, zone.cma = recorded.managed, recorded.cma
+        zone.wmark = (recorded.min, recorded.low, recorded.high)
+        zone.protection = _protection(recorded, self._types[recorded.node])
+        zone.linked = pages
+        zone.present_early = max(zone.present - pages.total + pages.covered_by(self._kernel.state.early), 0)
+        if not pages.total and not any(recorded.free_by_order):
+            _keep_chunks(zone, recorded, self._machine.max_order)
+            return pages
+        known = self._known
+        free = known.free.intersection(pages) if known is not None else pages
+        left = _left(recorded, pages, known, free) if known is not None else None
+        if known is not None and left is not None:
+            return _known_zone(recorded, zone, known, free, left, self._aside)
+        return self._placed_zone(recorded, zone)
+
+    def _placed_zone(self, recorded: RecordedZone, zone: Zone) -> ExtentSet:
+        """Place all free pages of a zone."""
+        room, max_order = zone.linked.difference(self._aside), self._machine.max_order
+        if is_fresh(self._kernel, zone):
+            avoid = _first_slabs(room, recorded, max_order)
+        else:
+            memmap = zone.linked.last(self._kernel.geometry.memmap_pages(zone.linked.total))
+            avoid = self._image.union(memmap)
+        zone.free = _placed(room, recorded.free_by_order, max_order, recorded.title, avoid)
+        _keep_chunks(zone, recorded, max_order)
+        zone.pcp, others = _lonely(room.difference(zone.free), recorded.pcp_pages)
+        return others
 
 
 def _placed(
@@ -130,10 +152,10 @@ def _left(recorded: RecordedZone, pages: ExtentSet, known: KnownPages, free: Ext
 
 
 def _known_zone(
-    kernel: Kernel, recorded: RecordedZone, zone: Zone, known: KnownPages, free: ExtentSet, left: Sequence[int]
+    recorded: RecordedZone, zone: Zone, known: KnownPages, free: ExtentSet, left: Sequence[int], aside: ExtentSet
 ) -> ExtentSet:
     """Take free pages from where they are known, and place the others outside of what is known."""
-    aside, max_order = set_aside(kernel), len(left) - 1
+    max_order = len(left) - 1
     rest = zone.linked.difference(known.covered).difference(aside)
     zone.free = free.union(_placed(rest, left, max_order, recorded.title))
     _keep_chunks(zone, recorded, max_order)
@@ -148,7 +170,6 @@ def _known_zone(
 def _keep_chunks(zone: Zone, recorded: RecordedZone, max_order: int) -> None:
     """Choose which of the free chunks are not for everybody: of each order the highest."""
     zone.highatomic = recorded.kept.highatomic
-    zone.cma_pages, zone.barred = ExtentSet(), ExtentSet()
     for counts, owner in ((recorded.kept.cma, zone.cma_pages), (recorded.kept.barred, zone.barred)):
         for order, count in enumerate(counts) if any(counts) else ():
             if not count:
