@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,7 +31,6 @@ from memhotplug.units import div_round_up, format_blocks, round_up
 
 __all__ = ["adopt", "recognise"]
 
-_WORDS = (BlockState.ONLINE, BlockState.OFFLINE)
 _BOOT_MOVABLE = ("kernelcore", "movablecore", "movable_node")
 _KINDS = {kind.label: kind for kind in ZoneKind}
 
@@ -44,13 +44,29 @@ class _Range:
     rows: range
 
 
+class _Seen(NamedTuple):
+    """What there is to tell from: the machine with its blocks, and what was recorded of it.
+
+    Attributes:
+        online: the rows of the online blocks of each zone, by its node and kind.
+        hosts: whether the kernel lets a block host its own memmap.
+    """
+
+    kernel: Kernel
+    machine: RecordedMachine
+    online: Mapping[tuple[int, int], frozenset[int]]
+    hosts: bool
+
+
 def recognise(kernel: Kernel, machine: RecordedMachine, told: Told) -> None:
     """Note which blocks were hot-added, the devices that brought them, and which host their own memmap."""
-    evident = _lacking(kernel, machine) | _told(kernel, told.hosted)
-    found = list(_added(kernel, machine, evident))
+    hosts = kernel.profile.memmap_on_memory_refusal(kernel, kernel.geometry.memory_block_size) is None
+    seen = _Seen(kernel, machine, _online_rows(kernel), hosts)
+    evident = _lacking(seen) | _told(kernel, told.hosted)
+    found = list(_added(seen, evident))
     for one in found:
         _not_early(kernel, one.rows)
-    own = _hosting(kernel, machine, found, evident)
+    own = _hosting(seen, found, evident)
     _host(kernel, own)
     for one in found:
         if one.resource.name == SYSTEM_RAM:
@@ -104,14 +120,14 @@ def _range_of(rows: slice) -> range:
     return range(rows.start, rows.stop)
 
 
-def _added(kernel: Kernel, machine: RecordedMachine, evident: Set[int]) -> Iterator[_Range]:
+def _added(seen: _Seen, evident: Set[int]) -> Iterator[_Range]:
     """Yield each hot-added range.
 
     Args:
         evident: rows of blocks that host their own memmap, which boot memory never does.
     """
-    state, size = kernel.state, kernel.geometry.memory_block_size
-    settled = any(word.partition("=")[0] in _BOOT_MOVABLE for word in (machine.cmdline or "").split())
+    state, size = seen.kernel.state, seen.kernel.geometry.memory_block_size
+    settled = any(word.partition("=")[0] in _BOOT_MOVABLE for word in (seen.machine.cmdline or "").split())
     ends: set[int] = set()
     for around, inner in _tree(state.resources, None):
         named = inner.name.startswith(f"{SYSTEM_RAM} (")
@@ -120,25 +136,24 @@ def _added(kernel: Kernel, machine: RecordedMachine, evident: Set[int]) -> Itera
         whole = inner.start % size == 0 and (inner.end + 1) % size == 0
         rows = _range_of(state.blocks.rows(inner.start // size, inner.end // size))
         if whole and len(rows) and inner.start:
-            came = named or _came(kernel, machine, inner, rows, joins=inner.start in ends, settled=settled)
+            came = named or _came(seen, inner, rows, joins=inner.start in ends, settled=settled)
             if came or not evident.isdisjoint(rows):
                 yield _Range(resource=inner, around=around, rows=rows)
         ends.add(inner.end + 1)
 
 
-def _came(
-    kernel: Kernel, machine: RecordedMachine, entry: Resource, rows: range, *, joins: bool, settled: bool
-) -> bool:
+def _came(seen: _Seen, entry: Resource, rows: range, *, joins: bool, settled: bool) -> bool:
     """Return whether a line of System RAM, whole blocks, was hot-added.
 
     Args:
         joins: whether another line ends where it begins: of boot memory only those of two nodes do.
         settled: as in :func:`_is_away`.
     """
-    if machine.early:
-        was_there = any(start <= entry.end and entry.start < end for start, end in machine.early)
-        return not was_there or (joins and all(entry.start != start for start, _ in machine.early))
-    return (joins and not _is_boot_of_node(kernel, machine, rows)) or _is_away(kernel, rows, settled=settled)
+    early = seen.machine.early
+    if early:
+        was_there = any(start <= entry.end and entry.start < end for start, end in early)
+        return not was_there or (joins and all(entry.start != start for start, _ in early))
+    return (joins and not _is_boot_of_node(seen, rows)) or _is_away(seen.kernel, rows, settled=settled)
 
 
 def _tree(entries: Iterable[Resource], around: Resource | None) -> Iterator[tuple[Resource | None, Resource]]:
@@ -162,7 +177,7 @@ def _is_away(kernel: Kernel, rows: range, *, settled: bool) -> bool:
     return bool(away.all())
 
 
-def _is_boot_of_node(kernel: Kernel, machine: RecordedMachine, rows: range) -> bool:
+def _is_boot_of_node(seen: _Seen, rows: range) -> bool:
     """Return whether memory that adjoins another node's was there at boot, although /proc/iomem has a line for it.
 
     Where those lines are memblock's regions, each node has its own. Boot memory has reserved pages, so its zone lacks
@@ -171,19 +186,17 @@ def _is_boot_of_node(kernel: Kernel, machine: RecordedMachine, rows: range) -> b
     Models: mm/memblock.c:memblock_merge_regions(); arch/powerpc/mm/mem.c:add_system_ram_resources(),
     arch/arm64/kernel/setup.c:request_standard_resources() (v5.10 to v6.12).
     """
-    blocks = kernel.state.blocks
+    blocks = seen.kernel.state.blocks
     before = blocks.row(blocks.value("id", rows.start) - 1)
     if before is None or blocks.value("nid", before) == blocks.value("nid", rows.start):
         return False
-    hosts = kernel.profile.memmap_on_memory_refusal(kernel, kernel.geometry.memory_block_size) is None
-    unit = _hosted_pages(kernel)
-    by_zone = _online_rows(kernel)
-    for zone in machine.zones:
-        online = by_zone.get(_key(zone), frozenset())
+    unit = _hosted_pages(seen.kernel)
+    for zone in seen.machine.zones:
+        online = seen.online.get(_key(zone), frozenset())
         lacks = zone.present - zone.managed
         if not online.isdisjoint(rows) and lacks:
             odd = lacks % unit != 0 or lacks > len(online) * unit
-            return not hosts or odd or not _has_room(kernel, zone, len(online), lacks // unit)
+            return not seen.hosts or odd or not _has_room(seen.kernel, zone, len(online), lacks // unit)
     return False
 
 
@@ -195,23 +208,20 @@ def _not_early(kernel: Kernel, rows: Iterable[int]) -> None:
         state.early.remove(start, (state.blocks.value("id", some.stop - 1) + 1) * pages)
 
 
-def _lacking(kernel: Kernel, machine: RecordedMachine) -> Set[int]:
+def _lacking(seen: _Seen) -> Set[int]:
     """Return the rows of blocks whose zone lacks just as many managed pages as if each hosted its own memmap.
 
     Models: mm/memory_hotplug.c:mhp_init_memmap_on_memory() (v5.13 to v6.12): present counts the memmap of a block,
     managed does not. Boot memory that lacks just this, of a node without reserved pages, has its memmap in one place,
     and free chunks where blocks with their own would have none.
     """
-    geometry = kernel.geometry
+    pages, hosted = seen.kernel.geometry.pages_per_block, _hosted_pages(seen.kernel)
     own: Set[int] = frozenset()
-    if kernel.profile.memmap_on_memory_refusal(kernel, geometry.memory_block_size) is not None:
-        return own
-    by_zone = _online_rows(kernel)
-    for zone in machine.zones:
-        rows = by_zone.get(_key(zone), frozenset())
-        whole = rows and zone.present == len(rows) * geometry.pages_per_block
-        exactly = zone.present - zone.managed == len(rows) * _hosted_pages(kernel)
-        if whole and exactly and _has_room(kernel, zone, len(rows), len(rows)):
+    for zone in seen.machine.zones if seen.hosts else ():
+        rows = seen.online.get(_key(zone), frozenset())
+        whole = rows and zone.present == len(rows) * pages
+        exactly = zone.present - zone.managed == len(rows) * hosted
+        if whole and exactly and _has_room(seen.kernel, zone, len(rows), len(rows)):
             own |= rows
     return own
 
@@ -227,42 +237,38 @@ def _has_room(kernel: Kernel, zone: RecordedZone, count: int, hosting: int) -> b
     return True
 
 
-def _hosting(kernel: Kernel, machine: RecordedMachine, found: list[_Range], evident: Set[int]) -> Set[int]:
+def _hosting(seen: _Seen, found: list[_Range], evident: Set[int]) -> Set[int]:
     """Return the rows of all blocks that host their own memmap: those of which it is evident, and as the driver adds.
 
     Models: mm/memory_hotplug.c:mhp_supports_memmap_on_memory() (v5.13 to v6.12).
     """
-    state, profile = kernel.state, kernel.profile
-    own = evident
-    if profile.memmap_on_memory_refusal(kernel, kernel.geometry.memory_block_size) is not None:
+    kernel, own = seen.kernel, evident
+    if not seen.hosts:
         return own
-    by_zone = _online_rows(kernel)
     for one in found:
-        size = one.resource.end + 1 - one.resource.start
-        if one.resource.name != SYSTEM_RAM or profile.memmap_on_memory_refusal(kernel, size) is not None:
+        size = one.resource.size
+        if one.resource.name != SYSTEM_RAM or kernel.profile.memmap_on_memory_refusal(kernel, size) is not None:
             continue
-        if _may_host(kernel, machine, by_zone, one.rows, own):
+        if _may_host(seen, one.rows, own):
             own |= set(one.rows)
     # Offline blocks show nothing of it; those above all memory that does not host its own have been hot-added.
-    online, offline = (set(np.flatnonzero(state.blocks.state == word).tolist()) for word in _WORDS)
-    highest = max(online - own, default=-1)
+    states = [state for _, state, *_ in kernel.state.blocks.records()]
+    offline = {row for row, word in enumerate(states) if word == BlockState.OFFLINE}
+    if not offline:
+        return own
+    highest = max((row for row, word in enumerate(states) if word == BlockState.ONLINE and row not in own), default=-1)
     return own | {row for row in offline.difference(*(one.rows for one in found)) if row > highest}
 
 
-def _may_host(
-    kernel: Kernel, machine: RecordedMachine, by_zone: Mapping[tuple[int, int], Set[int]], rows: range, own: Set[int]
-) -> bool:
-    """Return whether every zone of some blocks lacks as many managed pages as it takes, beside what others host.
-
-    Args:
-        by_zone: as :func:`_online_rows` returns it.
-    """
-    for zone in machine.zones:
-        online = by_zone.get(_key(zone), frozenset())
+def _may_host(seen: _Seen, rows: range, own: Set[int]) -> bool:
+    """Return whether every zone of some blocks lacks as many managed pages as it takes, beside what others host."""
+    hosted = _hosted_pages(seen.kernel)
+    for zone in seen.machine.zones:
+        online = seen.online.get(_key(zone), frozenset())
         here = len(online & set(rows))
         before = len((online & own) - set(rows))
-        lacks = zone.present - zone.managed >= (here + before) * _hosted_pages(kernel)
-        if here and not (lacks and _has_room(kernel, zone, len(online), here + before)):
+        lacks = zone.present - zone.managed >= (here + before) * hosted
+        if here and not (lacks and _has_room(seen.kernel, zone, len(online), here + before)):
             return False
     return True
 

@@ -41,7 +41,6 @@ from memhotplug.formats.snapshot.source import Source as Place
 from memhotplug.formats.textfile import read_text
 from memhotplug.manager import Plugins
 from memhotplug.model.blocks import NO_ZONE, BlockState, OnlineType
-from memhotplug.model.extents import ExtentSet
 from memhotplug.model.geometry import Geometry
 from memhotplug.model.resources import PLATFORM, ResourceTable
 from memhotplug.model.watermarks import setup_watermarks, small_marks
@@ -133,10 +132,8 @@ def kernel_from_machine(
     for node in machine.nodes:
         if node.online:
             kernel.state.nodes[node.id] = Node(node.id, has_cpu=node.has_cpu)
-    told = Told(log=log)
-    if known is not None:
-        told = replace(told, hosted=known.hosted, offline=known.offline, covered=known.covered)
-    _blocks(kernel, machine, told)
+    flags = {"hosted": known.hosted, "offline": known.offline, "covered": known.covered} if known is not None else {}
+    _blocks(kernel, machine, Told(log=log, **flags))
     used, zones = {}, RecordedZones(kernel, machine, known)
     for recorded in machine.zones:
         if recorded.name in _KINDS and recorded.node in kernel.state.nodes:
@@ -160,10 +157,10 @@ def _kernel(plugins: Plugins, machine: RecordedMachine, cmdline: str) -> Kernel:
     Raises:
         InputError: it refuses a value that is not on the recorded command line.
     """
-    profile = profile_in(plugins)
-    geometry = _geometry(plugins, profile, machine, cmdline)
+    profile, params = profile_in(plugins), parse_cmdline(cmdline)
+    geometry = _geometry(plugins, profile, machine, params)
     try:
-        kernel = Kernel(plugins, geometry, parse_cmdline(cmdline), profile)
+        kernel = Kernel(plugins, geometry, params, profile)
         changed = _changed_parameters(kernel, machine, cmdline)
         return kernel if not changed else Kernel(plugins, geometry, parse_cmdline(f"{cmdline} {changed}"))
     except InputError:
@@ -183,17 +180,14 @@ def _changed_parameters(kernel: Kernel, machine: RecordedMachine, cmdline: str) 
 
     What the reader's own command line names, beyond the recorded one, counts as it is there.
     """
+    shown = {name: text.strip() for name, text in machine.parameters.items() if name in machine.parameters_now}
+    now = kernel.profile.module_parameters(kernel) if shown else {}
+    changed = {f"memory_hotplug.{name}": text for name, text in shown.items() if now.get(name, text).strip() != text}
+    if not changed:
+        return ""
     recorded = set((machine.cmdline or "").split())
     asked = {word.partition("=")[0] for word in cmdline.split() if word not in recorded}
-    now = kernel.profile.module_parameters(kernel)
-    words = {
-        name: f"memory_hotplug.{name}" for name in machine.parameters if name in now and name in machine.parameters_now
-    }
-    return " ".join(
-        f"{word}={machine.parameters[name].strip()}"
-        for name, word in words.items()
-        if word not in asked and now[name].strip() != machine.parameters[name].strip()
-    )
+    return " ".join(f"{word}={text}" for word, text in changed.items() if word not in asked)
 
 
 def _is_refused(plugins: Plugins, geometry: Geometry, word: str) -> bool:
@@ -204,7 +198,9 @@ def _is_refused(plugins: Plugins, geometry: Geometry, word: str) -> bool:
     return False
 
 
-def _geometry(plugins: Plugins, profile: KernelProfile, machine: RecordedMachine, cmdline: str) -> Geometry:
+def _geometry(
+    plugins: Plugins, profile: KernelProfile, machine: RecordedMachine, params: Mapping[str, str]
+) -> Geometry:
     """Return the architecture's sizes with those that were recorded in their place."""
     total = machine.mem_total or sum(zone.managed for zone in machine.zones) * machine.page_size
     request = SizingRequest(
@@ -212,7 +208,7 @@ def _geometry(plugins: Plugins, profile: KernelProfile, machine: RecordedMachine
         asks=profile.has,
         memory=((0, machine.boot_memory or total),),
         page_size=machine.page_size,
-        cmdline=parse_cmdline(cmdline),
+        cmdline=params,
         huge_page_size=machine.huge_page_size,
     )
     sizes = page_sizing(plugins, request)
@@ -246,8 +242,7 @@ def _blocks(kernel: Kernel, machine: RecordedMachine, told: Told) -> None:
         zone = _KINDS.get(block.zone or "", NO_ZONE)
         node = first if block.node is None else block.node
         state.blocks.insert(block.id, count, state=_STATES[block.state], zone=zone, nid=node, early=1)
-    starts, ends = state.block_bounds(slice(None))
-    state.sections = ExtentSet(starts, ends)
+    state.sections = state.blocks.id_runs().times(kernel.geometry.pages_per_block)
     state.early = state.sections.copy()
     recognise(kernel, machine, told)
 

@@ -218,8 +218,6 @@ def _first(pages: ExtentSet, count: int) -> ExtentSet:
 def note_holes(kernel: Kernel) -> None:
     """Note what online blocks lack: where no zone has a page."""
     state = kernel.state
-    starts, ends = state.block_bounds(slice(None))
-    online = state.blocks.state == BlockState.ONLINE
-    state.holes = ExtentSet(starts[online], ends[online])
+    state.holes = state.blocks.runs_with("state", BlockState.ONLINE).times(kernel.geometry.pages_per_block)
     for zone in state.zones():
         state.holes.difference_update(zone.linked)
