@@ -176,11 +176,6 @@ class ExtentSet(Coverage):
         self._splice(first, last, starts, ends, sum(ends) - sum(starts) - sum(old_ends) + sum(old_starts))
         return True
 
-    def _slice(self, first: int, last: int) -> Few:
-        """Return the runs from place ``first`` to ``last`` of many."""
-        starts, ends = self._as_arrays()
-        return starts[first:last].tolist(), ends[first:last].tolist()
-
     def update(self, other: Runs) -> None:
         """Add another set, or runs in any order."""
         if not self.total and isinstance(other, ExtentSet):
@@ -257,9 +252,10 @@ class ExtentSet(Coverage):
 
     def _remove_sorted(self, starts: Array, ends: Array) -> None:
         """Take out what a set of runs has: they are ascending, disjoint and not touching."""
-        first, last = self._overlapped(int(starts[0]), int(ends[-1])) if len(starts) else (0, 0)
-        if first >= last:
+        first, last = ends.searchsorted(self.starts[0], side="right"), starts.searchsorted(self.ends[-1], side="left")
+        if first >= last or not self.intersects(starts[first], ends[last - 1]):
             return
+        starts, ends = starts[first:last], ends[first:last]
         gap_starts, gap_ends = np.append(_LOWEST, ends), np.append(starts, _HIGHEST)
         lows, highs, _, _ = intersect(self.starts, self.ends, gap_starts, gap_ends)
         self._take_arrays(lows, highs)
@@ -388,10 +384,11 @@ class ExtentSet(Coverage):
                 break
         if left <= 0 or len(lows) == size:
             return ExtentSet.of_few(lows[::-1], highs[::-1])
-        reach = np.cumsum((self.ends - self.starts)[::-1])[::-1]  # pfns from each run on
-        kept = reach - (self.ends - self.starts) < count
-        starts = np.maximum(self.starts, self.ends - (count - reach + (self.ends - self.starts)))
-        return ExtentSet.of_arrays(starts[kept], self.ends[kept])
+        before, rest = np.cumsum(self.ends - self.starts), max(self.total - count, 0)  # pfns up to the end of each run
+        at = int(before.searchsorted(rest, side="right"))
+        starts = self.starts[at:].copy()
+        starts[0] = self.ends[at] - before[at] + rest
+        return ExtentSet.of_arrays(starts, self.ends[at:])
 
 
 def _listed(column: _Column) -> list[int]:

@@ -128,6 +128,11 @@ class Runs:
             self._arrays = frozen(starts, ends)
         return self._arrays
 
+    def _slice(self, first: int, last: int) -> Few:
+        """Return the runs from place ``first`` to ``last`` of many."""
+        starts, ends = self._as_arrays()
+        return starts[first:last].tolist(), ends[first:last].tolist()
+
     def _take_arrays(self, starts: Array, ends: Array) -> None:
         self._arrays = frozen(starts, ends)
         self._few = (starts.tolist(), ends.tolist()) if len(starts) <= FEW else None
