@@ -133,7 +133,6 @@ class MapRuns:
 
 
 _END: Final = 2**63 - 1
-_ONE_BY_ONE: Final = 4  # runs up to which it is faster to take them out one after the other
 
 
 class VmemmapTable:
@@ -241,12 +240,9 @@ class VmemmapTable:
         if not len(starts):
             return MapRuns([])
         rows = self.runs.rows
-        if rows is not None and len(starts) <= _ONE_BY_ONE:
-            taken: list[Row] = []
-            for start, end in zip(starts, ends, strict=True):
-                some, rows = self._without(rows, int(start), int(end))
-                taken += some
-            self.runs, gone = MapRuns(rows), MapRuns(taken)
+        if rows is not None and len(starts) <= FEW:
+            taken, kept_rows = self._without(rows, list(map(int, starts)), list(map(int, ends)))
+            self.runs, gone = MapRuns(kept_rows), MapRuns(taken)
         else:
             low, high = int(starts[0]), int(ends[-1])
             gone, kept = self._split(self.clip(low, high), ExtentSet(starts, ends))
@@ -254,20 +250,24 @@ class VmemmapTable:
         self.mapped.remove_many(starts, ends)
         return gone
 
-    def _without(self, rows: list[Row], low: int, high: int) -> tuple[list[Row], list[Row]]:
-        """Return what of some rows describes [low, high), and the rest of them."""
+    def _without(self, rows: list[Row], starts: list[int], ends: list[int]) -> tuple[list[Row], list[Row]]:
+        """Return what of some rows describes ascending, disjoint runs of pfns, and the rest of them."""
         gone: list[Row] = []
         kept: list[Row] = []
+        first = 0  # of the runs that do not lie before the row
         for row in rows:
-            start, end = row[0], row[1]
-            if end <= low or high <= start:
-                kept.append(row)
-                continue
-            if start < low:
-                kept.append(self._part(row, start, low))
-            gone.append(self._part(row, max(start, low), min(end, high)))
-            if high < end:
-                kept.append(self._part(row, high, end))
+            low, high = row[0], row[1]
+            while first < len(starts) and ends[first] <= low:
+                first += 1
+            at, rest = first, low
+            while at < len(starts) and starts[at] < high:
+                if rest < starts[at]:
+                    kept.append(self._part(row, rest, starts[at]))
+                rest = min(ends[at], high)
+                gone.append(self._part(row, max(starts[at], low), rest))
+                at += 1
+            if rest < high:
+                kept.append(self._part(row, rest, high))
         return gone, kept
 
     def _split(self, runs: MapRuns, chosen: ExtentSet) -> tuple[MapRuns, MapRuns]:
