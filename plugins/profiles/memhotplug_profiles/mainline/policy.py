@@ -7,7 +7,7 @@ auto_movable_stats_account_zone() (v5.15 to v6.12).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from memhotplug.plugin import (
     Array,
@@ -25,6 +25,9 @@ from memhotplug_profiles.mainline.params import Group, MainlineState, Policy, st
 
 __all__ = ["zone_for_rows", "zone_keys"]
 
+_ONLINE: Final = BlockState.ONLINE
+_MOVABLE: Final = ZoneKind.MOVABLE
+
 
 def zone_for_rows(kernel: Kernel, rows: slice, online_type: OnlineType) -> tuple[Zone, int]:
     """Return the zone of the first of some offline blocks, and how many of them share it in turn."""
@@ -32,16 +35,25 @@ def zone_for_rows(kernel: Kernel, rows: slice, online_type: OnlineType) -> tuple
     if online_type is not OnlineType.ONLINE or state.policy is Policy.CONTIG:
         return zone_for_run(kernel.state, rows, online_type, movable_node="movable_node" in kernel.params)
     nid, group = kernel.state.blocks.value("nid", rows.start), kernel.state.blocks.value("group", rows.start)
-    same = (kernel.state.blocks.nid[rows] == nid) & (kernel.state.blocks.group[rows] == group)
-    count = int(same.argmin()) if not same.all() else len(same)
+    count = _leading_of(kernel, rows, nid, group)
     movable, alike = _decision(kernel, state, rows.start, nid, group)
     count = count if alike is None else min(alike, count)
     if movable:
-        return kernel.state.nodes[nid].zones[ZoneKind.MOVABLE], count
+        return kernel.state.nodes[nid].zones[_MOVABLE], count
     # The kernel zone is chosen as by online_kernel.
     return zone_for_run(
         kernel.state, slice(rows.start, rows.start + count), OnlineType.ONLINE_KERNEL, movable_node=False
     )
+
+
+def _leading_of(kernel: Kernel, rows: slice, nid: int, group: int) -> int:
+    """Return how many leading blocks are on the node and in the memory group of the first one."""
+    blocks = kernel.state.blocks
+    if blocks.common("nid", rows) is not None and blocks.common("group", rows) is not None:
+        count: int = rows.stop - rows.start
+        return count
+    same = (blocks.nid[rows] == nid) & (blocks.group[rows] == group)
+    return int(np.argmin(same))
 
 
 def zone_keys(kernel: Kernel) -> Sequence[Array]:
@@ -119,19 +131,25 @@ def _unit_needed(kernel: Kernel, row: int, unit_pages: int) -> int | None:
     per_unit = unit_pages // kernel.geometry.pages_per_block
     first = round_down(blocks.value("id", row), per_unit)
     rows = blocks.rows(first, first + per_unit - 1)
-    online = blocks.state[rows] == BlockState.ONLINE
-    if (blocks.zone[rows][online] != ZoneKind.MOVABLE).any():
+    columns = zip(blocks.listed("state", rows), blocks.listed("zone", rows), strict=True)
+    zones = [zone for state, zone in columns if state == _ONLINE]
+    if zones.count(_MOVABLE) < len(zones):
         return None
-    return unit_pages - int(online.sum()) * kernel.geometry.pages_per_block
+    return unit_pages - len(zones) * kernel.geometry.pages_per_block
 
 
 def _room(kernel: Kernel, state: MainlineState, own: Group | None, nid: int | None) -> _Room | None:
     """Return what is there to judge by, on one node or on all; None if other groups need all kernel pages."""
-    zones = [zone for zone in kernel.state.zones() if nid in (None, zone.nid) and zone.present]
-    cma = sum(zone.cma for zone in zones)
-    kernel_early = sum(zone.present_early for zone in zones if zone.kind is not ZoneKind.MOVABLE) - cma
-    movable = sum(zone.present for zone in zones if zone.kind is ZoneKind.MOVABLE) + cma
-    required = 0
+    kernel_early = movable = required = 0
+    for zone in kernel.state.zones():
+        if not zone.present or nid not in (None, zone.nid):
+            continue
+        if zone.kind is _MOVABLE:
+            movable += zone.present
+        else:
+            kernel_early += zone.present_early
+        kernel_early -= zone.cma  # which only movable pages may use
+        movable += zone.cma
     for group in state.groups:
         if group is own or not group.unit_pages or nid not in (None, group.nid):
             continue
