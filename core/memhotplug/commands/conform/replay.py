@@ -8,6 +8,7 @@ from copy import copy
 from functools import partial
 from typing import NamedTuple
 
+from memhotplug.catalog import Installed
 from memhotplug.commands.conform.baseline import Baseline, known_pages
 from memhotplug.commands.conform.facts import StepFacts
 from memhotplug.commands.conform.firmware import Firmware
@@ -210,13 +211,24 @@ class Replay:
             case "write" if not (op.path or "").startswith("sys/"):
                 return Outcome(result=_OK)  # what it does to the guest is the guest's own
             case "write":
-                failed = self._errno(lambda: self.machine.write("/" + (op.path or ""), op.value or ""))
-                return Outcome(result=failed or _OK, errno=failed)
+                return self._write(op)
             case "online":
                 online_type = _ONLINE_TYPES[op.type or ""]
                 return self._each(op, lambda blocks: online_blocks(self.machine.kernel, blocks, online_type))
             case _:
                 return self._each(op, lambda blocks: offline_blocks(self.machine.kernel, blocks))
+
+    def _write(self, op: RecordedOp) -> Outcome:
+        """Write a file of sysfs.
+
+        Raises:
+            InputError: there can be no such path.
+        """
+        from memhotplug.formats.scenario.check import parse_args  # which only few recordings need
+
+        step = parse_args("write", {"path": "/" + (op.path or ""), "value": op.value or ""}, Installed())
+        failed = self._errno(lambda: self.machine.apply("write", step))
+        return Outcome(result=failed or _OK, errno=failed)
 
     def _errno(self, action: Callable[[], object]) -> str | None:
         """Return the errno that an action is refused with, None if it is not."""

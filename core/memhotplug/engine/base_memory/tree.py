@@ -44,22 +44,15 @@ class Folder:
     always: bool = False
     ids: tuple[Numbers, ...] = ()
 
-    def child(self, part: str, make: type[Folder] | SysfsFile) -> Node:
-        """Return what is in the directory under one part of a path, put there if it is not."""
+    def put(self, part: str, node: Node) -> Node:
+        """Put something under one part of a path into the directory, unless something is there; return what is."""
+        if "{}" not in part:
+            return self.named.setdefault(part, node)
         texts = tuple(part.split("{}"))
-        known: Node | None
-        if len(texts) == 1:
-            known = self.named.get(part)
-        else:
-            known = next((node for other, node in self.numbered if other == texts), None)
-        if known is not None:
-            return known
-        new: Node = make if isinstance(make, SysfsFile) else make()
-        if len(texts) == 1:
-            self.named[part] = new
-        else:
-            self.numbered.append((texts, new))
-        return new
+        known = next((known for other, known in self.numbered if other == texts), None)
+        if known is None:
+            self.numbered.append((texts, node))
+        return known or node
 
 
 Node: TypeAlias = Folder | SysfsFile
@@ -81,19 +74,25 @@ class Tree:
 
     def __init__(self, files: Iterable[SysfsFile]) -> None:
         self._root = Folder()
+        ways: dict[str, tuple[Folder, ...]] = {}  # the directories to a path, that one included
         for file in files:
-            self._put(file)
+            parent, _, name = file.path.rpartition("/")
+            folders = self._way(parent, ways)
+            for folder in folders:
+                folder.always = folder.always or file.exists is None
+                folder.ids = folder.ids or file.ids
+            folders[-1].put(name, file)
 
-    def _put(self, file: SysfsFile) -> None:
-        *parents, name = file.path.split("/")
-        folder = self._root
-        for part in parents:
-            below = folder.child(part, Folder)
-            assert isinstance(below, Folder), f"{file.path} lies below a file"
-            folder = below
-            folder.always = folder.always or file.exists is None
-            folder.ids = folder.ids or file.ids
-        folder.child(name, file)
+    def _way(self, path: str, ways: dict[str, tuple[Folder, ...]]) -> tuple[Folder, ...]:
+        """Return the directories to a path, which are made where they are not there."""
+        known = ways.get(path)
+        if known is None:
+            parent, _, name = path.rpartition("/")
+            above = self._way(parent, ways) if parent else (self._root,)
+            folder = above[-1].put(name, Folder())
+            assert isinstance(folder, Folder), f"something lies below {path}, which is a file"
+            known = ways[path] = (*above, folder)
+        return known
 
     def find(self, kernel: Kernel, path: str) -> Entry | None:
         """Return what is at a path (without a leading slash; empty for the root), None if there is nothing."""
