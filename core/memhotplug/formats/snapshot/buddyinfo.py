@@ -10,9 +10,9 @@ from memhotplug.formats.snapshot.source import Source
 
 __all__ = ["FreeCounts", "PageTypes", "parse_buddyinfo", "parse_pagetypeinfo"]
 
-_BUDDY = re.compile(r"Node\s+(\d+), zone\s+(\S+)((?:\s+\d{1,15})+)")
+_BUDDY = re.compile(r"Node\s+(\d+), zone\s+(\S+)((?:\s++\d{1,15}+)++)")
 _BLOCK_ORDER = re.compile(r"Page block order:\s*(\d{1,2})")
-_FREE = re.compile(r"Node\s+(\d+), zone\s+([^\s,]+), type\s+(\S+)((?:\s+>?\d{1,15})+)")
+_FREE = re.compile(r"Node\s+(\d+), zone\s+([^\s,]+), type\s+(\S+)((?:\s++>?+\d{1,15}+)++)")
 _MAX_COLUMNS = 24
 
 
@@ -59,7 +59,8 @@ def parse_buddyinfo(
     Raises:
         InputError: not a buddyinfo, cut off, or a zone twice.
     """
-    zones: list[FreeCounts] = []
+    zones: dict[tuple[int, str], FreeCounts] = {}
+    columns = 0
     known = {} if known is None else known
     for number, line in enumerate(text.splitlines(), start=1):
         words = line.strip()
@@ -70,15 +71,15 @@ def parse_buddyinfo(
         zone = known[words]
         if zone is None:
             raise source.error("'Node N, zone NAME' and free chunks by order", got=repr(line[:80]), line=number)
-        columns = len(zones[0].by_order) if zones else min(len(zone.by_order), _MAX_COLUMNS)
+        columns = columns or min(len(zone.by_order), _MAX_COLUMNS)
         if len(zone.by_order) != columns:
             raise source.error(f"{columns} orders", got=len(zone.by_order), line=number)
-        if any((zone.node, zone.zone) == (other.node, other.zone) for other in zones):
+        if (zone.node, zone.zone) in zones:
             raise source.error("each zone once", got=f"node {zone.node} zone {zone.zone} again", line=number)
-        zones.append(zone)
+        zones[zone.node, zone.zone] = zone
     if not zones:
         raise source.error("free chunks by order, one line a zone", got="none")
-    return tuple(zones)
+    return tuple(zones.values())
 
 
 def _counts(line: str) -> FreeCounts | None:
