@@ -273,7 +273,7 @@ class Kernel:
         if not self.plugins.listeners:
             return
         notify = MemoryNotify(event=event, start_pfn=start_pfn, nr_pages=nr_pages, altmap_pages=altmap_pages)
-        for key in self._listeners():
+        for key in [key for key in self.plugins.listeners if self._is_used(key)]:
             try:
                 self.plugins.call(key, "memory_notify", kernel=self, notify=notify)
             except MemoryHotplugError:
@@ -281,12 +281,12 @@ class Kernel:
                     raise
                 return  # the chain stops here, and the kernel does not look at the answer
 
-    def _listeners(self) -> list[str]:
-        """Return who listens on this machine; copies share their plugins, and another copy may use more drivers."""
-        plugins = self.plugins
-        used = {plugins.arch, plugins.profile, *self.policies.values()}
-        used |= {f"drivers:{name}" for name in {device.driver for device in self.state.devices}}
-        return [key for key in plugins.listeners if key in used]
+    def _is_used(self, key: str) -> bool:
+        """Return whether this machine uses a plugin; copies share theirs, and another copy may use more drivers."""
+        if key in (self.plugins.arch, self.plugins.profile) or key in self.policies.values():
+            return True
+        kind, _, name = key.partition(":")
+        return kind == "drivers" and any(device.driver == name for device in self.state.devices)
 
     # ---- zones ----
 

@@ -46,6 +46,8 @@ class Use(Enum):
     RECORDED = "recorded"
     GUEST = "recorded guest"
 
+    __hash__ = object.__hash__  # members are one of a kind; allocations are looked up by them all the time
+
 
 class Owner(NamedTuple):
     """A part of the kernel that holds pages; no workload can have its name.
