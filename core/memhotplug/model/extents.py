@@ -173,6 +173,8 @@ class ExtentSet(Coverage):
             return False
         old_starts, old_ends = self._slice(first, last)
         starts, ends = change(old_starts, old_ends, lows, highs)
+        if (starts, ends) == (old_starts, old_ends):
+            return True
         self._splice(first, last, starts, ends, sum(ends) - sum(starts) - sum(old_ends) + sum(old_starts))
         return True
 

@@ -62,10 +62,11 @@ class Replay:
         self.recording = recording
         self._predict = len(recording.steps) if predict is None else predict
         self._facts: list[StepFacts] = []
-        known = Known()
+        known, before = Known(), None
         for step in recording.steps:
-            before = next((facts for facts in reversed(self._facts) if facts.files), None)
-            self._facts.append(StepFacts(step, recording.file, before, known))
+            facts = StepFacts(step, recording.file, before, known)
+            self._facts.append(facts)
+            before = facts if facts.files else before
         if recording.steps[0].op.kind != "boot":
             raise InputError(
                 "'boot', which every recording begins with", got=recording.steps[0].op.kind, file=recording.file,

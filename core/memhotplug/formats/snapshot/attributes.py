@@ -26,7 +26,8 @@ __all__ = [
 _PLAIN_VALUE = re.compile(r"^(?:Node [0-9]+ )?([A-Za-z0-9_()]+): +([0-9]{1,20})( kB)?$", re.MULTILINE | re.ASCII)
 _MEMINFO = re.compile(r"(?:Node\s+\d+\s+)?([^:\s][^:]*):\s+(\d{1,20})( kB)?")
 _PLAIN_MEMINFO = re.compile(r"MemTotal: +([0-9]{1,20}) kB\n(?:[A-Za-z0-9_()]++: ++[0-9]{1,20}+(?: kB)?+\n)*+")
-_BLOCK = re.compile(rf"{MEMORY}/memory(\d{{1,9}})/(\w+)")
+_OF_BLOCK = f"{MEMORY}/memory"
+_WORD = re.compile(r"\w+")
 _STATES = ("online", "offline", "going-offline")
 _HEX = re.compile(r"(0x)?[0-9a-fA-F]{1,16}")
 _NUMBER = re.compile(r"\d{1,9}")
@@ -126,26 +127,41 @@ def block_files(snapshot: SnapshotFiles) -> tuple[BlockFiles, ...]:
     Raises:
         InputError: an attribute whose value cannot be read, or the same block twice (``memory7``, ``memory07``).
     """
-    texts: dict[int, dict[str, str]] = {}
+    texts: dict[str, dict[str, str]] = {}
     names: dict[int, str] = {}
     for path, text in snapshot.files.items():
-        match = _BLOCK.fullmatch(path)
-        if match is None:
+        if not path.startswith(_OF_BLOCK):
             continue
-        number, attribute = match.groups()
-        block = int(number)
-        if names.setdefault(block, number) != number:
-            place = snapshot.at(f"{MEMORY}/memory{number}")
-            raise place.error(f"block {block} once", got=f"also memory{names[block]}")
-        texts.setdefault(block, {})[attribute] = text.strip()
-    return tuple(_block(snapshot, block, names[block], texts[block]) for block in sorted(texts))
+        number, _, attribute = path[len(_OF_BLOCK) :].partition("/")
+        read = texts.get(number)
+        if read is None:
+            if not _NUMBER.fullmatch(number) or not _WORD.fullmatch(attribute):
+                continue
+            if names.setdefault(int(number), number) != number:
+                place = snapshot.at(f"{MEMORY}/memory{number}")
+                raise place.error(f"block {int(number)} once", got=f"also memory{names[int(number)]}")
+            read = texts[number] = {}
+        if attribute in _GOOD or _WORD.fullmatch(attribute):
+            read[attribute] = text.strip()
+    met: set[tuple[str, str]] = set()
+    return tuple(_block(snapshot, block, names[block], texts[names[block]], met) for block in sorted(names))
 
 
-def _block(snapshot: SnapshotFiles, block: int, number: str, texts: Mapping[str, str]) -> BlockFiles:
+def _block(
+    snapshot: SnapshotFiles, block: int, number: str, texts: Mapping[str, str], met: set[tuple[str, str]]
+) -> BlockFiles:
+    """Return one block's attributes.
+
+    Args:
+        met: those of other blocks that are as they should be, by name and text; this block's are added.
+    """
     for name, (good, expected) in _GOOD.items():
         text = texts.get(name)
-        if text is not None and not good.fullmatch(text):
+        if text is None or (name, text) in met:
+            continue
+        if not good.fullmatch(text):
             raise snapshot.at(f"{MEMORY}/memory{number}/{name}").error(expected, got=repr(text[:80]))
+        met.add((name, text))
     zones, removable, index = texts.get("valid_zones"), texts.get("removable"), texts.get("phys_index")
     device, node = texts.get("phys_device"), texts.get("node")
     return BlockFiles(
@@ -161,11 +177,8 @@ def _block(snapshot: SnapshotFiles, block: int, number: str, texts: Mapping[str,
 
 def module_parameters(snapshot: SnapshotFiles) -> dict[str, str]:
     """Return the memory_hotplug module's parameters as sysfs shows them, by name."""
-    found = {
-        path.rsplit("/", 1)[1]: text.strip()
-        for path, text in snapshot.files.items()
-        if path.startswith(f"{PARAMETERS}/")
-    }
+    below = f"{PARAMETERS}/"
+    found = {path.rsplit("/", 1)[1]: text.strip() for path, text in snapshot.files.items() if path.startswith(below)}
     return dict(sorted({**snapshot.meta.parameters, **found}.items()))
 
 

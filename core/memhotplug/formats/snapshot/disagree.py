@@ -122,22 +122,26 @@ def _blocks(machine: RecordedMachine) -> Iterator[str]:
     if not machine.block_size:
         return
     pages = machine.block_size // machine.page_size
-    outside = _online_outside(machine, _spans(machine.zones), pages)
+    online = [block.id for block in machine.blocks if block.state == "online"]
+    held = merge([(block * pages, (block + 1) * pages) for block in online])
+    outside = _outside(online, held, _spans(machine.zones), pages)
     if outside:
         yield f"memory blocks {format_blocks(outside)} are online, but outside every zone's span"
     if machine.iomem:
-        without = _online_outside(machine, machine.ram, pages)
+        without = _outside(online, held, machine.ram, pages)
         if without:
             yield f"memory blocks {format_blocks(without)} are online, but hold no System RAM"
 
 
-def _online_outside(machine: RecordedMachine, extents: Extents, pages: int) -> list[int]:
-    online = [block.id for block in machine.blocks if block.state == "online"]
-    inside = intersect(merge((block * pages, (block + 1) * pages) for block in online), extents)
+def _outside(blocks: list[int], held: Extents, extents: Extents, pages: int) -> list[int]:
+    """Return the blocks of which nothing lies in extents; ``held`` are the pages of all of them."""
+    inside = intersect(held, extents)
+    if inside == held:
+        return []
     touched: set[int] = set()
     for start, end in inside:
         touched.update(range(start // pages, div_round_up(end, pages)))
-    return [block for block in online if block not in touched]
+    return [block for block in blocks if block not in touched]
 
 
 def _spans(zones: tuple[RecordedZone, ...]) -> Extents:

@@ -114,9 +114,7 @@ class _Reader:
             possible_nodes=self._ids("possible") or tuple(nodes),
             iomem=self._iomem,
             parameters=module_parameters(self.files),
-            parameters_now=frozenset(
-                path.rsplit("/", 1)[1] for path in self.files.files if path.startswith(f"{PARAMETERS}/")
-            ),
+            parameters_now=self._parameters_now(),
             auto_online_blocks=self._auto_online(),
             mem_total=meminfo.get("MemTotal"),
             mem_free=meminfo.get("MemFree"),
@@ -207,10 +205,16 @@ class _Reader:
         text = self.files.get(BOOT_LOG)
         return self.files.meta.early if text is None else early_ranges(text.splitlines())
 
+    def _parameters_now(self) -> frozenset[str]:
+        below = f"{PARAMETERS}/"
+        return frozenset([path.rsplit("/", 1)[1] for path in self.files.files if path.startswith(below)])
+
     def _attributes(self) -> frozenset[str]:
         root = MEMORY.rpartition("/")[0] + "/"
-        found = (name.removeprefix(root) for name in self.files.files if name.startswith(root))
-        return frozenset(name for name in found if name.count("/") == 1)
+        level = root.count("/") + 1
+        return frozenset(
+            [name[len(root) :] for name in self.files.files if name.count("/") == level and name.startswith(root)]
+        )
 
     def _page_types(self) -> PageTypes | None:
         text = self.files.get("proc/pagetypeinfo")
