@@ -138,7 +138,7 @@ def kernel_from_machine(
     for recorded in machine.zones:
         if recorded.name in _KINDS and recorded.node in kernel.state.nodes:
             zone = kernel.state.nodes[recorded.node].zones[_KINDS[recorded.name]]
-            used[zone.key] = never_managed(kernel, zone, zones.take_over(recorded, zone), known)
+            used[zone.key] = never_managed(zone, zones.take_over(recorded, zone), known, zones.aside)
     note_holes(kernel)
     back_memmap(kernel, note_page_tables(kernel), used)
     share_out(kernel, used, known)

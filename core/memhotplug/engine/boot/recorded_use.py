@@ -136,11 +136,15 @@ def _widened(pages: ExtentSet, unit: int) -> ExtentSet:
     return ExtentSet(round_down(pages.starts, unit), round_up(pages.ends, unit))
 
 
-def never_managed(kernel: Kernel, zone: Zone, used: ExtentSet, known: KnownPages | None) -> InUse:
-    """Tell as many pages in use as were never managed from others: those known as reserved first, then the highest."""
+def never_managed(zone: Zone, used: ExtentSet, known: KnownPages | None, aside: ExtentSet) -> InUse:
+    """Tell as many pages in use as were never managed from others: those known as reserved first, then the highest.
+
+    Args:
+        aside: what :func:`set_aside` returns.
+    """
     if not used.total:
         return InUse(used, used)
-    count = zone.present - zone.managed - zone.linked.covered_by(set_aside(kernel))
+    count = zone.present - zone.managed - zone.linked.covered_by(aside)
     if known is None:
         never = used.last(count)
         lowest = never.first_from(0)

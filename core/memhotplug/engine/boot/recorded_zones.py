@@ -65,13 +65,16 @@ def _protection(recorded: RecordedZone, types: Sequence[str]) -> tuple[int, int,
 class RecordedZones:
     """Takes over the zones of a recorded machine, one after the other.
 
+    Attributes:
+        aside: what :func:`set_aside` returns.
+
     Args:
         kernel: the machine so far, with its blocks. known: what is known of single pages.
     """
 
     def __init__(self, kernel: Kernel, machine: RecordedMachine, known: KnownPages | None) -> None:
         self._kernel, self._machine, self._known = kernel, machine, known
-        self._aside = set_aside(kernel)
+        self.aside = set_aside(kernel)
         self._types: dict[int, list[str]] = {}  # of each node, those that the kernel is built with
         for zone in machine.zones:
             self._types.setdefault(zone.node, []).append(zone.name)
@@ -97,12 +100,12 @@ class RecordedZones:
         free = known.free.intersection(pages) if known is not None else pages
         left = _left(recorded, pages, known, free) if known is not None else None
         if known is not None and left is not None:
-            return _known_zone(recorded, zone, known, free, left, self._aside)
+            return _known_zone(recorded, zone, known, free, left, self.aside)
         return self._placed_zone(recorded, zone)
 
     def _placed_zone(self, recorded: RecordedZone, zone: Zone) -> ExtentSet:
         """Place all free pages of a zone."""
-        room, max_order = zone.linked.difference(self._aside), self._machine.max_order
+        room, max_order = zone.linked.difference(self.aside), self._machine.max_order
         if is_fresh(self._kernel, zone):
             avoid = _first_slabs(room, recorded, max_order)
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from memhotplug.errors import nearest
 from memhotplug.formats.snapshot.arches import Architectures
@@ -102,8 +102,7 @@ def parse_hex(text: str, source: Source) -> int:
     return int(text.strip(), 16)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BlockFiles:
+class BlockFiles(NamedTuple):
     """The attributes of one memory block as sysfs shows them; None where one was not recorded.
 
     Models: drivers/base/memory.c (v5.2) and Documentation/admin-guide/mm/memory-hotplug.rst

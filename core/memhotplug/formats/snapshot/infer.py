@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TypeAlias
 
 from memhotplug.errors import InputError
@@ -107,7 +106,7 @@ def blocks_of_zones(zones: Sequence[RecordedZone], pages: int, file: str) -> tup
     for zone in zones:
         for block in blocks_over(zone.extents, pages, zone.node, Source(file=file)):
             first = found.get(block.id)
-            found[block.id] = replace(block, zone=zone.name) if first is None else replace(first, zone=None)
+            found[block.id] = block._replace(zone=zone.name) if first is None else first._replace(zone=None)
     return tuple(found[block] for block in sorted(found))
 
 

@@ -71,8 +71,7 @@ class RecordedZone(NamedTuple):
         return f"node {self.node} zone {self.name}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RecordedBlock:
+class RecordedBlock(NamedTuple):
     """One memory block.
 
     Attributes:

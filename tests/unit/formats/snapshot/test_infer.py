@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -114,9 +112,9 @@ def test_zone_holds_ram_in_its_own_online_blocks() -> None:
     """
     blocks = [
         BLOCK,
-        replace(BLOCK, id=1, zone="Movable"),
-        replace(BLOCK, id=2, state="offline", zone=None),
-        replace(BLOCK, id=3, zone=None),
+        BLOCK._replace(id=1, zone="Movable"),
+        BLOCK._replace(id=2, state="offline", zone=None),
+        BLOCK._replace(id=3, zone=None),
     ]
 
     assert zone_extents(ZONE, blocks, 100, ((0, 90), (100, 500))) == ((0, 90), (300, 400))
@@ -164,7 +162,7 @@ def _infer(free: list[FreeCounts], blocks: list[RecordedBlock], arch: str, mem_t
 def test_x86_boot_zones_follow_their_fixed_limits() -> None:
     """Block 0 holds DMA and DMA32 and shows neither."""
     free = [FreeCounts(node=0, zone="DMA", by_order=(100,)), FreeCounts(node=0, zone="DMA32", by_order=(1000,))]
-    blocks = [replace(BLOCK, zone=None), *(replace(BLOCK, id=n, zone="DMA32") for n in (1, 2, 3))]
+    blocks = [BLOCK._replace(zone=None), *(BLOCK._replace(id=n, zone="DMA32") for n in (1, 2, 3))]
 
     dma, dma32 = _infer(free, blocks, "x86_64", 120000 * 4096)
 
@@ -177,7 +175,7 @@ def test_x86_boot_zones_follow_their_fixed_limits() -> None:
 def test_blocks_without_a_zone_belong_to_the_first_zone_elsewhere() -> None:
     """arm64 and powerpc have no such limit below the first zone."""
     free = [FreeCounts(node=0, zone="Normal", by_order=(5,)), FreeCounts(node=0, zone="Movable", by_order=(6,))]
-    blocks = [replace(BLOCK, zone=None), replace(BLOCK, id=1), replace(BLOCK, id=2, zone="Movable")]
+    blocks = [BLOCK._replace(zone=None), BLOCK._replace(id=1), BLOCK._replace(id=2, zone="Movable")]
 
     normal, movable = _infer(free, blocks, "powerpc", None)
 
