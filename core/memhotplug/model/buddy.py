@@ -200,8 +200,10 @@ def _first_of_few(free: ExtentSet, order: int, wanted: int, max_order: int) -> R
 
 def _lowest_chunk(free: ExtentSet, order: int, wanted: int, max_order: int) -> int | None:
     """Return where the first chunk of the lowest order from ``order`` on begins, None if that is not enough."""
-    best, found = max_order + 1, 0
+    best, found, below = max_order + 1, 0, -1
     for start, end in free:
+        if not (start | end) & below:
+            continue  # the smallest chunks of a run lie at its ends, where it is aligned to no less than the best
         shift = (start ^ end).bit_length() - 1
         middle = end >> shift << shift
         left, right = middle - start, end - middle
@@ -209,7 +211,7 @@ def _lowest_chunk(free: ExtentSet, order: int, wanted: int, max_order: int) -> i
         size = min((there & -there).bit_length() - 1, max_order) if there else best
         if size >= best:
             continue
-        best = size
+        best, below = size, (1 << size) - 1
         found = _place(middle, left, right, size, max_order)
         if size == order:  # there is no lower one
             break
