@@ -133,6 +133,9 @@ class _Memmap:
 
 def _widened(pages: ExtentSet, unit: int) -> ExtentSet:
     """Return all aligned pieces of ``unit`` pages that have a page of a set."""
+    if pages.few is not None:
+        starts, ends = pages.few
+        return ExtentSet([round_down(start, unit) for start in starts], [round_up(end, unit) for end in ends])
     return ExtentSet(round_down(pages.starts, unit), round_up(pages.ends, unit))
 
 

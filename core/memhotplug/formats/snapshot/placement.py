@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from memhotplug.errors import InputError
 from memhotplug.formats.snapshot.extents import merge
-from memhotplug.units import div_round_up, round_down, round_up
+from memhotplug.units import round_down, round_up
 
 __all__ = ["Columns", "Extent", "Pfns", "count_by_order", "pages_in", "place_free"]
 
@@ -198,13 +198,11 @@ def _place_few(spans: _Chunks, counts: Sequence[int], avoid: _Chunks | None, pla
         count, top = counts[order], order == len(counts) - 1
         if not count:
             continue
-        taken, left = _lowest_few(clean, count, order, top=top)
-        short = count - (_held(taken) >> order)
+        taken, left, short = _lowest_few(clean, count, order, top=top)
         if short and avoid is not None:
             pair = 1 << order + (not top)  # below the top, a chunk's buddy is out as well
             whole = [(round_down(start, pair), round_up(end, pair)) for start, end in taken]
-            more, _ = _lowest_few(_without(_without(spans, sorted(free)), whole), short, order, top=top)
-            short -= _held(more) >> order
+            more, _, short = _lowest_few(_without(_without(spans, sorted(free)), whole), short, order, top=top)
             left = _without(left, more)
             taken += more
         if short:
@@ -215,26 +213,30 @@ def _place_few(spans: _Chunks, counts: Sequence[int], avoid: _Chunks | None, pla
     return [start for start, _ in runs], [end for _, end in runs]
 
 
-def _lowest_few(runs: _Chunks, count: int, order: int, *, top: bool) -> tuple[_Chunks, _Chunks]:
-    """Return the lowest ``count`` places of this order, below the top at most one in each pair, and what is left."""
+def _lowest_few(runs: _Chunks, count: int, order: int, *, top: bool) -> tuple[_Chunks, _Chunks, int]:
+    """Return the lowest ``count`` places of this order, below the top at most one in each pair.
+
+    Beside them, what is left, and how many places there are too few.
+    """
     found: _Chunks = []
     left: _Chunks = []
     for at, (start, end) in enumerate(runs):
         if count <= 0:
             left += runs[at:]
             break
-        place, last = div_round_up(start, 1 << order), end >> order
+        place, last = -(-start >> order), end >> order
         while place < last and count > 0:
             high = min(place + count, last) if top else place + 1
             count -= high - place
-            if start < place << order:
-                left.append((start, place << order))
+            low = place << order
+            if start < low:
+                left.append((start, low))
             start = high << order
-            found.append((place << order, start))
+            found.append((low, start))
             place = high + 1 & ~1  # the first of the next pair
         if start < end:
             left.append((start, end))
-    return found, left
+    return found, left, count
 
 
 def _without(runs: _Chunks, others: _Chunks) -> _Chunks:
