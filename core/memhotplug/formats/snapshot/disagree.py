@@ -6,7 +6,7 @@ no moment between two reads explains is a contradiction, and whoever plans on su
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from memhotplug.formats.snapshot.extents import Extents, intersect, merge, size
 from memhotplug.formats.snapshot.records import RecordedMachine, RecordedZone
@@ -20,10 +20,11 @@ _MOVING = (16, 1024)  # free pages may differ by one part in so many of a zone, 
 
 def disagreements(machine: RecordedMachine) -> tuple[Note, ...]:
     """Return a note for everything in which two recorded numbers disagree, in a fixed order."""
+    listed = [zone.buddy_pages for zone in machine.zones]
     texts = (
-        *_free(machine),
+        *_free(machine, listed),
         *_contiguous(machine),
-        *_sizes(machine),
+        *_sizes(machine, listed),
         *_present(machine),
         *_total(machine),
         *_blocks(machine),
@@ -41,14 +42,14 @@ def contradictions(machine: RecordedMachine) -> tuple[str, ...]:
         if abs(zone.free - zone.buddy_pages) > slack:
             found.append(_free_of(zone))
         found += _bounds(zone)
-        if _most_free(zone) > zone.managed + slack:
+        if _most_free(zone, zone.buddy_pages) > zone.managed + slack:
             found.append(_beyond_managed(zone))
     return tuple(found)
 
 
-def _free(machine: RecordedMachine) -> Iterator[str]:
-    for zone in machine.zones:
-        if zone.free != zone.buddy_pages:
+def _free(machine: RecordedMachine, listed: Sequence[int]) -> Iterator[str]:
+    for zone, pages in zip(machine.zones, listed, strict=True):
+        if zone.free != pages:
             yield _free_of(zone)
 
 
@@ -70,10 +71,10 @@ def _contiguous(machine: RecordedMachine) -> Iterator[str]:
             )
 
 
-def _sizes(machine: RecordedMachine) -> Iterator[str]:
-    for zone in machine.zones:
+def _sizes(machine: RecordedMachine, listed: Sequence[int]) -> Iterator[str]:
+    for zone, pages in zip(machine.zones, listed, strict=True):
         yield from _bounds(zone)
-        if _most_free(zone) > zone.managed:
+        if _most_free(zone, pages) > zone.managed:
             yield _beyond_managed(zone)
 
 
@@ -86,12 +87,13 @@ def _bounds(zone: RecordedZone) -> Iterator[str]:
         yield f"{zone.title}: watermarks of {zone.min}, {zone.low} and {zone.high} pages do not ascend"
 
 
-def _most_free(zone: RecordedZone) -> int:
-    return max(zone.free, zone.buddy_pages) + zone.pcp_pages
+def _most_free(zone: RecordedZone, listed: int) -> int:
+    """Return how many pages are free at most, of which so many are in buddy lists."""
+    return max(zone.free, listed) + zone.pcp_pages
 
 
 def _beyond_managed(zone: RecordedZone) -> str:
-    free = _most_free(zone)
+    free = _most_free(zone, zone.buddy_pages)
     return f"{zone.title}: {free} free pages (per-cpu lists included) are more than the {zone.managed} managed"
 
 

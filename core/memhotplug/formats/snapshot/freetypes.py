@@ -43,10 +43,11 @@ def kept_by_pagetypes(
             show: those that are missing there are the largest chunks.
     """
     reserved = types.blocks.get((node, zone, _HIGHATOMIC), 0) << types.pageblock_order
-    rows = [_row(types, (node, zone, name), by_order) for name in (_CMA, _HIGHATOMIC, _ISOLATE)]
+    rows = [types.free.get((node, zone, name), ()) for name in (_CMA, _HIGHATOMIC, _ISOLATE)]
+    none = (0,) * len(by_order)
     if not free_cma and not any(map(any, rows)):  # as a rule
-        none = (0,) * len(by_order)
         return KeptChunks(cma=none, barred=none, highatomic=reserved)
+    rows = [(*row, *none)[: len(by_order)] for row in rows]
     cma = tuple(map(min, rows[0], by_order))
     barred = tuple(
         min(reserve + isolated, count - kept)
@@ -70,11 +71,6 @@ def _with_unseen(
 
 def _pages(by_order: Sequence[int]) -> int:
     return sum(count << order for order, count in enumerate(by_order))
-
-
-def _row(types: PageTypes, key: tuple[int, str, str], by_order: Sequence[int]) -> tuple[int, ...]:
-    counts = types.free.get(key, ())
-    return (*counts, *(0,) * len(by_order))[: len(by_order)]
 
 
 def kept_by_letters(

@@ -53,7 +53,7 @@ class RecordedZone(NamedTuple):
     @property
     def pcp_pages(self) -> int:
         """Pages on per-cpu lists: free, but in no buddy list."""
-        return sum(pageset.count for pageset in self.pagesets)
+        return sum([pageset.count for pageset in self.pagesets])
 
     @property
     def end_pfn(self) -> int | None:
@@ -63,7 +63,7 @@ class RecordedZone(NamedTuple):
     @property
     def buddy_pages(self) -> int:
         """Pages in the buddy lists."""
-        return sum(count << order for order, count in enumerate(self.free_by_order))
+        return sum([count << order for order, count in enumerate(self.free_by_order)])
 
     @property
     def title(self) -> str:
