@@ -17,7 +17,7 @@ from memhotplug.model.altmap import Altmap
 from memhotplug.model.extents import Array, ExtentSet, distinct
 from memhotplug.model.runs import FEW, Runs
 from memhotplug.model.state import Owner, Use
-from memhotplug.model.vmemmap import MapRuns, Source
+from memhotplug.model.vmemmap import MapRuns, Row, Source
 from memhotplug.units import div_round_up, round_down, round_up
 
 __all__ = ["SparseVmemmap", "pair_runs"]
@@ -283,7 +283,7 @@ def _from_altmap(
 ) -> MapRuns:
     """Take each leaf of some runs from the window of the altmap that its first pfn of the range lies in."""
     if wanted.total // span <= FEW:
-        return MapRuns(list(_few_from_altmap(wanted, leaf_pages, span, altmap, start_pfn, kind)))
+        return MapRuns(_few_from_altmap(wanted, leaf_pages, span, altmap, start_pfn, kind))
     starts, ends = wanted.arrays
     last = np.cumsum((ends - starts) // span)
     pieces = []
@@ -305,15 +305,22 @@ def _from_altmap(
 
 def _few_from_altmap(
     wanted: ExtentSet, leaf_pages: int, span: int, altmap: Altmap, start_pfn: int, kind: Source
-) -> Iterator[tuple[int, int, int, int, int]]:
-    """Yield each leaf as a row of the table, until the altmap has no more."""
+) -> list[Row]:
+    """Return the leaves as rows of the table, until the altmap has no more; those that follow one another as one."""
+    rows: list[Row] = []
+    source, behind = int(kind), -1
     for start, end in wanted:
         for low in range(start, end, span):
             window = 0 if altmap.nr_windows == 1 else (max(low, start_pfn) - altmap.base_pfn) // altmap.window_pages
             page = altmap.alloc_block_buf(leaf_pages, window)
             if page is None:
-                return
-            yield low, low + span, page, leaf_pages, int(kind)
+                return rows
+            if page == behind and rows[-1][1] == low:
+                rows[-1] = (rows[-1][0], low + span, rows[-1][2], leaf_pages, source)
+            else:
+                rows.append((low, low + span, page, leaf_pages, source))
+            behind = page + leaf_pages
+    return rows
 
 
 def _joined(described: Array, span: int, backing: Array, leaf_pages: int) -> tuple[Array, Array, Array]:
