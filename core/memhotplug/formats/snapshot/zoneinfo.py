@@ -24,12 +24,12 @@ _WANTED = re.compile(  # not the statistics, by far the most lines
     re.MULTILINE,
 )
 _N = "([0-9]{1,15}+)"
-_STATISTICS = r"(?:\n +(?!nr_free_cma )[a-z_0-9]++ ++[0-9]++)*+"
+_STATISTICS = r"(?:\n ++(?!nr_free_cma )[a-z_0-9]++ ++[0-9]++)*+"
 _PLAIN = re.compile(  # a zone as every kernel writes it, without its first word
-    rf"([0-9]{{1,9}}), zone +(\S+)(?:\n  per-node stats{_STATISTICS})?+\n  pages free +{_N}(?:\n +boost +{_N})?+"
-    rf"\n +min +{_N}\n +low +{_N}\n +high +{_N}(?:\n +promo +{_N})?+"
-    rf"\n +spanned +{_N}\n +present +{_N}\n +managed +{_N}(?:\n +cma +{_N})?+"
-    rf"\n +protection: \(([0-9]{{1,15}}(?:, [0-9]{{1,15}})*)\){_STATISTICS}(?:\n +nr_free_cma +{_N})?+{_STATISTICS}"
+    rf"([0-9]{{1,9}}), zone +(\S+)(?:\n  per-node stats{_STATISTICS})?\n  pages free +{_N}(?:\n +boost +{_N})?"
+    rf"\n +min +{_N}\n +low +{_N}\n +high +{_N}(?:\n +promo +{_N})?"
+    rf"\n +spanned +{_N}\n +present +{_N}\n +managed +{_N}(?:\n +cma +{_N})?"
+    rf"\n +protection: \(([0-9]{{1,15}}(?:, [0-9]{{1,15}})*)\){_STATISTICS}(?:\n +nr_free_cma +{_N})?{_STATISTICS}"
     r"(?:\n  pagesets"
     r"((?:\n +cpu: [0-9]{1,15}\n +count: +[0-9]{1,15}\n +high: +[0-9]{1,15}\n +batch: +[0-9]{1,15}"
     r"(?:\n +high_(?:min|max): +[0-9]{1,15})*(?:\n  vm stats threshold: [0-9]{1,15})?)*)"
