@@ -45,10 +45,11 @@ def parse_iomem(text: str, source: Source) -> tuple[IomemEntry, ...]:
         indent, start, end, name = match.groups() if match is not None else (" ", "", "", "")
         if len(indent) % 2:
             raise source.error("a line such as '00100000-3ffdffff : System RAM'", got=repr(line[:80]), line=number)
-        entry = IomemEntry(start=int(start, 16), end=int(end, 16), name=name, depth=len(indent) // 2)
+        entry = IomemEntry(int(start, 16), int(end, 16), name, depth=len(indent) // 2)
         hidden = hidden and entry.start == entry.end == 0
-        if not hidden:
-            _check(entry, open_ranges, source, number)
+        expected = None if hidden else _wrong(entry, open_ranges)
+        if expected is not None:
+            raise source.error(expected, got=repr(f"{entry.start:08x}-{entry.end:08x} : {entry.name}"), line=number)
         open_ranges[entry.depth :] = [entry]
         entries.append(entry)
     return tuple(entries)
@@ -65,13 +66,6 @@ def system_ram(entries: Sequence[IomemEntry]) -> list[tuple[int, int]]:
     Hot-added memory counts, whatever its driver calls it (``System RAM (kmem)``).
     """
     return sorted((entry.start, entry.end + 1) for entry in entries if entry.name.startswith("System RAM"))
-
-
-def _check(entry: IomemEntry, open_ranges: Sequence[IomemEntry], source: Source, line: int) -> None:
-    expected = _wrong(entry, open_ranges)
-    if expected is not None:
-        shown = f"{entry.start:08x}-{entry.end:08x} : {entry.name}"
-        raise source.error(expected, got=repr(shown), line=line)
 
 
 def _wrong(entry: IomemEntry, open_ranges: Sequence[IomemEntry]) -> str | None:
