@@ -25,17 +25,19 @@ _MOVED = (Source.ALLOCATOR, Source.BOOT)
 
 
 def vacate(kernel: Kernel, zone: Zone, low: int, high: int, avoid: ExtentSet | None = None) -> None:
-    """Move memmap and page tables out of [low, high) as far as the zone has room elsewhere.
+    """Move memmap and page tables out of the block [low, high) as far as the zone has room elsewhere.
 
     Args:
         avoid: what they must not land in either: blocks that are to go offline in the same operation.
     """
-    room = _Room(kernel, zone, low, high, avoid)
-    _move_memmap(room)
-    _move_reserved(room)
     if zone.cma_pages.intersects(low, high):  # where a CMA area lies was inferred, too; one cannot leave a block
         zone.cma_pages = zone.cma_pages.copy()
         zone.cma_pages.remove(low, high)
+    if zone.free.contains(low + _hosted_pages(kernel, low), high):
+        return
+    room = _Room(kernel, zone, low, high, avoid)
+    _move_memmap(room)
+    _move_reserved(room)
     for held in list(kernel.state.allocations.values()):
         if not held.kernel or held.movable or not held.pages.intersects(low, high):
             continue
@@ -48,6 +50,12 @@ def vacate(kernel: Kernel, zone: Zone, low: int, high: int, avoid: ExtentSet | N
         pages.update(moved)
         kernel.state.allocations[held.owner] = held._replace(pages=pages)
         zone.free.update(inside)
+
+
+def _hosted_pages(kernel: Kernel, low: int) -> int:
+    """Return how many pages a block that begins at ``low`` reserves for its own memmap, which never leaves it."""
+    row = kernel.state.blocks.row(kernel.state.block_of(low))
+    return 0 if row is None else kernel.state.blocks.value("altmap_pages", row)
 
 
 class _Room:
