@@ -8,9 +8,8 @@ release if there is none. What a driver or an architecture came with is its own 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from memhotplug.errors import nearest
 
@@ -19,8 +18,7 @@ __all__ = ["FEATURES", "Feature", "Version", "has"]
 Version: TypeAlias = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Feature:
+class Feature(NamedTuple):
     """One thing that some kernels do and others do not.
 
     Attributes:

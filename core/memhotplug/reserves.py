@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["DISTRO", "LEAN", "RESERVES", "Reserve"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reserve:
+class Reserve(NamedTuple):
     """What a guest kernel takes while it boots, its memmap apart; an assumption, not a measurement.
 
     Attributes:

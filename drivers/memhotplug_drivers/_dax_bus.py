@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Final, TypeAlias
 
@@ -300,7 +299,7 @@ def _store_size(kernel: Kernel, item: Instance, write: Write) -> None:
         raise MemoryHotplugError(errno.EBUSY, f"{item.device} is bound to {item.driver}")
     if size > item.room:
         raise MemoryHotplugError(errno.ENOSPC, f"region {item.region} has {item.room - item.size:#x} bytes left")
-    put(kernel, replace(item, size=size))
+    put(kernel, item._replace(size=size))
 
 
 def _store_align(kernel: Kernel, item: Instance, write: Write) -> None:
@@ -315,7 +314,7 @@ def _store_align(kernel: Kernel, item: Instance, write: Write) -> None:
         raise MemoryHotplugError(errno.EBUSY, f"{item.device} is bound to {item.driver}")
     if any(size % align for _, size in item.ranges):
         raise MemoryHotplugError(errno.EINVAL, f"a range of {item.device} is not aligned to {align:#x}")
-    put(kernel, replace(item, align=align))
+    put(kernel, item._replace(align=align))
 
 
 def _store_memmap_on_memory(kernel: Kernel, item: Instance, write: Write) -> None:
@@ -328,4 +327,4 @@ def _store_memmap_on_memory(kernel: Kernel, item: Instance, write: Write) -> Non
         raise MemoryHotplugError(errno.EOPNOTSUPP, f"memmap_on_memory: {rule}")
     if wanted != item.hosts and item.driver == KMEM:
         raise MemoryHotplugError(errno.EBUSY, f"{item.device} is bound to {KMEM}")
-    put(kernel, replace(item, hosts=wanted))
+    put(kernel, item._replace(hosts=wanted))

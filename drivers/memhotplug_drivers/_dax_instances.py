@@ -11,8 +11,7 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from memhotplug.plugin import AddRequest, Device, Kernel, MemoryHotplugError, Resource, format_range
 
@@ -26,8 +25,7 @@ _NAME: Final = re.compile(r"dax(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})", re.ASC
 _ALIGN: Final = 2 << 20
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Instance:
+class Instance(NamedTuple):
     """One device-dax instance.
 
     Attributes:
@@ -40,8 +38,8 @@ class Instance:
         nid: its target node, None if the firmware names none.
         align: the unit of mappings, in bytes.
         hosts: its attribute memmap_on_memory.
-        driver: who holds it: kmem, device_dax or nobody.
         options: the driver's own keys of the add.
+        driver: who holds it: kmem, device_dax or nobody.
     """
 
     name: str
@@ -54,8 +52,8 @@ class Instance:
     nid: int | None
     align: int
     hosts: bool
-    driver: str | None = None
     options: Mapping[str, object]
+    driver: str | None = None
 
     @property
     def device(self) -> str:
@@ -164,11 +162,11 @@ def bound_to_devdax(kernel: Kernel, instance: Instance) -> Instance:
         kernel.state.resources.request(
             Resource(start=start, end=start + size - 1, name=instance.device, hotplugged=True)
         )
-    return put(kernel, replace(instance, driver=DEVDAX))
+    return put(kernel, instance._replace(driver=DEVDAX))
 
 
 def release_devdax(kernel: Kernel, instance: Instance) -> Instance:
     """Take the character device away again."""
     for start, size in instance.ranges:
         kernel.state.resources.release(start, size)
-    return put(kernel, replace(instance, driver=None))
+    return put(kernel, instance._replace(driver=None))

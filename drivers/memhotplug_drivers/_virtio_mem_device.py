@@ -11,9 +11,8 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from memhotplug.plugin import (
     AddRequest,
@@ -82,8 +81,7 @@ _IN_STATE: Final[Mapping[SbmState, tuple[tuple[int | None, ...], bool]]] = {
 """The zones that a block of each state is in, None: it is offline; and whether subblocks of it are withheld."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sizes:
+class Sizes(NamedTuple):
     """The granularity of a device, in bytes.
 
     Attributes:
@@ -104,8 +102,7 @@ class Sizes:
         return self.step < self.unit
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Region:
+class Region(NamedTuple):
     """One virtio-mem device: its part of the physical address space, in bytes.
 
     Attributes:
@@ -114,11 +111,11 @@ class Region:
         start, size: the region, all of which is usable.
         requested: the requested size.
         nid: node id.
-        group: id of its dynamic memory group, -1 before 5.15.
         sizes: its granularity.
+        options: the driver's own keys that the device was made with.
+        group: id of its dynamic memory group, -1 before 5.15.
         unplug_online: whether memory that is online may be unplugged.
         broken: whether an unknown error has stopped the driver for good.
-        options: the driver's own keys that the device was made with.
     """
 
     name: str
@@ -127,11 +124,11 @@ class Region:
     size: int
     requested: int
     nid: int
-    group: int = -1
     sizes: Sizes
+    options: Mapping[str, object]
+    group: int = -1
     unplug_online: bool = True
     broken: bool = False
-    options: Mapping[str, object]
 
     @property
     def end(self) -> int:

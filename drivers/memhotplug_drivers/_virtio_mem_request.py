@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import replace
 from typing import Final
 
 from memhotplug.plugin import AddRequest, InputError, Kernel, MemoryHotplugError, is_power_of_two, round_up
@@ -31,7 +30,7 @@ def _resized(kernel: Kernel, request: AddRequest) -> Region:
     given += [key for key, value in (("address", request.address), ("node", request.nid)) if value is not None]
     if given:
         raise InputError(f"no {given[0]} with resize; it is fixed when the device is made", got=given[0])
-    return replace(region, unplug_online=_flag(request, "unplug_online", default=region.unplug_online))
+    return region._replace(unplug_online=_flag(request, "unplug_online", default=region.unplug_online))
 
 
 def with_request(kernel: Kernel, name: str, size: int) -> Region:
@@ -42,7 +41,7 @@ def with_request(kernel: Kernel, name: str, size: int) -> Region:
     if region.broken:
         raise MemoryHotplugError(errno.EIO, f"{name}: an unknown error has marked the device broken")
     _check_size(size, region.sizes, region.size)
-    return replace(region, requested=size)
+    return region._replace(requested=size)
 
 
 def _new_region(kernel: Kernel, request: AddRequest) -> Region:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from memhotplug.plugin import (
     AddRequest,
@@ -178,7 +177,7 @@ def driver_add(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange])
         except MemoryHotplugError as problem:
             where = format_range(phys_range.start, phys_range.size)
             if not mapped:
-                dax.put(kernel, replace(held, driver=None))
+                dax.put(kernel, held._replace(driver=None))
                 problem.driver_result = f"probe failed: {problem.name} for {where}"
                 raise
             notes.append(f"{where} skipped ({problem.name}), and the probe succeeds")
@@ -226,7 +225,7 @@ def driver_eject(kernel: Kernel, name: str) -> str | None:
     if held is not None and held.driver is None:
         raise MemoryHotplugError(errno.ENODEV, f"{name!r} is unbound; what could not be removed stays until reboot")
     if held is not None:
-        dax.put(kernel, replace(held, driver=None))
+        dax.put(kernel, held._replace(driver=None))
     index = kernel.state.device_index(name)
     problem: MemoryHotplugError | None = None
     kept = 0

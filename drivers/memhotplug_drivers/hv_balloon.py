@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from memhotplug.plugin import (
     AddRequest,
@@ -43,8 +43,7 @@ _HA_CHUNK_PAGES = 32 * 1024
 _STATE = __name__  # where the driver keeps what it remembers
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Plan:
+class _Plan(NamedTuple):
     """A request of the host, in bytes.
 
     Attributes:

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 from memhotplug.plugin import (
@@ -163,7 +162,7 @@ def driver_recognise(kernel: Kernel, device: RecordedDevice) -> str | None:
     requested = device.log.get("requested size", 0)
     if not requested or abs(requested - plugged_size(kernel, region)) >= sizes.unit:
         requested = plugged_size(kernel, region)  # what the log says is of another time
-    put_region(kernel, replace(region, requested=requested))
+    put_region(kernel, region._replace(requested=requested))
     assumed = [] if "device block size" in device.log else [f"device blocks of {format_size(block)}"]
     return " and ".join([*assumed, *([guessed] if guessed else [])]) or None
 
@@ -180,7 +179,7 @@ def driver_eject(kernel: Kernel, name: str) -> str:
         raise MemoryHotplugError(errno.ENODEV, f"there is no virtio-mem device {name!r}")
     before = own_blocks(kernel, region).tolist()
     try:
-        verdict = _run(kernel, replace(region, requested=0), ())
+        verdict = _run(kernel, region._replace(requested=0), ())
         left = plugged_size(kernel, region)
         if left:
             problem = MemoryHotplugError(errno.EBUSY, f"{name}: {format_size(left)} are online and stay plugged")
@@ -258,7 +257,7 @@ def _run(kernel: Kernel, region: Region, ranges: Sequence[PhysRange]) -> str:
     notes = [_sizes_text(kernel, region)]
     if problem is not None:
         if problem.errno not in _RETRIED:
-            put_region(kernel, replace(region, broken=True))
+            put_region(kernel, region._replace(broken=True))
             notes.append(f"unknown error, marking device broken: {-(problem.errno or 0)}")
         problem.driver_result = "; ".join(notes)
         raise problem
@@ -319,5 +318,5 @@ def _with_group(kernel: Kernel, request: AddRequest, region: Region) -> Region:
     """Put a new device into one dynamic group. Models: memory_group_register_dynamic() (v5.15)."""
     if kernel.has("memory_groups"):
         kernel.register_group(request, region.nid, unit_pages=kernel.geometry.pfn(region.sizes.unit))
-        return replace(region, group=kernel.state.devices[kernel.open_device(request)].group)
+        return region._replace(group=kernel.state.devices[kernel.open_device(request)].group)
     return region

@@ -186,10 +186,9 @@ def _policy(word: str | None) -> str | None:
 
 def _with_driver(question: Question, subject: Subject) -> Question:
     """Fill in the architecture's usual driver, or check the one that was named."""
-    from dataclasses import replace
 
     from memhotplug.engine.memory_hotplug.presence import usual_driver
     from memhotplug.naming import resolve
 
     named = question.driver
-    return replace(question, driver=resolve("drivers", named) if named else usual_driver(subject.arch))
+    return question._replace(driver=resolve("drivers", named) if named else usual_driver(subject.arch))

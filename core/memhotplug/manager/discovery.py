@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from memhotplug import distributions
 from memhotplug.errors import PluginError, nearest
@@ -38,8 +38,7 @@ GROUPS: Final[Mapping[str, str]] = {
 _GROUP_PREFIX: Final = "memhotplug."
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A plugin that is there: installed and not imported yet, or a file that was loaded.
 
     Attributes:

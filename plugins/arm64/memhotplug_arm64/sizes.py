@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from memhotplug.plugin import Geometry, InputError, SizingRequest, ZoneKind, ZoneLimit, format_size
 
@@ -29,8 +29,7 @@ class Arm64Geometry(Geometry):
     dma_end: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Granule:
+class _Granule(NamedTuple):
     """What follows from the page size: all orders inclusive, sizes in bytes."""
 
     max_order: int

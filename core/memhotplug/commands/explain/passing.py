@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from memhotplug.commands.explain.trial import flags_passed, wanted_flags
 from memhotplug.commands.plan.sizes import typed_size
@@ -18,8 +17,7 @@ __all__ = ["Passing", "passing"]
 _LARGEST: Final = 1 << 40
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Passing:
+class Passing(NamedTuple):
     """Which adds were tried and get the flag.
 
     Attributes:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache, partial
+from typing import NamedTuple
 
 from memhotplug.commands.explain.leftout import LeftOut
 from memhotplug.engine.boot.sizes import BootConfig, boot_kernel
@@ -21,8 +21,7 @@ _FEW = (128 << 20, 256 << 20, 1 << 30, 2 << 30)
 _BOOT_MEMORY = 4 << 30
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """What is asked; None leaves it open. Sizes in bytes.
 
     Attributes:
@@ -39,8 +38,7 @@ class Question:
     mmu: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Platform:
+class Platform(NamedTuple):
     """One kind of machine; sizes in bytes.
 
     Attributes:

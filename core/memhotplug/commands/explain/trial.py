@@ -5,11 +5,10 @@ from __future__ import annotations
 import errno
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
 from functools import cache
 from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from memhotplug.commands.explain.reasons import arch_source, driver_source, profile_source
 from memhotplug.contracts import AddRequest, PhysRange
@@ -41,8 +40,7 @@ _kind: Final = attrgetter("size", "nid", "backed", "withheld")
 """Returns what ranges that are alike have in common."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Trial:
+class Trial(NamedTuple):
     """What one hot-add came to.
 
     Attributes:
@@ -63,8 +61,7 @@ class Trial:
         return self.reserved > 0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """Why memory does not host its memmap.
 
     Attributes:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from memhotplug.commands.plan.judge import Reason, judge, limit_of, verdict_of
 from memhotplug.commands.plan.policies import left_out, policies
@@ -31,8 +30,7 @@ _FLIP_STEP: Final = 128 << 20
 _FLIP_MOST: Final = 1 << 42
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """Everything that a plan says; sizes in bytes.
 
     Attributes:
@@ -84,11 +82,11 @@ def answer(subject: Subject, question: Question) -> Answer:
 def _how_much(subject: Subject, machine: Machine, question: Question) -> Answer:
     """Answer how much could be added: the largest add that leaves a living machine is what is played."""
     block = machine.kernel.geometry.memory_block_size
-    one = replace(question, sizes=(block,))
+    one = question._replace(sizes=(block,))
     clean = largest_add(machine, one, lambda tried: tried.safe)
-    found = _answer(subject, machine, replace(question, sizes=(clean.size or block,)))
-    return replace(
-        found, verdict=None, reason=found.limit, risks=(), steps=(clean.size,) if clean.size else (),
+    found = _answer(subject, machine, question._replace(sizes=(clean.size or block,)))
+    return found._replace(
+        verdict=None, reason=found.limit, risks=(), steps=(clean.size,) if clean.size else (),
         remedies=(), flips_under=None, flips_to=None, flip_boot=None,
     )  # fmt: skip
 

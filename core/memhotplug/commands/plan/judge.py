@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -31,8 +30,7 @@ _RULES: Final = {errno.EINVAL: "alignment", errno.E2BIG: "address-space", errno.
 _DRIVER: Final = (errno.ENODEV, errno.EOPNOTSUPP, errno.ENOENT, errno.ENOSPC, errno.EIO)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reason:
+class Reason(NamedTuple):
     """What decided.
 
     Attributes:

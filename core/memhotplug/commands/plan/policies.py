@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from memhotplug.commands.plan.cost import new_totals
@@ -43,7 +42,7 @@ def policies(
         own = way == question.online
         if many and not own:
             continue
-        asked = replace(question, online=way)
+        asked = question._replace(online=way)
         tried = trial if own else attempt(trial.before, asked)
         found = steps if own else safe_steps(trial.before, asked, tried)
         largest = clean
@@ -53,7 +52,7 @@ def policies(
         yield {**entry, "safe_steps": list(found)}
     automatic = None if absent else _auto_movable(trial.before)
     if automatic is not None and left_out(trial.before, question) is None:
-        yield _by_ratio(automatic, replace(question, online="auto"), clean)
+        yield _by_ratio(automatic, question._replace(online="auto"), clean)
 
 
 def left_out(machine: Machine, question: Question) -> str | None:
@@ -97,7 +96,7 @@ def _by_policy(question: Question, trial: Trial, clean: Largest, *, own_only: bo
     yield _entry("policy", question.policy, question, trial, clean, current=True)
     if own_only:
         return
-    asked = replace(question, policy=None)
+    asked = question._replace(policy=None)
     tried = attempt(trial.before, asked)
     largest = largest_add(trial.before, asked, lambda one: one.safe, known=tried)
     yield _entry("policy", OWN_POLICY, asked, tried, largest, current=False)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from memhotplug.contracts import DriverTraits
 from memhotplug.machine import Machine
@@ -17,8 +16,7 @@ OnlineWay = Literal["movable", "kernel", "auto", "none"]
 ONLINE_WAYS: Final[tuple[OnlineWay, ...]] = ("movable", "kernel", "auto", "none")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """One hot-add, or a sequence of them.
 
     Attributes:
@@ -49,8 +47,7 @@ class Question:
         return sum(self.sizes)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FailedRequest:
+class FailedRequest(NamedTuple):
     """The request that a kernel log reports as failed: a chunk of 2**order pages, movable or not; text: its line."""
 
     order: int
@@ -58,8 +55,7 @@ class FailedRequest:
     text: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Subject:
+class Subject(NamedTuple):
     """A machine to ask about.
 
     Attributes:

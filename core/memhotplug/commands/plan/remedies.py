@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from memhotplug.commands.plan.judge import verdict_of
 from memhotplug.commands.plan.question import Question, Subject
@@ -22,8 +21,7 @@ _MOST_BLOCKS: Final = 1 << 14  # for which other drivers are tried
 _FAILS: Final = "does-not-fit"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Remedy:
+class Remedy(NamedTuple):
     """One change under which the same memory can be added.
 
     Attributes:
@@ -77,7 +75,7 @@ def _split(machine: Machine, question: Question, steps: Sequence[int]) -> Iterat
     if len(steps) < 2 or sum(steps) < question.total or tuple(steps) == question.sizes:
         return
     sizes = " then ".join(map(typed_size, steps))
-    verdict = verdict_of(machine, replace(question, sizes=tuple(steps)))
+    verdict = verdict_of(machine, question._replace(sizes=tuple(steps)))
     yield Remedy(
         kind="split",
         value=" ".join(map(typed_size, steps)),
@@ -93,7 +91,7 @@ def _drivers(subject: Subject, machine: Machine, question: Question) -> Iterator
         if driver == question.driver:
             continue
         try:
-            verdict = verdict_of(machine, replace(question, driver=driver, policy=None))
+            verdict = verdict_of(machine, question._replace(driver=driver, policy=None))
         except PluginError:  # nobody asked for this driver; mhp plugins says what is wrong with it
             continue
         yield Remedy(kind="driver", value=driver, verdict=verdict, text=f"by {driver}")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from memhotplug.documents.plan import RuleOfThumbDocument
@@ -11,8 +10,7 @@ if TYPE_CHECKING:
 __all__ = ["RuleOfThumb", "rules_of_thumb"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RuleOfThumb:
+class RuleOfThumb(NamedTuple):
     """One rule.
 
     Attributes:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from memhotplug.commands.plan.question import Question
 from memhotplug.commands.plan.sizes import MOST_STEPS
@@ -22,8 +21,7 @@ _REACH: Final = (1 << 40, 1 << 46)  # bytes: a search goes to four times the que
 _REACH_BLOCKS: Final = 1 << 17  # and to no more memory blocks than sysfs could still show
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Largest:
+class Largest(NamedTuple):
     """The largest single add that meets a condition.
 
     Attributes:
@@ -58,7 +56,7 @@ def largest_add(
         whole: whether only memmap in its largest leaves will do; where to begin hangs on it.
     """
     if not question.traits.waits:
-        question = replace(question, online="none")
+        question = question._replace(online="none")
     unit = machine.kernel.geometry.memory_block_size
     most = max(reach_of(machine, question), question.total if known and works(known) else 0) // unit
     trials: dict[int, Trial] = {}
@@ -186,7 +184,7 @@ def safe_steps(machine: Machine, question: Question, known: Trial | None = None)
     most = 1 if question.online == "none" else MOST_STEPS  # what stays offline makes no room for a next step
     most = most if question.slots is None else min(most, question.slots)
     while left > 0 and len(steps) < most:
-        step = replace(question, sizes=(left,), address=question.address if not steps else None)
+        step = question._replace(sizes=(left,), address=question.address if not steps else None)
         trial = attempt(current, step)
         if not trial.safe:
             size = min(largest_add(current, step, lambda tried: tried.safe).size, left)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -76,7 +76,7 @@ def from_boot(
 
     reserve = RESERVES.get(profile) or _read_reserve(profile)
     other = next(one for one in RESERVES.values() if one is not reserve)
-    told = reserve.name if profile in RESERVES else asdict(reserve)
+    told = reserve.name if profile in RESERVES else reserve._asdict()
     return Subject(
         boot=partial(boot, reserve, size), arch=arch, kernel=chosen,
         assumptions=tuple(_boot_assumptions(reserve, arch, None if kernel else chosen, cmdline, size, hole)),
@@ -156,7 +156,7 @@ def from_snapshot(
     own = opened.kind != "lsmem"  # which knows of no command line, so that there is nothing to leave out
     copied = _copy(opened) if own and (cmdline is not None or source != str(path)) else None
     keys = {"arch": subject.arch, "kernel": subject.kernel}
-    return replace(subject, machine_keys=partial(recorded_keys, keys, ref, line, copied))
+    return subject._replace(machine_keys=partial(recorded_keys, keys, ref, line, copied))
 
 
 def _copy(opened: SnapshotFiles) -> dict[str, str]:
@@ -291,11 +291,11 @@ def from_oom_log(path: str, *, arch: str | None, kernel: str | None, cmdline: st
     line = _added_line(report.machine, cmdline, older=older)
     copied = text if cmdline is not None or not Path(path).is_file() else None
     keys = {"arch": subject.arch, "kernel": subject.kernel}
-    subject = replace(subject, machine_keys=partial(logged_keys, keys, path, line, copied))
+    subject = subject._replace(machine_keys=partial(logged_keys, keys, path, line, copied))
     if report.order is None or report.order < 0 or report.mode is None:
         return subject
     failed = FailedRequest(order=report.order, movable="MOVABLE" in report.mode, text=report.text or "")
-    return replace(subject, failed=failed)
+    return subject._replace(failed=failed)
 
 
 def read_steps(path: str) -> list[int]:

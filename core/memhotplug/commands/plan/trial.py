@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -44,8 +44,7 @@ ONLINE_TYPES: Final[Mapping[str, OnlineType]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Played:
+class Played(NamedTuple):
     """One add of an attempt, as a scenario would tell it.
 
     Attributes:
@@ -148,8 +147,7 @@ def _zones(machine: Machine, *, movable: bool) -> list[Zone]:
     return [zone for zone in machine.kernel.state.zones() if movable or zone.kind is not ZoneKind.MOVABLE]
 
 
-@dataclass(frozen=True, slots=True)
-class _Books:
+class _Books(NamedTuple):
     """Pages that are free and pages that are managed, of all zones or of kernel zones only.
 
     What the kernel takes for itself from memory that has just come was never there to be short of.

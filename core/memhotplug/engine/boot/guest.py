@@ -25,7 +25,7 @@ def boot_guest(config: BootConfig) -> Kernel:
     """
     size = sum(size for _, size in config.memory)
     image = config.reserve.image + crash_kernel(config.cmdline, size)
-    kernel = boot_kernel(replace(config, reserve=replace(config.reserve, image=image)))
+    kernel = boot_kernel(replace(config, reserve=config.reserve._replace(image=image)))
     for hole in arch_traits(config.arch).boot_holes:
         _without_hole(kernel, *hole)
     _reserve_contiguous(kernel, contiguous_area(config.cmdline))

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from memhotplug import features
 from memhotplug.errors import InputError
@@ -32,8 +31,7 @@ _FORCED: Final = "self_hosting_falls_back"  # came with the word force
 _VENDOR: Final = re.compile(r"\.(?:el|amzn|oe|an|tl|uelc|ky|ocs)\d|\buek\b|uek\.|-(?:default|azure|rt)\Z")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Recognised:
+class Recognised(NamedTuple):
     """The profile that stands for a recorded kernel.
 
     Attributes:

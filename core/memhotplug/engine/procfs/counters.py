@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from memhotplug.engine.kernel import Kernel
 from memhotplug.model.buddy import free_by_order
@@ -40,18 +39,17 @@ _ITEM: Final = re.compile(r" +(\w+):? +(-?\d+)\Z")
 _CPUS_MAX: Final = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(NamedTuple):
     """The counters of a recorded zoneinfo, by node and by zone, and of meminfo, in kB and by label.
 
     Attributes:
         cpus: how many CPUs have page sets.
     """
 
-    nodes: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
-    zones: Mapping[tuple[int, str], Mapping[str, int]] = field(default_factory=dict)
-    meminfo: Mapping[str, int] = field(default_factory=dict)
-    cpus: int = 1
+    nodes: Mapping[int, Mapping[str, int]]
+    zones: Mapping[tuple[int, str], Mapping[str, int]]
+    meminfo: Mapping[str, int]
+    cpus: int
 
 
 def recorded(kernel: Kernel) -> Recorded:

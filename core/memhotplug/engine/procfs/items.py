@@ -10,8 +10,7 @@ Models: mm/vmstat.c:vmstat_text, fs/proc/meminfo.c, drivers/base/node.c:node_rea
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from memhotplug.engine.kernel import Kernel
 
@@ -30,8 +29,7 @@ _ALWAYS: Final = (0, 0)
 _NEVER: Final = (99, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """A counter, or a line of meminfo."""
 
     name: str

@@ -7,7 +7,6 @@ What depends on the machine (does the profile know the flag, is the size aligned
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import Annotated, Final, Literal
 
 from memhotplug.formats.scenario.fields import (
@@ -200,7 +199,7 @@ def _boot_profile(value: object) -> object:
     if not isinstance(value, (ScalarNode, str)):
         return value
     try:
-        return asdict(RESERVES[read_text(value)])
+        return RESERVES[read_text(value)]._asdict()
     except KeyError:
         raise RefusedError(_EXPECTED_PROFILE, nearest=suggest(read_text(value), list(RESERVES))) from None
 

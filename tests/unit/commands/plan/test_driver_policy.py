@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +111,7 @@ def test_a_driver_that_does_not_exist_there_ends_the_search(
             booted.append(size)
             return subject.resized and subject.resized(size)
 
-        return replace(subject, resized=resized)
+        return subject._replace(resized=resized)
 
     monkeypatch.setattr(sources, "from_boot", counted)
     document = plan(capsys, "--add", "1G", "--driver", "sclp")

@@ -52,7 +52,7 @@ def test_recorded_counters_are_told_apart_by_node_and_zone() -> None:
 
 def test_what_is_missing_is_nothing() -> None:
     """A machine that was made up has no files at all."""
-    assert _read({}) == Recorded()
+    assert _read({}) == Recorded({}, {}, {}, cpus=1)
 
 
 @pytest.mark.parametrize(("cpu", "count"), [("4095", 4096), ("4096", 4096), ("99999999", 4096)])
@@ -65,7 +65,7 @@ def test_a_machine_that_was_made_up_has_a_cpu_on_each_node_that_has_any(boot: Bo
     """At least one, all in all."""
     machine = boot(kernel="linux-6.12")
     assert counters.cpus(machine.kernel) == 1
-    assert counters.recorded(machine.kernel) == Recorded()
+    assert counters.recorded(machine.kernel) == Recorded({}, {}, {}, cpus=1)
     machine.kernel.state.nodes[0].has_cpu = False
     assert counters.cpus(machine.kernel) == 1
 
