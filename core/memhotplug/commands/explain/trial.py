@@ -34,8 +34,10 @@ __all__ = [
 ]
 
 _NAME = "explain"
-_ALL_OF = 64
+_ALL_OF: Final = 64
 """Ranges of one add that are all looked at."""
+_FIRST: Final = 8
+"""Ranges of a larger one that are, whatever comes behind them."""
 _kind: Final = attrgetter("size", "nid", "backed", "withheld")
 """Returns what ranges that are alike have in common."""
 
@@ -168,10 +170,11 @@ def _flags_of(kernel: Kernel, request: AddRequest) -> int | None:
 def _unlike(ranges: Sequence[PhysRange]) -> list[PhysRange]:
     """Return the first of the ranges that differ in their address only: large devices come in thousands of blocks.
 
-    Simplified: behind the first 64, ranges between two that are alike are taken to be alike.
+    Simplified: of more than 64, those between two that are alike are taken to be alike behind the first 8.
     """
     found: dict[object, PhysRange] = {}
-    for one in (*ranges[:_ALL_OF], *_borders(ranges, _ALL_OF, len(ranges) - 1)):
+    first = _ALL_OF if len(ranges) <= _ALL_OF else _FIRST
+    for one in (*ranges[:first], *_borders(ranges, first, len(ranges) - 1)):
         found.setdefault(_kind(one), one)
     return list(found.values())
 

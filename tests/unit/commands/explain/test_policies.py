@@ -27,6 +27,15 @@ DRIVER = IMPORT + (
     "@hookimpl\ndef mhp_flags(kernel, request, phys_range):\n"
     "    return kernel.flag('on_memory') if {when} else 0\n"
 )
+BLOCKS = IMPORT + (
+    "@hookimpl\ndef driver_keys(): return {{}}\n"
+    "@hookimpl\ndef driver_ranges(kernel, request):\n"
+    "    start, block = kernel.state.first_free_address(), kernel.geometry.memory_block_size\n"
+    "    count = request.size // block\n"
+    "    return [PhysRange(start=start + i * block, size=block, nid=0, withheld={withheld}) for i in range(count)]\n"
+    "@hookimpl\ndef mhp_flags(kernel, request, phys_range):\n"
+    "    return kernel.flag('on_memory') if phys_range.withheld == phys_range.size // 2 else 0\n"
+)
 
 
 def write(folder: Path, text: str, name: str = "mine") -> str:
@@ -103,6 +112,24 @@ def test_so_is_what_a_driver_decides_by(
     """What it refuses is no difference in the flags."""
     path = write(tmp_path, DRIVER.format(keys=keys, refuse=refuse or "pass", when=when))
     assert rule(path, driver="mine") == expected
+
+
+@pytest.mark.parametrize(
+    ("withheld", "expected"),
+    [
+        ("block // 2 if i >= 10 else 0", "not for less than 1408M"),
+        ("0 if i < 20 else block // (2 if i < count - 5 else 4)", "not for less than 3328M"),
+        (
+            "block // 2 if i == 40 and count == 64 else 0",
+            "not for 128M, 256M, 512M, 1G, 2G, 4G, 16G, 32G, 64G, 128G, 256G, 512G, 1T",
+        ),
+    ],
+    ids=["from the eleventh on", "three kinds", "one of sixty-four"],
+)
+def test_ranges_behind_the_first_ones_count(withheld: str, expected: str, tmp_path: Path) -> None:
+    """Of small adds each is asked about, of large ones those on both sides of every border between unlike ones."""
+    path = write(tmp_path, BLOCKS.format(withheld=withheld))
+    assert rule(path, driver="mine") == f"the driver passes the flag, but {expected}"
 
 
 def test_flags_are_those_of_all_sizes() -> None:
