@@ -13,7 +13,7 @@ from memhotplug.commands.conform.flags import Flags
 from memhotplug.formats.snapshot import RecordedStep
 from memhotplug.formats.snapshot.attributes import parse_mem_total
 from memhotplug.formats.snapshot.buddyinfo import PageTypes, parse_buddyinfo, parse_pagetypeinfo
-from memhotplug.formats.snapshot.iomem import is_hidden
+from memhotplug.formats.snapshot.iomem import is_hidden, parse_iomem
 from memhotplug.formats.snapshot.known import Known
 from memhotplug.formats.snapshot.source import Source
 from memhotplug.formats.snapshot.zoneinfo import ZoneInfo, parse_zoneinfo
@@ -130,7 +130,7 @@ class StepFacts:
         before = self._before
         if before is not None and "ram" in before.__dict__ and before.files.get("proc/iomem") == text:
             return before.ram
-        entries = self._known.iomem(text, self._source("proc/iomem"))
+        entries = parse_iomem(text, self._source("proc/iomem"), self._known.ranges)
         if is_hidden(entries):
             return None
         return [(entry.start, entry.end, entry.name) for entry in entries if entry.name.startswith("System RAM")]

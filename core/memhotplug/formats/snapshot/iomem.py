@@ -26,26 +26,30 @@ class IomemEntry(NamedTuple):
     depth: int
 
 
-def parse_iomem(text: str, source: Source) -> tuple[IomemEntry, ...]:
+def parse_iomem(text: str, source: Source, known: dict[str, IomemEntry | None] | None = None) -> tuple[IomemEntry, ...]:
     """Return the ranges in the order of the file.
 
     Models: kernel/resource.c:r_show() (v5.2): zeros for whoever may not see addresses.
+
+    Args:
+        known: what lines say that were met already; those of this file are added.
 
     Raises:
         InputError: not an iomem, ranges that end before they start, overlap, or leave their parent.
     """
     entries: list[IomemEntry] = []
     open_ranges: list[IomemEntry] = []  # the last entry of each depth down to here
+    known = {} if known is None else known
     hidden = True
     for number, line in enumerate(text.splitlines(), start=1):
         shown = line.rstrip()
         if not shown:
             continue
-        match = _ENTRY.fullmatch(shown)
-        indent, start, end, name = match.groups() if match is not None else (" ", "", "", "")
-        if len(indent) % 2:
+        if shown not in known:
+            known[shown] = _entry(shown)
+        entry = known[shown]
+        if entry is None:
             raise source.error("a line such as '00100000-3ffdffff : System RAM'", got=repr(line[:80]), line=number)
-        entry = IomemEntry(int(start, 16), int(end, 16), name, depth=len(indent) // 2)
         hidden = hidden and entry.start == entry.end == 0
         expected = None if hidden else _wrong(entry, open_ranges)
         if expected is not None:
@@ -53,6 +57,15 @@ def parse_iomem(text: str, source: Source) -> tuple[IomemEntry, ...]:
         open_ranges[entry.depth :] = [entry]
         entries.append(entry)
     return tuple(entries)
+
+
+def _entry(line: str) -> IomemEntry | None:
+    """Return the range of a line, None of any other."""
+    match = _ENTRY.fullmatch(line)
+    if match is None or len(match[1]) % 2:
+        return None
+    indent, start, end, name = match.groups()
+    return IomemEntry(start=int(start, 16), end=int(end, 16), name=name, depth=len(indent) // 2)
 
 
 def is_hidden(entries: Sequence[IomemEntry]) -> bool:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from memhotplug.formats.snapshot.buddyinfo import FreeCounts
-from memhotplug.formats.snapshot.iomem import IomemEntry, parse_iomem
-from memhotplug.formats.snapshot.source import Source
+from memhotplug.formats.snapshot.iomem import IomemEntry
 from memhotplug.formats.snapshot.zoneinfo import ZoneInfo
 
 __all__ = ["Known"]
@@ -15,17 +14,10 @@ class Known:
 
     Attributes:
         zones: the zones of /proc/zoneinfo by their lines, None of lines with which something is wrong.
-        free: the same of /proc/buddyinfo.
+        free, ranges: the same of /proc/buddyinfo and of /proc/iomem, line by line.
     """
 
     def __init__(self) -> None:
         self.zones: dict[str, ZoneInfo | None] = {}
         self.free: dict[str, FreeCounts | None] = {}
-        self._ranges: dict[str, tuple[IomemEntry, ...]] = {}
-
-    def iomem(self, text: str, source: Source) -> tuple[IomemEntry, ...]:
-        """Return the ranges of /proc/iomem; raises InputError as :func:`parse_iomem`."""
-        found = self._ranges.get(text)
-        if found is None:
-            found = self._ranges[text] = parse_iomem(text, source)
-        return found
+        self.ranges: dict[str, IomemEntry | None] = {}

@@ -33,7 +33,7 @@ from memhotplug.formats.snapshot.infer import (
     zone_extents,
     zones_after_boot,
 )
-from memhotplug.formats.snapshot.iomem import IomemEntry, is_hidden
+from memhotplug.formats.snapshot.iomem import IomemEntry, is_hidden, parse_iomem
 from memhotplug.formats.snapshot.known import Known
 from memhotplug.formats.snapshot.layout import MEMORY, NODE, PARAMETERS
 from memhotplug.formats.snapshot.records import RecordedBlock, RecordedMachine, RecordedNode, RecordedZone, ram_pfns
@@ -157,7 +157,7 @@ class _Reader:
         if text is None:
             self.notes.append(inferred("System RAM from zones and memory blocks: no proc/iomem"))
             return ()
-        entries = self.known.iomem(text, self.files.at("proc/iomem"))
+        entries = parse_iomem(text, self.files.at("proc/iomem"), self.known.ranges)
         if is_hidden(entries):
             self.notes.append(
                 inferred(

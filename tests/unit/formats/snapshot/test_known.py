@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from memhotplug.commands.conform.replay import Replay
 from memhotplug.errors import InputError
-from memhotplug.formats.snapshot import read_recording, zoneinfo
+from memhotplug.formats.snapshot import iomem, read_recording, zoneinfo
 from memhotplug.formats.snapshot.iomem import parse_iomem
 from memhotplug.formats.snapshot.known import Known
 from memhotplug.formats.snapshot.source import Source
@@ -18,20 +19,18 @@ FILE = Path(__file__).parents[3] / "data" / "recordings" / "x86_64-6.12-mom-1-b.
 
 
 def _lookers(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Count the texts of iomem and the lines of zones that are really looked at."""
+    """Count the lines of iomem and of zones that are really looked at."""
     counts: Counter[str] = Counter()
-    parse, good = parse_iomem, zoneinfo._good_zone
 
-    def parsing(text: str, source: Source) -> object:
-        counts["iomem"] += 1
-        return parse(text, source)
+    def count(name: str, look: Callable[[str], object]) -> Callable[[str], object]:
+        def looking(lines: str) -> object:
+            counts[name] += 1
+            return look(lines)
 
-    def looking(lines: str) -> object:
-        counts["zone"] += 1
-        return good(lines)
+        return looking
 
-    monkeypatch.setattr("memhotplug.formats.snapshot.known.parse_iomem", parsing)
-    monkeypatch.setattr(zoneinfo, "_good_zone", looking)
+    monkeypatch.setattr(iomem, "_entry", count("iomem", iomem._entry))
+    monkeypatch.setattr(zoneinfo, "_good_zone", count("zone", zoneinfo._good_zone))
     return counts
 
 
@@ -39,7 +38,7 @@ def test_a_replay_looks_at_each_text_once(monkeypatch: pytest.MonkeyPatch) -> No
     """Booting a machine and comparing it read the same files; a second replay begins anew."""
     recording = read_recording(FILE)
     files = [step.files or {} for step in recording.steps]
-    texts = {one["proc/iomem"] for one in files}
+    ranges = {line for one in files for line in one["proc/iomem"].splitlines()}
     zones = {lines for one in files for lines in one["proc/zoneinfo"].removeprefix("Node ").split("\nNode ")}
     counts = _lookers(monkeypatch)
     for _ in range(2):
@@ -47,7 +46,7 @@ def test_a_replay_looks_at_each_text_once(monkeypatch: pytest.MonkeyPatch) -> No
         for facts, _outcome in Replay(recording).run():
             assert facts.zones is not None
             assert facts.ram is not None
-        assert counts == {"iomem": len(texts), "zone": len(zones)}
+        assert counts == {"iomem": len(ranges), "zone": len(zones)}
 
 
 def test_what_is_wrong_is_wrong_each_time() -> None:
@@ -55,5 +54,5 @@ def test_what_is_wrong_is_wrong_each_time() -> None:
     known = Known()
     for place in ("steps[0]", "steps[1]"):
         with pytest.raises(InputError) as caught:
-            known.iomem("nonsense\n", Source(file="r.json", place=place))
+            parse_iomem("nonsense\n", Source(file="r.json", place=place), known.ranges)
         assert (caught.value.file, caught.value.path) == ("r.json", f"{place} line 1")

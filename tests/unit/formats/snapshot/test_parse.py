@@ -223,6 +223,31 @@ def test_iomem_is_a_tree_with_inclusive_ends() -> None:
     assert not is_hidden(entries)
 
 
+_IOMEM_LINES = st.lists(
+    st.sampled_from(
+        [
+            "00000000-00000fff : System RAM", "00001000-00001fff : PCI Bus", "  00001000-000017ff : Kernel code", "",
+            "00000000-00000000 : System RAM", "00002000-00001fff : odd", " 00003000-00003fff : odd", "junk",
+            "00003000-00003fff : System RAM ", "    00001000-00001010 : deep",
+        ]
+    )
+)  # fmt: skip
+
+
+@given(st.lists(_IOMEM_LINES, max_size=4))
+def test_lines_of_iomem_that_were_met_already_say_the_same(files: list[list[str]]) -> None:
+    """Good ones, and those with which something is wrong, wherever they stand."""
+    known: dict[str, Any] = {}
+    for lines in files:
+        told: list[object] = []
+        for met in (known, None):
+            try:
+                told.append(parse_iomem("\n".join(lines), HERE, met))
+            except InputError as problem:
+                told.append(str(problem))
+        assert told[0] == told[1]
+
+
 def test_iomem_of_an_unprivileged_reader_is_hidden() -> None:
     """All addresses are zero; that is no contradiction."""
     entries = parse_iomem("00000000-00000000 : System RAM\n  00000000-00000000 : Kernel code\n" * 3, HERE)
