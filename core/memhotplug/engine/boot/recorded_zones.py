@@ -192,14 +192,12 @@ def _lonely(pages: ExtentSet, count: int) -> tuple[ExtentSet, ExtentSet]:
     if count <= 0 or not pages.total:
         return ExtentSet(), pages
     parts, left = [empty()], count
-    for start, end in pages:
-        low = start + 1 & ~1
-        taken = min((end - low) // 2, left)
-        if taken > 0:
-            parts.append(np.arange(low, low + 2 * taken, 2, dtype=np.int64))
-            left -= taken
-            if not left:
-                break
+    for start, end in pages.whole(2):
+        taken = min(end - start >> 1, left)
+        parts.append(np.arange(start, start + 2 * taken, 2, dtype=np.int64))
+        left -= taken
+        if not left:
+            break
     firsts = np.concatenate(parts)
     singles = ExtentSet.of_arrays(firsts, firsts + 1)  # no two of which touch
     # They lie in runs and apart, so that the borders of both are those of the others.
