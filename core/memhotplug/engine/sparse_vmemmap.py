@@ -249,8 +249,15 @@ def pair_runs(wanted: Runs, pages: Runs, described_per_page: int, leaf: int, sou
     (starts, ends), (low, high) = wanted.arrays, pages.arrays
     need = np.cumsum(ends - starts) // described_per_page
     have = np.cumsum(high - low)
-    if not len(have) or not len(need):
+    if not len(have) or not len(need) or not need[-1]:
         return MapRuns([])
+    if len(need) == 1:
+        count = min(int(need[0]), int(have[-1]))
+        last = int(have.searchsorted(count))
+        low, sizes, have = low[: last + 1], (high - low)[: last + 1], have[: last + 1]
+        described = starts[0] + (have - sizes) * described_per_page
+        sizes[-1] += count - have[-1]
+        return MapRuns.make(described, described + sizes * described_per_page, low, leaf, source)
     cuts = distinct(np.concatenate(([0], need, have)))
     cuts = cuts[cuts <= min(int(need[-1]), int(have[-1]))]
     first, counts = cuts[:-1], np.diff(cuts)

@@ -213,6 +213,8 @@ class VmemmapTable:
             & (runs.leaf[1:] == runs.leaf[:-1])
             & (runs.source[1:] == runs.source[:-1])
         )
+        if not same.any():
+            return runs
         heads = np.flatnonzero(np.concatenate(([True], ~same)))
         last = np.append(heads[1:], len(runs)) - 1
         columns = runs.start[heads], runs.end[last], runs.backing[heads], runs.leaf[heads], runs.source[heads]
