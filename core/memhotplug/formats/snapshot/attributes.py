@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from memhotplug.errors import nearest
@@ -21,11 +21,12 @@ __all__ = [
     "parse_ids",
     "parse_mem_total",
     "parse_meminfo",
+    "pick_meminfo",
 ]
 
-_PLAIN_VALUE = re.compile(r"^(?:Node [0-9]+ )?([A-Za-z0-9_()]+): +([0-9]{1,20})( kB)?$", re.MULTILINE | re.ASCII)
 _MEMINFO = re.compile(r"(?:Node\s+\d+\s+)?([^:\s][^:]*):\s+(\d{1,20})( kB)?")
-_PLAIN_MEMINFO = re.compile(r"MemTotal: +([0-9]{1,20}) kB\n(?:[A-Za-z0-9_()]++: ++[0-9]{1,20}+(?: kB)?+\n)*+")
+_PLAIN_MEMINFO = re.compile(r"(?:[A-Za-z0-9_()]++: ++[0-9]{1,20}+(?: kB)?+\n)++")
+_PLAIN_NODE = re.compile(r"(?:Node [0-9]++ [A-Za-z0-9_()]++: ++[0-9]{1,20}+(?: kB)?+\n)++")
 _OF_BLOCK = f"{MEMORY}/memory"
 _WORD = re.compile(r"\w+")
 _STATES = ("online", "offline", "going-offline")
@@ -48,10 +49,7 @@ def parse_meminfo(text: str, source: Source) -> dict[str, int]:
     Raises:
         InputError: there is no value in it, or a line that is not one.
     """
-    values = {name: int(number) * (1024 if unit else 1) for name, number, unit in _PLAIN_VALUE.findall(text)}
-    if len(values) == text.count("\n") and text.endswith("\n") and "MemTotal" in values:
-        return values  # every line is one, and none of them is there twice
-    values = {}
+    values: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
@@ -64,15 +62,36 @@ def parse_meminfo(text: str, source: Source) -> dict[str, int]:
     return values
 
 
-def parse_mem_total(text: str, source: Source) -> int:
-    """Return MemTotal in bytes; as :func:`parse_meminfo`, which makes a value of each line.
+def pick_meminfo(text: str, source: Source, *names: str) -> dict[str, int]:
+    """Return those of the values of :func:`parse_meminfo` that have some names; that makes a value of each line.
 
     Raises:
         InputError: as there.
     """
-    plain = _PLAIN_MEMINFO.fullmatch(text)
-    once = plain is not None and text.find("MemTotal:", 1) < 0
-    return int(plain[1]) * 1024 if plain is not None and once else parse_meminfo(text, source)["MemTotal"]
+    plain = _PLAIN_NODE if text.startswith("Node ") else _PLAIN_MEMINFO
+    found = _picked(text, names) if plain.fullmatch(text) else None
+    if found is None or "MemTotal" not in found:
+        values = parse_meminfo(text, source)
+        return {name: values[name] for name in names if name in values}
+    return found
+
+
+def _picked(text: str, names: Sequence[str]) -> dict[str, int] | None:
+    """Return the values of some names where each line is plain, None if a name ends as one of them does."""
+    found = {}
+    for name in names:
+        before, colon, behind = text.rpartition(f"{name}:")  # the last one counts
+        if before and before[-1] not in "\n ":
+            return None
+        if colon:
+            number, *unit = behind[: behind.index("\n")].split()
+            found[name] = int(number) * (1024 if unit else 1)
+    return found
+
+
+def parse_mem_total(text: str, source: Source) -> int:
+    """Return MemTotal in bytes; raises InputError as :func:`parse_meminfo`."""
+    return pick_meminfo(text, source, "MemTotal")["MemTotal"]
 
 
 def parse_ids(text: str, source: Source) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from memhotplug.formats.snapshot.attributes import (
     module_parameters,
     parse_hex,
     parse_ids,
-    parse_meminfo,
+    pick_meminfo,
 )
 from memhotplug.formats.snapshot.bootlog import BOOT_LOG, early_ranges
 from memhotplug.formats.snapshot.buddyinfo import FreeCounts, PageTypes, parse_buddyinfo, parse_pagetypeinfo
@@ -42,6 +42,7 @@ from memhotplug.formats.snapshot.zoneinfo import ZoneInfo, parse_zoneinfo
 from memhotplug.units import format_blocks, is_power_of_two
 
 _T = TypeVar("_T")
+_MEMINFO = ("MemTotal", "MemFree", "Hugepagesize", "AnonHugePages")
 
 __all__ = ["RecordedBlock", "RecordedMachine", "RecordedNode", "RecordedZone", "read_machine"]
 
@@ -187,7 +188,7 @@ class _Reader:
 
     def _meminfo(self, name: str) -> dict[str, int] | None:
         text = self.files.get(name)
-        return None if text is None else parse_meminfo(text, self.files.at(name))
+        return None if text is None else pick_meminfo(text, self.files.at(name), *_MEMINFO)
 
     def _ids(self, name: str) -> tuple[int, ...] | None:
         text = self.files.get(f"{NODE}/{name}")

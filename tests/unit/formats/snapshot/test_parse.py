@@ -22,6 +22,7 @@ from memhotplug.formats.snapshot.attributes import (
     parse_ids,
     parse_mem_total,
     parse_meminfo,
+    pick_meminfo,
 )
 from memhotplug.formats.snapshot.buddyinfo import parse_buddyinfo, parse_pagetypeinfo
 from memhotplug.formats.snapshot.iomem import is_hidden, parse_iomem, system_ram
@@ -289,7 +290,7 @@ def test_meminfo_is_in_bytes_and_counts() -> None:
 
 _MEMINFO_LINES = st.tuples(
     st.sampled_from(["", "Node 0 ", "Node  1 ", " "]),
-    st.sampled_from(["MemTotal", "MemFree", "Active(anon)", "Node 0 MemTotal", "\u00e4", "a b"]),
+    st.sampled_from(["MemTotal", "MemFree", "XMemFree", "Active(anon)", "Node 0 MemTotal", "\u00e4", "a b"]),
     st.sampled_from([":  ", ": ", ":", ":\t"]),
     st.sampled_from(["0", "17", "\u0663", "9" * 20, "9" * 21, "x"]),
     st.sampled_from(["", " kB", " kB ", "kB", "\r", "\x85MemFree: 2"]),
@@ -297,17 +298,29 @@ _MEMINFO_LINES = st.tuples(
 
 
 @given(st.lists(_MEMINFO_LINES, max_size=4), st.booleans())
-def test_all_lines_of_a_meminfo_at_once_are_what_each_of_them_is(lines: list[str], mended: bool) -> None:
-    """A line without anything has every line looked at by itself."""
+def test_some_values_of_a_meminfo_are_those_of_the_whole_file(lines: list[str], mended: bool) -> None:
+    """The last of several, and whatever is wrong is refused in the same words."""
+    names = ("MemTotal", "MemFree", "Active(anon)", "HugePages_Total")
     text = "".join(f"{line}\n" for line in (["MemTotal: 5 kB", *lines] if mended else lines))
-
-    def read(text: str) -> object:
+    told: list[object] = []
+    for read in (parse_meminfo, lambda text, source: pick_meminfo(text, source, *names)):
         try:
-            return parse_meminfo(text, HERE)
+            told.append({name: value for name, value in read(text, HERE).items() if name in names})
         except InputError as problem:
-            return str(problem)
+            told.append(str(problem))
 
-    assert read(text) == read(f"{text}\n")
+    assert told[0] == told[1]
+
+
+def test_some_values_of_a_nodes_meminfo() -> None:
+    """Its lines have a prefix, and names that are not there are left out."""
+    text = "Node 1 MemTotal:  10 kB\nNode 1 XMemFree: 2 kB\nNode 1 HugePages_Total:     4\n"
+
+    assert pick_meminfo(text, HERE, "MemTotal", "HugePages_Total", "Active") == {
+        "MemTotal": 10240,
+        "HugePages_Total": 4,
+    }
+    assert pick_meminfo(text, HERE, "MemTotal", "MemFree") == {"MemTotal": 10240}
 
 
 def test_broken_meminfo_is_refused() -> None:
