@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from memhotplug.commands.conform.baseline import Baseline
@@ -189,12 +189,15 @@ def _named(pages: ExtentSet, kind: str) -> Runs:
     return [(first, end, kind) for first, end in pages]
 
 
-def _pieces(covered: ExtentSet, per_block: int) -> Iterator[tuple[int, int, int]]:
-    """Yield the parts of some pfns in each block: block id, start_pfn, end_pfn."""
-    for low, high in covered:
-        block = low // per_block
-        borders = range((block + 1) * per_block, high, per_block)
-        yield from zip(itertools.count(block), (low, *borders), (*borders, high), strict=False)
+def _pieces(covered: ExtentSet, per_block: int) -> Iterable[tuple[int, int, int]]:
+    """Return the parts of some pfns in each block: block id, start_pfn, end_pfn."""
+    return itertools.chain.from_iterable([_by_block(low, high, per_block) for low, high in covered])
+
+
+def _by_block(low: int, high: int, per_block: int) -> Iterable[tuple[int, int, int]]:
+    block = low // per_block
+    borders = range((block + 1) * per_block, high, per_block)
+    return zip(itertools.count(block), (low, *borders), (*borders, high), strict=False)
 
 
 def _joined(runs: Runs) -> Runs:

@@ -68,13 +68,15 @@ class Compared(NamedTuple):
 
 def compare(machine: Machine, baseline: Baseline, facts: StepFacts, outcome: Outcome) -> Compared:
     """Compare one recorded step with the model; what was not recorded is not compared."""
-    shrinks = bool(outcome.undetermined) and facts.op.kind == "resize"
-    hanging = _Hanging(baseline, shrinks=shrinks)
-    before = list(hanging.applied(_before(machine, baseline, facts, outcome)))
+    before = list(_before(machine, baseline, facts, outcome))
     _note_own(machine, baseline, facts)
     expected, got = _page_runs(machine, baseline, facts)
-    after = list(hanging.applied(_after(machine, baseline, facts)))
-    hanging.remember()
+    after = list(_after(machine, baseline, facts))
+    shrinks = bool(outcome.undetermined) and facts.op.kind == "resize"
+    if shrinks or baseline.hanging:
+        hanging = _Hanging(baseline, shrinks=shrinks)
+        before, after = hanging.applied(before), hanging.applied(after)
+        hanging.remember()
     return Compared(
         step=facts.index, before=before, expected=expected, got=got, after=after, under_way=facts.is_under_way
     )
@@ -94,10 +96,8 @@ class _Hanging:
         self._found: dict[str, int] = {}
         self._marks = False
 
-    def applied(self, found: Iterable[Seen]) -> Iterable[Seen]:
+    def applied(self, found: Iterable[Seen]) -> list[Seen]:
         """Return observations, undetermined where they differ only by that."""
-        if not self._shrinks and not self._known:
-            return found
         return [seen._replace(matches=True, undetermined=True) if self._covers(seen) else seen for seen in found]
 
     def _covers(self, seen: Seen) -> TypeGuard[Observation]:
