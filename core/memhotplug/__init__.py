@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from memhotplug.contracts import PageFlag
+    from memhotplug.engine.views.page import Page
     from memhotplug.engine.views.page_dtype import PAGE_DTYPE
-    from memhotplug.engine.views.struct_page import Page
     from memhotplug.errors import InputError, MemoryHotplugError, PluginError
     from memhotplug.machine import Machine, Memory
 
@@ -40,7 +40,7 @@ _HOMES: Final = {
     "Memory": "memhotplug.machine",
     "MemoryHotplugError": "memhotplug.errors",
     "PAGE_DTYPE": "memhotplug.engine.views.page_dtype",
-    "Page": "memhotplug.engine.views.struct_page",
+    "Page": "memhotplug.engine.views.page",
     "PageFlag": "memhotplug.contracts",
     "PluginError": "memhotplug.errors",
 }

@@ -19,7 +19,7 @@ from memhotplug.engine.base_memory import read_attribute
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.views.document import describe_machine, describe_state
 from memhotplug.engine.views.invariants import violations
-from memhotplug.engine.views.struct_page import Page, PageArray, project_pages
+from memhotplug.engine.views.struct_page import PageArray, project_pages
 from memhotplug.errors import MemoryHotplugError, errno_number
 from memhotplug.machine.boot import kernel_of
 from memhotplug.machine.memory import Memory
@@ -31,6 +31,7 @@ from memhotplug.units import format_size
 
 if TYPE_CHECKING:
     from memhotplug.documents.machine import RunDocument
+    from memhotplug.engine.views.page import Page
     from memhotplug.formats.scenario.models import MachineSpec, Veto
 
 __all__ = ["Machine"]
@@ -273,6 +274,8 @@ class Machine:
         Raises:
             ValueError: there can be no such page.
         """
+        from memhotplug.engine.views.page import Page
+
         if not 0 <= pfn < self.kernel.geometry.end_pfn:
             raise ValueError(f"pfn {pfn:#x} is beyond {self.kernel.geometry.physical_address_bits} address bits")
         row = project_pages(self.kernel, pfn, 1)[0]

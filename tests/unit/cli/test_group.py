@@ -145,8 +145,9 @@ def test_python_m_is_the_same_command(process: Mhp) -> None:
     [
         (
             ["plan", "--boot", "1G", "--add", "1G"],
-            ["memhotplug.formats.snapshot", "memhotplug.formats.scenario.schema"],
+            ["memhotplug.formats.snapshot", "memhotplug.formats.scenario.schema", "memhotplug.engine.views.page"],
         ),
+        (["explain"], ["memhotplug.machine", "memhotplug.engine.views.page"]),
         (["examples"], ["numpy", "yaml"]),
         (["plugins", "--no-load"], ["memhotplug.machine", "importlib.metadata"]),
         (["plugins"], ["numpy", "yaml", "pydantic", "memhotplug.machine", "importlib.metadata", "pathlib", "textwrap"]),

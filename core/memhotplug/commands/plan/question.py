@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from memhotplug.contracts import DriverTraits
 from memhotplug.machine import Machine
 from memhotplug.manager import driver_traits
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["ONLINE_WAYS", "FailedRequest", "OnlineWay", "Question", "Subject"]
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from memhotplug.commands.plan.answer import Answer
     from memhotplug.commands.plan.trial import Played, Trial
     from memhotplug.model.extents import Array

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from memhotplug.commands.plan.bootline import not_counted
@@ -28,6 +28,8 @@ from memhotplug.reserves import RESERVES, Reserve
 from memhotplug.units import format_size, parse_size
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from memhotplug.formats.snapshot import RecordedMachine, SnapshotFiles
     from memhotplug.formats.snapshot.source import Note
 
@@ -100,7 +102,7 @@ def _read_reserve(path: str) -> Reserve:
     from memhotplug.formats.scenario.problems import Problem, first_error
     from memhotplug.formats.scenario.yamltree import read_tree
 
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         expected = f"{', '.join(RESERVES)}, or a file with what a kernel keeps at boot"
         raise InputError(expected, got=path, path="--boot-profile", nearest=nearest(path, list(RESERVES)))
     tree, problems = read_tree(path, wanted="the keys of a scenario's boot_profile"), list[Problem]()
@@ -289,7 +291,7 @@ def from_oom_log(path: str, *, arch: str | None, kernel: str | None, cmdline: st
     subject = from_recorded(report.machine, arch=which, kernel=kernel, cmdline=cmdline, source=path)
     older = kernel is None and recognise_kernel(report.machine).older
     line = _added_line(report.machine, cmdline, older=older)
-    copied = text if cmdline is not None or not Path(path).is_file() else None
+    copied = text if cmdline is not None or not os.path.isfile(path) else None
     keys = {"arch": subject.arch, "kernel": subject.kernel}
     subject = subject._replace(machine_keys=partial(logged_keys, keys, path, line, copied))
     if report.order is None or report.order < 0 or report.mode is None:
@@ -306,6 +308,8 @@ def read_steps(path: str) -> list[int]:
     Raises:
         InputError: the file cannot be read, has no size, or a line is none.
     """
+    from pathlib import Path
+
     from memhotplug.formats.snapshot.devices import is_device_list, listed_sizes
     from memhotplug.formats.snapshot.source import Source
 

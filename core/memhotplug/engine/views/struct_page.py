@@ -5,7 +5,6 @@ Models: include/linux/mm_types.h:struct page; fs/proc/page.c:stable_page_flags()
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ForwardRef, TypeAlias
 
 from memhotplug.contracts import PageFlag
@@ -27,33 +26,7 @@ if TYPE_CHECKING:
 else:
     PageArray = ForwardRef("npt.NDArray[Any]")
 
-__all__ = ["Page", "PageArray", "project_pages"]
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page's struct page, as a value.
-
-    Attributes:
-        pfn: the page frame number.
-        flags: what the page says of itself.
-        refcount: its reference count.
-        private: ``private`` of a head page: vmemmap pages, or the order of a free chunk.
-        head: pfn of the head of the vmemmap run it belongs to, None for other pages.
-        mapping: the raw ``mapping`` field where it is not a real mapping, else 0.
-        zone, node: where it belongs; None before it was first onlined.
-        backing: pfn of the page that holds this struct page; None if there is no memmap.
-    """
-
-    pfn: int
-    flags: PageFlag
-    refcount: int
-    private: int
-    head: int | None
-    mapping: int
-    zone: str | None
-    node: int | None
-    backing: int | None
+__all__ = ["PageArray", "project_pages"]
 
 
 def project_pages(kernel: Kernel, start_pfn: int, nr_pages: int) -> PageArray:
