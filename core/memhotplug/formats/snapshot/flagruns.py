@@ -25,7 +25,8 @@ __all__ = ["FlagRuns", "FlagTexts", "flag_word"]
 
 _OPENING = re.compile(r'(?<!\\)"kpageflags"\s*:\s*\{\s*"ranges"\s*:\s*\[(?=\s*\[)')
 _FILES = re.compile(r'(?<!\\)"files"\s*:\s*\{')
-_KEY = '"kpageflags"'
+_BEHIND = re.compile(r'\}[\s,{}\[\]]*"[A-Za-z_]')
+_KEY, _NAME = '"kpageflags"', '"files"'
 _CLOSING = re.compile(r"\]\s*\]")
 _FEW = 32  # runs up to which plain integers are faster than arrays
 _PLACE = "NaN"  # what stands for the runs: no number, and the one word whose meaning a reader of JSON leaves open
@@ -142,8 +143,9 @@ class FlagTexts:
                 if end is None:
                     return
                 yield first, end
-                self._flat += self._files_before(at, behind)
+                self._flat += self._files(behind, at)
                 behind = end
+        self._flat += self._files(behind, len(self._text))
 
     def _keys(self) -> list[int]:
         """Return where the key stands, ascending.
@@ -156,23 +158,23 @@ class FlagTexts:
             found.append(at)
         return found[::-1]
 
-    def _files_before(self, at: int, behind: int) -> Iterator[tuple[int, int]]:
-        """Yield where the members of the object of files stand that ends right before a key, if there is no bracket.
+    def _files(self, low: int, high: int) -> Iterator[tuple[int, int]]:
+        """Yield where the members of objects of files stand that have no bracket, in some part of the text.
 
-        Args:
-            behind: no part of it stands before.
-
-        A key begins outside of all strings, and so ends what stands before its comma.
+        In a good document no letter stands right behind a string. So a quote that has one behind it, and no backslash
+        before it, begins a string; and what stands before it, without another quote, is in none.
         """
-        text = self._text
-        high = text.rfind("}", behind, at)
-        low = text.rfind("{", behind, high) + 1
-        key = text.rfind('"files"', behind, low)
-        opening = _FILES.match(text, key) if min(high, low, key) > 0 else None
-        if opening is None or opening.end() != low or text[high + 1 : at].strip(" \t\r\n") != ",":
-            return
-        if text.find("[", low, high) < 0:
-            yield low, high
+        text, end = self._text, low
+        while (low := text.find(_NAME, low, high)) >= 0:
+            opening = _FILES.match(text, low)
+            low = opening.end() if opening is not None else low + 1
+            if end < low and (end := text.find("}", low, high)) < 0:
+                return
+            if opening is None or text.find("{", low, end) >= 0 or text.find("[", low, end) >= 0:
+                continue
+            if _BEHIND.match(text, end) is not None:
+                yield low, end
+                low = end
 
     def _without(self, spans: list[tuple[int, int]]) -> str:
         """Return the text with something short for each of some parts, ascending."""

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memhotplug.formats.jsonread import TooDeepError, parse_json
+from memhotplug.formats.snapshot import flagruns
 from memhotplug.formats.snapshot.flagruns import FlagRuns, FlagTexts, flag_word
 
 _WORDS = st.sampled_from(["0x0", "0x400", "0x0000400", "0x8080", "0xFf", "0xffffffffffffffff"])
@@ -236,7 +237,8 @@ def test_levels_are_counted_all_the_same(
     flags: dict[str, Any] = {"ranges": [[1, 2, "0x1"]], "covered": []}
     step: dict[str, Any] = {"before": 1, "files": dict(files), "kpageflags": flags, "after": 1}
     (flags if place == "flags" else step["files"] if place == "files" else step)[place] = "DEEP"
-    text = json.dumps({"steps": [step, {"files": files, "kpageflags": flags}]}, indent=indent)
+    others = [{"files": files}, {"files": files, "nodes": "", "kpageflags": flags}, {"nodes": 1, "files": files}]
+    text = json.dumps({"steps": [others[0], step, *others[1:], others[0]]}, indent=indent)
     text = text.replace('"DEEP"', depth * "[" + depth * "]")
     for where, gone, new in damage:
         at = int(where * len(text))
@@ -245,16 +247,38 @@ def test_levels_are_counted_all_the_same(
 
 
 @pytest.mark.parametrize("odd", ["}", "{", '"}', '"{', "[", "]", "\\"])
-@pytest.mark.parametrize("place", ["files", "between"])
+@pytest.mark.parametrize("place", ["files", "between", "alone", "last", "nested"])
 def test_brackets_in_texts_hide_no_levels(odd: str, place: str) -> None:
     """Whatever a text pretends to end."""
     flags = {"ranges": [[1, 2, "0x1"]]}
-    step = {"files": {"a": odd if place == "files" else ""}, "between": odd, "kpageflags": flags, "deep": "DEEP"}
-    if place == "files":
-        del step["between"]
-    text = json.dumps({"steps": [step]}).replace('"DEEP"', 62 * "[" + 62 * "]")
+    behind = {"kpageflags": flags, "deep": "DEEP"}
+    steps: dict[str, dict[str, Any]] = {
+        "files": {"files": {"a": odd}, **behind}, "between": {"files": {"a": ""}, "between": odd, **behind},
+        "alone": {"files": {"a": odd}, "deep": "DEEP"}, "last": {"files": {"a": odd}},
+        "nested": {"files": {"a": {"b": 1}}, "c": odd, "deep": "DEEP"},
+    }  # fmt: skip
+    text = json.dumps({"steps": [steps[place], {"deep": "DEEP"}]}).replace('"DEEP"', 62 * "[" + 62 * "]")
     with pytest.raises(TooDeepError):
         FlagTexts(text).parse()
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_levels_are_not_counted_in_texts_of_files(indent: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever stands behind them, if no bracket is in them; they are most of a recording."""
+    outlines: list[str] = []
+
+    def parse(text: str, *, outline: str = "", **more: Any) -> object:
+        outlines.append(outline)
+        return parse_json(text, outline=outline, **more)
+
+    monkeypatch.setattr(flagruns, "parse_json", parse)
+    flags = {"ranges": [[1, 2, "0x1"]]}
+    files = {"proc/version": "needle\n", "b": "5"}
+    steps = [{"files": files}, {"files": files, "kpageflags": flags}, {"files": files, "nodes": "", "end": 1}]
+    bracket = {"files": {"a": "haystack ["}}
+    found: Any = FlagTexts(json.dumps({"steps": [*steps, bracket], "end": 1}, indent=indent)).parse()
+    assert [step["files"] for step in found["steps"]] == [files, files, files, bracket["files"]]
+    assert [(outline.count("needle"), outline.count("haystack")) for outline in outlines] == [(0, 1)]
 
 
 def test_levels_behind_damage_do_not_count() -> None:
