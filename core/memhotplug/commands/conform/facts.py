@@ -15,6 +15,7 @@ from memhotplug.formats.snapshot.attributes import parse_mem_total
 from memhotplug.formats.snapshot.buddyinfo import PageTypes, parse_buddyinfo, parse_pagetypeinfo
 from memhotplug.formats.snapshot.iomem import is_hidden, parse_iomem
 from memhotplug.formats.snapshot.known import Known
+from memhotplug.formats.snapshot.layout import MEMORY
 from memhotplug.formats.snapshot.source import Source
 from memhotplug.formats.snapshot.zoneinfo import ZoneInfo, parse_zoneinfo
 from memhotplug.model.blocks import BlockState
@@ -45,16 +46,27 @@ ZoneName = tuple[int, str]
 IomemLine = tuple[int, int, str]
 """First byte, last byte and name."""
 
-# A block has one name, so that no two paths are the same file.
-_BLOCK_FILE = re.compile(r"sys/devices/system/memory/memory(0|[1-9][0-9]{0,30})/(.+)", re.DOTALL)
+_OF_BLOCK = f"{MEMORY}/memory"
+_BLOCK = re.compile("0|[1-9][0-9]{0,30}")  # a block has one name, so that no two paths are the same file
+_NO_BLOCK = -1, ""
 
 
 class _BlockFiles(dict[str, tuple[int, str]]):
     """The block that each path is about, and its file, no name for any other path; found when first asked for."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._blocks: dict[str, int] = {}  # by their numbers as they are written; -1 if that is no block's name
+
     def __missing__(self, path: str) -> tuple[int, str]:
-        match = _BLOCK_FILE.fullmatch(path)
-        found = self[path] = (int(match[1]), match[2]) if match is not None else (-1, "")
+        found = _NO_BLOCK
+        if path.startswith(_OF_BLOCK):
+            number, _, name = path[len(_OF_BLOCK) :].partition("/")
+            block = self._blocks.get(number)
+            if block is None:
+                block = self._blocks[number] = int(number) if _BLOCK.fullmatch(number) else -1
+            found = (block, name) if block >= 0 else _NO_BLOCK
+        self[path] = found
         return found
 
 
@@ -158,11 +170,13 @@ class StepFacts:
                     read[name] = files[path].strip()
         blocks = dict(known)
         for block, read in found.items():
-            blocks[block] = blocks.get(block, NOTHING_SHOWN)._replace(**read)
+            blocks[block] = known[block]._replace(**read) if block in known else BlockShown(**read)
         if alike:
             return blocks or None
-        there = {block for block, name in map(paths.__getitem__, files) if name}
-        _drop(blocks, map(paths.__getitem__, old.keys() - files.keys()), there)
+        gone = old.keys() - files.keys()
+        if gone:
+            there = {block for block, name in map(paths.__getitem__, files) if name}
+            _drop(blocks, map(paths.__getitem__, gone), there)
         return {block: blocks[block] for block in sorted(blocks)} or None
 
     @cached_property
