@@ -28,11 +28,12 @@ class BootRange:
     nid: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, init=False, repr=False, eq=False)
 class SizesAsked:
     """The keys of ``machine`` that concern sizes; :class:`SizingRequest` explains them.
 
-    A key that is new here is in scenarios, at boot and with the architecture under this one name.
+    A key that is new here is in scenarios, at boot and with the architecture under this one name. Only the records
+    made of it are ever built, and those have methods of their own.
     """
 
     memory: tuple[tuple[int, int], ...]

@@ -145,7 +145,19 @@ class _Manager(pluggy.PluginManager):
             function = vars(plugin).get(name)
             if not isinstance(function, FunctionType) or not hasattr(function, _MARK):
                 return None
+        elif _is_inherited(plugin, name):
+            return None
         return super().parse_hookimpl_opts(plugin, name)
+
+
+_OF_EVERY_OBJECT: Final = frozenset(dir(object))
+
+
+def _is_inherited(plugin: object, name: str) -> bool:
+    """Return whether an attribute is one that every object has, which pluggy would look for in each class in turn."""
+    if name not in _OF_EVERY_OBJECT or isinstance(plugin, type):
+        return False
+    return not any(name in vars(kind) for kind in type(plugin).__mro__[:-1])
 
 
 @functools.cache

@@ -11,7 +11,8 @@ from tests.kernels import MAINLINE
 from tests.places import unplaced
 
 from memhotplug import InputError, MemoryHotplugError, PluginError, manager
-from memhotplug.manager import Plugins
+from memhotplug.hookspecs import hookimpl
+from memhotplug.manager import Candidate, Plugins
 from memhotplug.manager.discovery import discovered
 from memhotplug.manager.loading import hooks_in
 from memhotplug.units import natural_key
@@ -160,6 +161,29 @@ def test_a_hook_is_told_by_what_it_implements(install: Install) -> None:
     install("strange", GOOD.replace("@hookimpl\ndef mhp_flags()", '@hookimpl(specname="mhp_flag")\ndef mhp_flags()'))
     with pytest.raises(PluginError, match="unknown hook 'mhp_flag'"):
         plugins.driver("strange")
+
+
+def test_an_object_is_a_plugin_with_the_methods_of_its_classes() -> None:
+    """What it inherits counts, and so does a name that every object has, once a class gives it a hook."""
+
+    class Base:
+        @hookimpl
+        def driver_keys(self) -> dict[str, object]:
+            return {"a": 1}
+
+    class Mine(Base):
+        @hookimpl
+        def driver_ranges(self) -> list[object]:
+            return []
+
+        @hookimpl(specname="mhp_flags")
+        def __sizeof__(self) -> int:
+            return 7
+
+    hooks = hooks_in(Candidate("drivers", "mine", "third-party", "1.5", "mine"), Mine())
+    answers = [caller({}) for name in ("driver_keys", "mhp_flags") if (caller := hooks[name]) is not None]
+
+    assert answers == [{"a": 1}, 7]
 
 
 def test_an_exception_in_a_hook_is_the_plugin_s_fault(install: Install) -> None:
