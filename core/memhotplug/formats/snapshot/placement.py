@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from memhotplug.errors import InputError
 from memhotplug.formats.snapshot.extents import merge
-from memhotplug.units import round_down, round_up
+from memhotplug.units import div_round_up, round_down, round_up
 
 __all__ = ["Columns", "Extent", "Pfns", "count_by_order", "pages_in", "place_free"]
 
@@ -224,7 +224,7 @@ def _lowest_few(runs: _Chunks, count: int, order: int, *, top: bool) -> tuple[_C
         if count <= 0:
             left += runs[at:]
             break
-        place, last = -(-start >> order), end >> order
+        place, last = div_round_up(start, 1 << order), end >> order
         while place < last and count > 0:
             high = min(place + count, last) if top else place + 1
             count -= high - place
