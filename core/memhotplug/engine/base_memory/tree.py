@@ -74,7 +74,7 @@ class Tree:
 
     def __init__(self, files: Iterable[SysfsFile]) -> None:
         self._root = Folder()
-        ways: dict[str, tuple[Folder, ...]] = {}  # the directories to a path, that one included
+        ways: dict[str, tuple[Folder, ...]] = {"": (self._root,)}  # the directories to a path, that one included
         for file in files:
             parent, _, name = file.path.rpartition("/")
             folders = self._way(parent, ways)
@@ -88,7 +88,7 @@ class Tree:
         known = ways.get(path)
         if known is None:
             parent, _, name = path.rpartition("/")
-            above = self._way(parent, ways) if parent else (self._root,)
+            above = self._way(parent, ways)
             folder = above[-1].put(name, Folder())
             assert isinstance(folder, Folder), f"something lies below {path}, which is a file"
             known = ways[path] = (*above, folder)

@@ -7,6 +7,7 @@ import pytest
 from memhotplug import Machine, MemoryHotplugError
 from memhotplug.contracts import SysfsFile
 from memhotplug.engine.base_memory import Entry, Folder, tree_of
+from memhotplug.engine.base_memory.tree import Tree
 
 _NODE = "sys/devices/system/node"
 _MEMORY = "sys/devices/system/memory"
@@ -176,3 +177,9 @@ def test_uevent_takes_the_kernel_s_words(machine: Machine) -> None:
     with pytest.raises(MemoryHotplugError) as refused:
         machine.write("memory/memory0/uevent", "dance")
     assert refused.value.name == "EINVAL"
+
+
+def test_a_file_may_lie_in_the_root_itself(machine: Machine) -> None:
+    """A path need not have a directory: the file is in the root, beside the directories."""
+    tree = Tree([SysfsFile(path="version"), SysfsFile(path="sys/one")])
+    assert [path for path, _ in tree.walk(machine.kernel)] == ["version", "sys", "sys/one"]
