@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import operator
-import re
 from collections.abc import Container, Iterable, Mapping
 from functools import cached_property
 from typing import NamedTuple
@@ -15,7 +14,6 @@ from memhotplug.formats.snapshot.attributes import parse_mem_total
 from memhotplug.formats.snapshot.buddyinfo import PageTypes, parse_buddyinfo, parse_pagetypeinfo
 from memhotplug.formats.snapshot.iomem import is_hidden, parse_iomem
 from memhotplug.formats.snapshot.known import Known
-from memhotplug.formats.snapshot.layout import MEMORY
 from memhotplug.formats.snapshot.source import Source
 from memhotplug.formats.snapshot.zoneinfo import ZoneInfo, parse_zoneinfo
 from memhotplug.model.blocks import BlockState
@@ -46,33 +44,10 @@ ZoneName = tuple[int, str]
 IomemLine = tuple[int, int, str]
 """First byte, last byte and name."""
 
-_OF_BLOCK = f"{MEMORY}/memory"
-_BLOCK = re.compile("0|[1-9][0-9]{0,30}")  # a block has one name, so that no two paths are the same file
-_NO_BLOCK = -1, ""
 
-
-class _BlockFiles(dict[str, tuple[int, str]]):
-    """The block that each path is about, and its file, no name for any other path; found when first asked for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._blocks: dict[str, int] = {}  # by their numbers as they are written; -1 if that is no block's name
-
-    def __missing__(self, path: str) -> tuple[int, str]:
-        found = _NO_BLOCK
-        if path.startswith(_OF_BLOCK):
-            number, _, name = path[len(_OF_BLOCK) :].partition("/")
-            block = self._blocks.get(number)
-            if block is None:
-                block = self._blocks[number] = int(number) if _BLOCK.fullmatch(number) else -1
-            found = (block, name) if block >= 0 else _NO_BLOCK
-        self[path] = found
-        return found
-
-
-def _drop(blocks: dict[int, BlockShown], gone: Iterable[tuple[int, str]], there: Container[int]) -> None:
+def _drop(blocks: dict[int, BlockShown], gone: Iterable[tuple[int, str, str]], there: Container[int]) -> None:
     """Drop what some files of blocks showed that are gone, and blocks that are not there any more."""
-    for block, name in gone:
+    for block, name, _ in gone:
         if block not in there:
             blocks.pop(block, None)
         elif name in ATTRIBUTES:
@@ -98,7 +73,6 @@ class StepFacts:
         self.files: Mapping[str, str] = step.files or {}
         self._file = file
         self._known: Known = before._known if before is not None else known or Known()
-        self._paths: _BlockFiles = before._paths if before is not None else _BlockFiles()
 
     @property
     def is_bare(self) -> bool:
@@ -156,15 +130,15 @@ class StepFacts:
     @cached_property
     def blocks(self) -> Mapping[int, BlockShown] | None:
         """What each memory block shows, by id; None if no block was recorded."""
-        before, paths, files = self._before, self._paths, self.files
+        before, paths, files = self._before, self._known.paths, self.files
         known: Mapping[int, BlockShown] = (before.__dict__.get("blocks") if before is not None else None) or {}
         old = before.files if before is not None and known else {}
         alike = list(old) == list(files)  # the same files, in the same order
         texts: Iterable[str | None] = old.values() if alike else map(old.get, files)
         found: dict[int, dict[str, str]] = {}
         for path in itertools.compress(files, map(operator.ne, texts, files.values())):
-            block, name = paths[path]
-            if name:
+            block, name, _ = paths[path]
+            if name and block >= 0:
                 read = found.setdefault(block, {})
                 if name in ATTRIBUTES:
                     read[name] = files[path].strip()
@@ -175,7 +149,7 @@ class StepFacts:
             return blocks or None
         gone = old.keys() - files.keys()
         if gone:
-            there = {block for block, name in map(paths.__getitem__, files) if name}
+            there = {block for block, name, _ in map(paths.__getitem__, files) if name and block >= 0}
             _drop(blocks, map(paths.__getitem__, gone), there)
         return {block: blocks[block] for block in sorted(blocks)} or None
 

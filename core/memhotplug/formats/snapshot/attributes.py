@@ -13,6 +13,7 @@ from memhotplug.formats.snapshot.source import SnapshotFiles, Source
 
 __all__ = [
     "BlockFiles",
+    "BlockPaths",
     "block_files",
     "kernel_arch",
     "kernel_release",
@@ -28,6 +29,8 @@ _MEMINFO = re.compile(r"(?:Node\s+\d+\s+)?([^:\s][^:]*):\s+(\d{1,20})( kB)?")
 _PLAIN_MEMINFO = re.compile(r"(?:[A-Za-z0-9_()]++: ++[0-9]{1,20}+(?: kB)?+\n)++")
 _PLAIN_NODE = re.compile(r"(?:Node [0-9]++ [A-Za-z0-9_()]++: ++[0-9]{1,20}+(?: kB)?+\n)++")
 _OF_BLOCK = f"{MEMORY}/memory"
+_NO_BLOCK = -1, "", ""
+_ID = re.compile("0|[1-9][0-9]{0,30}")  # a block has one name, so that no two paths are the same file
 _WORD = re.compile(r"\w+")
 _STATES = ("online", "offline", "going-offline")
 _HEX = re.compile(r"(0x)?[0-9a-fA-F]{1,16}")
@@ -139,18 +142,44 @@ class BlockFiles(NamedTuple):
     node: int | None
 
 
-def block_files(snapshot: SnapshotFiles) -> tuple[BlockFiles, ...]:
+class BlockPaths(dict[str, tuple[int, str, str]]):
+    """Which block each path is about, found when first asked for: its id, its file, and its number as it is written.
+
+    The id is -1 where the number is not written as the kernel does; of any other path file and number are empty.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ids: dict[str, int] = {}  # by their numbers
+
+    def __missing__(self, path: str) -> tuple[int, str, str]:
+        found = _NO_BLOCK
+        if path.startswith(_OF_BLOCK):
+            number, _, name = path[len(_OF_BLOCK) :].partition("/")
+            block = self._ids.get(number)
+            if block is None:
+                block = self._ids[number] = int(number) if _ID.fullmatch(number) else -1
+            found = block, name, number
+        self[path] = found
+        return found
+
+
+def block_files(snapshot: SnapshotFiles, paths: BlockPaths | None = None) -> tuple[BlockFiles, ...]:
     """Return the recorded memory blocks, ascending by id.
+
+    Args:
+        paths: those that were met already; those of this snapshot are added.
 
     Raises:
         InputError: an attribute whose value cannot be read, or the same block twice (``memory7``, ``memory07``).
     """
     texts: dict[str, dict[str, str]] = {}
     names: dict[int, str] = {}
+    paths = BlockPaths() if paths is None else paths
     for path, text in snapshot.files.items():
-        if not path.startswith(_OF_BLOCK):
+        _, attribute, number = paths[path]
+        if not number:
             continue
-        number, _, attribute = path[len(_OF_BLOCK) :].partition("/")
         read = texts.get(number)
         if read is None:
             if not _NUMBER.fullmatch(number) or not _WORD.fullmatch(attribute):

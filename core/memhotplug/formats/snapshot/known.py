@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from memhotplug.formats.snapshot.attributes import BlockPaths
 from memhotplug.formats.snapshot.buddyinfo import FreeCounts
 from memhotplug.formats.snapshot.iomem import IomemEntry
 from memhotplug.formats.snapshot.zoneinfo import ZoneInfo
@@ -14,10 +15,12 @@ class Known:
 
     Attributes:
         zones: the zones of /proc/zoneinfo by their lines, None of lines with which something is wrong.
+        paths: the blocks that paths are about.
         free, ranges: the same of /proc/buddyinfo and of /proc/iomem, line by line.
     """
 
     def __init__(self) -> None:
+        self.paths = BlockPaths()
         self.zones: dict[str, ZoneInfo | None] = {}
         self.free: dict[str, FreeCounts | None] = {}
         self.ranges: dict[str, IomemEntry | None] = {}

@@ -178,7 +178,7 @@ class _Reader:
             if not is_power_of_two(size) or size < page_size:
                 raise self.files.at(name).error("a power of two, at least a page", got=f"{size} bytes")
             return size
-        ids = [block.id for block in block_files(self.files)]
+        ids = [block.id for block in block_files(self.files, self.known.paths)]
         if not ids:
             self.notes.append(inferred("memory block size left to the architecture: no sys/devices/system/memory"))
             return None
@@ -259,7 +259,7 @@ class _Reader:
         return zones
 
     def _blocks(self, memory: _Memory, nodes: Sequence[int], zones: Sequence[ZoneInfo]) -> tuple[RecordedBlock, ...]:
-        recorded = block_files(self.files)
+        recorded = block_files(self.files, self.known.paths)
         only = nodes[0] if len(nodes) == 1 else None
         if not recorded:
             if memory.block_pages is None:
