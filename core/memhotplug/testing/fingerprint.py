@@ -12,6 +12,7 @@ import numpy as np
 from memhotplug.machine import Machine
 from memhotplug.model.blocks import BlockTable
 from memhotplug.model.extents import ExtentSet
+from memhotplug.model.resources import ResourceTable
 from memhotplug.model.vmemmap import MapRuns
 
 __all__ = ["fingerprint", "page_tables"]
@@ -47,7 +48,7 @@ def _plain(value: Any) -> object:
         return repr(value)
     if isinstance(value, np.ndarray):
         return value.tolist()
-    if isinstance(value, (ExtentSet, MapRuns, BlockTable)):
+    if isinstance(value, (ExtentSet, MapRuns, BlockTable, ResourceTable)):
         return [_plain(item) for item in value]
     if isinstance(value, Mapping):
         return {key if isinstance(key, str) else repr(key): _plain(item) for key, item in value.items()}
