@@ -247,13 +247,11 @@ class MachineState:
         twin.nodes = {nid: node.copy() for nid, node in self.nodes.items()}
         twin.allocations = self.allocations.copy()
         twin.page_tables, twin.boot_tables = self.page_tables.copy(), self.boot_tables.copy()
-        twin.claims, twin.devices = self.claims.copy(), self.devices.copy()
-        twin.driver_state = self.driver_state.copy()
+        twin.claims, twin.devices, twin.driver_state = self.claims.copy(), self.devices.copy(), self.driver_state.copy()
         twin.blocks, twin.resources = self.blocks.copy(), self.resources.copy()
         twin.vmemmap, twin.sections, twin.early = self.vmemmap.copy(), self.sections.copy(), self.early.copy()
-        twin.reserved, twin.holes = self.reserved.copy(), self.holes.copy()
-        twin.withheld, twin.unbacked = self.withheld.copy(), self.unbacked.copy()
-        twin.poisoned, twin.profile = self.poisoned.copy(), self.profile.copy()
+        twin.reserved, twin.holes, twin.withheld = self.reserved.copy(), self.holes.copy(), self.withheld.copy()
+        twin.unbacked, twin.poisoned, twin.profile = self.unbacked.copy(), self.poisoned.copy(), self.profile.copy()
         return twin
 
     def zones(self) -> Iterator[Zone]:
