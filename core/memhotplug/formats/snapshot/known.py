@@ -14,8 +14,8 @@ class Known:
     """What was met already in one recording; another one begins anew, so that no replay is faster for an earlier one.
 
     Attributes:
+        paths: which block each path is about.
         zones: the zones of /proc/zoneinfo by their lines, None of lines with which something is wrong.
-        paths: the blocks that paths are about.
         free, ranges: the same of /proc/buddyinfo and of /proc/iomem, line by line.
     """
 
