@@ -131,10 +131,13 @@ class _World:
 
     def fork(self, stay: frozenset[int]) -> _World:
         """Return this world with one more thing decided; the two go on independently."""
-        return replace(
-            self, replay=self.replay.fork(), stay=stay, stays=self.stays or bool(stay), seen=self.seen.copy(),
-            predicted=self.predicted.copy(),
-        )  # fmt: skip
+        twin = replace(self, replay=self.replay.fork(), seen=self.seen.copy(), predicted=self.predicted.copy())
+        return twin.decide(stay)
+
+    def decide(self, stay: frozenset[int]) -> _World:
+        """Decide one more thing, and return this world."""
+        self.stay, self.stays = stay, self.stays or bool(stay)
+        return self
 
     def play(self) -> tuple[int, ...]:
         """Play on to the end, or up to a step that falls apart; return the blocks of which nobody can know there."""
@@ -231,7 +234,8 @@ class Worlds:
         shown, offline = facts.blocks or {}, BlockState.OFFLINE.label
         there = frozenset(block for block in blocks if shown.get(block, NOTHING_SHOWN).state not in (None, offline))
         ends = list(_ends(blocks))
-        worlds = {stay: world.fork(stay) for stay in [*ends, there]}
+        worlds = {stay: world.fork(stay) for stay in ends if stay != there}
+        worlds[there] = world.decide(there)
         found = {stay: other.step() for stay, other in worlds.items()}
         self._ended.setdefault(facts.index, []).extend(found[stay] for stay in ends)
         return worlds[there]
