@@ -11,12 +11,13 @@ import os
 __all__ = ["no_threads", "threads_back"]
 
 _THREADS = "OPENBLAS_NUM_THREADS"
+_SAYING = (_THREADS, "GOTO_NUM_THREADS", "OMP_NUM_THREADS")  # the library goes by the first of them
 _OURS: list[str] = []  # what was put into the environment
 
 
 def no_threads() -> None:
     """Let numpy start no threads, unless the environment says how many; to be called before it is imported."""
-    if _THREADS not in os.environ:
+    if not any(name in os.environ for name in _SAYING):
         os.environ[_THREADS] = "1"
         _OURS.append(_THREADS)
 
