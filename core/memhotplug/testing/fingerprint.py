@@ -26,7 +26,7 @@ def fingerprint(machine: Machine) -> dict[str, object]:
     found = {name: _plain(getattr(state, name)) for name in type(state).__slots__ if name not in _SHARED}
     return found | {
         "warnings": list(kernel.journal.warnings),
-        "events": _plain(kernel.journal.events),
+        "events": _plain(list(kernel.journal.events)),
         "shown": machine.to_dict(),
     }
 
