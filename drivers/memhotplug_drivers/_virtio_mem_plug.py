@@ -74,9 +74,11 @@ def plug(kernel: Kernel, region: Region, ranges: Sequence[PhysRange]) -> MemoryH
     if region.sizes.in_sbm:
         _fill_partial_blocks(kernel, region)
     index, request = open_device(kernel, region)
+    plugged = plugged_size(kernel, region)
     try:
         for phys_range in ranges:
-            problem = _add_unit(kernel, region, request, phys_range)
+            plugged += phys_range.size - phys_range.withheld
+            problem = _add_unit(kernel, region, request, phys_range, plugged)
             if problem is not None:
                 return problem
     finally:
@@ -107,8 +109,10 @@ def _fill_partial_blocks(kernel: Kernel, region: Region) -> None:
                 left -= taken
 
 
-def _add_unit(kernel: Kernel, region: Region, request: AddRequest, phys_range: PhysRange) -> MemoryHotplugError | None:
-    """Plug and add one unit, unless too much memory is offline already."""
+def _add_unit(
+    kernel: Kernel, region: Region, request: AddRequest, phys_range: PhysRange, plugged: int
+) -> MemoryHotplugError | None:
+    """Plug and add one unit, with which ``plugged`` bytes are, unless too much memory is offline already."""
     threshold = region.sizes.threshold
     waiting = offline_size(kernel, region)
     if waiting + phys_range.size > threshold:
@@ -122,18 +126,20 @@ def _add_unit(kernel: Kernel, region: Region, request: AddRequest, phys_range: P
     except MemoryHotplugError as problem:
         return problem
     start, pages = kernel.geometry.pfn(phys_range.start), kernel.geometry.pfn(phys_range.size - phys_range.withheld)
-    log_change(kernel, region, "virtio_mem_plugged", start, pages)
+    log_change(kernel, region, "virtio_mem_plugged", start, pages, plugged)
     return None
 
 
-def log_change(kernel: Kernel, region: Region, event: str, start_pfn: int, nr_pages: int) -> None:
-    """Record one request to the hypervisor, with what is plugged since."""
+def log_change(
+    kernel: Kernel, region: Region, event: str, start_pfn: int, nr_pages: int, plugged: int | None = None
+) -> None:
+    """Record one request to the hypervisor, with what is plugged since, in bytes: None to look for it."""
     kernel.log(
         event,
         device=region.name,
         start=kernel.geometry.address(start_pfn),
         size_bytes=kernel.geometry.address(nr_pages),
-        plugged_size_bytes=plugged_size(kernel, region),
+        plugged_size_bytes=plugged_size(kernel, region) if plugged is None else plugged,
         requested_size_bytes=region.requested,
     )
 
