@@ -45,9 +45,9 @@ class RecordedZone(NamedTuple):
     protection: tuple[int, ...]
     start_pfn: int | None
     pagesets: tuple[Pageset, ...]
-    free_cma: int = 0
-    free_by_order: tuple[int, ...] = ()
-    extents: Extents = ()
+    free_cma: int
+    free_by_order: tuple[int, ...]
+    extents: Extents
     kept: KeptChunks = _NOTHING_KEPT
 
     @property

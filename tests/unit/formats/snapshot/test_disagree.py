@@ -21,7 +21,7 @@ def zone(name: str = "Normal", *, node: int = 0, start: int = 0, pages: int = 2 
     values = {
         "free": free, "free_by_order": (free,), "boost": 0, "min": 1, "low": 2, "high": 3, "promo": 0,
         "spanned": pages, "present": pages, "managed": pages, "cma": 0, "protection": (0, 0, 0, 0),
-        "start_pfn": start, "extents": ((start, start + pages),),
+        "start_pfn": start, "free_cma": 0, "extents": ((start, start + pages),),
         "pagesets": (Pageset(cpu=0, count=96, high=0, batch=0),),
     }  # fmt: skip
     return RecordedZone(node=node, name=name, **{**values, **more})

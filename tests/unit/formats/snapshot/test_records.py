@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
 from memhotplug.formats.snapshot import SnapshotFiles
 from memhotplug.formats.snapshot.iomem import IomemEntry
 from memhotplug.formats.snapshot.records import RecordedMachine, RecordedZone, ram_pfns
-from memhotplug.formats.snapshot.zoneinfo import Pageset
+from memhotplug.formats.snapshot.zoneinfo import Pageset, ZoneInfo
 from memhotplug.naming import read_machine
 
 Make = Callable[..., SnapshotFiles]
@@ -22,7 +22,7 @@ def zone(**more: Any) -> RecordedZone:
     values = {
         "node": 1, "name": "Movable", "free": 9, "boost": 0, "min": 0, "low": 0, "high": 0, "promo": 0, "spanned": 100,
         "present": 100, "managed": 100, "cma": 0, "protection": (), "start_pfn": 1000, "pagesets": (),
-        "free_by_order": (1, 0, 2), "extents": ((1000, 1100),),
+        "free_cma": 0, "free_by_order": (1, 0, 2), "extents": ((1000, 1100),),
     }  # fmt: skip
     return RecordedZone(**{**values, **more})
 
@@ -32,6 +32,13 @@ def test_a_zone_knows_its_end_its_chunks_and_its_name() -> None:
     lists = (Pageset(cpu=0, count=5, high=0, batch=0), Pageset(cpu=3, count=7, high=0, batch=0))
     shown = zone(pagesets=lists)
     assert (shown.end_pfn, shown.buddy_pages, shown.pcp_pages, shown.title) == (1100, 9, 12, "node 1 zone Movable")
+
+
+def test_a_recorded_zone_begins_with_what_zoneinfo_shows() -> None:
+    """Field by field in one order: one is made of the other, and numbers in each other's place would show nowhere."""
+    shown = ZoneInfo._fields
+    assert RecordedZone._fields[: len(shown)] == shown
+    assert get_type_hints(ZoneInfo).items() <= get_type_hints(RecordedZone).items()
 
 
 def test_a_zone_that_spans_nothing_has_no_end() -> None:
