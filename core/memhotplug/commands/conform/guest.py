@@ -97,7 +97,7 @@ class Guest:
             return False  # EINVAL before anybody looks at its pages
         zone = kernel.state.zone(key)
         memmap = self._holds_memmap(block, key)
-        if memmap or self._baseline.image.intersects(*bounds):
+        if memmap or self._has_image(block):
             self._hold(kernel, block, zone, ExtentSet.of(bounds), one=True)
             return False
         if block in self._unseen:
@@ -148,7 +148,7 @@ class Guest:
         key, bounds = self._online.get(block), self._bounds(block)
         if op.kind == "resize":
             return self._has_slab(kernel, block)
-        if key is None or kernel.state.holes.intersects(*bounds) or self._baseline.image.intersects(*bounds):
+        if key is None or kernel.state.holes.intersects(*bounds) or self._has_image(block):
             return False  # EINVAL before anybody looks at its pages, or EBUSY
         if key[1] is ZoneKind.MOVABLE:
             return self._at_the_edge(kernel, *bounds, key) or self._may_be_reserved(kernel, block, key)

@@ -65,7 +65,7 @@ def _zone_rows(step: int, theirs: _Zones, ours: _Zones) -> Iterator[Observation]
     for node, name in sorted({*theirs, *ours}):
         expected, got = theirs.get((node, name), nothing), ours.get((node, name), nothing)
         for counter, shown, has in zip(COUNTERS, expected, got, strict=True):
-            yield Observation(step, Reason.ZONE, f"node {node} zone {name} {counter}", shown, has, shown == has)
+            yield Observation.equal(step, Reason.ZONE, f"node {node} zone {name} {counter}", shown, has)
 
 
 def blocks_shown(machine: Machine) -> dict[int, BlockShown]:
@@ -98,7 +98,7 @@ def _block_rows(step: int, recorded: _Blocks, ours: _Blocks) -> Iterator[Observa
         for at, name in enumerate(ATTRIBUTES):
             value = expected[at] if expected is not None else None
             if expected is None or value is not None:  # unreadable attributes were left out
-                yield Observation(step, Reason.BLOCK, f"block {block} {name}", value, got[at], value == got[at])
+                yield Observation.equal(step, Reason.BLOCK, f"block {block} {name}", value, got[at])
 
 
 def compare_iomem(machine: Machine, step: int, expected: list[IomemLine]) -> Iterator[Seen]:
