@@ -83,8 +83,7 @@ class MainlineState:
         if group < 0:
             return
         old = self.groups[group]
-        held = old.present_kernel + kernel, old.present_movable + movable
-        new = Group(old.nid, old.max_pages, old.unit_pages, *held)  # not by _replace(): each block is counted
+        new = old._replace(present_kernel=old.present_kernel + kernel, present_movable=old.present_movable + movable)
         self.groups = (*self.groups[:group], new, *self.groups[group + 1 :])
 
 
