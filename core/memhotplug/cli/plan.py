@@ -186,7 +186,6 @@ def _policy(word: str | None) -> str | None:
 
 def _with_driver(question: Question, subject: Subject) -> Question:
     """Fill in the architecture's usual driver, or check the one that was named."""
-
     from memhotplug.engine.memory_hotplug.presence import usual_driver
     from memhotplug.naming import resolve
 

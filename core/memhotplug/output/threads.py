@@ -1,6 +1,6 @@
 """The threads of the library that numpy multiplies matrices with: a command has none to multiply.
 
-It starts one for each further core when it is loaded. They wait by spinning, which is a third of the CPU time that a
+It starts one for each further core when it is loaded. They wait by spinning, which is a quarter of the CPU time that a
 short command takes, and somebody else's who has the machine busy.
 """
 
