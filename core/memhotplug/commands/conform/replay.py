@@ -97,7 +97,7 @@ class Replay:
         return twin
 
     def _boot(self, boot: RecordedMachine) -> Machine:
-        online = {node.id for node in boot.nodes}
+        online = {node.id for node in boot.nodes if node.online}
         lost = sorted({block.node for block in boot.blocks if block.node is not None} - online)
         if lost:
             raise InputError("memory blocks of online nodes", got=f"blocks of node {lost[0]}, which is not online")

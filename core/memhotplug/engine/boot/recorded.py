@@ -129,9 +129,8 @@ def kernel_from_machine(
     if described:
         kernel.state.claims[PLATFORM] = tuple(described)
     kernel.state.auto_online = _auto_online(kernel, machine)
-    for node in machine.nodes:
-        if node.online:
-            kernel.state.nodes[node.id] = Node(node.id, has_cpu=node.has_cpu)
+    for node in machine.nodes:  # those with memory are online, whatever the mask of nodes says
+        kernel.state.nodes[node.id] = Node(node.id, has_cpu=node.has_cpu)
     flags = {"hosted": known.hosted, "offline": known.offline, "covered": known.covered} if known is not None else {}
     _blocks(kernel, machine, Told(log=log, **flags))
     used, zones = {}, RecordedZones(kernel, machine, known)

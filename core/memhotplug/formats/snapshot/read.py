@@ -111,7 +111,7 @@ class _Reader:
             pageblock_order=None if types is None else types.pageblock_order,
             zones=self._zones(zones, free, blocks, memory, max_order, types),
             blocks=blocks,
-            nodes=self._nodes(zones),
+            nodes=self._nodes(zones, blocks),
             possible_nodes=self._ids("possible") or tuple(nodes),
             iomem=self._iomem,
             parameters=module_parameters(self.files),
@@ -311,7 +311,7 @@ class _Reader:
             raise self.files.at("proc/buddyinfo").error("the zones of zoneinfo", got=f"node {node} zone {name}")
         return tuple(records)
 
-    def _nodes(self, zones: Sequence[ZoneInfo]) -> tuple[RecordedNode, ...]:
+    def _nodes(self, zones: Sequence[ZoneInfo], blocks: Sequence[RecordedBlock]) -> tuple[RecordedNode, ...]:
         with_memory = sorted({zone.node for zone in zones if zone.present})
         online, has_memory, normal = self._ids("online"), self._ids("has_memory"), self._ids("has_normal_memory")
         if not online:  # a kernel without an online node there is none: the file is missing, or was cut off
@@ -321,18 +321,19 @@ class _Reader:
         has_memory = tuple(with_memory) if has_memory is None else has_memory
         normal = has_memory if normal is None else normal
         cpus = self._ids("has_cpu") or online
-        totals = {node: self._meminfo(f"{NODE}/node{node}/meminfo") or {} for node in online}
+        known = sorted({*online, *with_memory, *(block.node for block in blocks if block.node is not None)})
+        totals = {node: self._meminfo(f"{NODE}/node{node}/meminfo") or {} for node in known}
         return tuple(
             RecordedNode(
                 id=node,
-                online=True,
+                online=node in online,
                 has_memory=node in has_memory,
                 has_normal_memory=node in normal,
                 mem_total=totals[node].get("MemTotal"),
                 mem_free=totals[node].get("MemFree"),
                 has_cpu=node in cpus,
             )
-            for node in online
+            for node in known
         )
 
 

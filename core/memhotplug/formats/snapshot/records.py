@@ -93,7 +93,10 @@ class RecordedBlock(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordedNode:
-    """One node; sizes in bytes, None where its meminfo was not recorded. Where nothing tells it has a CPU."""
+    """One node; sizes in bytes, None where its meminfo was not recorded. Where nothing tells it has a CPU.
+
+    One that is not ``online`` has memory all the same: files contradict one another.
+    """
 
     id: int
     online: bool

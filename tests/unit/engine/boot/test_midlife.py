@@ -52,6 +52,21 @@ def test_lines_of_system_ram_tell_what_was_hot_added(name: str, step: int, devic
     assert machine.violations() == []
 
 
+@pytest.mark.parametrize("mask", ["1\n", "3\n"])
+def test_memory_of_a_node_that_is_not_online_is_there(mask: str) -> None:
+    """The mask of nodes contradicts zones and blocks: these count, and blocks of that node go online."""
+    files = snapshot("x86_64-6.12-mom-1-a", 1)
+    texts = dict(files.files) | {"sys/devices/system/node/online": mask}
+    machine, right = booted(replace(files, files=texts)), booted(files)
+
+    assert "inconsistent: node 0 has memory blocks, but is not online" in machine.kernel.journal.warnings
+    assert machine.kernel.state.total_managed() == right.kernel.state.total_managed()
+    machine.online("block 32")
+    right.online("block 32")
+    assert machine.to_dict()["blocks"] == right.to_dict()["blocks"]
+    assert machine.violations() == []
+
+
 def test_a_recognised_device_can_be_ejected_by_its_name() -> None:
     """Its blocks, its resource and its memmap go, as they do for one that was added before our eyes."""
     machine = booted(snapshot("x86_64-6.12-mom-0-a", 9))

@@ -86,6 +86,7 @@ def test_nodes_that_disagree_are_noted(texts: dict[str, str], snapshot: Make) ->
     assert notes_of(read_machine(snapshot(texts)), "inconsistent") == [
         "node 0 has a zone with memory, but is not online",
         "node 0 has memory blocks, but is not online",
+        "node 0 is not in has_memory, but its zones hold 294782 pages",
         "node 1 is in has_memory, but its zones hold 0 pages",
     ]
 
