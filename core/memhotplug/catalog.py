@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ContextDecorator
+from typing import Final
 
 from memhotplug import manager, naming, plugin_file
 from memhotplug.errors import InputError, MemoryHotplugError, PluginError
 from memhotplug.keyspec import KeySpec
 
 __all__ = ["Installed", "blaming", "plugin_at_fault", "whose_code"]
+
+_CORE: Final = "memhotplug"
+"""The package of the core, and the distribution that brings it and the built-in plugins."""
 
 
 class Installed:
@@ -55,17 +59,33 @@ class Installed:
 def plugin_at_fault(problem: BaseException) -> PluginError | None:
     """Return the error that names the plugin in whose code ``problem`` was raised, None if in none's.
 
-    A profile is called without a detour through the plugin manager, so nobody else has looked.
+    A profile is called without a detour through the plugin manager, so nobody else has looked. What the core
+    raises when somebody else's plugin calls it is that plugin's fault, as far as anybody can tell; what it raises
+    when a plugin of this distribution does is a bug.
     """
+    within = ""  # the module of the core that raised
     for trace in manager.frames_of(problem):
-        module = manager.module_of(trace)
-        if manager.is_below(module, "memhotplug"):
+        module, file = manager.module_of(trace), trace.tb_frame.f_code.co_filename
+        if manager.is_below(module, _CORE):
+            within = within or module
+            continue
+        found = whose_code(module, file)
+        if found is None or (within and not _is_somebody_elses(module)):
+            continue
+        if within and isinstance(problem, MemoryError):  # the machine is too large, whoever asked last
             return None
-        found = whose_code(module, trace.tb_frame.f_code.co_filename)
-        if found is not None:
-            name, home = found
-            return PluginError(name, f"raised {manager.told(problem)}{manager.place_of(problem, home)}")
+        name, home = found
+        where = f" in {within}, called at {file}:{trace.tb_lineno}" if within else manager.place_of(problem, home)
+        return PluginError(name, f"raised {manager.told(problem)}{where}")
     return None
+
+
+def _is_somebody_elses(module: str) -> bool:
+    """Return whether no plugin of the core's own distribution is in a module."""
+    if plugin_file.is_from_file(module):
+        return True
+    owners = {one.distribution for one in manager.candidates() if manager.is_below(module, one.home)}
+    return _CORE not in owners
 
 
 def whose_code(module: str, file: str) -> tuple[str, str] | None:

@@ -68,9 +68,9 @@ def test_files_count_as_installed_inside_the_block_alone(tmp_path: Path) -> None
 # ---- whose fault it is ----
 
 
-def _raised(source: str, module: str) -> BaseException:
+def _raised(source: str, module: str, **names: Any) -> BaseException:
     """Return what a piece of code raises that pretends to be in a module."""
-    names: dict[str, Any] = {"__name__": module}
+    names["__name__"] = module
     exec(source, names)
     with pytest.raises(ZeroDivisionError) as caught:
         names["go"]()
@@ -106,6 +106,37 @@ def test_the_innermost_of_the_two_is_at_fault() -> None:
         core["run"]()
 
     assert plugin_at_fault(caught.value) is not None
+
+
+@pytest.mark.parametrize(
+    ("caller", "place"),
+    [
+        ("memhotplug_file_acme_0123456789abcdef", " in memhotplug.engine.kernel, called at <string>:1"),
+        ("memhotplug_drivers.acpi", None),
+        ("somebody_else", None),
+    ],
+)
+def test_what_the_core_raises_is_the_fault_of_somebody_elses_plugin_that_called_it(
+    caller: str, place: str | None
+) -> None:
+    """A plugin of this distribution that calls the core is none: then it is a bug."""
+    core: dict[str, Any] = {"__name__": "memhotplug.engine.kernel"}
+    exec("def free(): return 1 / 0", core)
+    problem = _raised("def go(): return free()", caller, free=core["free"])
+
+    culprit = plugin_at_fault(problem)
+    assert (culprit and culprit.problem) == (place and "raised ZeroDivisionError: division by zero" + place)
+
+
+def test_memory_that_runs_out_in_the_core_is_nobodys_fault() -> None:
+    """The machine is too large to be modelled, whichever plugin asked last."""
+    core: dict[str, Any] = {"__name__": "memhotplug.engine.kernel"}
+    exec("def free(): raise MemoryError", core)
+    names: dict[str, Any] = {"__name__": "memhotplug_file_acme_0123456789abcdef", "free": core["free"]}
+    exec("def go(): free()", names)
+
+    with pytest.raises(MemoryError), blaming():
+        names["go"]()
 
 
 @pytest.mark.parametrize(
@@ -156,6 +187,19 @@ def _machine(tmp_path: Path, step: str, what: str = "RuntimeError") -> Machine:
 def _blamed(tmp_path: Path, problem: pytest.ExceptionInfo[PluginError], what: str = "RuntimeError") -> None:
     assert str(problem.value) == (f"plugin mine ({tmp_path}/mine.py): raised {what}: spoilt, at {tmp_path}/mine.py:7")
     assert type(problem.value.__cause__).__name__ == what
+
+
+def test_a_step_that_calls_the_core_wrongly_is_the_profiles_fault(tmp_path: Path) -> None:
+    """And no bug: the place is where the profile called, whatever the core made of it."""
+    file = tmp_path / "mine.py"
+    source = PROFILE.format(step="online", what="")
+    file.write_text(source.replace('raise ("spoilt")', "args[0].free_to_zone(None, [1], [2])"), encoding="utf-8")
+    machine = Machine.boot(arch="x86_64", kernel="mine", memory="4G", plugins=file)
+    machine.add_memory(driver="acpi", name="dimm0", size="256M")
+
+    with pytest.raises(PluginError, match=r"raised AttributeError: .* in memhotplug\..*, called at .*mine\.py:7$"):
+        machine.online("dimm0")
+    assert machine.read("memory/memory32/state") == "offline\n"
 
 
 @pytest.mark.parametrize("what", ["RuntimeError", "SystemExit", "MemoryError", "AssertionError"])

@@ -34,9 +34,14 @@ INTERRUPTED: Final = 130
 
 
 def say(text: str) -> None:
-    """Write one line to stderr, as this program does."""
+    """Write one line to stderr, as this program does; what would steer a terminal is spelt out."""
     sys.stdout.flush()
-    print("mhp: " + " ".join(text.splitlines()), file=sys.stderr)
+    line = " ".join(text.splitlines())
+    if not line.isprintable():
+        from memhotplug.formats.scenario.refusal import printable
+
+        line = printable(line)
+    print("mhp: " + line, file=sys.stderr)
 
 
 def explain(problem: BaseException, args: Sequence[str]) -> int:

@@ -55,8 +55,8 @@ def shown(answer: object) -> str:
 
 
 def told(problem: BaseException) -> str:
-    """Return the type of an exception with its own words, as far as it has any."""
-    words = _said(str, problem)
+    """Return the type of an exception with its own words, as far as it has any, on one line."""
+    words = " ".join((_said(str, problem) or "").splitlines())
     return f"{type(problem).__name__}: {_short(words)}" if words else type(problem).__name__
 
 

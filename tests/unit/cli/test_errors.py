@@ -13,7 +13,7 @@ from typing import Any
 import click
 import pytest
 
-from memhotplug.cli.exits import ExitCode, explain
+from memhotplug.cli.exits import ExitCode, explain, say
 from memhotplug.errors import InputError, MemoryHotplugError, PluginError
 
 Mhp = Callable[..., Any]
@@ -31,6 +31,12 @@ def test_exit_statuses_are_those_of_the_contract() -> None:
         ("RISKY", 3),
         ("DOES_NOT_FIT", 4),
     ]
+
+
+def test_what_would_steer_a_terminal_is_spelt_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """A plugin's own words, or a file's name, cannot colour or clear the screen of who reads the error."""
+    say("s.yaml: EBUSY: one\nline, \x1b[31mred\x07 … and “words”")
+    assert capsys.readouterr().err == "mhp: s.yaml: EBUSY: one line, \\x1b[31mred\\x07 … and “words”\n"
 
 
 # ---- usage ----

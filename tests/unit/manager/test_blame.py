@@ -103,6 +103,7 @@ def test_an_answer_is_shown_in_the_same_words_each_time(answer: object, expected
         (StopIteration(), "StopIteration"),
         (_MuteError(), "_MuteError"),
         (ValueError("y" * 400), "ValueError: " + "y" * 300 + "…"),
+        (ValueError("one\r\nline\n"), "ValueError: one line"),
     ],
 )
 def test_an_exception_is_told_by_its_type_and_its_own_words(problem: BaseException, expected: str) -> None:

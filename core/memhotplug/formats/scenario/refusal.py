@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from memhotplug.errors import nearest as _nearest
 
-__all__ = ["RefusedError", "cut", "suggest"]
+__all__ = ["RefusedError", "cut", "printable", "suggest"]
 
 _MAX_SHOWN = 80
 
@@ -39,7 +39,12 @@ def suggest(word: object, names: Iterable[str]) -> str | None:
 
 def cut(text: str, length: int = _MAX_SHOWN) -> str:
     """Return ``text`` on one line, printable, and at most ``length`` characters long."""
-    shown = text[: length + 1]
-    if not shown.isprintable():
-        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown)
+    shown = printable(text[: length + 1])
     return shown if len(shown) <= length else shown[: length - 1] + "…"
+
+
+def printable(text: str) -> str:
+    """Return ``text`` on one line, with what a terminal would act on spelt out."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
