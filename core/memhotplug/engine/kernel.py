@@ -196,12 +196,26 @@ class Kernel:
             raise self.plugins.blame(self.plugins.arch, "arch_remove_memory removed sections outside of the range")
 
     def add_pages(self, start_pfn: int, nr_pages: int, nid: int, restrictions: Restrictions) -> None:
-        """Give the sections of a range their memmap; for ``arch_add_memory``."""
+        """Give the sections of a range their memmap; for ``arch_add_memory``.
+
+        Raises:
+            MemoryHotplugError: what the profile raised.
+            PluginError: the profile said it was done and it was not.
+        """
         self.profile.add_pages(self, start_pfn, nr_pages, nid, restrictions)
+        if not self.state.sections.contains(start_pfn, start_pfn + nr_pages):
+            raise self.plugins.blame(self.plugins.profile, "add_pages did not add all sections of the range")
 
     def remove_pages(self, start_pfn: int, nr_pages: int) -> None:
-        """Take the sections of a range and their memmap away; for ``arch_remove_memory``."""
+        """Take the sections of a range and their memmap away; for ``arch_remove_memory``.
+
+        Raises:
+            PluginError: the profile said it was done and it was not.
+        """
         self.profile.remove_pages(self, start_pfn, nr_pages)
+        left = self.state.sections.first_from(start_pfn)
+        if left is not None and left < start_pfn + nr_pages:
+            raise self.plugins.blame(self.plugins.profile, f"remove_pages left the section at pfn {left:#x}")
 
     # ---- adding, for drivers ----
 

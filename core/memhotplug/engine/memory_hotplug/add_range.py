@@ -10,6 +10,7 @@ from bisect import bisect
 from typing import TYPE_CHECKING
 
 from memhotplug.contracts import AddRequest, PhysRange
+from memhotplug.engine.memory_hotplug.steps_done import check_blocks_came
 from memhotplug.engine.mhp_flags import flags_for
 from memhotplug.errors import MemoryHotplugError
 from memhotplug.model.resources import Resource
@@ -59,6 +60,7 @@ def _add_memory(kernel: Kernel, request: AddRequest, phys_range: PhysRange, flag
         kernel.state.withheld.remove(*pfns)
         kernel.state.unbacked.remove(*pfns)
         raise
+    check_blocks_came(kernel, start, size)
     state = kernel.state  # another object than before, where auto-onlining was undone
     _forget_withheld_memmap(state, *pfns)
     ranges = state.devices[index].ranges

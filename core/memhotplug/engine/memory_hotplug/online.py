@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Final
 
 from memhotplug.engine.kernel import Kernel
+from memhotplug.engine.memory_hotplug.steps_done import check_state
 from memhotplug.engine.slab import take_first_slab
 from memhotplug.errors import MemoryHotplugError
 from memhotplug.lazy import np
@@ -173,6 +174,7 @@ def _online_rows(kernel: Kernel, rows: slice, online_type: OnlineType) -> None:
         zone, count = kernel.profile.zone_for_rows(kernel, slice(first, rows.stop), online_type)
         was_empty = not zone.managed
         kernel.profile.online(kernel, slice(first, first + count), zone)
+        check_state(kernel, "online", slice(first, first + count), _ONLINE)
         if was_empty:
             take_first_slab(kernel, zone)
         first += count
@@ -180,13 +182,18 @@ def _online_rows(kernel: Kernel, rows: slice, online_type: OnlineType) -> None:
 
 def _offline_rows(kernel: Kernel, rows: slice) -> None:
     if rows.stop - rows.start == 1:  # what is one block is one request
-        kernel.profile.offline(kernel, rows)
+        _offline_run(kernel, rows)
         return
     for first, last in pairwise(_zone_bounds(kernel.state.blocks, rows)):
         while first < last:
             count = _without_migration(kernel, slice(first, last))
-            kernel.profile.offline(kernel, slice(first, first + count))
+            _offline_run(kernel, slice(first, first + count))
             first += count
+
+
+def _offline_run(kernel: Kernel, rows: slice) -> None:
+    kernel.profile.offline(kernel, rows)
+    check_state(kernel, "offline", rows, _OFFLINE)
 
 
 def _zone_bounds(blocks: BlockTable, rows: slice) -> list[int]:

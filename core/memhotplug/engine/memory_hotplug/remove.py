@@ -11,6 +11,7 @@ from typing import Final
 
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.block_devices import remove_memory_block_devices
+from memhotplug.engine.memory_hotplug.steps_done import check_blocks_went
 from memhotplug.errors import MemoryHotplugError
 from memhotplug.model.blocks import BlockState
 from memhotplug.units import format_blocks, format_range
@@ -50,6 +51,7 @@ def remove_memory(kernel: Kernel, start: int, size: int) -> None:
     """
     check_removable(kernel, start, size)
     kernel.profile.remove(kernel, start, size)
+    check_blocks_went(kernel, start, size)
     pages = kernel.geometry.pfn(start), kernel.geometry.pfn(start + size)
     kernel.state.withheld.remove(*pages)
     kernel.state.unbacked.remove(*pages)
