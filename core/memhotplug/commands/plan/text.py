@@ -13,17 +13,22 @@ from memhotplug.units import format_size
 __all__ = ["answer_lines", "brief_lines"]
 
 _WIDTH: Final = 80
+_NARROWEST: Final = 32
 _LABEL: Final = 15
 _VERDICTS: Final = {
     "fits": ("fits", "green"),
     "risky": ("fits, at a risk", "yellow"),
     "does-not-fit": ("does not fit", "red"),
 }
+_LEGEND: Final = (
+    "* as asked; MEMMAP: taken from memory that is there; LOWEST: free in kernel zones; "
+    "LARGEST: single add that leaves them their high watermarks, + at least"
+)
 _BRIEF: Final = 3
 
 
 def answer_lines(document: Mapping[str, Any], paint: Paint = plain, *, width: int | None = None) -> list[str]:
-    """Return the lines for what ``to_document()`` returned; prose wraps at 80 columns, the table fits ``width``."""
+    """Return the lines for what ``to_document()`` returned; prose wraps at 80 columns or at ``width``, if less."""
     return list(_lines(document, paint, width))
 
 
@@ -38,21 +43,22 @@ def brief_lines(document: Mapping[str, Any], paint: Paint = plain, *, width: int
 
 
 def _lines(document: Mapping[str, Any], paint: Paint, width: int | None) -> Iterator[str]:
-    yield from _ticket(document, paint)
-    yield ""
-    yield from _costs(document)
-    yield ""
-    yield from _advice(document)
+    room = _WIDTH if width is None else max(min(_WIDTH, width), _NARROWEST)
+    yield from _ticket(document, paint, room)
+    for part in (_costs(document), _advice(document)):
+        yield ""
+        for label, text in part:
+            yield from _row(label, text, room)
     yield ""
     yield paint("The same question under each policy", HEAD)
     nodes = len({zone["node"] for zone in document["zones"]})
-    yield from _policies(document["policies"], document["machine"]["page_size"], nodes, width)
+    yield from _policies(document["policies"], document["machine"]["page_size"], nodes, width, room)
     yield ""
     yield paint("Assumed", HEAD)
     for sentence in document["assumptions"]:
-        yield from textwrap.wrap(sentence, _WIDTH, initial_indent="- ", subsequent_indent="  ")
+        yield from textwrap.wrap(sentence, room, initial_indent="- ", subsequent_indent="  ")
     yield ""
-    yield from _prose(_headline(document, plain) if document["verdict"] else _how_much(document))
+    yield from _prose(_headline(document, plain) if document["verdict"] else _how_much(document), room)
 
 
 def _headline(document: Mapping[str, Any], paint: Paint) -> str:
@@ -77,31 +83,35 @@ def _how_much(document: Mapping[str, Any]) -> str:
     return f"{machine['source']}, {machine['arch']}, {machine['kernel']}: {much} by {_by(question)} at once"
 
 
-def _ticket(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
+def _ticket(document: Mapping[str, Any], paint: Paint, room: int) -> Iterator[str]:
     """Yield what belongs into a ticket: the question, the verdict and why, on as few lines as it takes."""
     if document["verdict"] is None:
-        yield from _prose(_how_much(document))
+        yield from _prose(_how_much(document), room)
         return
     word, style = _VERDICTS[document["verdict"]]
-    *lines, last = _prose(_headline(document, plain))
+    *lines, last = _prose(_headline(document, plain), room)
     yield from lines
     yield last.replace(f": {word}", f": {paint(word, style)}")
-    yield from _prose(document["reason"]["text"], indent="  ")
-    for risk in document["risks"][1:]:
-        yield from _prose(f"also {risk['rule']}: {risk['text']}", indent="  ")
+    for sentence in _reasons(document):
+        yield from _prose(sentence, room, indent="  ")
+
+
+def _reasons(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield why, what else is wrong, and what would turn the verdict, a sentence each."""
+    yield document["reason"]["text"]
+    yield from (f"also {risk['rule']}: {risk['text']}" for risk in document["risks"][1:])
     if document["driver_result"]:
-        yield from _prose(f"driver: {document['driver_result']}", indent="  ")
-    for warning in document["warnings"]:
-        yield from _prose(f"warning: {warning}", indent="  ")
+        yield f"driver: {document['driver_result']}"
+    yield from (f"warning: {warning}" for warning in document["warnings"])
     if document["flips_under"]:
         other, _ = _VERDICTS[document["flips_to"]]
-        yield f"  Under the boot profile {document['flips_under']} the verdict is another one: {other}."
+        yield f"Under the boot profile {document['flips_under']} the verdict is another one: {other}."
     if document["fits_from_boot_bytes"]:
-        yield f"  It would fit from {typed_size(document['fits_from_boot_bytes'])} of boot memory on."
-    others = [one for one in document["remedies"] if one["kind"] != "boot-memory"]
-    for remedy in others:
-        risk = "" if remedy["verdict"] == "fits" else ", at a risk"
-        yield from _prose(f"It would fit {remedy['text']}{risk}.", indent="  ")
+        yield f"It would fit from {typed_size(document['fits_from_boot_bytes'])} of boot memory on."
+    for remedy in document["remedies"]:
+        if remedy["kind"] != "boot-memory":
+            risk = "" if remedy["verdict"] == "fits" else ", at a risk"
+            yield f"It would fit {remedy['text']}{risk}."
 
 
 def _sizes(sizes: Sequence[int]) -> str:
@@ -115,44 +125,45 @@ def _sizes(sizes: Sequence[int]) -> str:
     return " + ".join(typed_size(size) if count == 1 else f"{count} x {typed_size(size)}" for count, size in parts)
 
 
-def _prose(text: str, indent: str = "") -> list[str]:
+def _prose(text: str, room: int, indent: str = "") -> list[str]:
     lines = textwrap.wrap(
-        text, _WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        text, room, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
     return lines or [indent.rstrip()]
 
 
-def _costs(document: Mapping[str, Any]) -> Iterator[str]:
+def _costs(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what the add costs and where it lands: labels and texts."""
     memmap, free, sizes = document["memmap"], document["free"], document["sizes"]
     chunks = _counted(memmap["blocks"], f"chunk of order {memmap['order']}", f"chunks of order {memmap['order']}")
     short = " would be needed; in the end" if 0 < memmap["made_pages"] < memmap["pages"] else ","
-    yield from _row("memmap", f"{exact_size(memmap['bytes'])} in {chunks}{short} {_origin(memmap)}")
+    yield "memmap", f"{exact_size(memmap['bytes'])} in {chunks}{short} {_origin(memmap)}"
     if memmap["fallback_pages"]:
-        yield from _row("", f"{memmap['fallback_pages']} pages of it mapped one by one")
+        yield "", f"{memmap['fallback_pages']} pages of it mapped one by one"
     tables = memmap["page_tables"]
     extra = [f"sysfs and section objects of the new blocks {_pages(memmap['block_object_pages'])}"]
     if memmap["page_table_pages"]:
         parts = f"{tables['vmemmap_pages']} memmap, {tables['direct_map_pages']} direct map"
         extra.append(f"page tables {_pages(memmap['page_table_pages'])} ({parts})")
-    yield from _row("besides", ", ".join(extra))
+    yield "besides", ", ".join(extra)
     keys = [("free memory", "")]
     if any(free[f"{name}_bytes"] != free[f"kernel_{name}_bytes"] for name in ("before", "lowest", "after")):
         keys.append(("kernel zones", "kernel_"))
     for label, key in keys:
         before, lowest, after = (exact_size(free[f"{key}{name}_bytes"]) for name in ("before", "lowest", "after"))
-        yield from _row(label, f"{before} before, {lowest} at the lowest point, {after} after")
+        yield label, f"{before} before, {lowest} at the lowest point, {after} after"
     names = ("requested", "added", "online", "usable")
-    yield from _row("sizes", ", ".join(f"{exact_size(sizes[name + '_bytes'])} {name}" for name in names))
-    yield from _row("lands in", _landed(document))
+    yield "sizes", ", ".join(f"{exact_size(sizes[name + '_bytes'])} {name}" for name in names)
+    yield "lands in", _landed(document)
     if document["failed_request"]:
-        yield from _row("failed request", _retried(document["failed_request"]))
-    yield from _row("way back", _way_back(document["removable_blocks"]))
-    yield from _row("also", _also(document))
+        yield "failed request", _retried(document["failed_request"])
+    yield "way back", _way_back(document["removable_blocks"])
+    yield "also", _also(document)
 
 
-def _row(label: str, text: str) -> list[str]:
+def _row(label: str, text: str, room: int) -> list[str]:
     indent = " " * _LABEL
-    return textwrap.wrap(text, _WIDTH, initial_indent=label.ljust(_LABEL), subsequent_indent=indent)
+    return textwrap.wrap(text, room, initial_indent=label.ljust(_LABEL), subsequent_indent=indent)
 
 
 def _counted(count: int, one: str, many: str) -> str:
@@ -219,23 +230,24 @@ def _also(document: Mapping[str, Any]) -> str:
     return text
 
 
-def _advice(document: Mapping[str, Any]) -> Iterator[str]:
+def _advice(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what would be safe: labels and texts."""
     largest, steps = document["largest_single_add"], document["safe_steps"]
     clean, more = typed_size(largest["clean_bytes"]), typed_size(largest["with_fallback_bytes"])
     if largest["capped"]:
-        yield from _row("largest add", f"at least {clean}")
+        yield "largest add", f"at least {clean}"
     elif clean == more:
-        yield from _row("largest add", clean)
+        yield "largest add", clean
     else:
-        yield from _row("largest add", f"{clean}; {more} with failed allocations or no reserve left")
-    yield from _row("limited by", f"{largest['limit']['rule']}: {largest['limit']['text']}")
+        yield "largest add", f"{clean}; {more} with failed allocations or no reserve left"
+    yield "limited by", f"{largest['limit']['rule']}: {largest['limit']['text']}"
     total, wanted = sum(steps), document["sizes"]["requested_bytes"]
     short = ""
     if total < wanted and steps:
         told = f" = {typed_size(total)}" if len(steps) > 1 else ""
         short = f"{told}, {_why_no_more(total, len(steps), largest['searched_bytes'])}"
-    yield from _row("safe steps", (_sizes(steps) if steps else "none") + short)
-    yield from _row("rules of thumb", _rules(document["rules_of_thumb"]))
+    yield "safe steps", (_sizes(steps) if steps else "none") + short
+    yield "rules of thumb", _rules(document["rules_of_thumb"])
 
 
 def _why_no_more(total: int, steps: int, searched: int) -> str:
@@ -244,7 +256,7 @@ def _why_no_more(total: int, steps: int, searched: int) -> str:
     return "no further step is safe" if steps < MOST_STEPS else f"more than {MOST_STEPS} steps are not tried"
 
 
-def _policies(policies: Sequence[dict[str, Any]], page: int, nodes: int, width: int | None) -> Iterator[str]:
+def _policies(policies: Sequence[dict[str, Any]], page: int, nodes: int, width: int | None, room: int) -> Iterator[str]:
     header = ("POLICY", "VERDICT", "MEMMAP", "LOWEST", "USABLE", "LARGEST", "LANDS-IN")
     rows = []
     for policy in policies:
@@ -264,8 +276,7 @@ def _policies(policies: Sequence[dict[str, Any]], page: int, nodes: int, width: 
             )
         )
     yield from table(header, rows, ("POLICY", "VERDICT", "LANDS-IN"), width=width)
-    yield "* as asked; MEMMAP: taken from memory that is there; LOWEST: free in kernel"
-    yield "zones; LARGEST: single add that leaves them their high watermarks, + at least"
+    yield from _prose(_LEGEND, room)
 
 
 def _zone_name(name: str, nodes: int) -> str:

@@ -52,6 +52,16 @@ def test_no_line_is_wider_than_a_terminal_of_80_columns(size: int, online: str, 
     assert not any(line != line.rstrip() for line in lines)
 
 
+@pytest.mark.parametrize(("size", "width"), [(12 * GIB, 40), (16 * GIB, 40), (16 * GIB, 60), (12 * GIB, 200)])
+def test_a_narrow_terminal_has_the_prose_wrapped_to_it(size: int, width: int, ask: Ask) -> None:
+    """Once, not folded a second time behind a line of 80 columns; a wide one has 80 all the same."""
+    lines = answer_lines(ask(256 * MIB, size), width=width)
+
+    assert max(map(len, lines)) <= min(width, 80)
+    words = " ".join(answer_lines(ask(256 * MIB, size))[: lines.index("")]).split()
+    assert " ".join(lines[: lines.index("")]).split()[:20] == words[:20]
+
+
 def test_what_does_not_fit_says_from_where_on_it_would(ask: Ask) -> None:
     """The ticket names the missing memory, the driver's word, and the boot memory that would do."""
     lines = answer_lines(ask(256 * MIB, 15 * GIB))
