@@ -1,7 +1,8 @@
 """Recording a machine into what ``open_snapshot`` reads: a directory with the files at their real paths, or a tar.
 
 Only files that tell about memory are read, each on its own, so that one that cannot be read costs nothing but
-itself. A link between a block and its node becomes the file ``memoryN/node`` with the node's number.
+itself. A link between a block and its node is read as ``memoryN/node`` with the node's number, and written as the
+kernel's link again, so that lsmem and others find it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from memhotplug.errors import InputError, words_of
 from memhotplug.formats.snapshot.layout import MEMORY, NODE, PARAMETERS, block_node
@@ -214,11 +215,28 @@ def _archive(files: Mapping[str, str]) -> bytes:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, text in files.items():
-            data = text.encode()
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
+            link, data = _link(name, text), text.encode()
+            member = tarfile.TarInfo(name if link is None else link.path)
+            if link is None:
+                member.size = len(data)
+            else:
+                member.type, member.linkname, member.mode = tarfile.SYMTYPE, link.target, 0o777
             tar.addfile(member, io.BytesIO(data))
     return stream.getvalue()
+
+
+class _Link(NamedTuple):
+    path: str
+    target: str
+
+
+def _link(name: str, text: str) -> _Link | None:
+    """Return the link that stands for a file ``memoryN/node``, None for other files."""
+    folder, _, last = name.rpartition("/")
+    if last != "node" or not _BLOCK.fullmatch(folder) or not text.strip().isdecimal():
+        return None
+    node = f"node{int(text)}"
+    return _Link(f"{folder}/{node}", f"../../node/{node}")
 
 
 def _write_directory(files: Mapping[str, str], output: str, target: str, *, force: bool) -> None:
@@ -231,8 +249,12 @@ def _write_directory(files: Mapping[str, str], output: str, target: str, *, forc
     try:
         os.chmod(partial, 0o755)
         for name, text in files.items():
-            path = os.path.join(partial, name)
+            link = _link(name, text)
+            path = os.path.join(partial, name if link is None else link.path)
             os.makedirs(os.path.dirname(path), exist_ok=True)
+            if link is not None:
+                os.symlink(link.target, path)
+                continue
             with open(path, "w", encoding="utf-8", newline="") as stream:
                 stream.write(text)
         if exists:
@@ -251,7 +273,7 @@ def _may_replace(output: str, force: bool, *, regular: bool) -> None:
 
 
 def _is_snapshot(path: str) -> bool:
-    """Return whether a directory holds nothing but plain files below proc/ and sys/, so that it may be replaced."""
+    """Return whether a directory holds nothing but what snapshots have, so that it may be replaced."""
     if not os.path.isdir(path) or not set(os.listdir(path)) <= {"proc", "sys"}:
         return False
     return all(_is_plain(found) for found in _below(path))
@@ -268,4 +290,6 @@ def _below(path: str) -> Iterator[os.DirEntry[str]]:
 def _is_plain(entry: os.DirEntry[str]) -> bool:
     if entry.is_dir(follow_symlinks=False):
         return not os.path.ismount(entry.path)
+    if entry.is_symlink():
+        return os.readlink(entry.path) == f"../../node/{entry.name}"
     return entry.is_file(follow_symlinks=False)

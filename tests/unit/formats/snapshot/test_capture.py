@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -52,12 +53,26 @@ def test_a_recorded_machine_reads_like_the_original(root: Path, tmp_path: Path) 
     )
 
 
-def test_links_become_files_with_the_nodes_number(root: Path) -> None:
-    """A snapshot has no links."""
+def test_links_are_read_as_files_with_the_nodes_number(root: Path) -> None:
+    """One for each block, however many links there are."""
     files = collect(root).files
 
     assert files[f"{MEMORY}/memory0/node"] == "0\n"
     assert not any("/node0/memory" in name for name in files)
+
+
+@pytest.mark.parametrize("name", ["out", "out.tar", "out.tar.gz"])
+def test_blocks_are_linked_to_their_nodes_as_the_kernel_does_it(root: Path, tmp_path: Path, name: str) -> None:
+    """lsmem and others that are pointed at the snapshot find the nodes."""
+    write_snapshot(collect(root), str(tmp_path / name))
+    if name != "out":
+        with tarfile.open(tmp_path / name) as tar:
+            tar.extractall(tmp_path / "out", filter="data")
+
+    block = tmp_path / "out" / MEMORY / "memory0"
+    assert os.readlink(block / "node0") == "../../node/node0"
+    assert (block / "node0").resolve() == (tmp_path / "out" / NODE / "node0").resolve()
+    assert not (block / "node").exists()
 
 
 def test_the_same_machine_gives_the_same_bytes(root: Path, tmp_path: Path) -> None:
@@ -177,7 +192,8 @@ def test_an_existing_snapshot_is_only_replaced_by_force(root: Path, tmp_path: Pa
         f"{output}: got one that is there already, expected a name that does not exist, or --force"
     )
     write_snapshot(collected, str(output), force=True)
-    assert _tree(output) == dict(collected.files)
+    assert _tree(output) == {name: text for name, text in collected.files.items() if not name.endswith("/node")}
+    assert collect(output).files == collected.files
 
 
 def test_an_archive_is_only_replaced_by_force(root: Path, tmp_path: Path) -> None:
