@@ -184,12 +184,17 @@ def _report(progress: Progress, options: dict[str, Any]) -> None:
         }
         sys.stdout.write(render(document))
         return
-    refused = f", {progress.refused} could not be played" if progress.refused else ""
-    print(
-        f"{progress.done} of {progress.cases} cases, {progress.skipped} of them there already; "
-        f"{progress.failed - progress.refused} of {progress.played} had a step that failed{refused}"
-    )
+    print(f"{progress.done} of {progress.cases} cases, {progress.skipped} of them there already; {_played(progress)}")
     print(f"mhp sweep --show {options['output']} summarises them")
+
+
+def _played(progress: Progress) -> str:
+    """Return what became of the cases of this run: of those that were there already, --show tells."""
+    if not progress.played:
+        return "none was played now"
+    them = f"the {progress.played} played now" if progress.skipped else f"{progress.played}"
+    refused = f", {progress.refused} could not be played" if progress.refused else ""
+    return f"{progress.failed - progress.refused} of {them} had a step that failed{refused}"
 
 
 def _show(options: dict[str, Any]) -> int:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from memhotplug.cli import main
+from memhotplug.cli.sweep import _report
+from memhotplug.commands.sweep.answer import Progress
 
 TEXT = (
     "schema: 1\nmachine: {arch: x86_64, kernel: v2-2019, memory: 1G}\ndrivers: {acpi: {mhp_flags: none}}\n"
@@ -203,9 +205,27 @@ def test_a_scenario_may_come_through_stdin(
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(TEXT.encode())))
     capsys.readouterr()
     assert main(["sweep", "-", *VARY, "-o", "r.sqlite", "--jobs", "1"]) == 0
-    assert capsys.readouterr().out.splitlines()[0] == (
-        "4 of 4 cases, 4 of them there already; 0 of 0 had a step that failed"
-    )
+    assert capsys.readouterr().out.splitlines()[0] == "4 of 4 cases, 4 of them there already; none was played now"
+
+
+@pytest.mark.parametrize(
+    ("progress", "told"),
+    [
+        (Progress(cases=4, played=4, failed=1), "4 of 4 cases, 0 of them there already; 1 of 4 had a step that failed"),
+        (
+            Progress(cases=4, skipped=1, played=3, failed=2, refused=1),
+            "4 of 4 cases, 1 of them there already; "
+            "1 of the 3 played now had a step that failed, 1 could not be played",
+        ),
+        (Progress(cases=4, skipped=2), "2 of 4 cases, 2 of them there already; none was played now"),
+    ],
+)
+def test_failures_are_counted_among_the_cases_of_this_run(
+    capsys: pytest.CaptureFixture[str], progress: Progress, told: str
+) -> None:
+    """A run that went on does not speak for those that were there already."""
+    _report(progress, {"as_json": False, "output": "r.sqlite"})
+    assert capsys.readouterr().out.splitlines()[0] == told
 
 
 def test_a_changed_plugin_file_makes_another_question(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
