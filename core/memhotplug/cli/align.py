@@ -13,9 +13,9 @@ from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.terminal import paint_for, show, width_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from memhotplug.commands.align.answer import BySize
+    from memhotplug.commands.align.answer import BySize, MachineChoice
     from memhotplug.commands.align.windows import Window
     from memhotplug.errors import InputError
     from memhotplug.formats.snapshot.source import Source
@@ -138,16 +138,22 @@ def command(
     except InputError as problem:
         typed = {str(size): text for size, text in zip(wanted, sizes, strict=True)}
         raise _by_option(problem, typed) from None
+    _tell(entries, choice, chosen, assumed, as_json=as_json)
+    return _status(entries[0])
+
+
+def _tell(
+    entries: Sequence[BySize], choice: MachineChoice, driver: str, assumed: Sequence[str], *, as_json: bool
+) -> None:
+    from memhotplug.commands.align.text import align_lines, to_document
+
     if as_json:
-        from memhotplug.commands.align.text import to_document
         from memhotplug.output.jsontext import render
 
-        sys.stdout.write(render(to_document(entries, arch=arch, kernel=kernel, driver=chosen, assumed=assumed)))
-        return _status(entries[0])
-    from memhotplug.commands.align.text import align_lines
-
-    show(align_lines(entries, chosen, kernel, assumed, paint_for(sys.stdout), width=width_of(sys.stdout)))
-    return _status(entries[0])
+        document = to_document(entries, arch=choice.arch, kernel=choice.kernel, driver=driver, assumed=assumed)
+        sys.stdout.write(render(document))
+        return
+    show(align_lines(entries, driver, choice.kernel, assumed, paint_for(sys.stdout), width=width_of(sys.stdout)))
 
 
 def _status(verdict: BySize) -> ExitCode:
