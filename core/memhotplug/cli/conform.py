@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -12,9 +12,15 @@ from memhotplug.cli.options import Once
 from memhotplug.cli.pluginfiles import plugin_options
 from memhotplug.cli.terminal import paint_for, show
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from memhotplug.errors import InputError
+
 __all__ = ["command"]
 
-_HELP: Final = """Replay recordings of real kernels (.json, .json.xz) and report every observation that differs.
+_HELP: Final = """Replay recordings of real kernels (.json, .json.xz; of a folder all that lie in it) and report every
+observation that differs.
 
 The model boots from a recording's first step and then does what was done. After each step it is compared with
 what the kernel showed: the result, zones, memory blocks, System RAM, MemTotal, page flags and free pages.
@@ -48,6 +54,7 @@ A step of which only the operation was recorded is predicted rather than compare
 
 \b
   mhp conform recording.json.xz
+  mhp conform recordings
   mhp conform recordings/*.json.xz --json | jq '.files[].mismatches'
 
 \b
@@ -86,15 +93,15 @@ def command(recordings: tuple[str, ...], predict: int | None, as_json: bool) -> 
     from memhotplug.errors import InputError, PluginError
 
     paint = paint_for(sys.stdout)
-    results, refused = [], []
-    for path in recordings:
+    results = []
+    refused: list[InputError] = []
+    for path in _files(recordings, refused):
         try:
             results.append(replay_file(path, predict=predict))
         except PluginError:
             raise  # the installation is broken, and every file would say so
         except InputError as problem:
-            refused.append(problem)
-            say(str(problem))
+            _refuse(problem, refused)
             continue
         for line in file_lines(results[-1]) if not as_json else ():
             style = _STYLES.get(line[0])
@@ -109,3 +116,22 @@ def command(recordings: tuple[str, ...], predict: int | None, as_json: bool) -> 
         return ExitCode.USAGE
     same = all(result.matched == len(result.observations) for result in results)
     return ExitCode.OK if same else ExitCode.FAILURE
+
+
+def _files(paths: Iterable[str], refused: list[InputError]) -> Iterator[str]:
+    """Yield each file that paths name; of a folder that has none, the problem is refused."""
+    from memhotplug.errors import InputError
+    from memhotplug.formats.snapshot import recordings_in
+
+    for path in paths:
+        try:
+            found = recordings_in(path)
+        except InputError as problem:
+            _refuse(problem, refused)
+            continue
+        yield from found
+
+
+def _refuse(problem: InputError, refused: list[InputError]) -> None:
+    refused.append(problem)
+    say(str(problem))

@@ -7,6 +7,7 @@ needs NumPy) chooses where the recorded free pages lie.
 
 from memhotplug.formats.snapshot.arches import ArchFacts, Architectures
 from memhotplug.formats.snapshot.files import is_prose, open_snapshot
+from memhotplug.formats.snapshot.folder import recordings_in
 from memhotplug.formats.snapshot.read import RecordedBlock, RecordedMachine, RecordedNode, RecordedZone, read_machine
 from memhotplug.formats.snapshot.recording import KPageFlags, RecordedOp, RecordedStep, Recording, read_recording
 from memhotplug.formats.snapshot.source import LIMITS, Limits, Note, SnapshotFiles, SnapshotMeta, Source
@@ -32,4 +33,5 @@ __all__ = [
     "open_snapshot",
     "read_machine",
     "read_recording",
+    "recordings_in",
 ]

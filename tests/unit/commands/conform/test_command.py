@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
+import lzma
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,6 +41,32 @@ def test_one_line_a_file_and_a_total(capsys: pytest.CaptureFixture[str]) -> None
         " 0 left out (the guest's processes, a block still going offline), 0 undetermined, "
         "3 told by flags read before the step)\n"
     )
+
+
+def test_of_a_folder_its_recordings_are_replayed_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing else that lies there, and nothing in folders below; the rest of the command line stands."""
+    plain = lzma.decompress(Path(recording("x86_64-6.12-kata4847-mom-0")).read_bytes())
+    (tmp_path / "c.json").write_bytes(plain)
+    (tmp_path / "a.json.gz").write_bytes(gzip.compress(plain))
+    (tmp_path / "b.json.bz2").write_bytes(bz2.compress(plain))
+    (tmp_path / "README.md").write_text("none")
+    (tmp_path / "d.json").mkdir()
+    (tmp_path / "d.json" / "below.json").write_bytes(plain)
+    last = recording("x86_64-6.12-kata4847-mom-0")
+
+    assert main(["conform", str(tmp_path), last, "--json"]) == 0
+    files = [one["file"] for one in json.loads(capsys.readouterr().out)["files"]]
+    assert files == [*(str(tmp_path / name) for name in ("a.json.gz", "b.json.bz2", "c.json")), last]
+
+
+def test_a_folder_without_recordings_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The others are replayed."""
+    assert main(["conform", str(tmp_path), recording("x86_64-6.12-kata4847-mom-0")]) == 2
+    shown = capsys.readouterr()
+    assert shown.err == (
+        f"mhp: {tmp_path}: got a folder without any, expected recordings (*.json, *.json.xz, *.json.gz, *.json.bz2)\n"
+    )
+    assert shown.out.splitlines()[-1] == "1 file: 46 of 46 observations match; 1 file cannot be used"
 
 
 def tampered(load: Load) -> dict[str, Any]:
