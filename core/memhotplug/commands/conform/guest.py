@@ -19,12 +19,10 @@ from memhotplug.contracts import PageFlag
 from memhotplug.engine.boot.recorded import RECORDED, RECORDED_MOVABLE
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.add import device_blocks
-from memhotplug.engine.memory_hotplug.presence import usual_driver
 from memhotplug.engine.page_isolation import drain_per_cpu_lists
 from memhotplug.engine.slab import SLAB, attracts_slab, first_zones, give_up_slab
 from memhotplug.formats.snapshot import RecordedOp
 from memhotplug.machine import Machine
-from memhotplug.manager import driver_traits
 from memhotplug.model.allocator import allocatable_chunks
 from memhotplug.model.blocks import BlockState
 from memhotplug.model.extents import ExtentSet
@@ -322,13 +320,14 @@ class Guest:
             if zone is not None:
                 zone.free.update(held.pages)
 
-    def observe(self, machine: Machine, facts: StepFacts, *, read: bool = True) -> None:
+    def observe(self, machine: Machine, facts: StepFacts, *, read: bool = True, one_by_one: bool = False) -> None:
         """Learn what a step has shown, after it has been replayed: input for later steps.
 
         Args:
             read: whether what was recorded of the step may be read at all.
+            one_by_one: whether the step adds blocks that its driver brings online one after the other.
         """
-        before, one_by_one = self._online, self._comes_one_by_one(machine, facts.op)
+        before = self._online
         if not read and self._lists is None:
             self._lists = FreeLists(machine.kernel, self._looked, self._in_order(), self._made)
         fresh = self._learn_blocks(machine, facts, one_by_one=one_by_one)
@@ -340,11 +339,6 @@ class Guest:
         if read and facts.flags is not None:
             self._facts = facts
             self._unseen = set()
-
-    @staticmethod
-    def _comes_one_by_one(machine: Machine, op: RecordedOp) -> bool:
-        """Return whether an operation adds blocks that its driver brings online one after the other."""
-        return op.kind == "add" and driver_traits(usual_driver(machine.kernel.arch)).onlines
 
     def _learn_blocks(self, machine: Machine, facts: StepFacts, *, one_by_one: bool) -> list[int]:
         """Note which blocks a step has left, and which of them are online; return those that came online."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterator
 from copy import copy
-from functools import partial
+from functools import cached_property, partial
 from typing import NamedTuple
 
 from memhotplug.catalog import Installed
@@ -167,7 +167,9 @@ class Replay:
         except InputError as problem:
             raise self._located(problem, facts.index) from problem
         self._guest.dismiss(self.machine)
-        self._guest.observe(self.machine, facts, read=facts.index < self._predict and not facts.is_bare)
+        read = facts.index < self._predict and not facts.is_bare
+        one_by_one = facts.op.kind == "add" and driver_traits(self._driver).onlines
+        self._guest.observe(self.machine, facts, read=read, one_by_one=one_by_one)
         return facts, outcome._replace(told=prepared.told, undetermined=prepared.undetermined)
 
     def _completed(self, op: RecordedOp) -> RecordedOp:
@@ -262,12 +264,17 @@ class Replay:
             result=_OK if failed is None else FAILED, errno=failed, asked=op.blocks, blocks=self._present(op)
         )
 
+    @cached_property
+    def _driver(self) -> str:
+        """Who adds what the recording does not say the driver of."""
+        return usual_driver(self.arch)
+
     def _add(self, op: RecordedOp) -> None:
         kernel, name = self.machine.kernel, op.device or ""
         if kernel.state.device_index(name) is not None:
             raise MemoryHotplugError(errno.EEXIST, f"there is a device {name!r} already")
         request = AddRequest(
-            driver=usual_driver(self.arch),
+            driver=self._driver,
             name=name,
             size=op.size or 0,
             address=op.address,
