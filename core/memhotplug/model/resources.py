@@ -46,7 +46,10 @@ class Resource(NamedTuple):
 
     @property
     def is_ram(self) -> bool:
-        """Whether it is System RAM, a driver's own kind included."""
+        """Whether it is System RAM, a driver's own kind included.
+
+        Models: mm/memory_hotplug.c:add_memory_driver_managed() (v5.8), which refuses other names.
+        """
         return self.name == SYSTEM_RAM or self.name.startswith(SYSTEM_RAM + " (")
 
 
@@ -166,7 +169,7 @@ def _ram_in(entries: Iterable[Resource]) -> list[Resource]:
     """Return System RAM among some entries and whatever lies in them."""
     found: list[Resource] = []
     for entry in entries:
-        if entry.name.startswith(SYSTEM_RAM):
+        if entry.is_ram:
             found.append(entry)
         if entry.children:
             found += _ram_in(entry.children)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memhotplug.errors import MemoryHotplugError
+from memhotplug.formats.snapshot.iomem import IomemEntry, system_ram
 from memhotplug.model.resources import SYSTEM_RAM, Resource, ResourceTable
 
 
@@ -115,6 +116,17 @@ def test_the_table_is_a_set_of_claimed_bytes(steps: list[tuple[bool, tuple[int, 
         low for low, high in ranges(table) if low < end and start < high
     ]
     assert table.end() == max((byte + 1 for byte in truth), default=0)
+
+
+def test_a_name_that_merely_begins_like_ram_is_another() -> None:
+    """Drivers put theirs into parentheses, or the kernel refuses the name; so it is wherever ranges are told apart."""
+    names = ["System RAM", "System RAM (kmem)", "System RAM disk", "System RAMs", "Reserved"]
+    table = ResourceTable([ram(10 * at, 10 * at + 10, name) for at, name in enumerate(names)])
+    entries = [IomemEntry(start=entry.start, end=entry.end, name=entry.name, depth=0) for entry in table]
+
+    assert [entry.name for entry in table.ram] == names[:2]
+    assert system_ram(entries) == [(0, 10), (10, 20)]
+    assert table.ram_bytes(0, 100) == 20
 
 
 def test_only_ram_counts_as_ram() -> None:

@@ -119,7 +119,7 @@ class StepFacts:
         entries = parse_iomem(text, self._source("proc/iomem"), self._known.ranges)
         if is_hidden(entries):
             return None
-        return [(entry.start, entry.end, entry.name) for entry in entries if entry.name.startswith("System RAM")]
+        return [(entry.start, entry.end, entry.name) for entry in entries if entry.is_ram]
 
     @cached_property
     def mem_total(self) -> int | None:

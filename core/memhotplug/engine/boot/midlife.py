@@ -130,13 +130,12 @@ def _added(seen: _Seen, evident: Set[int]) -> Iterator[_Range]:
     settled = any(word.partition("=")[0] in _BOOT_MOVABLE for word in (seen.machine.cmdline or "").split())
     ends: set[int] = set()
     for around, inner in _tree(state.resources, None):
-        named = inner.name.startswith(f"{SYSTEM_RAM} (")
-        if inner.name != SYSTEM_RAM and not named:
+        if not inner.is_ram:
             continue
         whole = inner.start % size == 0 and (inner.end + 1) % size == 0
         rows = _range_of(state.blocks.rows(inner.start // size, inner.end // size))
         if whole and len(rows) and inner.start:
-            came = named or _came(seen, inner, rows, joins=inner.start in ends, settled=settled)
+            came = inner.name != SYSTEM_RAM or _came(seen, inner, rows, joins=inner.start in ends, settled=settled)
             if came or not evident.isdisjoint(rows):
                 yield _Range(resource=inner, around=around, rows=rows)
         ends.add(inner.end + 1)

@@ -10,6 +10,7 @@ from memhotplug.formats.snapshot.source import Source
 
 __all__ = ["IomemEntry", "is_hidden", "parse_iomem", "system_ram"]
 
+_RAM = "System RAM"
 _ENTRY = re.compile(r"( *)([0-9a-f]{4,16})-([0-9a-f]{4,16}) : (.*)")
 
 
@@ -24,6 +25,11 @@ class IomemEntry(NamedTuple):
     end: int
     name: str
     depth: int
+
+    @property
+    def is_ram(self) -> bool:
+        """Whether it is memory that the kernel uses as RAM, a driver's own kind included (``System RAM (kmem)``)."""
+        return self.name == _RAM or self.name.startswith(f"{_RAM} (")
 
 
 def parse_iomem(text: str, source: Source, known: dict[str, IomemEntry | None] | None = None) -> tuple[IomemEntry, ...]:
@@ -74,11 +80,8 @@ def is_hidden(entries: Sequence[IomemEntry]) -> bool:
 
 
 def system_ram(entries: Sequence[IomemEntry]) -> list[tuple[int, int]]:
-    """Return the memory that the kernel uses as RAM: byte ranges, half-open, ascending.
-
-    Hot-added memory counts, whatever its driver calls it (``System RAM (kmem)``).
-    """
-    return sorted((entry.start, entry.end + 1) for entry in entries if entry.name.startswith("System RAM"))
+    """Return the memory that the kernel uses as RAM: byte ranges, half-open, ascending."""
+    return sorted((entry.start, entry.end + 1) for entry in entries if entry.is_ram)
 
 
 def _wrong(entry: IomemEntry, open_ranges: Sequence[IomemEntry]) -> str | None:

@@ -166,7 +166,7 @@ class _Reader:
                 )
             )
             return ()
-        if not any(entry.name.startswith("System RAM") for entry in entries):
+        if not any(entry.is_ram for entry in entries):
             self.notes.append(inferred("System RAM from zones and memory blocks: proc/iomem lists none"))
         return entries
 
