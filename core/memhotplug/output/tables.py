@@ -18,6 +18,8 @@ HEAD: Final = "bold"
 
 _ROOM: Final = 36
 """Columns that prose in the last column needs; with less it gets lines of its own below its row."""
+_STRIP: Final = 40
+"""Columns that it has at least where there is no terminal, however many the others take."""
 _PROSE: Final = 24
 """Letters from which on words in the last column are prose."""
 _INDENT: Final = "    "
@@ -46,6 +48,7 @@ def table(
     paint: Paint = plain,
     *,
     width: int | None = None,
+    prose: int | None = None,
     short: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Return aligned lines, the header first.
@@ -57,15 +60,20 @@ def table(
     Args:
         left: the columns that are aligned to the left; all others are to the right, as lsmem does.
         width: columns of the terminal; None for lines as long as they are.
+        prose: where there is no terminal, columns into which prose in the last column is folded; all else stays whole.
         short: shorter words for headers, used only where there is too little room.
     """
     is_left = [name in left for name in header]
     widths = _widths([header, *rows])
-    if width is None or sum(widths) + len(widths) - 1 <= width:
+    has_prose = any(len(row[-1]) >= _PROSE and " " in row[-1] for row in rows)
+    room = prose if width is None and has_prose else width
+    if room is None or sum(widths) + len(widths) - 1 <= room:
         return [paint(_line(header, widths, is_left), HEAD), *(_line(row, widths, is_left) for row in rows)]
-    if not any(len(row[-1]) >= _PROSE and " " in row[-1] for row in rows):
-        return [line for lines in _fitted(header, rows, is_left, paint, width, short or {}) for line in lines]
     beside = sum(widths[:-1]) + len(widths) - 1
+    if width is None:
+        return _prose_beside(header, rows, is_left, widths, paint, max(room - beside, _STRIP))
+    if not has_prose:
+        return [line for lines in _fitted(header, rows, is_left, paint, width, short or {}) for line in lines]
     if width - beside >= _ROOM:
         return _prose_beside(header, rows, is_left, widths, paint, width - beside)
     head, *groups = _fitted(header[:-1], [row[:-1] for row in rows], is_left[:-1], paint, width, short or {})

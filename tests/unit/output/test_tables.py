@@ -46,6 +46,20 @@ def test_prose_in_the_last_column_is_folded_or_put_below(width: int | None, line
     assert table(*REASONS, width=width) == lines
 
 
+@pytest.mark.parametrize(
+    ("prose", "lines"),
+    [
+        (50, ["NAME WHY", "a    one two three four five six seven eight nine", "bb   -"]),
+        (46, ["NAME WHY", "a    one two three four five six seven eight", "     nine", "bb   -"]),
+        (20, ["NAME WHY", "a    one two three four five six seven eight", "     nine", "bb   -"]),
+    ],
+)
+def test_prose_may_be_folded_where_there_is_no_terminal(prose: int, lines: list[str]) -> None:
+    """Beside the other columns, which stay whole, in 40 columns at least; nothing else is folded for it."""
+    assert table(*REASONS, prose=prose) == lines
+    assert table(MEMORY, ROWS, ("RANGE", "DEVICE"), prose=prose) == fitted(None)
+
+
 def test_what_fits_stays_as_it_is() -> None:
     """Also to the last column."""
     wide = fitted(None)

@@ -25,6 +25,8 @@ _SERIES: Final = (
 )
 _WIDTH: Final = 112
 """Columns of prose, at most."""
+_PIPED: Final = 132
+"""Columns of a table in a pipe; only reasons are folded."""
 
 
 class _Sources:
@@ -87,7 +89,7 @@ def _platforms(rows: Sequence[Mapping[str, Any]], sources: _Sources, paint: Pain
     yes_no = (mode.upper() for mode in modes)
     header = ("ARCH", "PAGE", "MMU", "BLOCK", "MEMMAP", *yes_no, "RESERVED", "WASTED", "WHY-NOT")
     lines = [_platform(row, modes, sources) for row in rows]
-    return table(header, lines, ("ARCH", "MMU", "WHY-NOT"), paint, width=width)
+    return table(header, lines, ("ARCH", "MMU", "WHY-NOT"), paint, width=width, prose=_PIPED)
 
 
 def _platform(row: Mapping[str, Any], modes: Sequence[str], sources: _Sources) -> list[str]:
@@ -117,7 +119,7 @@ def _drivers(rows: Sequence[Mapping[str, Any]], sources: _Sources, paint: Paint,
     words = [*sorted(found - set(_SETTINGS)), *(word for word in _SETTINGS if word in found)]
     header = ("DRIVER", "KERNEL", "ARCH", "PAGE", "BLOCK", "FLAGS", *(word.upper() for word in words), "WHY-NOT")
     left = ("DRIVER", "KERNEL", "ARCH", "FLAGS", "WHY-NOT")
-    return table(header, _runs([_driver(row, words, sources) for row in rows]), left, paint, width=width)
+    return table(header, _runs([_driver(row, words, sources) for row in rows]), left, paint, width=width, prose=_PIPED)
 
 
 def _runs(lines: Sequence[list[str]]) -> list[list[str]]:
