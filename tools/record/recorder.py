@@ -288,7 +288,8 @@ class Recorder:
         actual = await self.slots.actual_size(step.device)
         seconds = round(await self.guest.clock() - begin, 6)
         op: JsonStep = {"kind": "resize", "device": step.device, "size": step.size}
-        await self._finish(op, "ok", {"actual": actual, "guest_seconds": seconds})
+        result = "ok" if actual == step.size else f"failed: {actual} of {step.size}"
+        await self._finish(op, result, {"actual": actual, "guest_seconds": seconds})
 
     async def _hog(self, step: Hog) -> None:
         answer = await self.guest.hog(step.size)
