@@ -229,6 +229,19 @@ def test_command_tells_bad_input_from_failure(host: Host, tmp_path: Path, capsys
     assert not output.exists()
 
 
+def test_a_folder_that_is_not_there_is_told_before_a_guest_has_lived_in_vain(
+    host: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No step is told of: nothing was started."""
+    scenario, folder = tmp_path / "s.yaml", tmp_path / "none"
+    scenario.write_text(json.dumps(_document()))
+    options = ["--kernel", str(host.kernel), "--init", str(host.init), "--qemu", host.qemu]
+
+    assert main([str(scenario), "-o", str(folder / "out.json.xz"), *options]) == 1
+
+    assert capsys.readouterr().err == f"record: no recording can be written to the folder {folder}\n"
+
+
 # ---- nothing is lost ----
 
 

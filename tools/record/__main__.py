@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 import tempfile
 from datetime import UTC, datetime
@@ -68,6 +69,8 @@ def _record(scenario: Scenario, options: argparse.Namespace) -> str:
         if missing.name not in ("qemu", "qemu.qmp"):
             raise
         raise RecordError("the library qemu.qmp is missing: pip install 'memhotplug[record]'") from None
+    if not os.access(options.output.parent, os.W_OK | os.X_OK):  # told before a guest has lived in vain
+        raise RecordError(f"no recording can be written to the folder {options.output.parent}")
     arch = ARCHITECTURES[scenario.arch]
     with tempfile.TemporaryDirectory(prefix="mhp-init-") as directory:
         init = options.init or build_init(options.cc or arch.compiler, Path(directory) / "init")
