@@ -51,6 +51,12 @@ FEATURES: Final[Mapping[str, Feature]] = {
                                   "(move_freepages_block_isolate())"),
     "movable_shares_marks": Feature((0, 0), "Movable zones have their share of min_free_kbytes like the others "
                                     "(__setup_per_zone_wmarks(); measured on 6.1, and no more on 6.12)", until=(6, 6)),
+    "frozen_slabs": Feature((6, 14), "slab pages have no reference, and isolation takes those of order 0 for free ones "
+                            "(9aec2fb0fd5e)"),
+    "node_threads": Feature((6, 14), "kswapd and kcompactd have their task and stack on their own node "
+                            "(kthread_create_on_node())"),
+    "slab_sheaves": Feature((7, 2), "each CPU keeps objects of most caches in sheaves, so that a new slab is seldom "
+                            "asked for (e47c897a2949, of 7.0; measured on 7.2)"),
     "pageblock_ranges": Feature((5, 19), "alloc_contig_range() works on single pageblocks, not on MAX_ORDER_NR_PAGES"),
     "driver_managed_ram": Feature((5, 8), "add_memory_driver_managed(): System RAM with the driver's name"),
     "self_hosting": Feature((5, 13), "mhp_supports_memmap_on_memory(): the parameter memmap_on_memory"),

@@ -54,6 +54,9 @@ class PageFlag(IntFlag):
     BUDDY = 1 << 10
     MMAP = 1 << 11
     ANON = 1 << 12
+    COMPOUND_HEAD = 1 << 15
+    COMPOUND_TAIL = 1 << 16
+    HUGE = 1 << 17
     HWPOISON = 1 << 19
     NOPAGE = 1 << 20
     THP = 1 << 22

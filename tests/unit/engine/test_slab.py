@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from memhotplug import Machine, MemoryHotplugError
-from memhotplug.engine.slab import SLAB, first_zones, give_up_slab
+from memhotplug.engine.slab import SLAB, THREADS, comes_late, first_zones, give_up_slab, slab_pages
 from memhotplug.model.zones import ZoneKind
 
 Boot = Callable[..., Machine]
@@ -20,6 +20,12 @@ def slab_of(machine: Machine) -> list[tuple[int, int]]:
     """Return the runs of pages that the kernel took for itself."""
     held = machine.kernel.state.allocations.get(SLAB)
     return [] if held is None else list(held.pages)
+
+
+@pytest.mark.parametrize(("kernel", "late"), [("linux-6.12", False), ("linux-6.19", False), ("linux-7.2", True)])
+def test_kernels_with_sheaves_ask_for_a_slab_late(kernel: str, late: bool, boot: Boot) -> None:
+    """Nobody can know when: conform counts what hangs on it as undetermined."""
+    assert comes_late(boot(kernel=kernel).kernel) is late
 
 
 @pytest.mark.parametrize(("word", "start"), [("0", FIRST), ("1", FIRST + 1024)])
@@ -64,6 +70,27 @@ def test_a_node_without_a_cpu_asks_for_nothing(boot: Boot) -> None:
     machine.add_memory(driver="acpi", name="near", size="128M", node=0)
     machine.online("near", zone="kernel")
     assert slab_of(machine) == [(FIRST + 32768, FIRST + 32768 + 8)]
+
+
+@pytest.mark.parametrize(("kernel", "pages"), [("linux-6.12", 0), ("linux-6.14", 8)])
+def test_the_first_memory_of_a_node_gets_its_threads(kernel: str, pages: int, boot: Boot, refused: Refused) -> None:
+    """kswapd and kcompactd are started anew whenever a node gets memory, CPU or not, and lie there if they may."""
+    machine = boot(kernel=kernel, memory="2G")
+    machine.add_memory(driver="acpi", name="far", size="256M", node=1)
+    allocations = machine.kernel.state.allocations
+    machine.online("block 33", zone="movable")
+    machine.online("block 32", zone="kernel")  # they run already, and lie elsewhere
+    assert THREADS not in allocations
+    machine.offline("far")
+
+    machine.online("far", zone="kernel")
+
+    assert (allocations[THREADS].pages.total if THREADS in allocations else 0) == pages == slab_pages(machine.kernel)
+    assert SLAB not in allocations
+    if pages:
+        assert "8 of 32768 pages are unmovable" in str(refused(machine.offline, "block 32"))
+    machine.offline("block 33")
+    assert machine.violations() == []
 
 
 def test_a_zone_that_became_empty_starts_again(boot: Boot) -> None:

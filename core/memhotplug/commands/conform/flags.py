@@ -19,6 +19,10 @@ __all__ = ["Flags", "Shown"]
 
 _NOPAGE, _SELF, _BUDDY = int(PageFlag.NOPAGE), int(PageFlag.OWNER_PRIVATE), int(PageFlag.BUDDY)
 
+_COMPOUND = int(PageFlag.COMPOUND_HEAD | PageFlag.COMPOUND_TAIL)
+_KERNEL = int(PageFlag.SLAB | PageFlag.PGTABLE | PageFlag.RESERVED)
+_MOVABLE = int(PageFlag.LRU | PageFlag.MMAP | PageFlag.ANON | PageFlag.HUGE | PageFlag.THP)
+
 _Run: TypeAlias = tuple[int, int, str]
 
 
@@ -84,6 +88,19 @@ class Flags:
         """The pages without any flag."""
         chosen = self.values == 0
         return ExtentSet(self.starts[chosen], self.ends[chosen])
+
+    @cached_property
+    def hard(self) -> ExtentSet:
+        """The pages that cannot leave their place: slab, page tables, reserved, and compound ones of no process.
+
+        Models: mm/page_isolation.c:has_unmovable_pages(), page_is_unmovable() (v5.2 to v7.2).
+        """
+        return self.having(_KERNEL, without=_SELF).union(self.having(_COMPOUND, without=_MOVABLE | _SELF))
+
+    @cached_property
+    def overlooked(self) -> ExtentSet:
+        """Those of them that isolation takes for free where slab pages have no reference: slab pages of order 0."""
+        return self.having(int(PageFlag.SLAB), without=_COMPOUND)
 
     def named(self, low: int, high: int, names: tuple[str, ...]) -> list[_Run]:
         """Return the runs inside [low, high), cut at its borders, ascending; two that touch may have the same name.

@@ -15,12 +15,11 @@ from memhotplug.commands.conform.baseline import Baseline
 from memhotplug.commands.conform.facts import StepFacts
 from memhotplug.commands.conform.freelists import FreeLists, at_head
 from memhotplug.commands.conform.vacate import vacate
-from memhotplug.contracts import PageFlag
 from memhotplug.engine.boot.recorded import RECORDED, RECORDED_MOVABLE
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.add import device_blocks
 from memhotplug.engine.page_isolation import drain_per_cpu_lists
-from memhotplug.engine.slab import SLAB, attracts_slab, first_zones, give_up_slab
+from memhotplug.engine.slab import SLAB, attracts_slab, comes_late, give_up_slab, slab_in
 from memhotplug.formats.snapshot import RecordedOp
 from memhotplug.machine import Machine
 from memhotplug.model.allocator import allocatable_chunks
@@ -35,19 +34,17 @@ __all__ = ["Guest"]
 _KINDS = tuple(ZoneKind)
 _ONLINE = int(BlockState.ONLINE)
 _ALLOCATOR = int(Source.ALLOCATOR)
-_HARD = int(PageFlag.SLAB | PageFlag.RESERVED)
 _NEVER = (-1, -1)
 _STATES_ALONE = frozenset(("online", "offline", "hog"))
 """Operations that neither make nor remove a block."""
-_SELF_HOSTED = int(PageFlag.OWNER_PRIVATE)
 _STATE_FILE = re.compile(r"/?sys/devices/system/memory/memory(\d{1,9})/(state|online)")
 
 
 class Guest:
     """What is known of the guest's own pages, and where they are put while an operation is under way.
 
-    A covered block with a slab or reserved page, or with more flagless pages that are not free than
-    its zone keeps on per-cpu lists, cannot go offline; any other block is clean. Where a step's
+    A covered block with pages of the kernel, or with more flagless pages that are not free than its zone keeps on
+    per-cpu lists, cannot go offline; any other block is clean. Where a step's
     flags were not recorded, the latest ones before it count for every block that has stayed online
     since. Of a block that came online in between nothing was recorded, and what the model says of it holds:
     the kernel takes a slab at once from the first block of a kernel zone that was empty.
@@ -84,9 +81,16 @@ class Guest:
         if op.kind == "resize":
             return False  # the device itself knows what it can take back
         endangered = _endangered(machine, op)
-        leaving = self._baseline.pages_of(endangered)
+        leaving = self._baseline.pages_of([block for block in endangered if not self._stays(machine.kernel, block)])
         told = [self._settle_block(machine.kernel, block, leaving) for block in endangered]
         return any(told)
+
+    def _stays(self, kernel: Kernel, block: int) -> bool:
+        """Return whether something is known to lie in a block that cannot leave it."""
+        key = self._online.get(block)
+        if key is None or self._holds_memmap(block, key):
+            return key is not None
+        return block not in self._unseen and self._held(block, kernel.state.zone(key)).total > 0
 
     def _settle_block(self, kernel: Kernel, block: int, leaving: ExtentSet) -> bool:
         """Put what the guest holds into one block; return whether page flags had a say in it."""
@@ -99,15 +103,16 @@ class Guest:
             self._hold(kernel, block, zone, ExtentSet.of(bounds), one=True)
             return False
         if block in self._unseen:
-            if memmap is False and not self._has_slab(kernel, block):
+            if memmap is False and not slab_in(kernel, *bounds):
                 vacate(kernel, zone, *bounds, leaving)
             return False  # what else the model says of it holds
         held = self._held(block, zone)
         give_up_slab(kernel, zone, *bounds)
-        if held.total:
-            self._hold(kernel, block, zone, held)
-        else:
+        endless = self._is_overlooked(kernel, held)
+        if endless or not held.total:
             vacate(kernel, zone, *bounds, leaving)
+        if held.total:
+            self._hold(kernel, block, zone, held, endless=endless)
         self._clear(kernel, bounds)
         return self._covers(block)
 
@@ -150,11 +155,11 @@ class Guest:
             return False  # EINVAL before anybody looks at its pages, or EBUSY
         if key[1] is ZoneKind.MOVABLE:
             return self._at_the_edge(kernel, *bounds, key) or self._may_be_reserved(kernel, block, key)
-        late = block in self._unseen and len(first_zones(kernel)) > 1
-        if self._has_slab(kernel, block):
-            return late
+        late = block in self._unseen and comes_late(kernel)
+        if slab_in(kernel, *bounds):
+            return late and self._has_slab(kernel, block)
         zone = kernel.state.zone(key)
-        return (late and self._may_get_slab(kernel, zone)) or self._is_open(kernel, block, zone)
+        return (late and self._may_get_slab(kernel, block, zone)) or self._is_open(kernel, block, zone)
 
     def _may_be_reserved(self, kernel: Kernel, block: int, key: ZoneKey) -> bool:
         """Return whether boot may have kept pages of a Movable block: of unseen boot memory whose zone lacks some.
@@ -166,12 +171,23 @@ class Guest:
         lacks = zone.managed < zone.present
         return lacks and not self._covers(block) and kernel.state.early.intersects(*self._bounds(block))
 
-    def _may_get_slab(self, kernel: Kernel, zone: Zone) -> bool:
-        """Return whether the first slab may lie in any block of a zone: it comes when a CPU asks, from the list's head.
+    def _may_get_slab(self, kernel: Kernel, block: int, zone: Zone) -> bool:
+        """Return whether the first slab of a zone may lie in a block: it comes when a CPU asks, from the list's head.
 
-        Where blocks that come later go to the tail of that list, it is always the first block.
+        Where blocks that come later go to the tail of that list, it is always the first block of those that are there.
         """
-        return zone.key not in self._baseline.early and attracts_slab(kernel, zone) and at_head(kernel)
+        if zone.key in self._baseline.early or not attracts_slab(kernel, zone):
+            return False
+        return at_head(kernel) or (block == self._first(zone) and not self._zone_has_slab(kernel, zone))
+
+    def _zone_has_slab(self, kernel: Kernel, zone: Zone) -> bool:
+        """Return whether a slab has been taken from a zone since it was empty."""
+        return any(slab_in(kernel, *self._bounds(block)) for block, key in self._online.items() if key == zone.key)
+
+    def _first(self, zone: Zone) -> int:
+        """Return the block of a zone that came online first."""
+        mine = [other for other, key in self._online.items() if key == zone.key]
+        return min(mine, key=lambda other: self._came.get(other, _NEVER))
 
     def _is_open(self, kernel: Kernel, block: int, zone: Zone) -> bool:
         """Return whether nobody can know if a block of a kernel zone may go offline."""
@@ -198,7 +214,7 @@ class Guest:
             return False
         bare = flags.bare.within(*bounds).total
         most = sum(pageset.high for pageset in info.pagesets)
-        hard = flags.having(_HARD, without=_SELF_HOSTED).intersects(*bounds)
+        hard = flags.hard.intersects(*bounds)
         return not hard and self._facts.waiting(zone.nid, zone.kind.label) < bare <= most
 
     def _is_fresh(self, kernel: Kernel, block: int, zone: Zone) -> bool:
@@ -208,13 +224,12 @@ class Guest:
         info = (self._facts.zones or {}).get((zone.nid, zone.kind.label))
         if info is None or info.free + self._facts.waiting(zone.nid, zone.kind.label) < info.managed:
             return False
-        mine = [other for other, key in self._online.items() if key == zone.key]
-        return block == min(mine, key=lambda other: self._came.get(other, _NEVER))
+        return block == self._first(zone)
 
     def _may_be_memmap(self, kernel: Kernel, block: int, zone: Zone) -> bool:
         """Return whether pages without a flag are as likely memmap as pages that wait: whole leaves of it."""
         flags, bounds = self._facts.flags, self._bounds(block)
-        if flags is None or flags.having(_HARD, without=_SELF_HOSTED).intersects(*bounds):
+        if flags is None or flags.hard.intersects(*bounds):
             return False
         bare = flags.bare.within(*bounds)
         if not 0 < bare.total <= self._facts.waiting(zone.nid, zone.kind.label):
@@ -270,14 +285,26 @@ class Guest:
         flags = self._facts.flags
         if flags is None or not flags.covered.contains(low, high):
             return ExtentSet()
-        held = flags.having(_HARD, without=_SELF_HOSTED).within(low, high)
+        held = flags.hard.within(low, high)
         bare = flags.bare.within(low, high)
         may_hold = zone.kind is not ZoneKind.MOVABLE  # the kernel takes nothing for itself there
         if may_hold and bare.total > self._facts.waiting(zone.nid, zone.kind.label):
             held.update(bare)
         return held
 
-    def _hold(self, kernel: Kernel, block: int, zone: Zone, held: ExtentSet, *, one: bool = False) -> None:
+    def _is_overlooked(self, kernel: Kernel, held: ExtentSet) -> bool:
+        """Return whether isolation takes all of these pages for free ones: the offline then tries until a signal comes.
+
+        Models: mm/page_isolation.c:page_is_unmovable(), mm/memory_hotplug.c:do_migrate_range() (v6.14 to v7.2).
+        """
+        flags = self._facts.flags
+        if flags is None or not kernel.has("frozen_slabs"):
+            return False
+        return held.covered_by(flags.overlooked) == held.total
+
+    def _hold(
+        self, kernel: Kernel, block: int, zone: Zone, held: ExtentSet, *, one: bool = False, endless: bool = False
+    ) -> None:
         pages = ExtentSet() if one else zone.free.intersection(held)
         if not pages.total:
             pages = _one_of(zone.free.within(*self._bounds(block)))  # any page will do
@@ -286,7 +313,7 @@ class Guest:
         zone.free.difference_update(pages)
         owner = Owner(Use.GUEST, f"block {block}")
         boot = self._has_image(block) or self._may_be_reserved(kernel, block, zone.key)
-        pinned = one and zone.kind is ZoneKind.MOVABLE and not boot  # the others move away, as they do in the kernel
+        pinned = endless or (one and zone.kind is ZoneKind.MOVABLE and not boot)  # the others move away, as they do
         kernel.state.allocations[owner] = Allocation(owner=owner, pages=pages, movable=pinned, pinned=pinned)
 
     def _taken_from_a_process(self, kernel: Kernel, block: int) -> ExtentSet:

@@ -2,7 +2,8 @@
 
 Where a running kernel puts memmap and page tables among equally good pages is not the model's to
 know. If the recorded page flags say that none of them lies in a block, the model's are moved to
-other free pages of the same zone before the block is to go offline; no count changes.
+other free pages before the block is to go offline: of the same zone, so that no count changes, unless hot-added blocks
+that are to go are all that it has.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from memhotplug.model.buddy import first_pages
 from memhotplug.model.extents import ExtentSet
 from memhotplug.model.runs import Runs
 from memhotplug.model.vmemmap import Row, Source, VmemmapTable
-from memhotplug.model.zones import Zone
+from memhotplug.model.zones import Zone, ZoneKind
 from memhotplug.units import div_round_up
 
 __all__ = ["vacate"]
@@ -25,7 +26,7 @@ _MOVED = (Source.ALLOCATOR, Source.BOOT)
 
 
 def vacate(kernel: Kernel, zone: Zone, low: int, high: int, avoid: ExtentSet | None = None) -> None:
-    """Move memmap and page tables out of the block [low, high) as far as the zone has room elsewhere.
+    """Move memmap and page tables out of the block [low, high) as far as there is room elsewhere.
 
     Args:
         avoid: what they must not land in either: blocks that are to go offline in the same operation.
@@ -66,21 +67,29 @@ class _Room:
         self._avoid = avoid
 
     @cached_property
-    def _free(self) -> ExtentSet:
-        free = self.zone.free.copy()
+    def _zones(self) -> list[tuple[Zone, ExtentSet]]:
+        """The zones that may have room, with what is free there for this: the same one, or all if it has none."""
+        free = self._free(self.zone)
+        if free.total or self.zone.present_early:
+            return [(self.zone, free)]
+        return [(zone, self._free(zone)) for zone in self.kernel.state.zonelist(self.zone.nid, ZoneKind.NORMAL)]
+
+    def _free(self, zone: Zone) -> ExtentSet:
+        free = zone.free.copy()
         free.remove(self.low, self.high)
         if self._avoid is not None:
             free.difference_update(self._avoid)
         return free
 
     def take(self, order: int, pages: int) -> Runs | None:
-        """Take free pages; None, and nothing taken, if there are too few."""
-        found = first_pages(self._free, order, div_round_up(pages, 1 << order), self.kernel.geometry.max_order)
-        if found.total != pages:
-            return None
-        self.zone.free.difference_update(found)
-        self._free.difference_update(found)
-        return found
+        """Take free pages; None, and nothing taken, if no zone has as many."""
+        for zone, free in self._zones:
+            found = first_pages(free, order, div_round_up(pages, 1 << order), self.kernel.geometry.max_order)
+            if found.total == pages:
+                zone.free.difference_update(found)
+                free.difference_update(found)
+                return found
+        return None
 
 
 def _move_memmap(room: _Room) -> None:

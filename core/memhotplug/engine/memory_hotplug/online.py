@@ -172,11 +172,11 @@ def _online_rows(kernel: Kernel, rows: slice, online_type: OnlineType) -> None:
     first = rows.start
     while first < rows.stop:
         zone, count = kernel.profile.zone_for_rows(kernel, slice(first, rows.stop), online_type)
-        was_empty = not zone.managed
+        was_empty, was_bare = not zone.managed, not kernel.state.nodes[zone.nid].present
         kernel.profile.online(kernel, slice(first, first + count), zone)
         check_state(kernel, "online", slice(first, first + count), _ONLINE)
         if was_empty:
-            take_first_slab(kernel, zone)
+            take_first_slab(kernel, zone, is_first_of_node=was_bare)
         first += count
 
 
