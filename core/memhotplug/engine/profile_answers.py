@@ -6,7 +6,7 @@ put before it when a machine boots; a step that answers nothing costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from memhotplug.contracts import MemoryEvent
@@ -28,10 +28,12 @@ class _Rule(NamedTuple):
     Attributes:
         what: in words, behind "which is no ".
         holds: whether a value is.
+        each: what each item of it has to be, looked at when its turn comes; None where ``holds`` looks at them.
     """
 
     what: str
     holds: Callable[[Any], bool]
+    each: _Rule | None = None
 
 
 def _is_number(value: object) -> bool:
@@ -68,6 +70,14 @@ def _is_zone_with_count(value: object) -> bool:
 def _is_iterable(value: object) -> bool:
     return isinstance(value, Iterable) and not isinstance(value, (str, Mapping))
 
+
+def _is_head(value: object) -> bool:
+    """Whether it can stand in the JSON key ``vmemmap``: numbers of NumPy's cannot."""
+    return isinstance(value, dict) and value.keys() == _HEAD_KEYS and all(type(one) in _PLAIN for one in value.values())
+
+
+_HEAD_KEYS: Final = frozenset(("start_pfn", "nr_pages", "refcount", "private", "serves", "device"))
+_PLAIN: Final = (int, list, str, type(None))
 
 _BITS: Final = _Rule("mapping from names to bits", lambda value: _is_mapping(value, _is_number))
 _NAMES: Final = _Rule("mapping from names to names", lambda value: _is_mapping(value, _is_text))
@@ -106,8 +116,10 @@ _ANSWERS: Final[Mapping[str, _Rule]] = {
     "module_parameters": _TEXTS,
     "parameter_files": _Rule("mapping from names to modes", lambda value: _is_mapping(value, _is_number)),
     "switches": _Rule("mapping from paths to words", lambda value: _is_mapping(value, _are_words)),
-    "heads": _Rule("iterator of mappings", _is_iterable),
-    "violations": _Rule("iterator of text", _is_iterable),
+    "heads": _Rule(
+        "iterator of mappings", _is_iterable, _Rule("mapping with the keys of a head, and plain values", _is_head)
+    ),
+    "violations": _Rule("iterator of text", _is_iterable, _Rule("text", _is_text)),
     "describe_flags": _Rule("text", _is_text),
 }
 """The steps that answer something; ``has`` is asked too often, and for all features when the profile is looked at."""
@@ -150,6 +162,13 @@ def _checked(
         answer = getattr(kind, name)(profile, *arguments, **keywords) if own is None else own(*arguments, **keywords)
         if not rule.holds(answer):
             raise blame(f"its profile's step {name!r} answered {shown(answer)}, which is no {rule.what}")
-        return answer
+        return answer if rule.each is None else _items(name, answer, rule.each, blame)
 
     return checked
+
+
+def _items(name: str, answer: Iterable[object], rule: _Rule, blame: Callable[[str], Exception]) -> Iterator[object]:
+    for item in answer:
+        if not rule.holds(item):
+            raise blame(f"its profile's step {name!r} yielded {shown(item)}, which is no {rule.what}")
+        yield item

@@ -63,6 +63,33 @@ def test_a_wrong_answer_of_a_step_is_the_profiles_fault(step: str) -> None:
     assert str(caught.value).endswith(f": its profile's step {step!r} answered {text}")
 
 
+HEAD: Final = {"start_pfn": 1, "nr_pages": 1, "refcount": None, "private": None, "serves": [1, 2], "device": "x"}
+NOT_PLAIN: Final = "which is no mapping with the keys of a head, and plain values"
+
+
+@pytest.mark.parametrize(
+    ("step", "items", "text"),
+    [
+        ("violations", ["I1: so", 7], "yielded 7, which is no text"),
+        ("heads", [HEAD, None], f"yielded None, {NOT_PLAIN}"),
+        ("heads", [{"start_pfn": 1}], f"yielded {{'start_pfn': 1}}, {NOT_PLAIN}"),
+        ("heads", [HEAD | {"refcount": 1.5}], f"yielded {HEAD | {'refcount': 1.5}}, {NOT_PLAIN}"),
+    ],
+)
+def test_a_wrong_item_of_an_answer_is_the_profiles_fault(step: str, items: list[object], text: str) -> None:
+    """The first one is told; JSON has none of them."""
+    with plugged("profiles", plugin(**{step: answering(items)})) as name, pytest.raises(PluginError) as caught:
+        life(Machine.boot(kernel=name, **ON))
+    assert str(caught.value).endswith(f": its profile's step {step!r} {text}")
+
+
+def test_items_are_passed_on_as_they_are() -> None:
+    """Of a list as of a generator."""
+    with plugged("profiles", plugin(heads=answering([HEAD]), violations=answering(iter(["I1: so"])))) as name:
+        document = Machine.boot(kernel=name, **ON).to_dict()
+    assert (document["vmemmap"], document["violations"]) == ([HEAD], ["I1: so"])
+
+
 def test_no_zone_for_no_block_is_refused() -> None:
     """A count of nothing would be asked for ever."""
     says: dict[str, Any] = {"zone_for_rows": lambda *given: (GOOD.zone_for_rows(*given)[0], 0)}
