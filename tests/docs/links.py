@@ -11,11 +11,19 @@ from urllib.parse import unquote, urlsplit
 
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
+_OURS = re.compile(
+    r"`((?:core|plugins|drivers|tests|tools|bench|examples|scenarios|docs|engine|formats|commands)/[\w./-]+)`"
+)
 
 
 def markdown_links(text: str) -> list[str]:
     """Return the targets of all links outside code."""
     return _LINK.findall(_FENCED.sub("", text))
+
+
+def named_files(text: str) -> list[str]:
+    """Return the files and folders of this tree that a text names between backquotes, outside of examples."""
+    return _OURS.findall(_FENCED.sub("", text))
 
 
 def markdown_anchors(text: str) -> set[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.docs.examples import DOCUMENTS, ROOT
-from tests.docs.links import broken_link, broken_site_links, markdown_anchors, markdown_links
+from tests.docs.links import broken_link, broken_site_links, markdown_anchors, markdown_links, named_files
 
 import memhotplug
 
@@ -91,6 +91,14 @@ def test_links_in_the_tree_lead_somewhere(document: Path) -> None:
     """Where Markdown is read as it is: files, and headings in them."""
     links = markdown_links(document.read_text(encoding="utf-8"))
     assert [problem for link in links if (problem := broken_link(document, link))] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_that_a_page_names_are_there(document: Path) -> None:
+    """Code moves; what pages say of where it is does not notice. A folder below the core may be named without it."""
+    named = named_files(document.read_text(encoding="utf-8"))
+    places = (ROOT, ROOT / "core" / "memhotplug", document.parent)
+    assert [name for name in named if not any(list(place.glob(name)) for place in places)] == []
 
 
 def test_headings_are_anchors_as_github_makes_them() -> None:
