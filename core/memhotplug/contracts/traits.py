@@ -127,8 +127,8 @@ class RecordedDevice:
         start, size: the part of the physical address space that is claimed for it, in bytes.
         index: its place among the machine's devices, which has its ranges and its blocks already.
         log: what the kernel's log says of it, in bytes, by the words before the colon (``device block size``).
-        lacking: by zone, how many pages online blocks lack of what they would manage, where these are the device's and
-            nothing else explains it.
+        lacking: by zone, how many pages its online blocks lack of what they would manage, where nothing else explains
+            it.
         offline: pages that flags show as PageOffline in online blocks; None where flags do not cover them all.
     """
 

@@ -32,6 +32,7 @@ DeviceLog = Mapping[str, Mapping[str, int]]
 """Numbers by device and by the words before the colon."""
 
 _Found = tuple[Resource, Resource | None, range]
+_Withheld = tuple[dict[ZoneKey, int], ExtentSet | None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,15 +91,21 @@ def recognise_drivers(
             if named.match(entry.name) and entry.start not in claimed:
                 claimed.add(entry.start)
                 regions[driver, entry.start] = [(entry, entry, range(0))]
-    for (driver, _), parts in sorted(regions.items(), key=lambda item: item[0][1]):
-        _hand_over(kernel, machine, driver, parts, hosted_pages, told)
+    ordered = sorted(regions.items(), key=lambda item: item[0][1])
+    asked = [kernel.plugins.has(kernel.plugins.driver(driver), "driver_recognise") for (driver, _), _ in ordered]
+    blocks = [_rows(parts) if is_asked else [] for (_, parts), is_asked in zip(ordered, asked, strict=True)]
+    withheld = _withheld(kernel, machine, blocks, hosted_pages, told)
+    for ((driver, _), parts), is_asked, kept in zip(ordered, asked, withheld, strict=True):
+        _hand_over(kernel, driver, parts, told, kept if is_asked else None)
 
 
-def _hand_over(
-    kernel: Kernel, machine: RecordedMachine, driver: str, parts: Sequence[_Found], hosted_pages: int, told: Told
-) -> None:
-    around = parts[0][1]
-    rows = [row for _, _, held in parts for row in held]
+def _rows(parts: Sequence[_Found]) -> list[int]:
+    return [row for _, _, held in parts for row in held]
+
+
+def _hand_over(kernel: Kernel, driver: str, parts: Sequence[_Found], told: Told, withheld: _Withheld | None) -> None:
+    """Make a device; where its driver takes over recorded ones, ``withheld`` is what :func:`_withheld` says of it."""
+    around, rows = parts[0][1], _rows(parts)
     region = around or Resource(start=parts[0][0].start, end=parts[-1][0].end, name=f"{driver}-{parts[0][0].start:#x}")
     ranges = [(memory.start, memory.size) for memory, _, held in parts if held]
     nid = told.log().get(region.name, {}).get("nid") if not rows else None
@@ -106,8 +113,7 @@ def _hand_over(
     device = kernel.state.devices[index]
     where = format_range(region.start, region.size)
     kernel.warn(f"inferred: {where} is {region.name}, a device of {driver}: /proc/iomem names it")
-    key = kernel.plugins.driver(driver)
-    if not kernel.plugins.has(key, "driver_recognise"):
+    if withheld is None:
         if driver_traits(driver).static_group and rows:
             join_group(kernel, index)
         return
@@ -118,37 +124,83 @@ def _hand_over(
         for memory, _, held in parts:
             if held:
                 kernel.state.resources.request(memory)
-    lacking, offline = _withheld(kernel, machine, rows, hosted_pages, told)
+    lacking, offline = withheld
     recorded = RecordedDevice(
         name=region.name, driver=driver, nid=device.nid, start=region.start, size=region.size, index=index,
         log=told.log().get(region.name, {}), lacking=lacking, offline=offline,
     )  # fmt: skip
+    key = kernel.plugins.driver(driver)
     assumed: str | None = kernel.plugins.call(key, "driver_recognise", kernel=kernel, device=recorded)
     if assumed:
         kernel.warn(f"inferred: {region.name}: {assumed}")
 
 
 def _withheld(
-    kernel: Kernel, machine: RecordedMachine, rows: Sequence[int], hosted_pages: int, told: Told
-) -> tuple[dict[ZoneKey, int], ExtentSet | None]:
-    """Return what the device's online blocks lack by zone, and which pages flags show as kept by it.
+    kernel: Kernel, machine: RecordedMachine, devices: Sequence[Sequence[int]], hosted_pages: int, told: Told
+) -> list[_Withheld]:
+    """Return what online blocks lack by zone, and which pages flags show as kept, for each device by its blocks' rows.
 
     A zone tells only where all its blocks were hot-added: boot memory lacks what was reserved.
     """
     state, pages = kernel.state, kernel.geometry.pages_per_block
     online = state.blocks.state == BlockState.ONLINE
-    lacking: dict[ZoneKey, int] = {}
+    offline = [_flagged(kernel, [row for row in rows if online[row]], told) for rows in devices]
+    lacking: list[dict[ZoneKey, int]] = [{} for _ in devices]
     for zone in machine.zones:
         if zone.name not in _KINDS or not zone.present:
             continue
         here = np.flatnonzero(online & (state.blocks.nid == zone.node) & (state.blocks.zone == int(_KINDS[zone.name])))
-        if not set(rows).isdisjoint(here.tolist()) and zone.present == len(here) * pages:
-            hosting = int((state.blocks.altmap_pages[here] > 0).sum()) * hosted_pages
-            lacking[zone.node, _KINDS[zone.name]] = max(zone.present - zone.managed - hosting, 0)
-    mine = np.array([row for row in rows if online[row]], np.int64)
-    if told.offline is None or told.covered is None or not len(mine):
-        return lacking, None
-    starts = state.blocks.id[mine] * pages
-    if int(told.covered.covered_many(starts, starts + pages).sum()) < len(mine) * pages:
-        return lacking, None
-    return lacking, ExtentSet(*told.offline.clip_many(starts, starts + pages))
+        owned = [sorted(set(rows).intersection(here.tolist())) for rows in devices]
+        if zone.present != len(here) * pages or not any(owned):
+            continue
+        hosting = int((state.blocks.altmap_pages[here] > 0).sum()) * hosted_pages
+        lacks = max(zone.present - zone.managed - hosting, 0)
+        for index, share in _shares(kernel, zone.title, lacks, owned, offline).items():
+            lacking[index][zone.node, _KINDS[zone.name]] = share
+    return list(zip(lacking, offline, strict=True))
+
+
+def _shares(
+    kernel: Kernel, zone: str, lacks: int, owned: Sequence[Sequence[int]], offline: Sequence[ExtentSet | None]
+) -> dict[int, int]:
+    """Return how many of the pages that a zone lacks each device's blocks lack.
+
+    As flags show, if they show all of them; else the highest block of the last device lacks as many as its driver can
+    withhold, less than the whole block, then that of the device before it, and so on: a driver fills a block before it
+    begins another.
+
+    Args:
+        owned: for each device, the rows of its online blocks in the zone. offline: what flags show of each.
+    """
+    here = {index: rows for index, rows in enumerate(owned) if rows}
+    if len(here) == 1:
+        return dict.fromkeys(here, lacks)
+    shown = {index: _pages_in(kernel, offline[index], rows) for index, rows in here.items()}
+    if sum(shown.values()) == lacks:
+        return shown
+    kernel.warn(f"inferred: {zone} lacks {lacks} pages of several devices: the last of them lack first")
+    shares, most = dict.fromkeys(here, 0), kernel.geometry.pages_per_block - kernel.geometry.pageblock_pages
+    rounds = range(max(map(len, here.values())))
+    for index in (index for count in rounds for index in reversed(here) if count < len(here[index])):
+        taken = min(lacks, most)
+        shares[index] += taken
+        lacks -= taken
+    return shares
+
+
+def _pages_in(kernel: Kernel, pages: ExtentSet | None, rows: Sequence[int]) -> int:
+    if pages is None:
+        return 0
+    starts = kernel.state.blocks.id[np.array(rows, np.int64)] * kernel.geometry.pages_per_block
+    return int(pages.covered_many(starts, starts + kernel.geometry.pages_per_block).sum())
+
+
+def _flagged(kernel: Kernel, rows: Sequence[int], told: Told) -> ExtentSet | None:
+    """Return which pages of some blocks flags show as PageOffline; None where they do not cover them all."""
+    if told.offline is None or told.covered is None or not rows:
+        return None
+    pages = kernel.geometry.pages_per_block
+    starts = kernel.state.blocks.id[np.array(rows, np.int64)] * pages
+    if int(told.covered.covered_many(starts, starts + pages).sum()) < len(rows) * pages:
+        return None
+    return ExtentSet(*told.offline.clip_many(starts, starts + pages))

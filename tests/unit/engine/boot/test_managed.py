@@ -11,7 +11,8 @@ from memhotplug import Machine
 from memhotplug.engine.boot.recorded import KnownPages, kernel_from_machine
 from memhotplug.engine.memory_hotplug.add import resize
 from memhotplug.engine.slab import SLAB
-from memhotplug.formats.snapshot import SnapshotFiles, read_recording
+from memhotplug.formats.snapshot import SnapshotFiles, open_snapshot, read_recording
+from memhotplug.live.export import export
 from memhotplug.model.extents import ExtentSet
 from memhotplug.naming import choose_profile, read_machine
 
@@ -19,6 +20,7 @@ RECORDINGS = Path(__file__).parents[3] / "data" / "recordings"
 VIRTIO = "x86_64-6.12-virtio-mem-auto-movable"
 OFFLINE = "x86_64-6.12-virtio-mem-mom1-offline"
 MIB = 1 << 20
+SHARED = "inferred: node 0 zone Movable lacks {} pages of several devices: the last of them lack first"
 
 
 def files_of(name: str, step: int, changes: dict[str, str] | None = None) -> SnapshotFiles:
@@ -112,6 +114,64 @@ def test_flags_tell_which_pages_of_online_blocks_are_kept(kept: int) -> None:
 
     expected = offline if kept == 1024 else ExtentSet.of((low + 1024, high))
     assert list(kernel.state.withheld) == list(expected)
+
+
+def two_devices(folder: Path, sizes: tuple[str, str]) -> Machine:
+    """Return the machine that a machine with two virtio-mem devices and a DIMM, all of it Movable, is read as."""
+    line = "memory_hotplug.memmap_on_memory=1 memhp_default_state=online_movable"
+    machine = Machine.boot(arch="x86_64", kernel="linux-6.12", memory="1G", cmdline=line)
+    machine.add_memory(driver="virtio_mem", size=sizes[0], device_size="1G")
+    machine.add_memory(driver="acpi", size="256M")
+    machine.add_memory(driver="virtio_mem", size=sizes[1], device_size="1G")
+    export(machine.kernel, str(folder / "machine"))
+    again = Machine.boot(snapshot=str(folder / "machine"), arch="x86_64", kernel="linux-6.12")
+    zones = again.to_dict()["zones"]
+    assert [zone["managed"] for zone in zones] == [zone["managed"] for zone in machine.to_dict()["zones"]]
+    assert again.violations() == []
+    return again
+
+
+@pytest.mark.parametrize(
+    ("sizes", "plugged_pages"),
+    [
+        (("512M", "192M"), (131072, 49152)),
+        (("192M", "512M"), (65536, 114688)),
+        (("130M", "130M"), (33280, 33280)),
+        (("256M", "256M"), (65536, 65536)),
+    ],
+)
+def test_what_a_zone_lacks_is_that_of_all_devices_in_it_once(
+    sizes: tuple[str, str], plugged_pages: tuple[int, int], tmp_path: Path
+) -> None:
+    """Nothing tells whose it is: the highest blocks lack first, as within one device, and the answer says so."""
+    machine = two_devices(tmp_path, sizes)
+    state = machine.kernel.state
+    found = []
+    for index, device in enumerate(state.devices):
+        if device.driver == "virtio_mem":
+            rows = [row for row in range(len(state.blocks)) if state.blocks.value("device", row) == index]
+            bounds = [(state.blocks.value("id", row) << 15, (state.blocks.value("id", row) + 1) << 15) for row in rows]
+            held = ExtentSet.of(*bounds)
+            found.append(held.total - held.covered_by(state.withheld))
+    assert tuple(found) == plugged_pages
+    said = [line for line in machine.kernel.journal.warnings if "several devices" in line]
+    assert said == ([SHARED.format(state.withheld.total)] if state.withheld.total else [])
+
+
+def test_flags_tell_which_of_several_devices_lacks(tmp_path: Path) -> None:
+    """The first one, of which half a block is not plugged, though the last would lack first."""
+    two_devices(tmp_path, ("192M", "512M"))
+    files = open_snapshot(tmp_path / "machine")
+    offline = ExtentSet.of(((33 << 15) + 16384, 34 << 15))
+    covered = ExtentSet.of((32 << 15, 34 << 15), (42 << 15, 46 << 15))
+    nothing = ExtentSet()
+    known = KnownPages(
+        covered=covered, free=nothing, waiting=nothing, reserved=nothing, movable=nothing, offline=offline
+    )
+    kernel = kernel_from_machine(read_machine(files, "x86_64"), "x86_64", "linux-6.12", "", known)
+
+    assert list(kernel.state.withheld) == list(offline)
+    assert not [line for line in kernel.journal.warnings if "several devices" in line]
 
 
 def test_a_kernel_zone_that_was_empty_at_boot_has_its_slab_in_its_first_block() -> None:
