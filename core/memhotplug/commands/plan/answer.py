@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from memhotplug.commands.plan.judge import Reason, judge, limit_of, verdict_of
@@ -198,11 +198,13 @@ def _flip_boot(subject: Subject, question: Question, verdict: str) -> int | None
     return high * _FLIP_STEP
 
 
-def _warned(subject: Subject, machine: Machine) -> tuple[str, ...]:
-    """Return what the kernel warned about when it booted and nobody has said yet."""
-    own = ("inferred: ", "inconsistent: ")  # what reading the machine noted, said with the machine
-    texts = [text for text in machine.kernel.journal.warnings if text not in subject.assumptions]
-    return tuple(f"the kernel warns: {text}" for text in texts if not text.startswith(own))
+def _warned(subject: Subject, machine: Machine) -> Iterator[str]:
+    """Yield what was said when the machine booted and is not said yet: what was read off, and the kernel's warnings."""
+    read = ("inferred: ", "inconsistent: ")
+    said = {*subject.assumptions, *(kind + text for kind in read for text in subject.assumptions)}
+    for text in machine.kernel.journal.warnings:
+        if text not in said:
+            yield text if text.startswith(read) else f"the kernel warns: {text}"
 
 
 def _assumed(machine: Machine, question: Question) -> tuple[str, ...]:

@@ -264,7 +264,6 @@ def _recorded_assumptions(
         yield f"architecture {guessed_arch}, since the DMA zone ends at {format_size(end)}; nothing else tells"
     if kernel is not None:
         yield kernel.text
-    yield "which pages are free or hold the memmap is inferred; how many is as recorded"
     for note in machine.notes:
         if note in partial:
             continue

@@ -294,3 +294,15 @@ def test_the_ratio_is_that_of_what_was_asked_where_it_does_not_fit(plan: Plan) -
     kernel = sum(zone["present_bytes"] for zone in document["zones"])
     assert (status, document["sizes"]["added_bytes"]) == (4, 0)
     assert document["auto_movable_ratio"] == -(-100 * (12 << 30) // kernel) == 4808
+
+
+def test_what_was_read_off_a_recorded_machine_is_listed_once(plan: Plan) -> None:
+    """Which memory was hot-added, and what hosts its own memmap, beside what the files did not say."""
+    recording = Path(__file__).parents[3] / "data" / "recordings" / "x86_64-6.12-mom-1-a.json.xz"
+    assumptions = _json(plan, "--from", recording, "--step", "3", "--add", "1G")[1]["assumptions"]
+
+    assert "inferred: memory blocks 32-39 were hot-added: the log of the boot does not list them" in assumptions
+    places = "inferred: which pages are free, hold memmap or are in use; how many is as recorded"
+    assert assumptions.count(places) == 1
+    assert len(assumptions) == len(set(assumptions))
+    assert not [text for text in assumptions if text.startswith("the kernel warns: inferred")]
