@@ -183,6 +183,16 @@ def test_pages_of_cma_count_as_movable_and_not_as_kernel_pages(boot: Boot) -> No
     assert dimms(machine.copy(), "512M", "128M") == "MMMM N"
 
 
+def test_cma_inside_of_movable_memory_counts_once(boot: Boot) -> None:
+    """Of boot memory that is Movable it is a part of what is there already, and takes no kernel page from anybody."""
+    line = f"{POLICY} {RATIO}=200 movablecore=512M"
+    machine = boot(kernel="linux-6.12", memory="1G", cmdline=line)
+    before = dimms(machine.copy(), "512M", "128M")
+    zones = {zone.kind: zone for zone in machine.kernel.state.zones()}
+    zones[ZoneKind.MOVABLE].cma = 65536
+    assert dimms(machine.copy(), "512M", "128M") == before == "MMMM N"
+
+
 def test_kernel_memory_that_other_groups_need_wholly_is_nobody_elses(boot: Boot) -> None:
     """As much as there is, is too much: nothing of it is left to allow anything, not even with own kernel pages."""
     machine = boot(kernel="linux-6.12", memory="1G", cmdline=f"{POLICY} {RATIO}=100")

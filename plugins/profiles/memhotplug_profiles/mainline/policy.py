@@ -147,9 +147,8 @@ def _room(kernel: Kernel, state: MainlineState, own: Group | None, nid: int | No
         if zone.kind is _MOVABLE:
             movable += zone.present
         else:
-            kernel_early += zone.present_early
-        kernel_early -= zone.cma  # which only movable pages may use
-        movable += zone.cma
+            kernel_early += zone.present_early - zone.cma  # which only movable pages may use
+            movable += zone.cma
     for group in state.groups:
         if group is own or not group.unit_pages or nid not in (None, group.nid):
             continue
