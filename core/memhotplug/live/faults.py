@@ -21,7 +21,9 @@ DELAYED: Final = ("online", "offline", "add", "eject", "resize", "write")
 """The operations that can be slowed down."""
 
 _EVENT_OF: Final = {"online": "MEM_GOING_ONLINE", "offline": "MEM_GOING_OFFLINE"}
-_SPEC: Final = re.compile(r"([A-Za-z_]+)(?::([0-9]{1,9})(?:-([0-9]{1,9}))?)?=([A-Z0-9]+)(?:\*([0-9]{1,9}))?", re.ASCII)
+_SPEC: Final = re.compile(
+    r"([A-Za-z_]+)(?::([0-9]{1,9})(?:-([0-9]{1,9}))?)?=([A-Z0-9]+)(?:\*([1-9][0-9]{0,8}))?", re.ASCII
+)
 _DELAY: Final = re.compile(r"([a-z]+)=([0-9]{1,8})", re.ASCII)
 _WANTED: Final = "a fault such as MEM_GOING_ONLINE=ENOMEM, offline:34=EBUSY or online:32-39=EINVAL*2"
 

@@ -34,6 +34,7 @@ _WANTED = "expected a fault such as MEM_GOING_ONLINE=ENOMEM, offline:34=EBUSY or
         ("offline:=EBUSY", f"--fail: got 'offline:=EBUSY', {_WANTED}"),
         ("offline:3-=EBUSY", f"--fail: got 'offline:3-=EBUSY', {_WANTED}"),
         ("offline=EBUSY*", f"--fail: got 'offline=EBUSY*', {_WANTED}"),
+        ("offline=EBUSY*0", f"--fail: got 'offline=EBUSY*0', {_WANTED}"),
         (
             "ofline=EBUSY",
             "--fail: got ofline, expected one of online, offline, MEM_PREPARE_ONLINE, MEM_GOING_ONLINE, "
