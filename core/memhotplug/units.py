@@ -80,7 +80,7 @@ def parse_size(text: str, *, bare: bool = True) -> int:
 
 def _why_not(text: str) -> str:
     if re.match(r"\s*-", text):
-        return "; a size is never negative"
+        return "; it is never negative"
     if re.match(r"\s*[0-9]+\.[0-9]", text):
         return "; fractions are not accepted, write the next smaller unit"
     return ""

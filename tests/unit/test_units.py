@@ -61,7 +61,7 @@ def test_parse_size_reads_what_memparse_reads(text: str, value: int) -> None:
         ("1_000", EXPECTED),
         ("1\u212a", EXPECTED),
         ("\u0661", EXPECTED),
-        ("-1G", f"{EXPECTED}; a size is never negative"),
+        ("-1G", f"{EXPECTED}; it is never negative"),
         ("1.5G", f"{EXPECTED}; fractions are not accepted, write the next smaller unit"),
         ("010M", f"{EXPECTED}; a leading zero would be octal in the kernel, write 10"),
         ("00", f"{EXPECTED}; a leading zero would be octal in the kernel, write 0"),

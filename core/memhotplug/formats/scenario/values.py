@@ -115,7 +115,7 @@ def read_size(
     if number is None:
         raise RefusedError(what)
     if number < 0:
-        raise RefusedError(f"{what}; a size is never negative")
+        raise RefusedError(f"{what}; it is never negative")
     if number < minimum:
         raise RefusedError(f"{what}, {'greater than 0' if minimum == 1 else f'at least {minimum}'}")
     if number >= 1 << 64:

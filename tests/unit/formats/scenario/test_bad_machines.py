@@ -114,7 +114,7 @@ BAD_MACHINES = {
     "the first in the document": (
         "memory: -1, arch: nope, nonsense: 1",
         f"2:19: machine.memory: got -1, expected {SIZE}, or a list such as [{{node: 0, size: 2G}}]; "
-        "a size is never negative",
+        "it is never negative",
     ),
 }
 

@@ -53,7 +53,7 @@ BAD_STEPS = {
     ),
     "size negative": (
         "add: {driver: acpi, size: -1G}",
-        f"6:31: steps[2].add.size: got -1G, expected {SIZE}; a size is never negative",
+        f"6:31: steps[2].add.size: got -1G, expected {SIZE}; it is never negative",
     ),
     "size octal": (
         "add: {driver: acpi, size: 010M}",
@@ -88,7 +88,7 @@ BAD_STEPS = {
     ),
     "address negative": (
         "add: {driver: acpi, size: 1G, address: -1}",
-        "6:44: steps[2].add.address: got -1, expected an address such as 0x100000000 or 4G; a size is never negative",
+        "6:44: steps[2].add.address: got -1, expected an address such as 0x100000000 or 4G; it is never negative",
     ),
     "node boolean": (
         "add: {driver: acpi, size: 1G, node: true}",
