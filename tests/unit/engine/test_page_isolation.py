@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from memhotplug import Machine, MemoryHotplugError
-from memhotplug.engine.page_isolation import drain_per_cpu_lists
+from memhotplug.engine.page_isolation import drain_per_cpu_lists, unmovable_pages
 from memhotplug.model.extents import ExtentSet
 from memhotplug.model.state import Allocation
 from memhotplug.model.zones import ZoneKind
@@ -62,6 +62,17 @@ def test_pages_of_a_movable_zone_go_anywhere(boot: Boot) -> None:
     assert held.total == 1000
     assert int(held.ends[-1]) <= 1 << 18
     assert machine.violations() == []
+
+
+def test_pages_on_per_cpu_lists_are_not_unmovable(boot: Boot) -> None:
+    """They are free, whether or not somebody has drained the lists before he asks."""
+    machine = boot(kernel="linux-6.12", memory="1G")
+    zone = machine.kernel.state.zone((0, ZoneKind.DMA32))
+    waiting = (3 * PAGES, 3 * PAGES + 512)
+    zone.free.remove(3 * PAGES, 3 * PAGES + 513)
+    zone.pcp = ExtentSet.of(waiting)
+
+    assert unmovable_pages(machine.kernel, zone, ExtentSet.of((3 * PAGES, 4 * PAGES))) == 1
 
 
 @pytest.mark.parametrize("pinned", [True, False])

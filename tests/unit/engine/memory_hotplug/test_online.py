@@ -85,6 +85,21 @@ def test_the_first_block_that_fails_ends_it(
     assert {block for block, state in _states(machine).items() if state == "online" and block >= 32} == {*done, 34}
 
 
+@pytest.mark.parametrize(
+    ("ids", "done"), [([32, 33, 34, 35, 36], (32, 33)), ([33, 34], (33,)), ([36, 37, 35, 34, 38], (36, 37, 35))]
+)
+def test_a_block_that_is_gone_ends_it_among_its_neighbours(
+    ids: list[int], done: tuple[int, ...], machine: Machine, refused: Refused
+) -> None:
+    """Those in front of the gap are online, and nobody asks those behind it."""
+    machine.remove("block 34")
+
+    problem = refused(online_blocks, machine.kernel, ids, OnlineType.ONLINE)
+
+    assert (str(problem), problem.blocks_done) == ("ENOENT: there is no memory block 34", done)
+    assert {block for block, state in _states(machine).items() if state == "online" and block >= 32} == set(done)
+
+
 @pytest.mark.parametrize(("ids", "done"), [([20, 21, 33], (20, 21)), ([33, 20], ())])
 def test_offline_asks_for_what_is_online(ids: list[int], done: tuple[int, ...], boot: Boot, refused: Refused) -> None:
     """A block that is offline has nothing to go."""
