@@ -193,6 +193,8 @@ def test_many_blocks_settle_as_one_after_the_other(
 ) -> None:
     """The marks remember what the machine was, a small one longest; blocks may differ in what the allocator gets."""
     at_once = booted(make_state({(0, DMA32): (4096, dma32), (0, kind): (4 * GIB, end)}))
+    zone = at_once.zone((0, DMA32))
+    zone.wmark = (zone.wmark[0], zone.wmark[1] * 9, zone.wmark[2] * 99)  # as of another machine: far from settled
     one_by_one = at_once.copy()
     pages, rows = ExtentSet(), slice(0, count)
     block = at_once.geometry.pages_per_block
