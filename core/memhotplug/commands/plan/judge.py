@@ -17,7 +17,7 @@ from memhotplug.model.allocator import allocatable_chunks
 from memhotplug.model.blocks import BlockState
 from memhotplug.model.extents import Array
 from memhotplug.model.zones import ZoneKind
-from memhotplug.units import format_size, round_up
+from memhotplug.units import div_round_up, format_size, round_up
 
 if TYPE_CHECKING:
     from memhotplug.documents.plan import ReasonDocument
@@ -157,7 +157,7 @@ def _unbalanced(trial: Trial) -> Reason | None:
         f"Movable zones would hold {movable / max(kernel, 1):.1f} times what kernel zones hold; beyond 3 to 1 the "
         "kernel can run out of memory for itself while user memory is free"
     )
-    short = (movable * 100 // RATIO - kernel) * page
+    short = (div_round_up(movable * 100, RATIO) - kernel) * page
     return Reason(rule="zone-ratio", zone="Movable", short_bytes=short, text=text)
 
 

@@ -138,6 +138,20 @@ def test_rules_of_thumb_name_their_sources(ask: Ask) -> None:
     ]
 
 
+@pytest.mark.parametrize("gib", [4, 5, 7])
+def test_the_kernel_memory_that_the_balance_lacks_is_exact(ask: Ask, gib: int) -> None:
+    """With so much more Movable keeps 301 percent, with a page less it does not."""
+    document = ask(GIB, gib * GIB, online="movable")
+    risk = document["risks"][0]
+    present = {zone["zone"]: zone["present_bytes"] // 4096 for zone in document["zones"]}
+    kernel = sum(pages for zone, pages in present.items() if zone != "Movable")
+
+    assert risk["rule"] == "zone-ratio"
+    enough = kernel + risk["short_bytes"] // 4096
+    assert present["Movable"] * 100 <= enough * 301
+    assert present["Movable"] * 100 > (enough - 1) * 301
+
+
 def test_several_risks_are_all_named(ask: Ask) -> None:
     """56 GiB movable on 1 GiB: too little kernel memory is left, and the balance is off."""
     document = ask(GIB, 56 * GIB, online="movable")
