@@ -1,7 +1,8 @@
 """Pages that are given up because they are, or may soon be, broken: soft_offline_page and hard_offline_page.
 
-Models: mm/memory-failure.c:soft_offline_page(), memory_failure() (v5.2 to v6.12). Simplified: of a page
-that the kernel itself uses nothing is noted, and whoever had a broken page goes on without it.
+Models: mm/memory-failure.c:soft_offline_page(), memory_failure() (v5.2 to v7.2). A page that the kernel
+itself uses is marked as well by hard_offline_page, before it finds that nothing can be done. Simplified: whoever had a
+broken page goes on without it.
 """
 
 from __future__ import annotations
@@ -49,7 +50,12 @@ def offline_page(kernel: Kernel, name: str, value: str, *, capable: bool) -> Non
         if soft:
             return
         raise MemoryHotplugError(EHWPOISON, f"pfn {pfn:#x} is given up already")
-    _take(kernel, zone, pfn, soft=soft)
+    try:
+        _take(kernel, zone, pfn, soft=soft)
+    except MemoryHotplugError:
+        if not soft:
+            kernel.state.poisoned.add(pfn, pfn + 1)
+        raise
     kernel.state.poisoned.add(pfn, pfn + 1)
     kernel.log("page_given_up", pfn=pfn, file=name)
 

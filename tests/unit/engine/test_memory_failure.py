@@ -74,6 +74,22 @@ def test_what_is_refused(boot: Boot, refused: Refused, path: str, value: str, na
     assert machine.to_dict() == before
 
 
+def test_a_page_of_the_kernel_is_marked_and_stays_in_use(boot: Boot, refused: Refused) -> None:
+    """Nothing can be done about it, but its block does not come online again."""
+    machine = boot(kernel="linux-6.12", cmdline="memory_hotplug.memmap_on_memory=1")
+    machine.add_memory(driver="acpi", name="d", size="128M")
+    machine.online("d", zone="movable")
+    before = machine.to_dict()
+
+    for name in ("EBUSY", "EHWPOISON"):
+        assert refused(machine.write, HARD, hex((FIRST + 5) * 4096)).name == name
+    assert refused(machine.write, HARD, "0x0").name == "EBUSY"
+    assert machine.to_dict() == before
+    assert machine.violations() == []
+    machine.offline("d")
+    assert str(refused(machine.online, "d", zone="movable")) == "EHWPOISON: 1 pages are given up as broken"
+
+
 @pytest.mark.parametrize("kernel", ["v2-2019", "linux-6.1", "linux-6.2", "linux-6.12"])
 def test_a_block_with_broken_pages_leaves_and_does_not_come_back(
     boot: Boot, refused: Refused, zone_of: ZoneOf, kernel: str

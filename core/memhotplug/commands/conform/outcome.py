@@ -25,6 +25,7 @@ class Outcome(NamedTuple):
         asked: the blocks that the operation is about.
         blocks: which of them exist afterwards.
         undetermined: blocks of which nobody can say whether they may go offline.
+        own: whether the operation is about the guest's own and no model of memory hotplug can know its result.
         told: whether page flags that were recorded before the step had a say in it.
     """
 
@@ -34,6 +35,7 @@ class Outcome(NamedTuple):
     asked: tuple[int, ...] = ()
     blocks: tuple[int, ...] = ()
     undetermined: tuple[int, ...] = ()
+    own: bool = False
     told: bool = False
 
 

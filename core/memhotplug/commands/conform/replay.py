@@ -33,6 +33,8 @@ __all__ = ["Replay"]
 
 _ONLINE_TYPES = {kind.label: kind for kind in OnlineType}
 _OK = "ok"
+_MODELLED = ("sys/devices/system/memory/", "sys/module/memory_hotplug/")
+"""Where a file that the model does not have is not there."""
 
 
 class _Prepared(NamedTuple):
@@ -212,7 +214,7 @@ class Replay:
             case "hog":
                 return self._hog(op)
             case "write" if not (op.path or "").startswith("sys/"):
-                return Outcome(result=_OK)  # what it does to the guest is the guest's own
+                return Outcome(result=_OK, own=True)  # what it does to the guest is the guest's own
             case "write":
                 return self._write(op)
             case "online":
@@ -222,7 +224,7 @@ class Replay:
                 return self._each(op, lambda blocks: offline_blocks(self.machine.kernel, blocks))
 
     def _write(self, op: RecordedOp) -> Outcome:
-        """Write a file of sysfs.
+        """Write a file of sysfs; one that is not about memory blocks, nor modelled, is the guest's own.
 
         Raises:
             InputError: there can be no such path.
@@ -231,7 +233,8 @@ class Replay:
 
         step = parse_args("write", {"path": "/" + (op.path or ""), "value": op.value or ""}, Installed())
         failed = self._errno(lambda: self.machine.apply("write", step))
-        return Outcome(result=failed or _OK, errno=failed)
+        own = failed == "ENOENT" and not (op.path or "").startswith(_MODELLED)
+        return Outcome(result=failed or _OK, errno=failed, own=own)
 
     def _errno(self, action: Callable[[], object]) -> str | None:
         """Return the errno that an action is refused with, None if it is not."""

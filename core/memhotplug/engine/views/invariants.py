@@ -68,8 +68,8 @@ def _allocator(kernel: Kernel) -> Iterator[str]:
     state = kernel.state
     memmap = state.vmemmap.backing()
     allocated = state.vmemmap.backing_from(Source.ALLOCATOR)
-    broken = state.poisoned.intersection(_online(kernel)) if state.poisoned.total else state.poisoned
-    held = _counted_once([allocated, broken, *[owned.pages for owned in state.allocations.values()]])
+    owned = [allocated, *[owned.pages for owned in state.allocations.values()]]
+    held = _counted_once([*owned, _broken(kernel, memmap, owned)] if state.poisoned.total else owned)
     for zone in state.zones():
         for free in (zone.free, zone.pcp):
             shared = free.covered_by(memmap)
@@ -78,6 +78,14 @@ def _allocator(kernel: Kernel) -> Iterator[str]:
         used = sum([zone.linked.covered_by(pages) for pages in held])
         if zone.nr_free + used != zone.managed:
             yield f"I3: {zone.title}: {zone.managed} pages managed, {zone.nr_free} free and {used} allocated"
+
+
+def _broken(kernel: Kernel, memmap: ExtentSet, owned: list[ExtentSet]) -> ExtentSet:
+    """Return the online pages that were given up as broken and that nobody has: the kernel keeps what it uses."""
+    broken = kernel.state.poisoned.intersection(_online(kernel))
+    for pages in (memmap, kernel.state.reserved, kernel.state.withheld, *owned):
+        broken.difference_update(pages)
+    return broken
 
 
 def _counted_once(sets: list[ExtentSet]) -> list[ExtentSet]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from memhotplug.errors import nearest
+from memhotplug.errors import EHWPOISON, errno_name, nearest
 from memhotplug.formats.snapshot.bootlog import early_ranges
 from memhotplug.formats.snapshot.flagruns import FlagRuns, flag_word
 from memhotplug.formats.snapshot.jsondoc import JsonObject, as_array, as_count, load_json
@@ -21,7 +21,7 @@ __all__ = ["KPageFlags", "RecordedOp", "RecordedStep", "Recording", "read_record
 
 _KINDS = ("boot", "add", "online", "offline", "remove", "write", "resize", "hog")
 _ONLINE_TYPES = ("online", "online_kernel", "online_movable")
-_ERRNOS = frozenset(errno.errorcode.values())
+_ERRNOS = frozenset((*errno.errorcode.values(), errno_name(EHWPOISON)))
 _BLOCK_ID = re.compile(r"\d{1,9}")
 _BLOCK_SIZE = f"{MEMORY}/block_size_bytes"
 

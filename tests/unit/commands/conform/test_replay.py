@@ -164,3 +164,34 @@ def test_what_a_device_left_of_the_first_slab_stays_open_and_nothing_else(load: 
     document["steps"][4]["files"]["proc/zoneinfo"] = zoneinfo.replace("managed  66560", "managed  66559")
     wrong = [seen.what for seen in replay(document).mismatches if seen.reason is Reason.ZONE]
     assert wrong == ["node 0 zone Normal managed"]
+
+
+@pytest.mark.parametrize(
+    ("path", "result", "left_out", "mismatches"),
+    [
+        ("proc/sys/vm/compact_memory", "ok", 0, 0), ("proc/sys/vm/overcommit_ratio", "EINVAL: Invalid argument", 1, 0),
+        ("sys/kernel/mm/ksm/run", "ok", 1, 0), ("sys/devices/system/memory/memory99/state", "ok", 0, 1),
+    ],
+)  # fmt: skip
+def test_whether_a_file_of_the_guests_own_can_be_written_is_not_judged(
+    path: str, result: str, left_out: int, mismatches: int, load: Load, replay: ReplayDocument
+) -> None:
+    """Those of memory blocks are modelled, and there a missing one is missing."""
+    document = load("x86_64-6.12-mom-1-b")
+    document["steps"].insert(1, {"op": {"kind": "write", "path": path, "value": "1"}, "result": result})
+
+    found = replay(document)
+
+    assert (found.left_out, len(found.mismatches)) == (left_out, mismatches)
+
+
+def test_huge_pages_that_the_guest_sets_aside_are_its_own(load: Load, replay: ReplayDocument) -> None:
+    """A pool of them takes free pages of Movable, whoever asked for it."""
+    document = load("x86_64-6.12-mom-1-a")
+    huge, rest = 1048576 + 1024, 1048576 + 32768
+    flags = document["steps"][2]["kpageflags"]
+    flags["ranges"][1:2] = [[1048576 + 512, huge, "0x400"], [huge, huge + 512, "0x20000"], [huge + 512, rest, "0x400"]]
+
+    found = replay(document)
+
+    assert found.mismatches == []

@@ -93,6 +93,14 @@ def test_step_may_carry_only_its_operation(document: dict[str, Any], save: Save)
         recording.snapshot(2)
 
 
+def test_a_broken_page_has_an_errno_that_python_may_not_know(document: dict[str, Any], save: Save) -> None:
+    """hard_offline_page says so of one that is given up already, and a block with one does not go online."""
+    op = {"kind": "write", "path": "/sys/devices/system/memory/hard_offline_page", "value": "0x100000"}
+    document["steps"][1] = {"op": op, "result": "EHWPOISON: Memory page has hardware error"}
+
+    assert read_recording(save(document)).steps[1].errno == "EHWPOISON"
+
+
 def test_write_steps_are_read(document: dict[str, Any], save: Save) -> None:
     """The path is below the root, with or without its slash."""
     op = {"kind": "write", "path": "/sys/devices/system/memory/auto_online_blocks", "value": "bogus"}
