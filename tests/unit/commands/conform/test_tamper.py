@@ -156,6 +156,21 @@ def test_free_pages_of_a_kernel_zone(by: int, matches: bool, load: Load, replay:
     assert [seen.what for seen in result.mismatches] == ([] if matches else ["node 0 zone Normal free"])
 
 
+@pytest.mark.parametrize(("cpus", "matches"), [(1, False), (2, True)])
+def test_pages_on_their_way_to_a_cpu_are_counted_twice(
+    cpus: int, matches: bool, load: Load, replay: ReplayDocument
+) -> None:
+    """Other CPUs go on while zoneinfo is read, which has what is free first, and then what waits."""
+    document = load("x86_64-6.12-mom-1-b")
+    text = document["steps"][2]["files"]["proc/zoneinfo"]
+    zone = text[text.index("Node 0, zone   Normal") : text.index("Node 0, zone  Movable")]
+    waits = "".join(f"    cpu: {cpu}\n              count:    40\n" for cpu in range(cpus))
+    counted = re.sub(r"    cpu: 0\n\s+count:\s+\d+\n", waits, zone)
+    swap(document, 2, "proc/zoneinfo", zone, re.sub(r"pages free     \d+", "pages free     32240", counted))
+
+    assert [seen.what for seen in replay(document).mismatches] == ([] if matches else ["node 0 zone Normal free"])
+
+
 def test_a_result(load: Load, replay: ReplayDocument) -> None:
     """Another errno, of the step and of its block."""
     document = load("x86_64-6.12-mom-1-b")
