@@ -88,6 +88,7 @@ def known_pages(facts: StepFacts, machine: RecordedMachine) -> KnownPages | None
         movable=flags.having(int(PageFlag.LRU)),
         hosted=flags.having(int(PageFlag.OWNER_PRIVATE)),
         offline=flags.having(int(PageFlag.OFFLINE)),
+        broken=flags.having(int(PageFlag.HWPOISON)),
     )
 
 

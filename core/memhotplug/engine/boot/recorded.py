@@ -41,6 +41,7 @@ from memhotplug.formats.snapshot.source import Source as Place
 from memhotplug.formats.textfile import read_text
 from memhotplug.manager import Plugins
 from memhotplug.model.blocks import NO_ZONE, BlockState, OnlineType
+from memhotplug.model.extents import ExtentSet
 from memhotplug.model.geometry import Geometry
 from memhotplug.model.resources import PLATFORM, ResourceTable
 from memhotplug.model.watermarks import setup_watermarks, small_marks
@@ -141,6 +142,7 @@ def kernel_from_machine(
     note_holes(kernel)
     back_memmap(kernel, note_page_tables(kernel), used)
     share_out(kernel, used, known)
+    kernel.state.poisoned = ExtentSet() if known is None else known.broken.copy()
     kernel.state.boot_pages = kernel.state.total_managed()
     if machine.free_is_guessed:
         setup_watermarks(kernel.state)

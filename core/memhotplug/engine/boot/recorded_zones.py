@@ -36,6 +36,7 @@ class KnownPages:
         covered: the pfns that the flags cover.
         free: in a buddy list. waiting: on a per-cpu list. reserved: never managed, or in use as such.
         movable: user pages. hosted: memmap of the block that it lies in. offline: kept by a driver in an online block.
+        broken: given up for that.
         Whatever else is covered belongs to the kernel.
     """
 
@@ -46,6 +47,7 @@ class KnownPages:
     movable: ExtentSet
     hosted: ExtentSet = field(default_factory=ExtentSet)
     offline: ExtentSet = field(default_factory=ExtentSet)
+    broken: ExtentSet = field(default_factory=ExtentSet)
 
 
 def set_aside(kernel: Kernel) -> ExtentSet:
