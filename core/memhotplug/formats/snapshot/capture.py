@@ -48,6 +48,22 @@ _BLOCK: Final = re.compile(rf"{MEMORY}/memory\d+")
 _SUBFOLDER: Final = re.compile(r"(memory|node)\d+")
 _PIECE: Final = 1 << 16
 _ARCHIVES: Final = (".tar", ".tar.gz", ".tgz", ".tar.xz")
+_OTHERS: Final = (
+    ".zip",
+    ".7z",
+    ".rar",
+    ".cpio",
+    ".gz",
+    ".xz",
+    ".txz",
+    ".bz2",
+    ".tbz2",
+    ".zst",
+    ".tzst",
+    ".lz4",
+    ".lzma",
+)
+"""Names of archives that are not written: nobody wants a folder of such a name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -181,6 +197,8 @@ def write_snapshot(collected: Collected, output: str, *, force: bool = False, ro
             raise InputError("an output that is not the machine itself", got="its root", file=output)
         if is_archive_name(output):
             _write_archive(collected.files, output, target, force=force)
+        elif output.lower().endswith(_OTHERS):
+            raise InputError(f"a folder, or an archive *{', *'.join(_ARCHIVES)}", got="another archive", file=output)
         else:
             _write_directory(collected.files, output, target, force=force)
     except InputError:

@@ -272,3 +272,13 @@ def test_names_tell_archives() -> None:
     assert [is_archive_name(name) for name in ("a.tar", "a.tar.gz", "a.tgz", "a.tar.xz", "a.gz", "tar")] == [
         True, True, True, True, False, False,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["s.zip", "s.ZIP", "s.gz", "s.tar.zst", "s.tar.bz2", "s.7z"])
+def test_an_archive_of_another_kind_is_no_folder(root: Path, tmp_path: Path, name: str) -> None:
+    """Nobody wants a folder of that name, and nothing is written."""
+    output = tmp_path / name
+    assert _error(collect(root), output) == (
+        f"{output}: got another archive, expected a folder, or an archive *.tar, *.tar.gz, *.tgz, *.tar.xz"
+    )
+    assert not output.exists()
