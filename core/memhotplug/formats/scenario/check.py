@@ -131,7 +131,8 @@ def check_machine(data: object, catalog: Catalog, problems: list[Problem]) -> Ma
     own = catalog.machine_keys(named["arch"]) if "arch" in named else None
     if "snapshot" in data and "arch" not in data:
         own = {}  # whose keys they are, only the snapshot tells
-    machine = check_record(MachineSpec, {**_split(data, MachineSpec.key_names(), own, problems), **named}, problems)
+    rest = _split(data, MachineSpec.key_names(), own, problems, plugin="arch")
+    machine = check_record(MachineSpec, {**rest, **named}, problems)
     problems.extend(unknown)
     return machine
 
@@ -209,7 +210,7 @@ def _split_add(data: Mapping[str, Any], catalog: Catalog, problems: list[Problem
     """Return what is common to all drivers, with the driver's own keys read into ``options``."""
     named = _meant(data, "driver", "drivers", catalog, problems)
     own = catalog.driver_keys(named["driver"]) if named else None
-    rest = _split(data, AddStep.key_names(), own, problems)
+    rest = _split(data, AddStep.key_names(), own, problems, plugin="driver")
     options = rest["options"]
     assert isinstance(options, dict)
     _sum_up_size(data, own or {}, options, rest, problems)
@@ -217,12 +218,18 @@ def _split_add(data: Mapping[str, Any], catalog: Catalog, problems: list[Problem
 
 
 def _split(
-    data: Mapping[str, Any], common: list[str], own: Mapping[str, KeySpec] | None, problems: list[Problem]
+    data: Mapping[str, Any],
+    common: list[str],
+    own: Mapping[str, KeySpec] | None,
+    problems: list[Problem],
+    *,
+    plugin: str,
 ) -> dict[str, object]:
     """Return the common keys of a mapping, and a plugin's own ones, read, as ``options``.
 
     Args:
         own: None if the plugin is not known: its keys are passed over then.
+        plugin: the key that names it; one that was meant to be it is none of the plugin's.
     """
     options: dict[str, object] = {}
     rest: dict[str, object] = {"options": options}
@@ -231,8 +238,8 @@ def _split(
             rest[key] = value
         elif own is not None and key in own:
             _read_option(key, own[key], value, options, problems)
-        elif own is not None:
-            problems.append(unknown_key((key,), [*common, *own]))
+        elif own is not None or (plugin not in data and suggest(key, [plugin])):
+            problems.append(unknown_key((key,), [*common, *(own or ())]))
     return rest
 
 

@@ -37,6 +37,10 @@ BAD_MACHINES = {
         "2:17: machine.arch: got 86, expected an installed architecture, one of: arm64, s390, x86_64; "
         "did you mean 'x86_64'?",
     ),
+    "arch misspelt": (
+        "archh: s390, kernel: v2-2019, memory: 4G, rzm: 1G",
+        f"2:11: machine.archh: got archh, expected one of the keys: {MACHINE_KEYS}; did you mean 'arch'?",
+    ),
     "arch is nothing": ("arch: , kernel: v2-2019, memory: 4G", "2:17: machine.arch: got nothing, expected a name"),
     "unknown key": (
         "arch: x86_64, kernel: v2-2019, mem: 4G",

@@ -39,6 +39,10 @@ BAD_STEPS = {
         "proximity_domain; did you mean 'proximity_domain'?",
     ),
     "missing size": ("add: {driver: acpi}", f"6:10: steps[2].add.size: expected {SIZE}; the key is missing"),
+    "driver misspelt": (
+        "add: {drivr: acpi, size: 1G, resources: [1G]}",
+        f"6:11: steps[2].add.drivr: got drivr, expected one of the keys: {ADD_KEYS}; did you mean 'driver'?",
+    ),
     "missing driver": ("add: {size: 1G}", "6:10: steps[2].add.driver: expected a name; the key is missing"),
     "unknown driver": (
         "add: {driver: acpj, size: 1G}",
