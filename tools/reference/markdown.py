@@ -14,7 +14,7 @@ _ROLE: Final = re.compile(r":\w+:`~?([^`]+)`")
 _BARRED: Final = re.compile(r"`([^`|]*\|[^`]*)`")
 _CODE: Final = re.compile(r"(``.+?``|`[^`\n]+`)")
 _SPECIAL: Final = re.compile(r"([\\*_<>\[\]])")
-_NAMES: Final = re.compile(r"[\w./:-]*(?:_[\w./:-]*\w(?:\([^)\s]*\))?|\w\(\))")
+_NAMES: Final = re.compile(r"[$]?[\w./:-]*(?:_[\w./:-]*\w(?:\([^)\s]*\)|=[A-Z]\w*)?|\w\(\))")
 """What is a name without being marked as one: it has an underscore, or is called."""
 
 
