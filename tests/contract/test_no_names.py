@@ -31,7 +31,7 @@ EXAMPLES: Final = {
     "cli/explain.py": ("--driver acpi", "radix or hash on powerpc"),
     "cli/group.py": ("--driver acpi",),
     "cli/livesource.py": ("else x86_64",),
-    "cli/plan.py": ("--driver acpi", "Who adds: acpi, dax", "default x86_64"),
+    "cli/plan.py": ("--driver acpi", "such as acpi, dax or virtio_mem", "default x86_64"),
     "cli/run.py": ("driver: acpi",),
     "cli/help.txt": ("mhp explain --driver acpi ",),
     "commands/align/windows.py": ("such as a CXL window",),

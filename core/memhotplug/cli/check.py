@@ -25,7 +25,7 @@ _HELP: Final = """Explore what can happen after SCENARIO, and print the shortest
 
 From the machine at the scenario's end every operation is tried, then every operation after each, and so on by
 breadth; machines that are the same for all that can follow count once. After each operation every invariant is
-checked, and that refused operations changed nothing, that what was undone gave everything back, and that copies
+checked, and more: a refused operation has changed nothing, what was undone has given everything back, and copies
 of a machine leave it alone. Beyond the budget, random lives go on.
 
 \b

@@ -20,7 +20,7 @@ __all__ = ["command"]
 
 _HELP: Final = """Run SCENARIO (YAML) in every combination of the values given, and show the results side by side.
 
-A key is the way to a value of the scenario, list entries by their number; values are YAML, parted by commas, and
+A key is the way to a value of the scenario, list entries by their number; values are YAML, separated by commas, and
 an empty one leaves the key out. Steps that 'expect' something are left out of the runs.
 
 \b

@@ -72,7 +72,7 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str | 
 @click.option("--add", "sizes", type=Size(), multiple=True, help="What to add; several are added one after another.")
 @click.option("--steps", metavar="FILE", help="Adds from a file, one size a line.")
 @click.option(
-    "--driver", help="Who adds: acpi, dax, hv_balloon, pseries, sclp, virtio_mem or xen; default by architecture."
+    "--driver", help="Who adds, such as acpi, dax or virtio_mem (mhp plugins lists all); default by architecture."
 )
 @click.option("--policy", metavar="POLICY", help="The policy plugin that decides for the driver; default its own.")
 @click.option("--node", type=click.IntRange(min=0), help="The node that it is added to.")
