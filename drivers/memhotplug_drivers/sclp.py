@@ -191,7 +191,7 @@ def _pages_of(kernel: Kernel, phys_range: PhysRange) -> tuple[int, int]:
 def _verdict(trimmed: int, ranges: Sequence[PhysRange], failed: list[str]) -> str | None:
     notes = []
     if trimmed:
-        notes.append(f"{format_size(trimmed)} of standby memory stay unused outside whole memory blocks")
+        notes.append(f"{format_size(trimmed)} of standby memory stays unused outside whole memory blocks")
     if failed:
         done = len(ranges) - len(failed)
         notes.append(

@@ -92,7 +92,7 @@ def test_standby_memory_outside_whole_blocks_stays_unused(s390: Machine, refused
     """Trimmed to whole blocks; less than one is refused."""
     standby = s390.add_memory(driver="sclp", size="300M")
     assert standby.blocks == (16,)
-    assert standby.driver_result == "44M of standby memory stay unused outside whole memory blocks"
+    assert standby.driver_result == "44M of standby memory stays unused outside whole memory blocks"
     assert str(refused(s390.add_memory, driver="sclp", size="200M")) == (
         "EINVAL: 200M of standby memory hold no whole memory block of 256M"
     )

@@ -67,7 +67,8 @@ def verdict_of(machine: Machine, question: Question) -> str:
 def judge(question: Question, trial: Trial) -> tuple[str, Reason, tuple[Reason, ...]]:
     """Return the verdict, what decided, and all risks, the decisive one first."""
     if question.slots is not None and len(question.sizes) > question.slots:
-        text = f"{len(question.sizes)} devices need as many slots; there are {question.slots}"
+        there = "there is 1" if question.slots == 1 else f"there are {question.slots}"
+        text = f"{len(question.sizes)} devices need as many slots; {there}"
         return "does-not-fit", Reason(rule="slots", text=text), ()
     if trial.problem is not None:
         return "does-not-fit", _refusal(question, trial), ()

@@ -152,6 +152,15 @@ def test_the_kernel_memory_that_the_balance_lacks_is_exact(ask: Ask, gib: int) -
     assert present["Movable"] * 100 > (enough - 1) * 301
 
 
+@pytest.mark.parametrize(("slots", "there"), [(1, "there is 1"), (2, "there are 2")])
+def test_devices_beyond_the_slots_are_told(ask: Ask, slots: int, there: str) -> None:
+    """Whatever their size."""
+    document = ask(GIB, *[128 * MIB] * 3, slots=slots)
+
+    assert document["reason"]["text"] == f"3 devices need as many slots; {there}"
+    assert document["verdict"] == "does-not-fit"
+
+
 def test_several_risks_are_all_named(ask: Ask) -> None:
     """56 GiB movable on 1 GiB: too little kernel memory is left, and the balance is off."""
     document = ask(GIB, 56 * GIB, online="movable")
