@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
+from itertools import cycle
 from string import Template
 from typing import Final
 
@@ -15,6 +16,7 @@ from memhotplug.commands.report.sides import grid_parts, map_parts
 from memhotplug.formats.scenario.refusal import cut
 from memhotplug.memory_map.bars import Bar, Scale, bars_of, bars_svg, label, scales
 from memhotplug.memory_map.holdings import Holding
+from memhotplug.model.zones import ZoneKind
 
 __all__ = ["page"]
 
@@ -27,6 +29,10 @@ _WORDS: Final = {
     "unlike": "unlike blocks",
     "memmap": "below: share that holds memmap",
 }
+_MOVABLE_LOOKS: Final = (1, 5)
+_KERNEL_LOOKS: Final = (0, 6, 7, 3)
+_MEMMAP_LOOKS: Final = (4, 7)
+"""Looks of lines by style.css: the first one has the colour of the map, further ones tell zones apart."""
 
 
 def page(title: str, film: Film | None, grids: Sequence[Grid] = (), maps: Sequence[VariantMap] = ()) -> str:
@@ -161,7 +167,14 @@ def _zones(film: Film) -> Iterable[str]:
         by_frame = [{(zone.node, zone.zone): zone.managed for zone in frame.zones} for frame in film.frames]
         lines.append([values.get(key, 0) for values in by_frame])
     names = [f"node {node} {zone}" for node, zone in keys]
-    yield from _over_time("Zones over time", "managed bytes of each zone, step by step", names, lines, film.frames)
+    what = "managed bytes of each zone, step by step"
+    yield from _over_time("Zones over time", what, names, lines, film.frames, _zone_looks(zone for _, zone in keys))
+
+
+def _zone_looks(zones: Iterable[str]) -> list[int]:
+    """Return the looks of lines of zones: Movable and kernel zones have the colours of the map, then others."""
+    movable, kernel = cycle(_MOVABLE_LOOKS), cycle(_KERNEL_LOOKS)
+    return [next(movable if zone == ZoneKind.MOVABLE.label else kernel) for zone in zones]
 
 
 def _memmap(film: Film) -> Iterable[str]:
@@ -171,15 +184,16 @@ def _memmap(film: Film) -> Iterable[str]:
     ]
     names = ["in the memory that it describes", "elsewhere"]
     title = "Where the memmap of hot-added memory lies"
-    yield from _over_time(title, "bytes of memmap, step by step", names, lines, film.frames)
+    yield from _over_time(title, "bytes of memmap, step by step", names, lines, film.frames, _MEMMAP_LOOKS)
 
 
 def _over_time(
-    title: str, what: str, names: Sequence[str], lines: Sequence[Sequence[float | None]], frames: Sequence[Frame]
-) -> Iterable[str]:
+    title: str, what: str, names: Sequence[str], lines: Sequence[Sequence[float | None]], frames: Sequence[Frame],
+    looks: Sequence[int],
+) -> Iterable[str]:  # fmt: skip
     places = [_place(frame) for frame in frames]
     yield f'<section>\n<h2>{title}</h2>\n<p class="quiet">{what}</p>'
-    yield from plot(f"{title}; the table below has the values", names, lines, places)
+    yield from plot(f"{title}; the table below has the values", names, lines, places, looks=looks)
     yield table_of(title, "step", names, lines, places)
     yield "</section>"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Final
 
-from memhotplug.commands.report.chart import lines_svg
+from memhotplug.commands.report.chart import LOOKS, lines_svg
 from memhotplug.formats.scenario.refusal import cut
 from memhotplug.units import div_round_up, format_size
 
@@ -18,7 +18,6 @@ _ROOM: Final = (40, 120)
 """Letters of names that fit below a chart, on a narrow screen and on a wide one."""
 _NAME: Final = 24
 """Letters of one of them, at most."""
-_COLOURS: Final = 8
 
 Line = Sequence[float | None]
 
@@ -28,29 +27,30 @@ def text(words: str, most: int = TEXT) -> str:
     return escape(cut(words, most))
 
 
-def _legend(names: Sequence[str]) -> str:
+def _legend(names: Sequence[str], looks: Sequence[int]) -> str:
     """Return the colours of some lines and what they are."""
-    items = "".join(f'<li><i class="l{index % _COLOURS}"></i>{text(name)}</li>' for index, name in enumerate(names))
+    shown = zip(looks or range(len(names)), names, strict=True)
+    items = "".join(f'<li><i class="l{look % LOOKS}"></i>{text(name)}</li>' for look, name in shown)
     return f'<ul class="legend">{items}</ul>'
 
 
 def plot(
     title: str, names: Sequence[str], lines: Sequence[Line], places: Sequence[str], *,
-    over_time: bool = True, as_bytes: bool = True,
+    looks: Sequence[int] = (), over_time: bool = True, as_bytes: bool = True,
 ) -> Iterator[str]:  # fmt: skip
     """Yield a chart with what stands beside and below it.
 
     Args:
         names: of the lines. places: of the values, from left to right.
-        over_time: as for :func:`lines_svg`. as_bytes: whether values are bytes.
+        looks, over_time: as for :func:`lines_svg`. as_bytes: whether values are bytes.
     """
     most = max((value for line in lines for value in line if value is not None), default=0)
-    drawing = lines_svg(lines, f"{title}: {', '.join(names)}", over_time=over_time)
+    drawing = lines_svg(lines, f"{title}: {', '.join(names)}", looks=looks, over_time=over_time)
     yield (
         f'<div class="plot"><div class="y" aria-hidden="true"><span>{_value(most, as_bytes)}</span><span>0</span>'
         f'</div>{drawing}<div class="x" aria-hidden="true">{_ticks(places)}</div></div>'
     )
-    yield _legend(names)
+    yield _legend(names, looks)
 
 
 def _value(value: float | None, as_bytes: bool) -> str:

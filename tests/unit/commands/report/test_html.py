@@ -77,6 +77,22 @@ def test_the_page_is_well_formed(load: Load) -> None:
     assert "http" not in text.replace('http-equiv="Content', "").replace("http://www.w3.org/2000/svg", "")
 
 
+def test_lines_have_the_colours_that_the_map_has_for_the_same_thing(load: Load) -> None:
+    """In a light page and in a dark one; whatever order zones come in."""
+    text = page("t", film_of(load(ADD, "online: {range: d, zone: movable}")))
+    looks = {name: look for look, name in re.findall(r'<li><i class="l(\d)"></i>([^<]*)</li>', text)}
+    colours = re.findall(r"--(kernel|movable|memmap|c\d): (#\w+)", text)
+    light, dark = dict(colours[::-1]), dict(colours)  # the first of a name, and the last
+
+    for line, part in {
+        "node 0 DMA": "kernel",
+        "node 0 Movable": "movable",
+        "in the memory that it describes": "memmap",
+    }.items():
+        assert [shade[f"c{looks[line]}"] for shade in (light, dark)] == [shade[part] for shade in (light, dark)]
+    assert len(set(looks.values())) == len(looks)
+
+
 def test_the_same_input_gives_the_same_bytes(load: Load) -> None:
     """No clock, no order of sets."""
     assert page("t", film_of(load(ADD)), [GRID]) == page("t", film_of(load(ADD)), [GRID])
