@@ -41,6 +41,7 @@ COMMANDS: Final = {
     "page": ["page", SCENARIO, "0x100000"],
     "page, a step": ["page", SCENARIO, "block 32", "--diff", "--step", "1"],
     "report": ["report", SCENARIO, "-o", "r.html"],
+    "export": ["export", SCENARIO, "-o", "tree"],
     "examples": ["examples"],
     "examples, copied": ["examples", "cover-letter-device", "-o", "copied"],
     "plugins": ["plugins", "--no-load"],

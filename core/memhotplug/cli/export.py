@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+import sys
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -10,6 +11,9 @@ from memhotplug.cli.exits import ExitCode
 from memhotplug.cli.livesource import source_of, source_options
 from memhotplug.cli.options import Once, Target
 from memhotplug.cli.pluginfiles import plugin_options
+
+if TYPE_CHECKING:
+    from memhotplug.documents.small import ExportDocument
 
 __all__ = ["command"]
 
@@ -33,11 +37,17 @@ Exit status:
 @source_options
 @plugin_options
 @click.option("-o", "--output", type=Target(), metavar="DIR", required=True, help="Where to: a new or empty folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object about the files.")
 @click.argument("scenario", required=False)
-def command(scenario: str | None, output: str, **options: Any) -> int:
+def command(scenario: str | None, output: str, as_json: bool, **options: Any) -> int:
     """Write the files and return the exit status."""
     source = source_of(options, scenario)
     from memhotplug.live.export import export
 
-    export(source.machine.kernel, output)
+    files = export(source.machine.kernel, output)
+    if as_json:
+        from memhotplug.output.jsontext import render_line
+
+        document: ExportDocument = {"schema": 1, "ok": True, "output": output, "files": files}
+        sys.stdout.write(render_line(document))
     return ExitCode.OK

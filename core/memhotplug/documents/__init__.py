@@ -24,6 +24,7 @@ OUTPUTS: Final[Mapping[str, str]] = {
     "page": "mhp page --json, with and without --diff",
     "report": "mhp report --json",
     "snapshot": "mhp snapshot --json",
+    "export": "mhp export --json",
     "examples": "mhp examples --json, with and without -o",
     "plugins": "mhp plugins --json, with and without NAME, --new",
     "ctl-list": "mhp ctl list --json",

@@ -41,6 +41,7 @@ TYPES: Final[Mapping[str, Any]] = {
     "page": small.PageDocument,
     "report": small.ReportDocument,
     "snapshot": small.SnapshotDocument,
+    "export": small.ExportDocument,
     "examples": small.ExamplesDocument,
     "plugins": plugins.PluginsDocument,
     "ctl-list": small.CtlListDocument,

@@ -18,6 +18,7 @@ __all__ = [
     "ErrorFields",
     "ExampleDocument",
     "ExamplesDocument",
+    "ExportDocument",
     "ListedDocument",
     "LiveBlockDocument",
     "PageDocument",
@@ -197,6 +198,19 @@ class SnapshotDocument(Document):
     """What a reader notes of it."""
     problem: str | None
     """Why it cannot be used."""
+
+
+class ExportDocument(Document):
+    """A modelled machine was written as plain files."""
+
+    schema: SchemaVersion
+    """Version of this format."""
+    ok: bool
+    """Always true."""
+    output: str
+    """The folder."""
+    files: int
+    """Files and links that were written."""
 
 
 class ExampleDocument(Document):
