@@ -85,7 +85,7 @@ def known_pages(facts: StepFacts, machine: RecordedMachine) -> KnownPages | None
         free=flags.having(int(PageFlag.BUDDY)),
         waiting=_waiting(flags, machine),
         reserved=flags.having(int(PageFlag.RESERVED)),
-        movable=flags.having(int(PageFlag.LRU)),
+        movable=flags.movable,
         hosted=flags.having(int(PageFlag.OWNER_PRIVATE)),
         offline=flags.having(int(PageFlag.OFFLINE)),
         broken=flags.having(int(PageFlag.HWPOISON)),

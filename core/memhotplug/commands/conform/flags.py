@@ -98,6 +98,11 @@ class Flags:
         return self.having(_KERNEL, without=_SELF).union(self.having(_COMPOUND, without=_MOVABLE | _SELF))
 
     @cached_property
+    def movable(self) -> ExtentSet:
+        """The pages of processes and pools of huge pages; before 6.2 tails of transparent huge pages are not LRU."""
+        return self.having(_MOVABLE)
+
+    @cached_property
     def overlooked(self) -> ExtentSet:
         """Those of them that isolation takes for free where slab pages have no reference: slab pages of order 0."""
         return self.having(int(PageFlag.SLAB), without=_COMPOUND)

@@ -245,7 +245,8 @@ class Worlds:
         pages = self._worlds[0].replay.baseline.pages_per_block
         borders = frozenset(edge * pages for block in self._cut for edge in (block, block + 1))
         for index in range(len(self._recording.steps)):
-            compared = self._ended.get(index) or [world.seen[index] for world in self._worlds]
+            # Worlds that came to this step in another way have an end of their own.
+            compared = [*self._ended.get(index, ()), *(world.seen[index] for world in self._worlds)]
             yield from together([one.observations(borders).seen for one in compared])
 
 
