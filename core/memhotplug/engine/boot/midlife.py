@@ -62,7 +62,8 @@ def recognise(kernel: Kernel, machine: RecordedMachine, told: Told) -> None:
     """Note which blocks were hot-added, the devices that brought them, and which host their own memmap."""
     hosts = kernel.profile.memmap_on_memory_refusal(kernel, kernel.geometry.memory_block_size) is None
     seen = _Seen(kernel, machine, _online_rows(kernel), hosts)
-    evident = _lacking(seen) | _told(kernel, told.hosted)
+    shown = _first_pages(kernel, told.covered)
+    evident = (_lacking(seen) - shown) | _first_pages(kernel, told.hosted)
     found = list(_added(seen, evident))
     for one in found:
         _not_early(kernel, one.rows)
@@ -285,12 +286,12 @@ def _key(zone: RecordedZone) -> tuple[int, int]:
     return zone.node, _KINDS.get(zone.name, NO_ZONE)
 
 
-def _told(kernel: Kernel, hosted: ExtentSet | None) -> Set[int]:
-    """Return the rows of blocks of which the first page holds their own memmap."""
-    if hosted is None or not hosted.total:
+def _first_pages(kernel: Kernel, pages: ExtentSet | None) -> Set[int]:
+    """Return the rows of blocks of which the first page, which holds memmap if any does, is among some pages."""
+    if pages is None or not pages.total:
         return frozenset()
     starts, _ = kernel.state.block_bounds(slice(None))
-    return set(np.flatnonzero(hosted.covered_many(starts, starts + 1) > 0).tolist())
+    return set(np.flatnonzero(pages.covered_many(starts, starts + 1) > 0).tolist())
 
 
 def _hosted_pages(kernel: Kernel) -> int:

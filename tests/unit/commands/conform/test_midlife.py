@@ -41,6 +41,7 @@ TELLING = {
     "x86_64-6.12-memmap-in-old-block": {1},
     "x86_64-7.2-hog-on-other-node": {1},
     "x86_64-6.1-late-first-slab": {4},
+    "x86_64-6.1-virtio-mem-hogs": {4, 8},
     "x86_64-6.1-numa-auto": {1},
     "x86_64-6.1-page-of-a-process": {7},
     "x86_64-6.12-sticky-online-type-remove": {3},
