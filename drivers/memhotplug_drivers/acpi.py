@@ -108,14 +108,18 @@ def driver_add(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange])
 
     Memory that is there already (EEXIST) counts as enabled: firmware describes boot memory as
     devices too. Since 6.9 the news of a device has the whole bus scanned again, and so every device that failed
-    before is tried once more, if it is still plugged in: so it is in a recorded machine, while a
+    before is tried once more, slot by slot, if it is still plugged in: so it is in a recorded machine, while a
     scenario's step that fails takes its device back (``failed_devices_stay``).
 
-    Models: drivers/acpi/scan.c:acpi_scan_device_check(), acpi_scan_rescan_bus() (v6.9).
+    Models: drivers/acpi/scan.c:acpi_scan_device_check(), acpi_scan_rescan_bus(), acpi_bus_scan() (v6.9 to v7.2).
     """
-    if kernel.has("bus_rescan"):
-        _try_again(kernel, request.driver)
-    return _enable(kernel, request, ranges)
+    waiting = [] if not kernel.has("bus_rescan") else _waiting(kernel, request.driver)
+    slot = kernel.state.free_slot(request.driver)
+    _try_again(kernel, [index for index in waiting if kernel.state.devices[index].slot < slot])
+    verdict, errors = _enable(kernel, request, ranges), kernel.step.add_errors.copy()
+    _try_again(kernel, [index for index in waiting if kernel.state.devices[index].slot > slot])
+    kernel.step.add_errors.extend(errors)
+    return verdict
 
 
 def _enable(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange]) -> str | None:
@@ -149,11 +153,17 @@ def _has_blocks(kernel: Kernel, phys_range: PhysRange) -> bool:
     return bool(((kernel.state.blocks.id >= first) & (kernel.state.blocks.id <= last)).any())
 
 
-def _try_again(kernel: Kernel, driver: str) -> None:
-    """Enable every device that waits; what becomes of it is not the result of the device that is new."""
-    for index, device in enumerate(tuple(kernel.state.devices)):
-        if device.driver != driver or not device.waiting:
-            continue
+def _waiting(kernel: Kernel, driver: str) -> list[int]:
+    """Return the places of the devices that wait, ascending by slot."""
+    devices = kernel.state.devices
+    found = [index for index, device in enumerate(devices) if device.driver == driver and device.waiting]
+    return sorted(found, key=lambda index: devices[index].slot)
+
+
+def _try_again(kernel: Kernel, waiting: Sequence[int]) -> None:
+    """Enable devices that wait; what becomes of them is not the result of the device that is new."""
+    for index in waiting:
+        device = kernel.state.devices[index]
         start, size = device.waiting[0][0], sum(length for _, length in device.waiting)
         request = AddRequest(
             driver=device.driver, name=device.name, size=size, address=start, nid=device.nid, options=device.options

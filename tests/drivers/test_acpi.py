@@ -298,3 +298,15 @@ def test_only_blocks_in_the_range_are_in_it(boot: Boot, refused: Refused, at: in
     assert refused(machine.add_memory, driver="acpi", name="x", size=size, address=at * size).name == "EEXIST"
     kept = [device.enabled for device in machine.kernel.state.devices if device.name == "x"]
     assert kept == ([((at * size, size),)] if leftover else [])
+
+
+def test_devices_that_wait_are_tried_again_slot_by_slot(boot: Boot, refused: Refused) -> None:
+    """A new device in a lower slot comes before one that failed earlier, and leaves it without memory once more."""
+    machine = _after_a_failed_add(boot, refused, "linux-6.12")
+    assert refused(machine.add_memory, driver="acpi", name="high", size="24G", address="64G").name == "ENOMEM"
+    machine.eject("big")
+
+    assert len(machine.add_memory(driver="acpi", name="new", size="2G", address="4G").blocks) == 16
+
+    plugged = [(device.name, device.slot, bool(device.waiting)) for device in machine.kernel.state.devices]
+    assert plugged == [("big", 0, False), ("high", 1, True), ("new", 0, False)]

@@ -261,7 +261,8 @@ class Kernel:
         index = self.state.youngest(request.name, lambda device: not device.closed)
         if index is not None:
             return index
-        self.state.devices.append(Device(name=request.name, driver=request.driver, options=request.options))
+        slot = self.state.free_slot(request.driver)
+        self.state.devices.append(Device(name=request.name, driver=request.driver, options=request.options, slot=slot))
         return len(self.state.devices) - 1
 
     def check_reach(self, start: int, size: int) -> None:

@@ -109,6 +109,7 @@ class Device(NamedTuple):
         group: id of its memory group, -1 for none.
         options: the driver's own keys of the add.
         closed: whether the step that brought it is over.
+        slot: which of its driver's slots it is plugged into, the lowest that was empty; -1 where none is counted.
     """
 
     name: str
@@ -120,6 +121,7 @@ class Device(NamedTuple):
     group: int = -1
     options: Mapping[str, object] = MappingProxyType({})
     closed: bool = False
+    slot: int = -1
 
     @property
     def size(self) -> int:
@@ -331,6 +333,14 @@ class MachineState:
     def plugged_index(self, name: str) -> int | None:
         """Return the index of the youngest device of that name that its driver holds, if without memory, or None."""
         return self.youngest(name, lambda device: bool(device.ranges or device.enabled or device.waiting))
+
+    def free_slot(self, driver: str) -> int:
+        """Return the slot that a driver's next device is plugged into, -1 where what failed is taken back anyway."""
+        if not self.failed_devices_stay:
+            return -1
+        plugged = [device for device in self.devices if device.ranges or device.enabled or device.waiting]
+        taken = {device.slot for device in plugged if device.driver == driver}
+        return next(slot for slot in range(len(taken) + 1) if slot not in taken)
 
     def youngest(self, name: str, counts: Callable[[Device], bool]) -> int | None:
         """Return the index of the youngest device of that name which counts, or None."""
