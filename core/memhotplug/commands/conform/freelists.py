@@ -135,6 +135,8 @@ class FreeLists:
         for key in drained:
             if key in self._zones and self._zones[key].waiting >> self._pageblock_order:
                 self._zones[key].drained = True
+        if facts.op.kind == "hog":
+            self._work(kernel)
         fresh = list(fresh)
         there = kernel.state.blocks.id.tolist()
         for block in [block for block in self._placed if block not in there]:
@@ -154,6 +156,17 @@ class FreeLists:
         for block in fresh if not one_by_one else [block for block in fresh if block in self._seen]:
             self._push(came[block], block)
         self._seen = set(there)
+
+    def _work(self, kernel: Kernel) -> None:
+        """Forget the order of the lists of zones that a workload has taken pages from: chunk after chunk, as they come.
+
+        Models: mm/page_alloc.c:__rmqueue_smallest() (v5.2 to v7.2): of the movable type, the same list that unmovable
+        requests fall back to.
+        """
+        workloads = [held.pages for name, held in kernel.state.allocations.items() if isinstance(name, str)]
+        for key, lists in self._zones.items():
+            if workloads and kernel.state.zone(key).linked.covered_by(workloads[-1]):
+                lists.sure = False
 
     def _again(self, came: Mapping[int, ZoneKey], block: int) -> None:
         """Put the chunks of a block that stayed online where they go when its isolation is undone."""

@@ -78,6 +78,20 @@ def test_memmap_lies_in_the_last_chunk_of_the_block_that_came_online_last() -> N
     assert counted == list(facts.types.free[0, "Normal", "Unmovable"])
 
 
+def test_after_a_workload_took_chunks_nobody_knows_which_are_next(load: Load, save: Save) -> None:
+    """It takes them of the movable type, from the list that requests for kernel memory fall back to."""
+    document = load("ppc64el-6.12-random-8")
+    document["steps"].insert(1, {"op": {"kind": "hog", "size": 16 << 20}, "result": "ok"})
+    replay = Replay(read_recording(save(document)), predict=1)
+    for facts, _ in replay.run():
+        if facts.index == 2:
+            break
+    followed = replay._guest._lists
+    assert followed is not None
+
+    assert [followed.holds_memmap(block, (0, ZoneKind.NORMAL)) for block in (4, 5, 6, 7)] == [None] * 4
+
+
 def test_a_block_that_was_there_before_the_look_may_hold_memmap_unless_its_chunks_come_last() -> None:
     """Which hot-added block came first is not known; of boot memory the highest chunks are the last of their list.
 
