@@ -41,6 +41,20 @@ def test_devices_answer_in_the_order_in_which_they_came(boot: Boot) -> None:
     assert [found.device for found in removable(machine)] == ["b", "c"]
 
 
+def test_what_another_device_cannot_give_is_not_asked_for(boot: Boot) -> None:
+    """Kernel memory above a device that could leave, and below it: only its own blocks go offline."""
+    machine = boot(kernel="linux-6.12")
+    for name, zone in (("low", "kernel"), ("d", "movable"), ("high", "kernel")):
+        machine.add_memory(driver="acpi", name=name, size="256M", mhp_flags="none")
+        machine.online(name, zone=zone)
+    machine.allocate("slab", "4G", zone="kernel")
+    assert [(found.device, found.unit) for found in removable(machine)] == [
+        ("low", None),
+        ("d", "block"),
+        ("high", None),
+    ]
+
+
 def test_memmap_of_others_keeps_a_block(boot: Boot) -> None:
     """The 2019 series: the first block hosts the memmap of all, so that only the device goes as a whole."""
     machine = boot(kernel="v2-2019")
