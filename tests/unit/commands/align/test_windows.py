@@ -24,6 +24,16 @@ IOMEM = """\
 """
 
 
+@pytest.mark.parametrize(
+    ("start", "size", "overlaps"),
+    [(0, 10, False), (0, 11, True), (30, 5, False), (29, 5, True), (15, 1, True), (0, 100, True), (10, 20, True)],
+)
+def test_windows_that_only_touch_do_not_overlap(start: int, size: int, overlaps: bool) -> None:
+    """Whichever of the two is asked."""
+    one, other = Window(start=10, size=20), Window(start=start, size=size)
+    assert (one.overlaps(other), other.overlaps(one)) == (overlaps, overlaps)
+
+
 def _windows(text: str) -> list[Window]:
     return windows_of(
         parse_iomem(text, Source(file="iomem")),
