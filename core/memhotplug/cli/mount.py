@@ -17,7 +17,8 @@ __all__ = ["command"]
 _HELP: Final = """Show the /sys and /proc of a modelled machine below DIR until it is unmounted or interrupted.
 
 \b
-  mhp mount --boot 24G tree & lsmem --sysroot tree; umount tree
+  mhp mount --boot 24G tree              and meanwhile, in another terminal:
+  lsmem --sysroot tree; umount tree
   mhp mount dimm.yaml tree
 
 \b
