@@ -30,11 +30,15 @@ class FakeGuest:
         self.node = 1 if "fake=node" in cmdline else 0
         self.log = ["6,1,1000,-;Linux version 6.1.0-fake\n SUBSYSTEM=none", "6,2,2500,-;odd \\x1b text"]
         self.read_order: list[str] = []
+        self.reads = 0  # of meminfo, since the last resize
 
     def files(self) -> dict[str, str]:
         """Return path -> text of everything that can be read."""
         files = {f"/proc/{name}": f"{name}\n" for name in ("zoneinfo", "buddyinfo", "pagetypeinfo", "iomem")}
-        files |= {"/proc/meminfo": "MemTotal: 1 kB\n", "/proc/vmstat": "nr_free_pages 7\npgfault 9\nnr_mlock 1\n"}
+        files |= {
+            "/proc/meminfo": f"MemTotal: {self.reads + 1 if 'fake=slow' in self.cmdline else 1} kB\n",
+            "/proc/vmstat": "nr_free_pages 7\npgfault 9\nnr_mlock 1\n",
+        }
         files |= {"/proc/sys/vm/stat_refresh": "", "/sys/devices/system/node/online": "0\n"}
         files |= {f"/sys/devices/system/node/node{n}/meminfo": "Node MemTotal: 1 kB\n" for n in range(self.node + 1)}
         memory = "/sys/devices/system/memory"
@@ -63,6 +67,7 @@ class FakeGuest:
         for name in arguments[1:]:
             path = f"{arguments[0]}/{name}"
             self.read_order.append(path)
+            self.reads += path == "/proc/meminfo"
             text = files.get(path, "").encode()
             data += b"F %s %d %d\n%s\n" % (name.encode(), 0 if path in files else errno.ENOENT, len(text), text)
         return 0, data
@@ -182,7 +187,8 @@ class FakeMonitor:
             case "qom-set":
                 after = self._resize(arguments["path"].rpartition("/")[2], arguments["value"])
             case "qom-get":
-                result = self.virtio[arguments["path"].rpartition("/")[2]]
+                is_slow = "fake=slow" in self.guest.cmdline and self.guest.reads < 3
+                result = 0 if is_slow else self.virtio[arguments["path"].rpartition("/")[2]]
         self.say({"return": result} | ident)
         after()
 
@@ -207,6 +213,9 @@ class FakeMonitor:
         self.virtio[name] = min(size, 1 << 30)
         blocks = range((5 << 30) // BLOCK, ((5 << 30) + self.virtio[name]) // BLOCK)
         self.guest.states |= dict.fromkeys(blocks, "online")
+        self.guest.reads = 0
+        if "fake=slow" in self.guest.cmdline:
+            return lambda: None
         return lambda: self.event("MEMORY_DEVICE_SIZE_CHANGE", {"id": name, "size": self.virtio[name]})
 
     def _remove(self, name: str) -> Callable[[], None]:

@@ -279,17 +279,26 @@ class Recorder:
         begin = await self.guest.clock()
         await self.slots.resize(step.device, step.size)
         loop = asyncio.get_running_loop()
-        end = loop.time() + _RESIZE_SECONDS
-        while (actual := await self.slots.actual_size(step.device)) != step.size and loop.time() < end:
+        end, before = loop.time() + _RESIZE_SECONDS, ""
+        while await self.slots.actual_size(step.device) != step.size and loop.time() < end:
             quiet = min(_RESIZE_QUIET_SECONDS, max(end - loop.time(), 0.0))
-            if await self._event(lambda event: event.get("event") == _SIZE_CHANGE, quiet) is None:
+            if await self._event(lambda event: event.get("event") == _SIZE_CHANGE, quiet) is not None:
+                continue
+            now = await self._mem_total()  # it changes long before QEMU hears of a block
+            if now == before:
                 break
+            before = now
         await self._event(lambda event: False, _AFTER_EVENT_SECONDS)  # and what else is told of it
         actual = await self.slots.actual_size(step.device)
         seconds = round(await self.guest.clock() - begin, 6)
         op: JsonStep = {"kind": "resize", "device": step.device, "size": step.size}
         result = "ok" if actual == step.size else f"failed: {actual} of {step.size}"
         await self._finish(op, result, {"actual": actual, "guest_seconds": seconds})
+
+    async def _mem_total(self) -> str:
+        """Return what the guest says of its memory in all."""
+        text = (await self.guest.read_files("/proc", ["meminfo"])).get("meminfo", "")
+        return next((line for line in text.splitlines() if line.startswith("MemTotal")), "")
 
     async def _hog(self, step: Hog) -> None:
         answer = await self.guest.hog(step.size)
