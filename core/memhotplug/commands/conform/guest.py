@@ -57,6 +57,7 @@ class Guest:
         self._came: dict[int, tuple[int, int]] = {}  # when it came online
         self._online = self._online_blocks(machine)
         self._unseen: set[int] = set()
+        self._stirred: dict[ZoneKey, tuple[int, int]] = {}  # when a zone's chunks last came into another order
         self._looked = boot  # the last step that was read
         self._lists: FreeLists | None = None  # what the kernel's lists have become since
 
@@ -65,6 +66,7 @@ class Guest:
         twin = copy(self)
         twin._baseline, twin._lists = baseline, deepcopy(self._lists)
         twin._made, twin._came, twin._unseen = self._made.copy(), self._came.copy(), self._unseen.copy()
+        twin._stirred = self._stirred.copy()
         return twin
 
     @staticmethod
@@ -174,11 +176,14 @@ class Guest:
     def _may_get_slab(self, kernel: Kernel, block: int, zone: Zone) -> bool:
         """Return whether the first slab of a zone may lie in a block: it comes when a CPU asks, from the list's head.
 
-        Where blocks that come later go to the tail of that list, it is always the first block of those that are there.
+        Where blocks that come later go to the tail of that list, it is always the first block of those that are there,
+        until a block that stays all the same goes to its tail, or a workload takes chunks and has page tables.
         """
         if zone.key in self._baseline.early or not attracts_slab(kernel, zone):
             return False
-        return at_head(kernel) or (block == self._first(zone) and not self._zone_has_slab(kernel, zone))
+        if at_head(kernel) or self._stirred.get(zone.key, _NEVER) > self._came.get(block, _NEVER):
+            return True
+        return block == self._first(zone) and not self._zone_has_slab(kernel, zone)
 
     def _zone_has_slab(self, kernel: Kernel, zone: Zone) -> bool:
         """Return whether a slab has been taken from a zone since it was empty."""
@@ -363,9 +368,21 @@ class Guest:
         elif self._lists is not None:
             drained = {before[block] for block in _endangered(machine, facts.op) if block in before}
             self._lists.follow(machine.kernel, facts, self._in_order(), fresh, drained, one_by_one=one_by_one)
+        self._note_stirred(machine, facts, before)
         if read and facts.flags is not None:
             self._facts = facts
             self._unseen = set()
+
+    def _note_stirred(self, machine: Machine, facts: StepFacts, before: dict[int, ZoneKey]) -> None:
+        """Note the zones whose chunks an operation brings into another order.
+
+        Models: mm/page_isolation.c:unset_migratetype_isolate(), mm/page_alloc.c:__rmqueue() (v5.2 to v7.2).
+        """
+        if facts.op.kind == "hog":
+            self._stirred.update(dict.fromkeys(self._online.values(), (facts.index, -1)))
+        for block in _endangered(machine, facts.op):
+            if block in before and self._online.get(block) == before[block]:
+                self._stirred[before[block]] = (facts.index, -1)
 
     def _learn_blocks(self, machine: Machine, facts: StepFacts, *, one_by_one: bool) -> list[int]:
         """Note which blocks a step has left, and which of them are online; return those that came online."""

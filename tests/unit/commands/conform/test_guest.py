@@ -189,6 +189,24 @@ def test_an_unseen_first_kernel_block_is_held(boot: Boot) -> None:
     assert machine.kernel.state.zone_of(FIRST).nr_free == free  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("op", [RecordedOp(kind="offline", blocks=(32,)), RecordedOp(kind="hog", size=1 << 20)])
+@pytest.mark.parametrize(("kernel", "open_"), [("linux-6.12", ()), ("linux-7.2", (33,))])
+def test_where_a_late_slab_lies_is_open_once_chunks_were_stirred(
+    kernel: str, open_: tuple[int, ...], op: RecordedOp, boot: Boot
+) -> None:
+    """A block that stays goes to the tail of the list, and a workload takes chunks."""
+    machine, baseline = machine_with_kernel_block(boot, kernel)
+    guest = Guest(machine.copy(), step(None, 0), baseline)
+    machine.online("block 33", zone="kernel")
+    asked = RecordedOp(kind="offline", blocks=(33,))
+    guest.observe(machine, step(None, 1), read=False)
+    assert guest.undetermined(machine, asked) == ()
+
+    guest.observe(machine, StepFacts(step(None, 2).step._replace(op=op), "made up"), read=False)
+
+    assert guest.undetermined(machine, asked) == open_
+
+
 def test_the_second_unseen_block_is_clean(boot: Boot) -> None:
     """The guest took its slab pages from the first one."""
     machine, baseline = machine_with_kernel_block(boot)
