@@ -55,10 +55,16 @@ class Home:
         self.namespace = ""
         self._writer = writer
         self._serving: threading.Thread | None = None
+        self._held = -1
 
-    def belongs_to(self, name: str) -> None:
-        """Have whatever is in a mount namespace killed at the end."""
+    def belongs_to(self, name: str, process: int) -> None:
+        """Have whatever is in a process's mount namespace killed at the end.
+
+        The namespace is held until then: the kernel gives the name of one that is gone to the next that is made.
+        """
         self.namespace = name
+        with contextlib.suppress(OSError):
+            self._held = os.open(f"/proc/{process}/ns/mnt", os.O_RDONLY)
         os.write(self._writer, f"namespace {name}\0".encode())
 
     def is_served_by(self, thread: threading.Thread) -> None:
@@ -68,6 +74,10 @@ class Home:
     def close(self) -> None:
         """End whatever is left in the namespace, and the file system with it; the folder goes."""
         namespace.kill_all(self.namespace)
+        with contextlib.suppress(BrokenPipeError):  # the janitor is gone
+            os.write(self._writer, b"ended \0")
+        if self._held >= 0:
+            os.close(self._held)
         if self._serving is not None:
             # What libfuse calls must still be there when it takes leave: an interpreter that ends is not.
             self._serving.join(_PATIENCE)
@@ -106,9 +116,13 @@ def _janitor(folder: str, reader: int) -> None:
     told = b""
     while data := os.read(reader, 4096):
         told += data
-    for line in told.decode().split("\0")[:-1]:
-        kind, _, name = line.partition(" ")
-        (namespace.kill_all if kind == "namespace" else namespace.unmount)(name)
+    lines = [line.partition(" ") for line in told.decode().split("\0")[:-1]]
+    ended = any(kind == "ended" for kind, _, _ in lines)  # by now the namespace's name may be another one's
+    for kind, _, name in lines:
+        if kind == "namespace" and not ended:
+            namespace.kill_all(name)
+        elif kind == "place":
+            namespace.unmount(name)
     shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)
 
@@ -234,7 +248,7 @@ def _become_bwrap(talk: socket.socket, keep: socket.socket, home: str, command: 
 
 
 def _go_on(live: LiveMachine, begun: _Begun, home: Home, say: Callable[[str], None], start: Callable[[], None]) -> int:
-    home.belongs_to(begun.namespace)
+    home.belongs_to(begun.namespace, begun.process)
     home.is_served_by(_serve(live, begun.descriptor))
     start()
     covered = _covered(live)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -56,3 +57,31 @@ def test_the_file_system_is_waited_for_at_the_end() -> None:
     done = subprocess.run([sys.executable, "-c", LATE], capture_output=True, text=True, timeout=50, check=False)
 
     assert (done.returncode, done.stdout, done.stderr) == (3, "served to the end\n", "")
+
+
+ENDED = """
+import os, sys
+from pathlib import Path
+import memhotplug.live.namespace as namespace
+from memhotplug.cli import main
+
+kill_all = namespace.kill_all
+
+def noted(name):
+    held = [os.readlink(f"/proc/self/fd/{entry.name}") for entry in os.scandir("/proc/self/fd") if entry.is_symlink()]
+    with open(Path(sys.argv[1]), "a") as notes:
+        print(name.startswith("mnt:"), name in held, file=notes)
+    kill_all(name)
+
+namespace.kill_all = noted
+sys.exit(main(["exec", "--boot", "1G", "--", "sh", "-c", "exit 3"]))
+"""
+
+
+def test_a_namespace_is_emptied_once_and_held_until_then(tmp_path: Path) -> None:
+    """The kernel gives the name of one that is gone to the next: another exec that has it by then is left alone."""
+    notes = tmp_path / "notes"
+    done = subprocess.run([sys.executable, "-c", ENDED, notes], capture_output=True, text=True, timeout=50, check=False)
+
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", "")
+    assert notes.read_text() == "True True\n"
