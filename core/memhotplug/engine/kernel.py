@@ -23,7 +23,7 @@ from memhotplug.model.altmap import Altmap
 from memhotplug.model.extents import Array, ExtentSet
 from memhotplug.model.geometry import Geometry
 from memhotplug.model.resources import SYSTEM_RAM
-from memhotplug.model.state import Device, MachineState
+from memhotplug.model.state import Device, HugePages, MachineState
 from memhotplug.model.zones import Zone
 from memhotplug.units import format_range
 
@@ -85,8 +85,8 @@ class Kernel:
         self.tables = PageTables(self.state)
         self.memmap = SparseVmemmap(self.tables)
         self.state.movable_shares_marks = self.profile.movable_shares_marks
-        if params.get("transparent_hugepage") == "never":
-            self.state.huge_pages = False
+        if params.get("transparent_hugepage") == HugePages.NEVER.value:
+            self.state.huge_pages = HugePages.NEVER
 
     def __repr__(self) -> str:
         return f"<Kernel {self.profile.name} on {self.plugins.arch.partition(':')[2]}: {self.state.blocks!r}>"

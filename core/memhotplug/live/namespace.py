@@ -32,7 +32,8 @@ HOME: Final = "root"
 _SHARED: Final = frozenset(
     (
         "", "sys", "sys/devices", "sys/devices/system", "sys/devices/platform", "sys/module", "sys/firmware",
-        "sys/kernel", "sys/kernel/debug", "sys/bus", "sys/dev", "sys/dev/char", "proc", "dev",
+        "sys/kernel", "sys/kernel/debug", "sys/bus", "sys/dev", "sys/dev/char", "proc", "proc/sys", "proc/sys/vm",
+        "sys/kernel/mm", "sys/kernel/mm/transparent_hugepage", "dev",
     )
 )  # fmt: skip
 """Directories that the machine shares with the host: what is in them is covered one by one."""

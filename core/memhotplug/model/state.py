@@ -169,6 +169,31 @@ def _common(a: ExtentSet, b: ExtentSet, start_pfn: int, end_pfn: int) -> int:
     return a.within(start_pfn, end_pfn).covered_by(b)
 
 
+class HugePages(Enum):
+    """Who gets transparent huge pages; the words of /sys/kernel/mm/transparent_hugepage/enabled."""
+
+    ALWAYS = "always"
+    MADVISE = "madvise"
+    NEVER = "never"
+
+
+class VmSysctls(NamedTuple):
+    """What the files below /proc/sys/vm ask of watermarks and reserves.
+
+    Models: mm/page_alloc.c:user_min_free_kbytes, watermark_scale_factor, sysctl_lowmem_reserve_ratio (v5.2 to v7.2).
+
+    Attributes:
+        user_min_free_kbytes: what somebody wrote to min_free_kbytes, -1 while nobody has.
+        watermark_scale_factor: how far min, low and high are apart at least, in 10000ths of what a zone manages.
+        lowmem_reserve_ratio: by type of zone, what share of the zones above it a zone keeps from their requests: one in
+            so many pages, none if it is 0.
+    """
+
+    user_min_free_kbytes: int = -1
+    watermark_scale_factor: int = 10
+    lowmem_reserve_ratio: tuple[int, ...] = (256, 256, 32, 0)
+
+
 class MachineState:
     """The state of one machine.
 
@@ -198,7 +223,9 @@ class MachineState:
         fail_allocation: fault injection: the number of allocations that still succeed, None for all.
         failed_devices_stay: whether a device whose add failed stays plugged in, as in a recorded machine;
             a scenario's step that fails takes its device back.
-        huge_pages: whether transparent huge pages are on, which raises the watermarks; None: as the boot memory has it.
+        huge_pages: for whom there are transparent huge pages, which raise the watermarks; None: as boot memory has it.
+        min_free_kbytes: vm.min_free_kbytes as it is in force.
+        vm: what the files below /proc/sys/vm ask for.
         movable_shares_marks: whether a Movable zone has its share of min_free_kbytes, as kernel zones have.
         profile: the profile's own memory.
     """
@@ -206,8 +233,8 @@ class MachineState:
     __slots__ = (
         "allocations", "auto_online", "block_objects", "blocks", "boot_pages", "boot_tables", "claims", "devices",
         "driver_state", "early", "fail_allocation", "failed_devices_stay", "geometry", "holes", "huge_pages",
-        "movable_shares_marks", "nodes", "page_tables", "poisoned", "profile", "reserved",
-        "resources", "sections", "unbacked", "vmemmap", "withheld",
+        "min_free_kbytes", "movable_shares_marks", "nodes", "page_tables", "poisoned", "profile", "reserved",
+        "resources", "sections", "unbacked", "vm", "vmemmap", "withheld",
     )  # fmt: skip
 
     def __init__(self, geometry: Geometry, profile: ProfileState) -> None:
@@ -234,8 +261,10 @@ class MachineState:
         self.boot_pages = 0
         self.fail_allocation: int | None = None
         self.failed_devices_stay = False
-        self.huge_pages: bool | None = None
+        self.huge_pages: HugePages | None = None
+        self.min_free_kbytes = 0
         self.movable_shares_marks = False
+        self.vm = VmSysctls()
         self.profile = profile
 
     def copy(self) -> MachineState:
@@ -246,6 +275,7 @@ class MachineState:
         twin.block_objects, twin.boot_pages = self.block_objects, self.boot_pages
         twin.fail_allocation, twin.failed_devices_stay = self.fail_allocation, self.failed_devices_stay
         twin.huge_pages, twin.movable_shares_marks = self.huge_pages, self.movable_shares_marks
+        twin.min_free_kbytes, twin.vm = self.min_free_kbytes, self.vm
         twin.nodes = {nid: node.copy() for nid, node in self.nodes.items()}
         twin.allocations = self.allocations.copy()
         twin.page_tables, twin.boot_tables = self.page_tables.copy(), self.boot_tables.copy()

@@ -10,7 +10,7 @@ import pytest
 from memhotplug.model.blocks import BlockState, OnlineType
 from memhotplug.model.extents import ExtentSet
 from memhotplug.model.resources import PCI_WINDOW, SYSTEM_RAM, Resource
-from memhotplug.model.state import Allocation, Device, DriverState, MachineState, Owner, Use
+from memhotplug.model.state import Allocation, Device, DriverState, HugePages, MachineState, Owner, Use, VmSysctls
 from memhotplug.model.vmemmap import MapRuns, Source
 from memhotplug.model.zones import Node, ZoneKind
 
@@ -81,7 +81,8 @@ def test_a_copy_has_every_attribute_and_shares_nothing_that_changes(make_state: 
     """Copies are spelled out attribute by attribute; none may be forgotten. Sets that are only replaced are shared."""
     state = full(make_state)
     state.block_objects, state.boot_pages, state.fail_allocation, state.failed_devices_stay = 3, 5, 7, True
-    state.huge_pages, state.movable_shares_marks, state.auto_online = True, True, OnlineType.ONLINE_KERNEL
+    state.huge_pages, state.movable_shares_marks, state.auto_online = HugePages.NEVER, True, OnlineType.ONLINE_KERNEL
+    state.min_free_kbytes, state.vm = 13, VmSysctls(user_min_free_kbytes=17)
     zone = state.zone((0, NORMAL))
     for number, name in enumerate(("present", "present_early", "cma", "highatomic"), 11):
         setattr(zone, name, number)
@@ -95,7 +96,8 @@ def test_a_copy_has_every_attribute_and_shares_nothing_that_changes(make_state: 
             mine, copied = getattr(one, name), getattr(other, name)
             if isinstance(mine, (ExtentSet, list, dict)) and name not in replaced:
                 assert copied is not mine, name
-            if isinstance(mine, (ExtentSet, list, int, tuple, OnlineType)) or name in ("geometry", "allocations"):
+            plain = (ExtentSet, list, int, tuple, OnlineType, HugePages)
+            if isinstance(mine, plain) or name in ("geometry", "allocations"):
                 assert copied == mine, name
 
 

@@ -9,8 +9,17 @@ import pytest
 
 from memhotplug.model.extents import ExtentSet
 from memhotplug.model.geometry import Geometry
-from memhotplug.model.state import MachineState
-from memhotplug.model.watermarks import settle_watermarks, setup_watermarks, small_marks
+from memhotplug.model.state import HugePages, MachineState
+from memhotplug.model.watermarks import (
+    huge_pages_of,
+    recommended_kbytes,
+    settle_watermarks,
+    setup_lowmem_reserve,
+    setup_per_zone_wmarks,
+    setup_watermarks,
+    small_kbytes,
+    switch_huge_pages,
+)
 from memhotplug.model.zones import ZoneKind
 
 Make = Callable[[dict[tuple[int, ZoneKind], tuple[int, int]]], MachineState]
@@ -128,12 +137,12 @@ def test_movable_zones_had_their_share_once(make_state: Make) -> None:
 def test_without_huge_pages_the_square_root_holds(make_state: Make) -> None:
     """transparent_hugepage=never, 1 GiB; a recorded one had 938, from the memory that was free when it was set."""
     state = make_state({(0, DMA): (0, 3840), (0, DMA32): (4096, 4096 + 227228)})
-    state.boot_pages, state.huge_pages = state.total_managed(), False
+    state.boot_pages, state.huge_pages = state.total_managed(), HugePages.NEVER
 
     setup_watermarks(state)
 
     assert [zone.wmark for zone in state.zones()][:2] == [(15, 18, 21), (945, 1181, 1417)]
-    assert small_marks(state) == 958
+    assert small_kbytes(state) // 4 == 958
 
 
 def test_the_scale_factor_makes_the_gap_of_a_big_zone(make_state: Make) -> None:
@@ -235,27 +244,150 @@ def test_zones_without_pages_have_no_marks(make_state: Make, shares: bool, marks
 def test_min_free_is_the_square_root_between_its_bounds(make_state: Make, mib: int, kbytes: int) -> None:
     """128 KiB at least, 256 MiB at most; of the pages above the high marks, which are none at first."""
     state = make_state({(0, NORMAL): (0, mib << 8)})
-    assert small_marks(state) == kbytes // 4
+    assert small_kbytes(state) == kbytes
 
 
 def test_only_what_is_above_the_high_marks_counts(make_state: Make) -> None:
     """A zone whose mark is above all it has counts nothing, and nothing less."""
     state = make_state({(0, DMA): (0, 4096), (0, NORMAL): (8192, 8192 + 16384), (0, MOVABLE): (1 << 20, 2 << 20)})
     state.zone((0, NORMAL)).wmark = (0, 0, 384)
-    assert small_marks(state) == isqrt((4096 + 16000) * 4 * 16) // 4
+    assert small_kbytes(state) == isqrt((4096 + 16000) * 4 * 16)
     state.zone((0, DMA)).wmark = (0, 0, 5000)
-    assert small_marks(state) == isqrt(16000 * 4 * 16) // 4
+    assert small_kbytes(state) == isqrt(16000 * 4 * 16)
 
 
 @pytest.mark.parametrize(
     ("said", "boot_pages", "raised"),
-    [(None, 131071, False), (None, 131072, True), (False, 1 << 20, False), (True, 0, True)],
+    [
+        (None, 131071, False),
+        (None, 131072, True),
+        (HugePages.NEVER, 1 << 20, False),
+        (HugePages.ALWAYS, 0, True),
+        (HugePages.MADVISE, 0, True),
+    ],
 )
 def test_huge_pages_go_by_the_memory_at_boot_unless_somebody_says(
-    make_state: Make, said: bool | None, boot_pages: int, raised: bool
+    make_state: Make, said: HugePages | None, boot_pages: int, raised: bool
 ) -> None:
     """512 MiB are enough; what came later does not count."""
     state = make_state({(0, NORMAL): (0, 4 * GIB)})
     state.huge_pages, state.boot_pages = said, boot_pages
     setup_watermarks(state)
     assert total_min(state) == (5632 if raised else 2048)
+    assert (huge_pages_of(state) is HugePages.NEVER) == (not raised)
+
+
+# ---- what somebody asked for ----
+
+
+@pytest.fixture
+def guest(make_state: Make) -> MachineState:
+    """A guest of 1 GiB as x86_64-6.12-vm-sysctls was booted."""
+    return booted(make_state({(0, DMA): (0, 3840), (0, DMA32): (4096, 4096 + 227230)}))
+
+
+def ask(state: MachineState, kbytes: int) -> None:
+    """Write vm.min_free_kbytes."""
+    state.min_free_kbytes, state.vm = kbytes, state.vm._replace(user_min_free_kbytes=kbytes)
+    setup_per_zone_wmarks(state)
+
+
+def marks(state: MachineState) -> list[tuple[int, int, int]]:
+    """Return the marks of DMA and DMA32."""
+    return [zone.wmark for zone in state.zones()][:2]
+
+
+def test_what_is_written_is_shared_out_at_once(guest: MachineState) -> None:
+    """As recorded, small or large: nothing raises it before a block goes online or offline."""
+    ask(guest, 20000)
+    assert marks(guest) == [(83, 103, 123), (4916, 6145, 7374)]
+    ask(guest, 150000)
+    assert marks(guest) == [(623, 778, 933), (36876, 46095, 55314)]
+
+
+def test_huge_pages_raise_what_was_written_for_good(guest: MachineState) -> None:
+    """The kernel log said `raising min_free_kbytes from 20000 to 44712`, and then no more than `not updated`."""
+    ask(guest, 20000)
+    setup_watermarks(guest)
+    assert (guest.min_free_kbytes, guest.vm.user_min_free_kbytes) == (44712, 20000)
+    setup_watermarks(guest)
+    assert guest.min_free_kbytes == 44712
+
+
+def test_a_large_value_stays(guest: MachineState) -> None:
+    """Whatever comes and goes."""
+    ask(guest, 150000)
+    guest.zone((0, NORMAL)).managed = 32768
+    setup_watermarks(guest)
+    assert guest.min_free_kbytes == 150000
+    assert [zone.wmark[0] for zone in guest.zones()][:3] == [545, 32296, 4657]
+
+
+def test_the_kernels_own_figure_replaces_a_smaller_one(guest: MachineState) -> None:
+    """From then on it is computed as if nobody had written, but the value written is remembered."""
+    guest.huge_pages = HugePages.NEVER
+    ask(guest, 1000)
+    own = small_kbytes(guest)
+    setup_watermarks(guest)
+    assert guest.min_free_kbytes == own > 1000
+    assert guest.vm.user_min_free_kbytes == 1000
+
+
+def test_equal_is_not_larger(guest: MachineState) -> None:
+    """`new_min_free_kbytes > user_min_free_kbytes`: what was written stays, where it is below 128 too."""
+    guest.huge_pages = HugePages.NEVER
+    for zone in guest.zones():
+        zone.managed, zone.wmark = 0, (0, 0, 0)
+    zone = guest.zone((0, DMA))
+    zone.managed = 25  # isqrt(25 * 4 * 16) is 40
+    for written, then in ((40, 40), (39, 128)):
+        ask(guest, written)
+        zone.wmark = (0, 0, 0)
+        setup_watermarks(guest)
+        assert guest.min_free_kbytes == then
+
+
+def test_the_scale_factor_moves_low_and_high_alone(guest: MachineState) -> None:
+    """As recorded: 300 of 10000 after min_free_kbytes was 1000."""
+    ask(guest, 1000)
+    guest.vm = guest.vm._replace(watermark_scale_factor=300)
+    setup_per_zone_wmarks(guest)
+    assert marks(guest) == [(4, 119, 234), (245, 7061, 13877)]
+
+
+def test_ratios_divide_what_lies_above(guest: MachineState) -> None:
+    """As recorded with `64 64 8`; a ratio of 0 keeps nothing."""
+    guest.zone((0, NORMAL)).managed, guest.zone((0, MOVABLE)).managed = 32768, 98304
+    guest.vm = guest.vm._replace(lowmem_reserve_ratio=(64, 64, 8, 0))
+    setup_lowmem_reserve(guest)
+    assert [zone.protection for zone in guest.zones()] == [
+        (0, 3550, 4062, 5598),
+        (0, 0, 512, 2048),
+        (0, 0, 0, 12288),
+        (0, 0, 0, 0),
+    ]
+    guest.vm = guest.vm._replace(lowmem_reserve_ratio=(0, 256, 0, 0))
+    setup_lowmem_reserve(guest)
+    assert [zone.protection for zone in guest.zones()] == [(0,) * 4, (0, 0, 128, 512), (0,) * 4, (0,) * 4]
+
+
+@pytest.mark.parametrize("recalculates", [True, False])
+def test_switching_huge_pages_off_takes_back_what_they_had_raised(guest: MachineState, recalculates: bool) -> None:
+    """Since 5.16; before, and where somebody has asked for more than the kernel's own figure, it stays."""
+    raised, own = guest.min_free_kbytes, small_kbytes(guest)
+    switch_huge_pages(guest, HugePages.NEVER, recalculates=recalculates)
+    assert guest.min_free_kbytes == (own if recalculates else raised)
+    ask(guest, 20000)
+    switch_huge_pages(guest, HugePages.NEVER, recalculates=recalculates)
+    assert guest.min_free_kbytes == 20000
+
+
+def test_switching_them_on_raises_at_once(guest: MachineState) -> None:
+    """For all, or for those who ask: khugepaged runs either way."""
+    guest.huge_pages = HugePages.NEVER
+    setup_watermarks(guest)
+    small = guest.min_free_kbytes
+    switch_huge_pages(guest, HugePages.MADVISE, recalculates=True)
+    assert guest.min_free_kbytes > 40000 > small
+    assert sum(zone.wmark[0] for zone in guest.zones()) >= guest.min_free_kbytes // 4 - 2
+    assert recommended_kbytes(guest) > 40000

@@ -183,6 +183,8 @@ class _Form:
             _plain(profile, names),
             int(state.auto_online),
             state.block_objects,
+            _plain(state.vm, names),
+            state.min_free_kbytes if state.vm.user_min_free_kbytes >= 0 else _NONE,  # else only a figure to show
         )
 
 

@@ -213,7 +213,7 @@ class Replay:
                 return self._resize(op)
             case "hog":
                 return self._hog(op)
-            case "write" if not (op.path or "").startswith("sys/"):
+            case "write" if not (op.path or "").startswith(("sys/", "proc/sys/")):
                 return Outcome(result=_OK, own=True)  # what it does to the guest is the guest's own
             case "write":
                 return self._write(op)
@@ -224,7 +224,7 @@ class Replay:
                 return self._each(op, lambda blocks: offline_blocks(self.machine.kernel, blocks))
 
     def _write(self, op: RecordedOp) -> Outcome:
-        """Write a file of sysfs; one that is not about memory blocks, nor modelled, is the guest's own.
+        """Write a file of sysfs or a parameter; what is neither modelled nor about memory blocks is the guest's own.
 
         Raises:
             InputError: there can be no such path.

@@ -11,7 +11,6 @@ from memhotplug.commands.plan.retry import ratio_for_all_movable, zone_that_give
 from memhotplug.commands.plan.search import reach_of
 from memhotplug.commands.plan.trial import free_pages, movable_ratio
 from memhotplug.machine import Machine
-from memhotplug.model.zones import ZoneKind
 
 if TYPE_CHECKING:
     from memhotplug.documents.plan import (
@@ -152,9 +151,8 @@ def _failed(found: Answer) -> FailedRequestDocument | None:
 
 
 def _min_free(machine: Machine) -> int:
-    """Return what vm.min_free_kbytes is then: the min watermarks of the kernel zones."""
-    zones = (zone for zone in machine.kernel.state.zones() if zone.kind is not ZoneKind.MOVABLE)
-    return sum(zone.wmark[0] for zone in zones) * machine.kernel.geometry.page_size >> 10
+    """Return what vm.min_free_kbytes is then."""
+    return machine.kernel.state.min_free_kbytes
 
 
 def _ratio(found: Answer) -> float | None:

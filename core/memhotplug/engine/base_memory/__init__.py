@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from memhotplug.contracts import SysfsFile, Write
-from memhotplug.engine.base_memory import memory, node, notifier_error_inject, parameters
+from memhotplug.engine.base_memory import memory, node, notifier_error_inject, parameters, transparent_hugepage
 from memhotplug.engine.base_memory.tree import Entry, Folder, Tree
 from memhotplug.engine.base_memory.valid_zones import valid_zones, valid_zones_by_row, zone_words
 from memhotplug.engine.kernel import Kernel
@@ -45,6 +45,7 @@ def _files(kernel: Kernel) -> Iterator[SysfsFile]:
     yield from node.FILES
     yield from parameters.files(kernel)
     yield from notifier_error_inject.files(kernel)
+    yield from transparent_hugepage.FILES
     yield from proc_files(kernel)
     for key in kernel.plugins.having("sysfs_files"):
         yield from kernel.plugins.ask(key, "sysfs_files", Sequence, kernel=kernel)

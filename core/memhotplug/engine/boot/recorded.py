@@ -21,6 +21,7 @@ from memhotplug.engine.boot.managed import DeviceLog, Told
 from memhotplug.engine.boot.midlife import recognise
 from memhotplug.engine.boot.recognise import recognise_arch, recognise_kernel
 from memhotplug.engine.boot.recorded_iomem import opened, recorded_resources
+from memhotplug.engine.boot.recorded_sysctls import take_over_sysctls
 from memhotplug.engine.boot.recorded_use import (
     RECORDED,
     RECORDED_MOVABLE,
@@ -31,6 +32,7 @@ from memhotplug.engine.boot.recorded_use import (
 )
 from memhotplug.engine.boot.recorded_zones import KnownPages, RecordedZones, note_holes
 from memhotplug.engine.boot.sizes import parse_cmdline
+from memhotplug.engine.boot.sysctl_args import note_madvise, set_sysctls
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.memory_hotplug.presence import left_out, window_names
 from memhotplug.engine.profile_plugin import profile_in
@@ -44,7 +46,7 @@ from memhotplug.model.blocks import NO_ZONE, BlockState, OnlineType
 from memhotplug.model.extents import ExtentSet
 from memhotplug.model.geometry import Geometry
 from memhotplug.model.resources import PLATFORM, ResourceTable
-from memhotplug.model.watermarks import setup_watermarks, small_marks
+from memhotplug.model.watermarks import setup_watermarks
 from memhotplug.model.zones import Node, ZoneKind
 from memhotplug.naming import read_machine
 
@@ -146,7 +148,10 @@ def kernel_from_machine(
     kernel.state.boot_pages = kernel.state.total_managed()
     if machine.free_is_guessed:
         setup_watermarks(kernel.state)
-    _huge_pages(kernel, machine)
+    take_over_sysctls(kernel, machine)
+    note_madvise(kernel)
+    asked = [word for word in cmdline.split() if word not in (machine.cmdline or "").split()]
+    set_sysctls(kernel, parse_cmdline(" ".join(asked)))
     return kernel
 
 
@@ -258,10 +263,3 @@ def _alike(blocks: Sequence[RecordedBlock]) -> Iterator[tuple[RecordedBlock, int
     for _, run in itertools.groupby(enumerate(blocks), said):
         some = [block for _, block in run]
         yield some[0], len(some)
-
-
-def _huge_pages(kernel: Kernel, machine: RecordedMachine) -> None:
-    """Tell from the recorded watermarks whether the kernel keeps pages for transparent huge pages."""
-    recorded = sum(zone.min - zone.boost for zone in machine.zones if zone.name != ZoneKind.MOVABLE.label)
-    if recorded:
-        kernel.state.huge_pages = recorded * 2 > small_marks(kernel.state) * 3

@@ -18,6 +18,7 @@ from typing import Final
 from memhotplug.contracts import BootRange, SizesAsked, SizingRequest, ZoneLimit, sizes_of
 from memhotplug.engine.boot.answers import boot_base, page_sizing, zone_limits
 from memhotplug.engine.boot.movablecore import movable_pfns
+from memhotplug.engine.boot.sysctl_args import note_madvise, set_sysctls
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.profile_plugin import profile_in
 from memhotplug.errors import InputError
@@ -98,6 +99,8 @@ def boot_kernel(config: BootConfig) -> Kernel:
     _create_blocks(kernel)
     kernel.state.boot_pages = kernel.state.total_managed()
     setup_watermarks(kernel.state)
+    note_madvise(kernel)
+    set_sysctls(kernel, kernel.params)
     return kernel
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from memhotplug.contracts import SysfsFile
 from memhotplug.engine.kernel import Kernel
+from memhotplug.engine.procfs import sysctl_vm
 from memhotplug.engine.procfs.meminfo import meminfo, vmstat
 from memhotplug.engine.procfs.zoneinfo import buddyinfo, pagetypeinfo, zoneinfo
 from memhotplug.model.resources import Resource
@@ -54,3 +55,4 @@ def files(_kernel: Kernel) -> Iterator[SysfsFile]:
             private=name == "pagetypeinfo",
             size=0,
         )
+    yield from sysctl_vm.files()

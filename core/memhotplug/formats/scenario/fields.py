@@ -173,7 +173,7 @@ TEXT: Final = Leaf(read_text, EXPECTED_TEXT, {"type": ["string", "integer", "num
 PATH: Final = Leaf(
     read_path,
     EXPECTED_PATH,
-    {"type": "string", "pattern": r"^(/sys/)?(?!\.{0,2}(/|$))[^/]+(/(?!\.{0,2}(/|$))[^/]+)*$"},
+    {"type": "string", "pattern": r"^((/proc)?/sys/)?(?!\.{0,2}(/|$))[^/]+(/(?!\.{0,2}(/|$))[^/]+)*$"},
 )
 NAME: Final = Leaf(read_name, EXPECTED_NAME, {"type": "string", "pattern": NAME_PATTERN, "examples": ["dimm0"]})
 PLUGIN: Final = Leaf(partial(read_text, empty=False, expected="a name"), "a name", {"type": "string", "minLength": 1})

@@ -43,7 +43,9 @@ EXPECTED_SIZE: Final = "a size such as 128M, 1GiB or 0x8000000"
 EXPECTED_ERRNO: Final = "an errno name such as EBUSY"
 EXPECTED_TEXT: Final = "text"
 ERRNO_NAMES: Final = tuple(sorted({*(name for name in dir(errno) if name.startswith("E")), "EHWPOISON"}))
-EXPECTED_PATH: Final = "an attribute below /sys/devices/system, such as memory/auto_online_blocks, or a path from /sys/"
+EXPECTED_PATH: Final = (
+    "an attribute below /sys/devices/system, such as memory/auto_online_blocks, or a path from /sys/ or /proc/sys/"
+)
 
 _INT: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,24})\Z|0[xX][0-9a-fA-F]{1,20}\Z")
 _OCTAL: Final = re.compile(r"-?0+([0-9]{1,24})\Z")
@@ -209,11 +211,11 @@ def read_range(value: object) -> RangeSpec:
 
 
 def read_path(value: object) -> str:
-    """Return the path of a sysfs attribute, as it was given."""
+    """Return the path of an attribute of sysfs, or of a file below /proc/sys, as it was given."""
     text = _text_of(value)
     if text is None or "\0" in text or _is_number_or_bool(value):
         raise RefusedError(EXPECTED_PATH)
-    below = text.removeprefix("/sys/")
+    below = text.removeprefix("/proc" if text.startswith("/proc/sys/") else "").removeprefix("/sys/")
     if below.startswith("/") or any(part in ("", ".", "..") for part in below.split("/")):
         raise RefusedError(EXPECTED_PATH)
     return text

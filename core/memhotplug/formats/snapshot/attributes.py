@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 from memhotplug.errors import nearest
 from memhotplug.formats.snapshot.arches import Architectures
-from memhotplug.formats.snapshot.layout import MEMORY, PARAMETERS
+from memhotplug.formats.snapshot.layout import MEMORY, PARAMETERS, SYSCTL_LIST, SYSCTLS, THP, VM
 from memhotplug.formats.snapshot.source import SnapshotFiles, Source
 
 __all__ = [
     "BlockFiles",
     "BlockPaths",
     "block_files",
+    "huge_pages",
     "kernel_arch",
     "kernel_release",
     "module_parameters",
@@ -23,6 +24,7 @@ __all__ = [
     "parse_mem_total",
     "parse_meminfo",
     "pick_meminfo",
+    "vm_sysctls",
 ]
 
 _MEMINFO = re.compile(r"(?:Node\s+\d+\s+)?([^:\s][^:]*):\s+(\d{1,20})( kB)?")
@@ -44,6 +46,9 @@ _GOOD = {
     "node": (_NUMBER, "a number"),
 }  # what each attribute of a block is, and in words
 _MAX_IDS = 1 << 16
+_CHOSEN = re.compile(r"\[(always|madvise|never)\]")
+_SYSCTL = re.compile(r"\d{1,10}(\s+\d{1,10})*")
+_SYSCTL_LINE = re.compile(rf"^vm\.({'|'.join(SYSCTLS)}) = (.*)$", re.MULTILINE)
 
 
 def parse_meminfo(text: str, source: Source) -> dict[str, int]:
@@ -227,6 +232,43 @@ def module_parameters(snapshot: SnapshotFiles) -> dict[str, str]:
     below = f"{PARAMETERS}/"
     found = {path.rsplit("/", 1)[1]: text.strip() for path, text in snapshot.files.items() if path.startswith(below)}
     return dict(sorted({**snapshot.meta.parameters, **found}.items()))
+
+
+def vm_sysctls(snapshot: SnapshotFiles) -> dict[str, tuple[int, ...]]:
+    """Return what /proc/sys/vm shows of watermarks and reserves, or what ``sysctl -a`` printed, numbers by name.
+
+    Raises:
+        InputError: a file that shows no numbers.
+    """
+    found = {}
+    for name, text in _SYSCTL_LINE.findall(snapshot.get(SYSCTL_LIST) or ""):
+        found[name] = _sysctl(text, snapshot.at(SYSCTL_LIST))
+    for name in SYSCTLS:
+        shown = snapshot.get(f"{VM}/{name}")
+        if shown is not None:
+            found[name] = _sysctl(shown, snapshot.at(f"{VM}/{name}"))
+    return found
+
+
+def _sysctl(text: str, source: Source) -> tuple[int, ...]:
+    if not _SYSCTL.fullmatch(text.strip()):
+        raise source.error("numbers", got=repr(text.strip()[:80]))
+    return tuple(map(int, text.split()))
+
+
+def huge_pages(snapshot: SnapshotFiles) -> str | None:
+    """Return the word that transparent_hugepage/enabled shows in brackets, None where that was not recorded.
+
+    Raises:
+        InputError: it shows none of the kernel's words so.
+    """
+    text = snapshot.get(f"{THP}/enabled")
+    if text is None:
+        return None
+    found = _CHOSEN.search(text)
+    if found is None:
+        raise snapshot.at(f"{THP}/enabled").error("[always], [madvise] or [never]", got=repr(text.strip()[:80]))
+    return found[1]
 
 
 def kernel_release(snapshot: SnapshotFiles) -> str | None:

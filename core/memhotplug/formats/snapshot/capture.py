@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from memhotplug.errors import InputError, words_of
-from memhotplug.formats.snapshot.layout import MEMORY, NODE, PARAMETERS, block_node
+from memhotplug.formats.snapshot.layout import MEMORY, NODE, PARAMETERS, SYSCTLS, THP, VM, block_node
 from memhotplug.formats.snapshot.source import LIMITS
 
 __all__ = ["Collected", "Skipped", "collect", "is_archive_name", "write_snapshot"]
@@ -38,9 +38,11 @@ _PROC: Final = (
     "proc/sys/kernel/osrelease",
     "proc/version",
     "proc/vmstat",
+    *(f"{VM}/{name}" for name in SYSCTLS),
+    f"{THP}/enabled",
 )
-_OPTIONAL: Final = ("proc/sys/kernel/arch",)
-"""Files that older kernels do not have and that are not worth a word when they are missing."""
+_OPTIONAL: Final = ("proc/sys/kernel/arch", *(f"{VM}/{name}" for name in SYSCTLS), f"{THP}/enabled")
+"""Files that older kernels or copied trees do not have and that are not worth a word when they are missing."""
 _SYSFS: Final = (MEMORY, NODE)
 _NOT_OURS: Final = ("power", "hugepages", "uevent")
 """What the driver core and others have below each block and node."""

@@ -6,7 +6,7 @@ import os
 import stat
 
 from memhotplug.errors import words_of
-from memhotplug.formats.snapshot.layout import MEMORY, NODE, PARAMETERS, block_node, is_wanted
+from memhotplug.formats.snapshot.layout import MEMORY, NODE, PARAMETERS, THP, VM, block_node, is_wanted
 from memhotplug.formats.snapshot.source import Limits, Source
 
 __all__ = ["read_directory"]
@@ -14,6 +14,8 @@ __all__ = ["read_directory"]
 _FOLDERS = (
     "proc",
     "proc/sys/kernel",
+    VM,
+    THP,
     "sos_commands/kernel",
     "sos_commands/host",
     "sos_commands/memory",

@@ -10,12 +10,14 @@ from memhotplug.formats.snapshot.arches import Architectures
 from memhotplug.formats.snapshot.attributes import (
     BlockFiles,
     block_files,
+    huge_pages,
     kernel_arch,
     kernel_release,
     module_parameters,
     parse_hex,
     parse_ids,
     pick_meminfo,
+    vm_sysctls,
 )
 from memhotplug.formats.snapshot.bootlog import BOOT_LOG, early_ranges
 from memhotplug.formats.snapshot.buddyinfo import FreeCounts, PageTypes, parse_buddyinfo, parse_pagetypeinfo
@@ -124,6 +126,8 @@ class _Reader:
             early=self._early(),
             attributes=self._attributes(),
             free_is_guessed=guessed,
+            sysctls=vm_sysctls(self.files),
+            huge_pages=huge_pages(self.files),
         )
         return replace(machine, notes=(*self.notes, *disagreements(machine)))
 

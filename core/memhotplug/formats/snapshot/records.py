@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from memhotplug.formats.snapshot.extents import Extents, merge
@@ -128,6 +128,8 @@ class RecordedMachine:
         early: memory that was there at boot, as its log lists it, in bytes, half-open; empty where it is not known.
         attributes: which files it shows below /sys/devices/system, those of single blocks and nodes apart.
         notes: what was inferred and what disagrees.
+        sysctls: what /proc/sys/vm shows of watermarks and reserves, numbers by name; empty where it was not recorded.
+        huge_pages: the word that transparent_hugepage/enabled shows; None where it was not recorded.
         free_is_guessed: whether nothing recorded tells how much memory is free.
     """
 
@@ -157,6 +159,8 @@ class RecordedMachine:
     attributes: frozenset[str] = frozenset()
     free_is_guessed: bool = False
     huge_page_size: int | None = None
+    sysctls: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    huge_pages: str | None = None
 
     def zone(self, node: int, name: str) -> RecordedZone | None:
         """Return one zone, None when the machine shows none of that name."""

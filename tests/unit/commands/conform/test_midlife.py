@@ -20,6 +20,8 @@ EVERY = int(os.environ.get("MHP_EXAMPLES", "2")) > 2
 """Whether to begin at every step: with MHP_EXAMPLES set to more than 2."""
 NAMES = sorted(path.name.removesuffix(".json.xz") for path in RECORDINGS.glob("*.json.xz"))
 PARAMETERS = "sys/module/memory_hotplug/parameters/"
+VM = "proc/sys/vm/"
+THP = "sys/kernel/mm/transparent_hugepage/enabled"
 ONLY_BY_HISTORY = {"x86_64-6.12-failed-add"}
 """Recordings in which something matters later that no file of the machine tells: what an add has left that failed."""
 ONLY_BY_LOG = {
@@ -64,9 +66,17 @@ def begun_at(document: dict[str, Any], first: int, *, log: bool = True) -> dict[
     files = dict(boot["files"])
     for step in document["steps"][1 : first + 1]:
         op = step["op"]
-        if op["kind"] == "write" and op["path"].startswith(PARAMETERS) and step["result"] == "ok":
-            files[op["path"]] = op["value"] + "\n"
+        if op["kind"] == "write" and step["result"] == "ok" and (text := shows(op["path"], op["value"])):
+            files[op["path"]] = text
     return {**document, "steps": [{**boot, "files": files}, *document["steps"][first + 1 :]]}
+
+
+def shows(path: str, value: str) -> str | None:
+    """Return what a file reads after a write, None where that does not tell, or is no file of the machine's memory."""
+    if path == THP:
+        return " ".join(f"[{word}]" if word == value else word for word in ("always", "madvise", "never"))
+    is_number = path.startswith(VM) and not path.endswith("min_free_kbytes") and value.replace(" ", "").isdigit()
+    return f"{value}\n" if is_number or path.startswith(PARAMETERS) else None
 
 
 def starts(name: str, document: dict[str, Any]) -> list[int]:

@@ -12,13 +12,15 @@ Boot = Callable[..., Machine]
 
 
 def test_files_are_listed_with_their_modes(boot: Boot) -> None:
-    """Only root may read pagetypeinfo; nothing in /proc has a size."""
+    """Only root may read pagetypeinfo, parameters can be written; nothing in /proc has a size."""
     found = {file.path: file for file in files(boot(kernel="linux-6.12").kernel)}
-    assert sorted(found) == [
-        f"proc/{name}" for name in ("buddyinfo", "cmdline", "iomem", "meminfo", "pagetypeinfo", "vmstat", "zoneinfo")
-    ]
+    shown = ("buddyinfo", "cmdline", "iomem", "meminfo", "pagetypeinfo", "vmstat", "zoneinfo")
+    parameters = ("sys/vm/lowmem_reserve_ratio", "sys/vm/min_free_kbytes", "sys/vm/watermark_scale_factor")
+    assert sorted(found) == sorted(f"proc/{name}" for name in (*shown, *parameters))
     assert {path for path, file in found.items() if file.private} == {"proc/pagetypeinfo"}
-    assert {file.mode for path, file in found.items() if not file.private} == {0o444}
+    writable = {path for path, file in found.items() if file.mode == 0o644}
+    assert writable == {f"proc/{name}" for name in parameters}
+    assert {file.mode for path, file in found.items() if not (file.private or path in writable)} == {0o444}
     assert {file.size for file in found.values()} == {0}
 
 
@@ -26,7 +28,7 @@ def test_each_file_shows_its_own(boot: Boot) -> None:
     """One reader for each, not the last for all."""
     kernel = boot(kernel="linux-6.12").kernel
     shown = [file.show(kernel, ()) for file in files(kernel) if file.show is not None]
-    assert len(set(shown)) == 7
+    assert len(set(shown)) == 10
     assert all(text.endswith("\n") for text in shown)
 
 

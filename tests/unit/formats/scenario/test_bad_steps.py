@@ -17,7 +17,7 @@ EVENT = "an event that can be vetoed, one of: MEM_PREPARE_ONLINE, MEM_GOING_ONLI
 NAME = "a name such as dimm0: a letter, then letters, digits and _ . : @ -, at most 64"
 ERRNO = "an errno name such as EBUSY"
 ADD_KEYS = "driver, name, size, address, node, mhp_flags, fails, veto, fail_allocation"
-PATH = "an attribute below /sys/devices/system, such as memory/auto_online_blocks, or a path from /sys/"
+PATH = "an attribute below /sys/devices/system, such as memory/auto_online_blocks, or a path from /sys/ or /proc/sys/"
 BAD_STEPS = {
     "unknown key": (
         "add: {driver: acpi, sizee: 1G}",

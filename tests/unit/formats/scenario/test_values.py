@@ -132,18 +132,39 @@ def test_text_can_be_required_not_to_be_empty() -> None:
     assert refusal(read, quoted("")) == refusal(read, plain("")) == ("a word", None)
 
 
-@pytest.mark.parametrize("path", ["memory/auto_online_blocks", "/sys/devices/system/memory/probe", "node/node0", "x"])
+@pytest.mark.parametrize(
+    "path", ["memory/auto_online_blocks", "/sys/devices/system/memory/probe", "/proc/sys/vm/x", "node/node0", "x"]
+)
 def test_sysfs_paths_are_kept_as_given(path: str) -> None:
     """Relative ones are below /sys/devices/system; that is the runner's business."""
     assert read_path(plain(path)) == read_path(path) == path
 
 
 @pytest.mark.parametrize(
-    "path", ["", "/", "/sys", "/sys/", "/proc/x", "/etc/passwd", "../x", "a/../b", "a//b", "a/", ".", "/sys//x"]
+    "path",
+    [
+        "",
+        "/",
+        "/sys",
+        "/sys/",
+        "/proc/x",
+        "/proc/sys",
+        "/proc/sys/",
+        "/proc/sys//x",
+        "/etc/passwd",
+        "../x",
+        "a/../b",
+        "a//b",
+        "a/",
+        ".",
+        "/sys//x",
+    ],
 )
 def test_other_paths_are_refused(path: str) -> None:
-    """Nothing outside sysfs, and no detours."""
-    expected = "an attribute below /sys/devices/system, such as memory/auto_online_blocks, or a path from /sys/"
+    """Nothing outside of sysfs and of the kernel's parameters, and no detours."""
+    expected = (
+        "an attribute below /sys/devices/system, such as memory/auto_online_blocks, or a path from /sys/ or /proc/sys/"
+    )
     assert refusal(read_path, quoted(path)) == (expected, None)
 
 
@@ -152,7 +173,9 @@ def test_other_paths_are_refused(path: str) -> None:
 )
 def test_numbers_and_booleans_are_no_paths(value: object) -> None:
     """Quoted, they would be."""
-    expected = "an attribute below /sys/devices/system, such as memory/auto_online_blocks, or a path from /sys/"
+    expected = (
+        "an attribute below /sys/devices/system, such as memory/auto_online_blocks, or a path from /sys/ or /proc/sys/"
+    )
     assert refusal(read_path, value) == (expected, None)
     assert read_path(quoted("1")) == "1"
 
