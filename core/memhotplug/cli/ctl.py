@@ -70,9 +70,9 @@ def _operate(context: click.Context, op: str, **args: Any) -> int:
 @command.command("add", help="Have a driver add memory.")
 @click.argument("name")
 @click.argument("size")
-@click.option("--driver", help="Who adds it; default the architecture's usual driver.")
+@click.option("--driver", metavar="DRIVER", help="Who adds it; default the architecture's usual driver.")
 @click.option("--node", type=click.IntRange(min=0), help="Its node.")
-@click.option("--address", help="Where it begins.")
+@click.option("--address", metavar="ADDRESS", help="Where it begins.")
 @click.option("--set", "keys", multiple=True, metavar="KEY=VALUE", help="A key of the driver.")
 @click.pass_context
 def _add(

@@ -22,9 +22,13 @@ _SOURCE = (
     click.option("--boot", type=Size(), help="A fresh guest with that much boot memory."),
     click.option("--from", "snapshot", metavar="PATH", help="A snapshot, sos report, or recording."),
     click.option("--step", type=click.IntRange(min=0), help="With --from: which step of a recording."),
-    click.option("--arch", help="The architecture; default as recorded, else x86_64."),
-    click.option("--kernel", help="Its release (6.12.3) or a profile; default as recorded, else 6.12."),
-    click.option("--cmdline", multiple=True, help="Its command line; default as recorded; several are joined."),
+    click.option("--arch", metavar="ARCH", help="The architecture; default as recorded, else x86_64."),
+    click.option(
+        "--kernel", metavar="KERNEL", help="Its release (6.12.3) or a profile; default as recorded, else 6.12."
+    ),
+    click.option(
+        "--cmdline", metavar="WORDS", multiple=True, help="Its command line; default as recorded; several are joined."
+    ),
     click.option("--memory-block-size", type=Size(), help="With --boot: the memory block size."),
     click.option("--page-size", type=Size(), help="With --boot: the page size."),
 )

@@ -72,11 +72,13 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str | 
 @click.option("--add", "sizes", type=Size(), multiple=True, help="What to add; several are added one after another.")
 @click.option("--steps", metavar="FILE", help="Adds from a file, one size a line.")
 @click.option(
-    "--driver", help="Who adds, such as acpi, dax or virtio_mem (mhp plugins lists all); default by architecture."
+    "--driver",
+    metavar="DRIVER",
+    help="Who adds, such as acpi, dax or virtio_mem (mhp plugins lists all); default by architecture.",
 )
 @click.option("--policy", metavar="POLICY", help="The policy plugin that decides for the driver; default its own.")
 @click.option("--node", type=click.IntRange(min=0), help="The node that it is added to.")
-@click.option("--address", callback=_address, help="Where it is added.")
+@click.option("--address", metavar="ADDRESS", callback=_address, help="Where it is added.")
 @click.option("--slots", type=click.IntRange(min=1), help="How many devices there is room for.")
 @click.option(
     "--online",
@@ -85,9 +87,15 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str | 
     show_default=True,
     help="What becomes of the blocks: auto is a plain online.",
 )
-@click.option("--arch", help="The architecture; default x86_64, or as recorded.")
-@click.option("--kernel", help="Its release (6.12.3) or a profile, see mhp plugins; default as recorded, else 6.12.")
-@click.option("--cmdline", multiple=True, help="Its command line, joined if repeated; default as recorded.")
+@click.option("--arch", metavar="ARCH", help="The architecture; default x86_64, or as recorded.")
+@click.option(
+    "--kernel",
+    metavar="KERNEL",
+    help="Its release (6.12.3) or a profile, see mhp plugins; default as recorded, else 6.12.",
+)
+@click.option(
+    "--cmdline", metavar="WORDS", multiple=True, help="Its command line, joined if repeated; default as recorded."
+)
 @click.option("--memory-block-size", type=Size(), help="With --boot: the memory block size.")
 @click.option("--page-size", type=Size(), help="With --boot: the page size.")
 @click.option(

@@ -68,3 +68,19 @@ def test_a_file_called_dash_can_be_written(mhp: Mhp, tmp_path: Path, monkeypatch
 
     assert done.status == 0
     assert [path.name for path in tmp_path.iterdir()] == ["-"]
+
+
+def unnamed(command: click.Command) -> Iterator[str]:
+    """Yield each option of a command, or of those below it, whose value has no name in its help."""
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            yield from unnamed(below)
+    for option in command.params:
+        if isinstance(option, click.Option) and option.type is click.STRING and option.metavar is None:
+            yield f"{command.name} {option.opts[0]}"
+
+
+def test_a_word_that_is_asked_for_says_what_it_is() -> None:
+    """ARCH, KERNEL, DRIVER in every command, not TEXT in some."""
+    commands = [group.get_command(click.Context(group), name) for name in COMMANDS]
+    assert [option for command in commands if command is not None for option in unnamed(command)] == []
