@@ -95,7 +95,7 @@ def test_a_broken_plugin_is_shown_with_its_reason_and_the_others_are_fine(proces
     assert found["drivers.acpi"]["state"] == "ok"
     problems = {name: found[f"drivers.{name}"]["problem"] for name in ("broken", "empty", "hanging", "leaving")}
     assert {name: unplaced(text) if "loaded" in text else text for name, text in problems.items()} == {
-        "broken": "cannot be loaded: ImportError: no such\nlibrary",
+        "broken": "cannot be loaded: ImportError: no such library",
         "empty": "has no hook driver_keys, driver_ranges, mhp_flags",
         "hanging": "took longer than 3 s",
         "leaving": "cannot be loaded: SystemExit: good bye",
@@ -129,7 +129,7 @@ def test_a_reason_is_one_line_of_the_table(process: Mhp) -> None:
         "broken",
         "acme",
         "1.0",
-        "failed: cannot be loaded: ImportError: no such\\nlibrary",
+        "failed: cannot be loaded: ImportError: no such library",
     ]
 
 
