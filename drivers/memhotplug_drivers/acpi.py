@@ -118,7 +118,7 @@ def driver_add(kernel: Kernel, request: AddRequest, ranges: Sequence[PhysRange])
     _try_again(kernel, [index for index in waiting if kernel.state.devices[index].slot < slot])
     verdict, errors = _enable(kernel, request, ranges), kernel.step.add_errors.copy()
     _try_again(kernel, [index for index in waiting if kernel.state.devices[index].slot > slot])
-    kernel.step.add_errors.extend(errors)
+    kernel.step.add_errors[:] = errors
     return verdict
 
 
