@@ -34,13 +34,14 @@ class PageTables:
         self.state = state
         self.boot_altmap = boot_altmap
 
-    def ensure(self, kind: str, first: int, end: int, *, nid: int, order: int = 0) -> None:
+    def ensure(self, kind: str, first: int, end: int, *, nid: int | None = None, order: int = 0) -> None:
         """Make sure that page tables of one kind exist for windows [first, end), all or none.
 
         Page tables come from the page allocator, never from an altmap.
 
         Args:
             kind: name of the level, such as ``vmemmap-pmd``; each kind has windows of its own size.
+            nid: the node that they are wanted on; None for that of the CPU that asks, as tables of the direct map are.
             order: order of one table.
 
         Raises:
@@ -53,7 +54,8 @@ class PageTables:
             return
         missing = have.gaps(first, end)
         if self.boot_altmap is None:
-            pages = alloc_pages(self.state, order, missing.total, nid=nid)
+            wanted = self.state.asking_node() if nid is None else nid
+            pages = alloc_pages(self.state, order, missing.total, nid=wanted)
             if pages.total < missing.total << order:
                 free_pages(self.state, *pages.arrays)
                 raise MemoryHotplugError(errno.ENOMEM, f"no page for a page table ({kind}, order {order})")

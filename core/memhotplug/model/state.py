@@ -298,6 +298,10 @@ class MachineState:
         """Return the zone that the struct page of ``pfn`` names, None if it names none yet."""
         return next((zone for zone in self.zones() if zone.linked.intersects(pfn, pfn + 1)), None)
 
+    def asking_node(self) -> int:
+        """Return the node of the CPU that asks for memory of no certain node: the lowest that has one."""
+        return next((nid for nid, node in self.nodes.items() if node.has_cpu), min(self.nodes))
+
     def zonelist(self, nid: int, highest: ZoneKind) -> Iterator[Zone]:
         """Yield the zones that an allocation may use, in the order in which they are tried.
 

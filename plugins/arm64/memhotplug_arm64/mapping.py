@@ -108,11 +108,11 @@ def _map(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, step: int) -> 
     """Map a range at once, or in steps of ``step`` pages."""
     end_pfn = start_pfn + nr_pages
     entries = _entries(kernel.geometry)
-    kernel.tables.ensure("direct-pud", start_pfn // entries**3, div_round_up(end_pfn, entries**3), nid=nid)
+    kernel.tables.ensure("direct-pud", start_pfn // entries**3, div_round_up(end_pfn, entries**3))
     for low, high in _needs_pmd_table(kernel, start_pfn, end_pfn, step):
-        kernel.tables.ensure("direct-pmd", low, high, nid=nid)
+        kernel.tables.ensure("direct-pmd", low, high)
     if kernel.params.get("rodata") == "full":
-        kernel.tables.ensure("direct-pte", start_pfn // entries, div_round_up(end_pfn, entries), nid=nid)
+        kernel.tables.ensure("direct-pte", start_pfn // entries, div_round_up(end_pfn, entries))
 
 
 def _needs_pmd_table(kernel: Kernel, start_pfn: int, end_pfn: int, step: int) -> list[tuple[int, int]]:

@@ -50,11 +50,9 @@ def create_mapping(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int) -> N
     if not layout(kernel).radix:
         return
     end_pfn = start_pfn + nr_pages
-    kernel.tables.ensure(
-        "direct-pud", start_pfn // _PFNS_PER_PUD_TABLE, div_round_up(end_pfn, _PFNS_PER_PUD_TABLE), nid=nid
-    )
+    kernel.tables.ensure("direct-pud", start_pfn // _PFNS_PER_PUD_TABLE, div_round_up(end_pfn, _PFNS_PER_PUD_TABLE))
     for low, high in _without_gib_leaf(kernel, start_pfn, end_pfn):
-        kernel.tables.ensure("direct-pmd", low // _PFNS_PER_PMD_TABLE, div_round_up(high, _PFNS_PER_PMD_TABLE), nid=nid)
+        kernel.tables.ensure("direct-pmd", low // _PFNS_PER_PMD_TABLE, div_round_up(high, _PFNS_PER_PMD_TABLE))
 
 
 def _without_gib_leaf(kernel: Kernel, start_pfn: int, end_pfn: int) -> list[tuple[int, int]]:

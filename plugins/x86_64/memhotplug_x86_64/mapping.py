@@ -92,9 +92,9 @@ def _map(kernel: Kernel, start_pfn: int, nr_pages: int, nid: int, step: int) -> 
     """Map a range at once, or in steps of ``step`` pages, which are no leaf of 1 GiB if they are smaller."""
     end_pfn = start_pfn + nr_pages
     window = _DIRECT_PFNS_PER_PUD_TABLE
-    kernel.tables.ensure("direct-pud", start_pfn // window, div_round_up(end_pfn, window), nid=nid)
+    kernel.tables.ensure("direct-pud", start_pfn // window, div_round_up(end_pfn, window))
     for low, high in partial_windows(start_pfn, end_pfn, _PFNS_PER_GIB, step=step):
-        kernel.tables.ensure("direct-pmd", low, high, nid=nid)
+        kernel.tables.ensure("direct-pmd", low, high)
 
 
 @hookimpl

@@ -70,3 +70,16 @@ def _set(runs: list[tuple[int, int]]) -> ExtentSet:
     for low, high in runs:
         found.add(low, high)
     return found
+
+
+@pytest.mark.parametrize(("nid", "far"), [(1, 1), (None, 0)])
+def test_tables_of_no_certain_node_come_from_that_of_the_cpu(nid: int | None, far: int) -> None:
+    """Those of the direct map: whoever adds memory asks for them where it runs."""
+    memory = [{"node": 0, "size": "1G"}, {"node": 1, "size": "1G"}]
+    kernel = Machine.boot(arch="x86_64", kernel="linux-6.12", memory=memory).kernel
+    before = [sum(zone.nr_free for zone in kernel.state.zones() if zone.nid == node) for node in (0, 1)]
+
+    kernel.tables.ensure(KIND, 0, 1, nid=nid)
+
+    after = [sum(zone.nr_free for zone in kernel.state.zones() if zone.nid == node) for node in (0, 1)]
+    assert [old - new for old, new in zip(before, after, strict=True)] == [1 - far, far]

@@ -51,7 +51,7 @@ def create_memory_block_devices(kernel: Kernel, first: int, count: int, **values
     state = kernel.state
     pages = _pages(kernel, state.block_objects + count) - _pages(kernel, state.block_objects)
     if pages:
-        taken = alloc_pages(state, 0, pages, nid=_asking_node(kernel))
+        taken = alloc_pages(state, 0, pages, nid=state.asking_node())
         missing = pages - taken.total
         if missing:
             free_pages(state, *taken.arrays)
@@ -74,12 +74,3 @@ def remove_memory_block_devices(kernel: Kernel, rows: slice) -> None:
 
 def _pages(kernel: Kernel, blocks: int) -> int:
     return div_round_up(blocks * BLOCK_OBJECTS, kernel.geometry.page_size)
-
-
-def _asking_node(kernel: Kernel) -> int:
-    """Return the node of the CPU that asks, the lowest that has one."""
-    nodes = kernel.state.nodes
-    for nid, node in nodes.items():  # ascending
-        if node.has_cpu:
-            return nid
-    return min(nodes)
