@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from memhotplug.lazy import np
 from memhotplug.model.blocks import BlockTable, OnlineType
+from memhotplug.model.driver_state import DriverState
 from memhotplug.model.extents import Array, ExtentSet
 from memhotplug.model.geometry import Geometry
 from memhotplug.model.resources import PCI_WINDOW, Resource, ResourceTable
@@ -127,42 +128,6 @@ class Device(NamedTuple):
     def size(self) -> int:
         """Bytes that the device has now."""
         return sum(size for _, size in self.ranges)
-
-
-class DriverState(MutableMapping[str, Mapping[str, object]]):
-    """What drivers remember, by driver: values are read-only, so that copies of a machine can share them."""
-
-    __slots__ = ("_values",)
-
-    def __init__(self, values: Mapping[str, Mapping[str, object]] | None = None) -> None:
-        self._values: dict[str, Mapping[str, object]] = dict(values or {})
-
-    def __getitem__(self, driver: str) -> Mapping[str, object]:
-        return self._values[driver]
-
-    def __setitem__(self, driver: str, value: Mapping[str, object]) -> None:
-        self._values[driver] = MappingProxyType(dict(value))
-
-    def __delitem__(self, driver: str) -> None:
-        del self._values[driver]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def setdefault(self, driver: str, default: Mapping[str, object] | None = None) -> Mapping[str, object]:
-        """Return a driver's notes, which are those given if it has none; read-only either way."""
-        if driver not in self._values:
-            self[driver] = default or {}
-        return self._values[driver]
-
-    def copy(self) -> DriverState:
-        """Return an independent mapping that shares the (read-only) values."""
-        twin = DriverState.__new__(DriverState)
-        twin._values = self._values.copy()
-        return twin
 
 
 def _common(a: ExtentSet, b: ExtentSet, start_pfn: int, end_pfn: int) -> int:
