@@ -7,17 +7,16 @@ flags recorded *before* the step.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container
 from copy import copy, deepcopy
 
 from memhotplug.commands.conform.baseline import Baseline
+from memhotplug.commands.conform.endangered import endangered
 from memhotplug.commands.conform.facts import StepFacts
 from memhotplug.commands.conform.freelists import FreeLists, at_head
-from memhotplug.commands.conform.vacate import vacate
+from memhotplug.commands.conform.vacate import one_of, vacate
 from memhotplug.engine.boot.recorded import RECORDED, RECORDED_MOVABLE
 from memhotplug.engine.kernel import Kernel
-from memhotplug.engine.memory_hotplug.add import device_blocks
 from memhotplug.engine.page_isolation import drain_per_cpu_lists
 from memhotplug.engine.slab import SLAB, attracts_slab, comes_late, give_up_slab, slab_in
 from memhotplug.formats.snapshot import RecordedOp
@@ -37,7 +36,6 @@ _ALLOCATOR = int(Source.ALLOCATOR)
 _NEVER = (-1, -1)
 _STATES_ALONE = frozenset(("online", "offline", "hog"))
 """Operations that neither make nor remove a block."""
-_STATE_FILE = re.compile(r"/?sys/devices/system/memory/memory(\d{1,9})/(state|online)")
 
 
 class Guest:
@@ -75,16 +73,12 @@ class Guest:
         return {row[0]: (row[2], _KINDS[row[3]]) for row in rows if row[1] == _ONLINE and row[3] >= 0}
 
     def settle(self, machine: Machine, op: RecordedOp) -> bool:
-        """Put what the guest holds into the blocks that an operation may take offline.
-
-        Returns:
-            Whether page flags that were recorded before the step had a say in it.
-        """
+        """Put what the guest holds into the blocks that may go offline; return whether earlier page flags had a say."""
         if op.kind == "resize":
             return False  # the device itself knows what it can take back
-        endangered = _endangered(machine, op)
-        leaving = self._baseline.pages_of([block for block in endangered if not self._stays(machine.kernel, block)])
-        told = [self._settle_block(machine.kernel, block, leaving) for block in endangered]
+        blocks = endangered(machine, op)
+        leaving = self._baseline.pages_of([block for block in blocks if not self._stays(machine.kernel, block)])
+        told = [self._settle_block(machine.kernel, block, leaving) for block in blocks]
         return any(told)
 
     def _stays(self, kernel: Kernel, block: int) -> bool:
@@ -147,7 +141,7 @@ class Guest:
         their pages need. Or a device shrinks that has the first slab: how many more lie in its block is the guest's
         own.
         """
-        return tuple([block for block in _endangered(machine, op) if self._is_undetermined(machine.kernel, op, block)])
+        return tuple([block for block in endangered(machine, op) if self._is_undetermined(machine.kernel, op, block)])
 
     def _is_undetermined(self, kernel: Kernel, op: RecordedOp, block: int) -> bool:
         key, bounds = self._online.get(block), self._bounds(block)
@@ -312,7 +306,7 @@ class Guest:
     ) -> None:
         pages = ExtentSet() if one else zone.free.intersection(held)
         if not pages.total:
-            pages = _one_of(zone.free.within(*self._bounds(block)))  # any page will do
+            pages = one_of(zone.free.within(*self._bounds(block)))  # any page will do
         if not pages.total:
             pages = self._taken_from_a_process(kernel, block)
         zone.free.difference_update(pages)
@@ -325,7 +319,7 @@ class Guest:
         """Take one page of a block that is full from whoever has it."""
         allocations = kernel.state.allocations
         for name, held in list(allocations.items()):
-            page = _one_of(held.pages.within(*self._bounds(block))) if held.movable else ExtentSet()
+            page = one_of(held.pages.within(*self._bounds(block))) if held.movable else ExtentSet()
             if page.total:
                 allocations[name] = held._replace(pages=held.pages.difference(page))
                 return page
@@ -366,7 +360,7 @@ class Guest:
         if read:
             self._looked, self._lists = facts, None
         elif self._lists is not None:
-            drained = {before[block] for block in _endangered(machine, facts.op) if block in before}
+            drained = {before[block] for block in endangered(machine, facts.op) if block in before}
             self._lists.follow(machine.kernel, facts, self._in_order(), fresh, drained, one_by_one=one_by_one)
         self._note_stirred(machine, facts, before)
         if read and facts.flags is not None:
@@ -380,7 +374,7 @@ class Guest:
         """
         if facts.op.kind == "hog":
             self._stirred.update(dict.fromkeys(self._online.values(), (facts.index, -1)))
-        for block in _endangered(machine, facts.op):
+        for block in endangered(machine, facts.op):
             if block in before and self._online.get(block) == before[block]:
                 self._stirred[before[block]] = (facts.index, -1)
 
@@ -403,19 +397,3 @@ class Guest:
         """Return the blocks that came online, in that order, with their zones."""
         ordered = sorted(filter(self._came.__contains__, self._online), key=self._came.__getitem__)
         return {block: self._online[block] for block in ordered}
-
-
-def _one_of(pages: ExtentSet) -> ExtentSet:
-    """Return one page of a set, the first of its last run; none of an empty set."""
-    if not pages.total:
-        return pages
-    *_, (low, _) = pages
-    return ExtentSet.of((low, low + 1))
-
-
-def _endangered(machine: Machine, op: RecordedOp) -> tuple[int, ...]:
-    """Return the blocks that an operation may take offline."""
-    if op.kind in ("offline", "remove", "resize"):
-        return op.blocks or tuple(device_blocks(machine.kernel, op.device or ""))
-    file = _STATE_FILE.fullmatch(op.path or "") if op.kind == "write" else None
-    return (int(file[1]),) if file is not None else ()

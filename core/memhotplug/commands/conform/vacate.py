@@ -19,7 +19,7 @@ from memhotplug.model.vmemmap import Row, Source, VmemmapTable
 from memhotplug.model.zones import Zone, ZoneKind
 from memhotplug.units import div_round_up
 
-__all__ = ["vacate"]
+__all__ = ["one_of", "vacate"]
 
 _MOVED = (Source.ALLOCATOR, Source.BOOT)
 """Where memmap comes from that may as well lie elsewhere, in the order in which it is moved."""
@@ -141,3 +141,11 @@ def _move_reserved(room: _Room) -> None:
     reserved.difference_update(inside)
     reserved.update(moved)
     room.zone.free.update(inside)
+
+
+def one_of(pages: ExtentSet) -> ExtentSet:
+    """Return one page of a set, the first of its last run; none of an empty set."""
+    if not pages.total:
+        return pages
+    *_, (low, _) = pages
+    return ExtentSet.of((low, low + 1))
