@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-FOLDERS: Final = ("core", "plugins", "drivers", "examples", "tests", "bench", "tools")
+FOLDERS: Final = ("core", "plugins", "drivers", "examples", "tests", "bench")
 RULE: Final = re.compile(r"\*\*Small\*\*: files up to (\d+) lines, functions up to (\d+)")
 
 
