@@ -23,7 +23,8 @@ from memhotplug.model.altmap import Altmap
 from memhotplug.model.extents import Array, ExtentSet
 from memhotplug.model.geometry import Geometry
 from memhotplug.model.resources import SYSTEM_RAM
-from memhotplug.model.state import Device, HugePages, MachineState
+from memhotplug.model.state import Device, MachineState
+from memhotplug.model.vm_sysctls import HugePages
 from memhotplug.model.zones import Zone
 from memhotplug.units import format_range
 

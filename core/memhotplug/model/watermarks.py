@@ -14,7 +14,8 @@ from itertools import accumulate
 from math import isqrt
 
 from memhotplug.model.extents import ExtentSet
-from memhotplug.model.state import HugePages, MachineState
+from memhotplug.model.state import MachineState
+from memhotplug.model.vm_sysctls import HugePages
 from memhotplug.model.zones import Zone, ZoneKind
 
 __all__ = [

@@ -10,7 +10,8 @@ import pytest
 from memhotplug.model.blocks import BlockState, OnlineType
 from memhotplug.model.extents import ExtentSet
 from memhotplug.model.resources import PCI_WINDOW, SYSTEM_RAM, Resource
-from memhotplug.model.state import Allocation, Device, HugePages, MachineState, Owner, Use, VmSysctls
+from memhotplug.model.state import Allocation, Device, MachineState, Owner, Use
+from memhotplug.model.vm_sysctls import HugePages, VmSysctls
 from memhotplug.model.vmemmap import MapRuns, Source
 from memhotplug.model.zones import Node, ZoneKind
 

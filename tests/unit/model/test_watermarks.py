@@ -9,7 +9,8 @@ import pytest
 
 from memhotplug.model.extents import ExtentSet
 from memhotplug.model.geometry import Geometry
-from memhotplug.model.state import HugePages, MachineState
+from memhotplug.model.state import MachineState
+from memhotplug.model.vm_sysctls import HugePages
 from memhotplug.model.watermarks import (
     huge_pages_of,
     recommended_kbytes,

@@ -11,7 +11,7 @@ from typing import Final
 from memhotplug.contracts import Ids, SysfsFile, Write
 from memhotplug.engine.kernel import Kernel
 from memhotplug.errors import MemoryHotplugError
-from memhotplug.model.state import HugePages
+from memhotplug.model.vm_sysctls import HugePages
 from memhotplug.model.watermarks import huge_pages_of, switch_huge_pages
 
 __all__ = ["FILES"]

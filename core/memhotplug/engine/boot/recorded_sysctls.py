@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.procfs.counters import printed_zones
 from memhotplug.formats.snapshot import RecordedMachine, RecordedZone
-from memhotplug.model.state import HugePages
+from memhotplug.model.vm_sysctls import HugePages
 from memhotplug.model.watermarks import recommended_kbytes, small_kbytes
 from memhotplug.model.zones import ZoneKind
 from memhotplug.units import div_round_up

@@ -12,7 +12,7 @@ from typing import Final
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.procfs.sysctl_vm import write_sysctl
 from memhotplug.errors import MemoryHotplugError
-from memhotplug.model.state import HugePages
+from memhotplug.model.vm_sysctls import HugePages
 from memhotplug.model.watermarks import huge_pages_of
 
 __all__ = ["note_madvise", "set_sysctls"]

@@ -12,7 +12,7 @@ from memhotplug import Machine
 from memhotplug.errors import InputError
 from memhotplug.formats.snapshot import open_snapshot, read_recording
 from memhotplug.live.export import export
-from memhotplug.model.state import HugePages, VmSysctls
+from memhotplug.model.vm_sysctls import HugePages, VmSysctls
 
 RECORDINGS = Path(__file__).parents[3] / "data" / "recordings"
 SYSCTLS = RECORDINGS / "x86_64-6.12-vm-sysctls.json.xz"
