@@ -144,6 +144,12 @@ def block_stays_in_between(step: Any, kernel: Kernel, rows: slice) -> None:
     kernel.state.blocks.set(rows, state=BlockState.GOING_OFFLINE)
 
 
+def another_block_stays_in_between(step: Any, kernel: Kernel, rows: slice) -> None:
+    """The state of the first block is set instead of that of the one that went."""
+    step(kernel, rows)
+    kernel.state.blocks.set(slice(0, 1), state=BlockState.GOING_OFFLINE)
+
+
 def failed_add_leaves_a_block(
     step: Any, kernel: Kernel, device: int, start: int, size: int, nid: int, flags: int
 ) -> None:
@@ -270,7 +276,9 @@ BUGS = [
             faults=True),
     Planted("memmap pages go to the page allocator", "profiles", rule(online=memmap_goes_to_the_buddy), "I11", 2),
     Planted("a group is not told of offline", "profiles", rule(offline=group_is_not_told), "I7", 3),
-    Planted("a block stays between online and offline", "profiles", rule(offline=block_stays_in_between), "I13", 3),
+    Planted("a block stays between online and offline", "profiles", rule(offline=block_stays_in_between), "plugin", 3),
+    Planted("another block stays between online and offline", "profiles", rule(offline=another_block_stays_in_between),
+            "I13", 3),
     Planted("a failed add leaves a block device", "profiles", rule(add_memory_resource=failed_add_leaves_a_block),
             "I14", 1, faults=True),
     Planted("a node goes offline with memory on it", "profiles", rule(offline=node_goes_with_memory_on_it), "I21", 3),
