@@ -58,10 +58,10 @@ FEATURES: Final[Mapping[str, Feature]] = {
     "slab_sheaves": Feature((7, 2), "each CPU keeps objects of most caches in sheaves, so that a new slab is seldom "
                             "asked for (e47c897a2949, of 7.0; measured on 7.2)"),
     "sysctl_on_cmdline": Feature((5, 8), "sysctl.*= on the command line (do_sysctl_args(), 3db978d480e2)"),
-    "huge_pages_off_lowers_marks": Feature((5, 16), "min_free_kbytes is computed anew when transparent huge pages are "
-                                           "switched off (bd3400ea173f)"),
-    "watermark_scale_of_30_percent": Feature((5, 17), "vm.watermark_scale_factor up to 3000, before up to 1000 "
-                                             "(39c65a94cd96)"),
+    "huge_pages_off_lowers_marks": Feature((5, 18), "min_free_kbytes is computed anew when transparent huge pages are "
+                                           "switched off (bd3400ea173f, of 5.16)"),
+    "watermark_scale_of_30_percent": Feature((5, 18), "vm.watermark_scale_factor up to 3000, before up to 1000 "
+                                             "(39c65a94cd96, of 5.17)"),
     "pageblock_ranges": Feature((5, 19), "alloc_contig_range() works on single pageblocks, not on MAX_ORDER_NR_PAGES"),
     "driver_managed_ram": Feature((5, 8), "add_memory_driver_managed(): System RAM with the driver's name"),
     "self_hosting": Feature((5, 13), "mhp_supports_memmap_on_memory(): the parameter memmap_on_memory"),
