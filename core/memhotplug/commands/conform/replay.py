@@ -233,8 +233,9 @@ class Replay:
 
         step = parse_args("write", {"path": "/" + (op.path or ""), "value": op.value or ""}, Installed())
         failed = self._errno(lambda: self.machine.apply("write", step))
-        own = failed == "ENOENT" and not (op.path or "").startswith(_MODELLED)
-        return Outcome(result=failed or _OK, errno=failed, own=own)
+        if failed == "ENOENT" and not (op.path or "").startswith(_MODELLED):
+            return Outcome(result=_OK, own=True)
+        return Outcome(result=failed or _OK, errno=failed)
 
     def _errno(self, action: Callable[[], object]) -> str | None:
         """Return the errno that an action is refused with, None if it is not."""
