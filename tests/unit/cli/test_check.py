@@ -228,7 +228,7 @@ def test_ctrl_c_before_anything_was_found_is_no_verdict(stopped: Stopped, capsys
 
 def test_ctrl_c_ends_random_lives(stopped: Stopped, capsys: pytest.CaptureFixture[str]) -> None:
     """And says how many there were."""
-    assert main(["check", stopped(100, MAINLINE), "--depth", "6", "--operations", "400"]) == 130
+    assert main(["check", stopped(113, MAINLINE), "--depth", "6", "--operations", "400"]) == 130
     covered, verdict = told(capsys)
     assert covered == (
         "173 states, 348 transitions; interrupted, everything within 2 operations was seen, "

@@ -184,6 +184,7 @@ class _Form:
             int(state.auto_online),
             state.block_objects,
             _plain(state.vm, names),
+            _plain(state.huge_pages, names),
             state.min_free_kbytes if state.vm.user_min_free_kbytes >= 0 else _NONE,  # else only a figure to show
         )
 

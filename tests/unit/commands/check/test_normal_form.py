@@ -260,21 +260,22 @@ _MATTERS: dict[str, tuple[Change, str]] = {
 # What is not in the form, and why two machines of one search cannot differ in it alone.
 _NOT_IN_IT = {
     MachineState: {
-        "geometry": "fixed", "boot_pages": "fixed", "failed_devices_stay": "fixed", "huge_pages": "fixed",
+        "geometry": "fixed", "boot_pages": "fixed", "failed_devices_stay": "fixed",
         "movable_shares_marks": "fixed", "reserved": "fixed",
         "early": "of boot memory, which goes as whole blocks", "holes": "of boot memory, which goes as whole blocks",
         "fail_allocation": "of one operation",
     },
     Zone: {"barred": "fixed", "cma_pages": "fixed", "highatomic": "fixed"},
     Node: {"has_cpu": "fixed", "nid": "its key"},
-    Device: {"name": "its place stands for it"},
+    Device: {"name": "its place stands for it", "slot": "of devices that failed and stay, as in a replay"},
     Allocation: {"owner": "of workloads, what they hold stands for them"},
     Resource: {},
 }  # fmt: skip
 _IN_IT = {
     MachineState: {
         "allocations", "auto_online", "block_objects", "blocks", "boot_tables", "claims", "devices", "driver_state",
-        "nodes", "page_tables", "poisoned", "profile", "resources", "sections", "unbacked", "vmemmap", "withheld",
+        "huge_pages", "min_free_kbytes", "nodes", "page_tables", "poisoned", "profile", "resources", "sections",
+        "unbacked", "vm", "vmemmap", "withheld",
     },
     Zone: {
         "cma", "free", "kind", "linked", "managed", "nid", "pcp", "present", "present_early", "protection", "spanned",
