@@ -36,15 +36,18 @@ def test_the_highest_paths_that_are_not_shared_are_covered() -> None:
     """Whole directories where they are the machine's, single files where not; what a driver brings comes with it."""
     machine = Machine.boot(arch="x86_64", kernel="linux-6.12", memory="1G")
     before = covered(machine)
+    sysctls = ("min_free_kbytes", "watermark_scale_factor", "lowmem_reserve_ratio")
     assert before == [
         ("sys/devices/system/memory", True),
         ("sys/devices/system/node", True),
         ("sys/module/memory_hotplug", True),
         ("sys/kernel/debug/notifier-error-inject", True),
+        ("sys/kernel/mm/transparent_hugepage/enabled", False),
         *(
             (f"proc/{name}", False)
             for name in ("zoneinfo", "buddyinfo", "pagetypeinfo", "meminfo", "iomem", "vmstat", "cmdline")
         ),
+        *((f"proc/sys/vm/{name}", False) for name in sysctls),
     ]
     machine.add_memory(driver="dax", name="dax0.0", size="128M")
     assert set(covered(machine)) - set(before) == {
