@@ -307,8 +307,7 @@ class Replay:
     def _hog(self, op: RecordedOp) -> Outcome:
         """Let a process take memory."""
         kernel = self.machine.kernel
-        nodes = kernel.state.nodes
-        nid = min((nid for nid, node in nodes.items() if node.has_cpu), default=min(nodes))
+        nid = kernel.state.asking_node()
         name = f"hog {len(kernel.state.allocations)}"
 
         def act() -> None:

@@ -150,7 +150,8 @@ def kernel_from_machine(
         setup_watermarks(kernel.state)
     take_over_sysctls(kernel, machine)
     note_madvise(kernel)
-    asked = [word for word in cmdline.split() if word not in (machine.cmdline or "").split()]
+    recorded_words = set((machine.cmdline or "").split())
+    asked = [word for word in cmdline.split() if word not in recorded_words]
     set_sysctls(kernel, parse_cmdline(" ".join(asked)))
     return kernel
 

@@ -30,9 +30,10 @@ def note_madvise(kernel: Kernel) -> None:
 def set_sysctls(kernel: Kernel, params: Mapping[str, str]) -> None:
     """Write what parameters such as ``sysctl.vm.min_free_kbytes=65536`` say; a value that is refused is ignored."""
     for name, value in params.items():
-        if not name.replace("/", ".").startswith(_PREFIX) or not kernel.has("sysctl_on_cmdline"):
+        path = name.replace("/", ".")
+        if not path.startswith(_PREFIX) or not kernel.has("sysctl_on_cmdline"):
             continue
         try:
-            write_sysctl(kernel, name.replace("/", ".")[len(_PREFIX) :], value)
+            write_sysctl(kernel, path[len(_PREFIX) :], value)
         except MemoryHotplugError as refused:
             kernel.warn(f"ignored, as by the kernel: {name}={value} ({refused})")

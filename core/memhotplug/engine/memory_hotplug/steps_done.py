@@ -31,9 +31,8 @@ def check_blocks_came(kernel: Kernel, start: int, size: int) -> None:
     Raises:
         PluginError: it returned, and some are missing.
     """
-    block_size = kernel.geometry.memory_block_size
-    rows = kernel.state.blocks.rows(start // block_size, (start + size - 1) // block_size)
-    if (rows.stop - rows.start) * block_size != size:
+    rows = _rows(kernel, start, size)
+    if (rows.stop - rows.start) * kernel.geometry.memory_block_size != size:
         where = format_range(start, size)
         raise _blamed(kernel, f"step 'add_memory_resource' returned, and {where} has not all of its memory blocks")
 
@@ -44,11 +43,16 @@ def check_blocks_went(kernel: Kernel, start: int, size: int) -> None:
     Raises:
         PluginError: it returned, and one is there.
     """
-    block_size = kernel.geometry.memory_block_size
-    rows = kernel.state.blocks.rows(start // block_size, (start + size - 1) // block_size)
+    rows = _rows(kernel, start, size)
     if rows.start != rows.stop:
         block = kernel.state.blocks.value("id", rows.start)
         raise _blamed(kernel, f"step 'remove' returned, and memory block {block} is still there")
+
+
+def _rows(kernel: Kernel, start: int, size: int) -> slice:
+    """Return the rows of the memory blocks that lie in a range of bytes."""
+    block_size = kernel.geometry.memory_block_size
+    return kernel.state.blocks.rows(start // block_size, (start + size - 1) // block_size)
 
 
 def _blamed(kernel: Kernel, problem: str) -> PluginError:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from memhotplug.contracts import Ids, SysfsFile, Write
+from memhotplug.contracts import SysfsFile
 from memhotplug.engine.kernel import Kernel
 from memhotplug.engine.procfs import counters
 from memhotplug.engine.procfs.items import has_config
@@ -30,12 +30,7 @@ _LARGEST_SCALE_NOW: Final = 3000
 
 def files() -> Iterator[SysfsFile]:
     """Yield the files."""
-    tunables: dict[str, tuple[Callable[[Kernel], str], Callable[[Kernel, str], None]]] = {
-        "min_free_kbytes": (_show_min_free, _store_min_free),
-        "watermark_scale_factor": (_show_scale, _store_scale),
-        "lowmem_reserve_ratio": (_show_ratio, _store_ratio),
-    }
-    for name, (reader, writer) in tunables.items():
+    for name, (reader, writer) in _TUNABLES.items():
         yield SysfsFile(
             path=f"{FOLDER}/{name}",
             show=lambda kernel, _, reader=reader: reader(kernel),  # type: ignore[misc]  # one for each
@@ -50,11 +45,10 @@ def write_sysctl(kernel: Kernel, name: str, value: str) -> None:
     Raises:
         MemoryHotplugError: ENOENT there is no such file, or what the file raises.
     """
-    found = next((file for file in files() if file.path == f"{FOLDER}/{name}"), None)
-    if found is None or found.store is None:
+    if name not in _TUNABLES:
         raise MemoryHotplugError(errno.ENOENT, f"there is no /{FOLDER}/{name}")
-    ids: Ids = ()
-    found.store(kernel, ids, Write(value))
+    _, writer = _TUNABLES[name]
+    writer(kernel, value)
 
 
 def _show_min_free(kernel: Kernel) -> str:
@@ -124,3 +118,11 @@ def _integer(word: str) -> int | None:
         return None  # 8 or 9 in an octal number
     number = -number if word.startswith("-") else number
     return number if -_INT_MAX - 1 <= number <= _INT_MAX else None
+
+
+_TUNABLES: Final[dict[str, tuple[Callable[[Kernel], str], Callable[[Kernel, str], None]]]] = {
+    "min_free_kbytes": (_show_min_free, _store_min_free),
+    "watermark_scale_factor": (_show_scale, _store_scale),
+    "lowmem_reserve_ratio": (_show_ratio, _store_ratio),
+}
+"""Of each file what it reads, and what a write does."""
