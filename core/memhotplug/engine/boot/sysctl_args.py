@@ -36,4 +36,6 @@ def set_sysctls(kernel: Kernel, params: Mapping[str, str]) -> None:
         try:
             write_sysctl(kernel, path[len(_PREFIX) :], value)
         except MemoryHotplugError as refused:
+            if refused.name == "ENOENT":
+                continue  # the kernel's own, of which the model has no file
             kernel.warn(f"ignored, as by the kernel: {name}={value} ({refused})")

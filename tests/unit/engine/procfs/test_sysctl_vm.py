@@ -137,6 +137,7 @@ def test_the_command_line_sets_them() -> None:
     assert shown(machine, "min_free_kbytes") == "90000"
     assert shown(machine, "watermark_scale_factor") == "50"
     assert shown(machine, "lowmem_reserve_ratio").startswith("8\t256")
+    assert [text for text in machine.kernel.journal.warnings if "sysctl" in text] == []
     refused = guest(cmdline="sysctl.vm.watermark_scale_factor=9999")
     assert [text for text in refused.kernel.journal.warnings if "sysctl" in text] == [
         "ignored, as by the kernel: sysctl.vm.watermark_scale_factor=9999 (EINVAL: watermark_scale_factor takes a "
